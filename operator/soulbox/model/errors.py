@@ -1,0 +1,132 @@
+"""Errors of SoulBox. The first split is what the caller must do. ::
+
+    SoulBoxError
+    ├── Retryable            try again later (delay_seconds)
+    │   ├── KubeUnavailable  API server: 429, 5xx, connection
+    │   ├── KubeConflict     409 on an update: observe again
+    │   ├── StoreUnavailable PostgreSQL: connection, read-only, full
+    │   └── RunnerUnavailable the pod's runner does not answer
+    ├── Terminal             trying again cannot help
+    │   ├── KubeRefused      API server: 400, 403, 413, 422
+    │   ├── KubeNotFound     404
+    │   ├── KubeExists       409 on a create
+    │   ├── StoreRefused     PostgreSQL refused the data or the statement
+    │   ├── RunnerRefused    the runner said no
+    │   └── HostileReply     the runner's reply broke the contract
+    └── ConfigError          wrong settings; one clear line and exit code 2
+"""
+
+
+class SoulBoxError(Exception):
+    """Root of all errors raised on purpose by SoulBox."""
+
+
+class Retryable(SoulBoxError):
+    """The same call may work later; nobody has to act.
+
+    Args:
+        delay_seconds: at least this long before the next try; None means the caller's
+            own back-off.
+    """
+
+    def __init__(self, message: str, *, delay_seconds: float | None = None) -> None:
+        super().__init__(message)
+        self.delay_seconds = delay_seconds
+
+
+class Terminal(SoulBoxError):
+    """The same call will fail again; the object or the installation must change."""
+
+
+class ConfigError(SoulBoxError):
+    """The installation is wrong: who runs the operator must act. Exit code 2."""
+
+
+class KubeUnavailable(Retryable):
+    """The API server cannot answer now (429, 5xx, time-out, connection)."""
+
+    def __init__(
+        self, message: str, *, status: int | None = None, delay_seconds: float | None = None
+    ) -> None:
+        super().__init__(message, delay_seconds=delay_seconds)
+        self.status = status
+
+
+class KubeConflict(Retryable):
+    """The object changed since it was read (409): observe again, then decide again."""
+
+
+class KubeNotFound(Terminal):
+    """The object is not there (404)."""
+
+
+class KubeExists(Terminal):
+    """An object of that name is there already (409 AlreadyExists)."""
+
+
+class KubeRefused(Terminal):
+    """The API server refused the request (400, 401, 403, 413, 422).
+
+    Attributes:
+        status: HTTP status.
+        reason: the Status object's reason, for example "Forbidden" or "Invalid".
+        message: the API server's own words.
+    """
+
+    def __init__(self, status: int, reason: str, message: str) -> None:
+        super().__init__(f"API server refused ({status} {reason}): {message}")
+        self.status = status
+        self.reason = reason
+        self.message = message
+
+
+class StoreUnavailable(Retryable):
+    """PostgreSQL cannot be used now (connection, read-only, full, shutting down).
+
+    Attributes:
+        sqlstate: five characters, None when no connection was made.
+    """
+
+    def __init__(self, message: str, *, sqlstate: str | None = None) -> None:
+        super().__init__(message)
+        self.sqlstate = sqlstate
+
+
+class StoreRefused(Terminal):
+    """PostgreSQL refused the data (constraint, type, size) or the statement.
+
+    Attributes:
+        sqlstate: five characters.
+        constraint: the violated constraint's name, None if it was another refusal.
+    """
+
+    def __init__(
+        self, message: str, *, sqlstate: str | None = None, constraint: str | None = None
+    ) -> None:
+        super().__init__(message)
+        self.sqlstate = sqlstate
+        self.constraint = constraint
+
+
+class RunnerUnavailable(Retryable):
+    """The runner did not answer (connection, time-out): its pod may be starting or gone."""
+
+
+class RunnerRefused(Terminal):
+    """The runner answered no.
+
+    Attributes:
+        status: HTTP status.
+        code: the reply's error code ("Busy", "Conflict", "Released", …).
+    """
+
+    def __init__(self, status: int, code: str, message: str) -> None:
+        super().__init__(f"runner refused ({status} {code}): {message}")
+        self.status = status
+        self.code = code
+        self.message = message
+
+
+class HostileReply(Terminal):
+    """The runner's reply broke the contract (size, shape, identity): the sandbox is not
+    to be believed, what it said is dropped."""

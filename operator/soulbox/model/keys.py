@@ -1,0 +1,45 @@
+"""Names we write on Kubernetes objects: labels, annotations, finalizers, field manager.
+
+They are public (people select on them) and for ever; docs/reference/labels.md lists them.
+"""
+
+from typing import Final
+
+GROUP: Final = "soulbox.dev"
+VERSION: Final = "v1alpha1"
+API_VERSION: Final = f"{GROUP}/{VERSION}"
+
+FIELD_MANAGER: Final = "soulbox-operator"
+MANAGED_BY_LABEL: Final = "app.kubernetes.io/managed-by"
+MANAGED_BY: Final = "soulbox"
+
+# Finalizer on Sandboxes, Executions and every pod of ours: the object stays until its
+# final rows are committed in PostgreSQL.
+RECORDED_FINALIZER: Final = f"{GROUP}/recorded"
+
+# "<podUID>/<attempt>", put on an Execution right before the runner is asked to start it:
+# what a restarted operator reads to know whether code may have run.
+DISPATCHED_ANNOTATION: Final = f"{GROUP}/dispatched"
+# UID of the Sandbox an Execution was dispatched to (label on Executions and pods).
+SANDBOX_UID_LABEL: Final = f"{GROUP}/sandbox-uid"
+# UID of the Execution that owns a one-shot pod (label on pods).
+EXECUTION_UID_LABEL: Final = f"{GROUP}/execution-uid"
+# Which life of its owner a pod is, counted from 1 (label on pods).
+INCARNATION_LABEL: Final = f"{GROUP}/incarnation"
+CLASS_LABEL: Final = f"{GROUP}/class"
+# What billing needs of a pod, stamped at creation (annotations on pods).
+SKU_ANNOTATION: Final = f"{GROUP}/sku"
+USER_ANNOTATION: Final = f"{GROUP}/user"
+OWNER_NAME_ANNOTATION: Final = f"{GROUP}/owner-name"
+SIGNING_KEY_ANNOTATION: Final = f"{GROUP}/signing-key-id"
+# On a Namespace: the tenant its objects are billed to; without it the namespace's name.
+TENANT_LABEL: Final = f"{GROUP}/tenant"
+# On a Secret: "true" lets Executions of its namespace read it.
+READABLE_LABEL: Final = f"{GROUP}/readable"
+NETWORK_PROFILE_LABEL: Final = f"{GROUP}/network-profile"
+# Argo CD would call a finished restartPolicy Never pod degraded.
+ARGOCD_IGNORE_ANNOTATION: Final = "argocd.argoproj.io/ignore-restart-policy"
+
+RUNNER_CONTAINER: Final = "runner"
+RUNNER_PORT: Final = 8478
+SIGNING_KEY_SECRET: Final = "soulbox-signing-key"

@@ -1,0 +1,129 @@
+"""Closed sets of the API: states, reasons and condition types.
+
+The CRDs' enums, the CHECK constraints of the tables and the docs are compared with
+these by tests.
+"""
+
+from enum import StrEnum
+
+
+class Kind(StrEnum):
+    """Kinds the operator watches."""
+
+    SANDBOX = "Sandbox"
+    EXECUTION = "Execution"
+    SANDBOX_CLASS = "SandboxClass"
+    POD = "Pod"
+    NAMESPACE = "Namespace"
+
+
+class SandboxState(StrEnum):
+    """`status.state` of a Sandbox; it summarises the conditions.
+
+    ::
+
+        Created -> Starting -> Running -> Terminated
+                      |  ^        |
+                      v  |        v
+                     Error <------+       (Error: waiting to try again, or never can)
+        Stopped: suspended by its owner
+    """
+
+    CREATED = "Created"  # seen, nothing made yet
+    STARTING = "Starting"  # its pod exists and is not ready
+    RUNNING = "Running"  # its runner answers
+    STOPPED = "Stopped"  # suspended by the owner
+    ERROR = "Error"  # cannot run now; the reason says why
+    TERMINATED = "Terminated"  # over for good; the object stays until it is deleted
+
+
+class ExecutionState(StrEnum):
+    """`status.state` of an Execution. ::
+
+        Queued -> Running -> Completed | Failed | Timeout | Cancelled
+           \\---------------> Failed | Timeout | Cancelled
+    """
+
+    QUEUED = "Queued"
+    RUNNING = "Running"
+    COMPLETED = "Completed"
+    FAILED = "Failed"
+    TIMEOUT = "Timeout"
+    CANCELLED = "Cancelled"
+
+    @property
+    def is_final(self) -> bool:
+        """Whether nothing can follow."""
+        return self not in (ExecutionState.QUEUED, ExecutionState.RUNNING)
+
+
+class ExecutionReason(StrEnum):
+    """Why an Execution is in its final state."""
+
+    COMPLETED = "Completed"  # exit code 0
+    TIMED_OUT = "TimedOut"  # timeoutSeconds passed; the run was killed
+    QUEUE_TIMEOUT = "QueueTimeout"  # waited longer than queueTimeoutSeconds
+    CANCELLED = "Cancelled"  # spec.cancel, or deleted before its end
+    NON_ZERO_EXIT = "NonZeroExit"  # the program's own exit code
+    SIGNALED = "Signaled"  # ended by a signal that was not ours
+    OOM_KILLED = "OOMKilled"  # the kernel or the watchdog, for memory
+    DISK_LIMIT = "DiskLimit"  # the workspace went over its size
+    SANDBOX_NOT_FOUND = "SandboxNotFound"  # sandboxRef never appeared
+    SANDBOX_TERMINATED = "SandboxTerminated"  # its sandbox ended or was deleted
+    EVICTED = "Evicted"  # the kubelet evicted the pod
+    NODE_LOST = "NodeLost"  # the node went away
+    LOST = "Lost"  # the pod ended and with it the result
+    START_FAILED = "StartFailed"  # the interpreter or the pod could not start
+    IMAGE_PULL_FAILED = "ImagePullFailed"
+    INVALID_SPEC = "InvalidSpec"  # what the schema could not refuse; the message names the field
+    QUOTA_EXCEEDED = "QuotaExceeded"  # the namespace's ResourceQuota refused the pod
+    BUDGET_EXCEEDED = "BudgetExceeded"
+
+
+class SandboxReason(StrEnum):
+    """Why a Sandbox is in its state (also the reason of its conditions)."""
+
+    PENDING = "Pending"  # not looked at yet
+    POD_STARTING = "PodStarting"
+    RUNNING = "Running"
+    CLASS_NOT_FOUND = "ClassNotFound"
+    INVALID_SPEC = "InvalidSpec"
+    NAME_CONFLICT = "NameConflict"  # a pod of that name exists that is not ours
+    QUOTA_EXCEEDED = "QuotaExceeded"
+    POD_REFUSED = "PodRefused"  # Pod Security, a webhook or a policy refused the pod
+    UNSCHEDULABLE = "Unschedulable"
+    IMAGE_PULL_FAILED = "ImagePullFailed"
+    START_FAILED = "StartFailed"
+    POD_LOST = "PodLost"  # the pod ended; the next incarnation follows
+    LIFETIME_EXPIRED = "LifetimeExpired"
+    IDLE_EXPIRED = "IdleExpired"
+    DELETED = "Deleted"
+
+
+class ConditionType(StrEnum):
+    """Condition types, after kstatus."""
+
+    READY = "Ready"
+    RECONCILING = "Reconciling"
+    STALLED = "Stalled"
+    SUCCEEDED = "Succeeded"
+
+
+class RunOutcome(StrEnum):
+    """How the runner says a run ended (docs/reference/runner-protocol.md)."""
+
+    EXITED = "Exited"
+    SIGNALED = "Signaled"
+    TIMED_OUT = "TimedOut"
+    CANCELLED = "Cancelled"
+    OOM_KILLED = "OOMKilled"
+    DISK_LIMIT = "DiskLimit"
+    START_FAILED = "StartFailed"
+
+
+class RunState(StrEnum):
+    """State of a run inside its runner."""
+
+    ACCEPTED = "Accepted"
+    RUNNING = "Running"
+    FINISHED = "Finished"
