@@ -12,7 +12,8 @@
     │   ├── KubeExists       409 on a create
     │   ├── StoreRefused     PostgreSQL refused the data or the statement
     │   ├── RunnerRefused    the runner said no
-    │   └── HostileReply     the runner's reply broke the contract
+    │   ├── HostileReply     the runner's reply broke the contract
+    │   └── InvalidManifest  a stored object the operator cannot act on
     └── ConfigError          wrong settings; one clear line and exit code 2
 """
 
@@ -130,3 +131,20 @@ class RunnerRefused(Terminal):
 class HostileReply(Terminal):
     """The runner's reply broke the contract (size, shape, identity): the sandbox is not
     to be believed, what it said is dropped."""
+
+
+class InvalidManifest(Terminal):
+    """A stored object says something the operator cannot act on: an older schema, an
+    absurd value. Its owner must change it.
+
+    Attributes:
+        field: path in the object ("spec.files[2].path").
+        problem: what is wrong with it; never the value itself.
+        remedy: what to do.
+    """
+
+    def __init__(self, field: str, problem: str, remedy: str) -> None:
+        super().__init__(f"{field}: {problem}; {remedy}")
+        self.field = field
+        self.problem = problem
+        self.remedy = remedy

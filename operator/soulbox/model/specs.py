@@ -1,0 +1,176 @@
+"""What users and admins ask for, as the inside of SoulBox sees it.
+
+`schema/parse.py` makes these from manifests; whoever holds one may trust it: fields are
+of the right type, exactly one of each pair is set, paths stay inside the workspace.
+What needs a second object to judge (limits over the class's, unknown language) is not
+checked here.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Final
+
+# 256 KiB of code and 384 KiB of input in all: with its status an object stays well below
+# etcd's 1.5 MiB request limit, and below the 1 MiB that API machinery handles quickly.
+MAX_CODE_BYTES: Final = 262_144
+MAX_INPUT_BYTES: Final = 393_216
+# Files of ours in the workspace start with this; a user's file may not.
+RESERVED_PATH_PREFIX: Final = ".soulbox-"
+DEFAULT_CLASS: Final = "python"
+
+
+class WorkspaceMedium(StrEnum):
+    """Where a sandbox's /workspace lives."""
+
+    DISK = "Disk"  # emptyDir on the node; its limit is looked at every second
+    MEMORY = "Memory"  # tmpfs: exact limit, counts as memory
+
+
+class FileEncoding(StrEnum):
+    """How `files[].content` is written down."""
+
+    UTF8 = "utf8"
+    BASE64 = "base64"
+
+
+class CodeSource(StrEnum):
+    """What `codeFrom` points to."""
+
+    CONFIG_MAP = "ConfigMap"
+    SECRET = "Secret"  # must carry the label soulbox.dev/readable: "true"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EnvVar:
+    """One environment variable of the program."""
+
+    name: str
+    value: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Interpreter:
+    """How a class runs one language: `command + [file with extension] + args`."""
+
+    command: tuple[str, ...]
+    extension: str  # with its dot (".py"), or ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Limits:
+    """What a pod gets."""
+
+    cpu_millicores: int
+    memory_bytes: int
+    disk_bytes: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Resources:
+    """What a Sandbox asks for; None takes the class's default."""
+
+    cpu_millicores: int | None = None
+    memory_bytes: int | None = None
+    disk_bytes: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ClassDefaults:
+    """What a Sandbox or Execution gets that asks for nothing."""
+
+    limits: Limits
+    timeout_seconds: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ClassMax:
+    """The most a Sandbox or Execution may ask for."""
+
+    limits: Limits
+    pids: int  # processes and threads of one run
+    timeout_seconds: int
+    lifetime_seconds: int
+    output_bytes: int  # kept of each stream
+    concurrency: int  # Executions at once in one Sandbox
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Toleration:
+    """One pod toleration; None leaves the field out of the pod."""
+
+    key: str | None = None
+    operator: str | None = None
+    value: str | None = None
+    effect: str | None = None
+    toleration_seconds: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SandboxClassSpec:
+    """`spec` of a SandboxClass."""
+
+    image: str
+    image_pull_policy: str | None  # None: Kubernetes' own rule (by the image's tag)
+    interpreters: Mapping[str, Interpreter]  # by language; never empty
+    default_language: str  # a key of interpreters
+    runtime_class_name: str | None  # None: the cluster's default runtime
+    defaults: ClassDefaults
+    max: ClassMax
+    cpu_request_percent: int  # 1..100 of the CPU limit
+    workspace_medium: WorkspaceMedium
+    node_selector: Mapping[str, str]
+    tolerations: tuple[Toleration, ...]
+    sku: str  # price list entry
+    env: tuple[EnvVar, ...]
+    replace_lost_pods: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SandboxSpec:
+    """`spec` of a Sandbox."""
+
+    class_name: str = DEFAULT_CLASS
+    resources: Resources = field(default_factory=Resources)
+    env: tuple[EnvVar, ...] = ()
+    lifetime_seconds: int | None = None  # None: the class's max
+    default_timeout_seconds: int | None = None  # None: the class's default
+    max_concurrent_executions: int = 1
+    user: str | None = None  # None: who created it is not billed by name
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class InputFile:
+    """A file written below the workspace before the code starts."""
+
+    path: str  # relative, no "." or ".." segment
+    content: str
+    encoding: FileEncoding = FileEncoding.UTF8
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CodeFrom:
+    """Where the code lies when it is not in the Execution itself."""
+
+    source: CodeSource
+    name: str
+    key: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ExecutionSpec:
+    """`spec` of an Execution; exactly one of each pair of targets and of codes is set."""
+
+    sandbox_name: str | None = None  # a Sandbox of the same namespace
+    class_name: str | None = None  # a pod of its own
+    language: str | None = None  # None: the class's default language
+    code: str | None = None
+    code_from: CodeFrom | None = None
+    files: tuple[InputFile, ...] = ()
+    args: tuple[str, ...] = ()
+    stdin: str | None = None  # None: the program reads end-of-file at once
+    env: tuple[EnvVar, ...] = ()
+    timeout_seconds: int | None = None  # None: the Sandbox's, else the class's default
+    cancel: bool = False
+    ttl_seconds_after_finished: int | None = None  # None: kept until somebody deletes it
+    user: str | None = None
