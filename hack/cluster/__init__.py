@@ -1,0 +1,12 @@
+"""Brings up, checks and ends the trial cluster behind `hack/up`, `hack/down` and `hack/status`.
+
+Standard library only: it runs with the system's Python before the project's virtual
+environment exists. Everything it starts or changes on the machine is written down under
+`config.RUN_DIR` at the moment it happens, and `down` undoes exactly that.
+
+    cli ──> local | kind | existing cluster      which cluster
+              └─> packages, build, images        made once, kept in the cache folder
+              └─> network, pki, containerd,      the machine's side
+                  controlplane, node             Kubernetes' own programs
+        ──> postgres, operator                   the same for each kind of cluster
+"""

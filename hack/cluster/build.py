@@ -1,0 +1,112 @@
+"""Go programs, built from pinned sources once and kept in the cache under their content hash."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+from hack.cluster import packages
+from hack.cluster.config import CHECKOUT, HACK, KUBERNETES_VERSION, Paths, content_hash
+from hack.cluster.console import run, step
+
+KUBERNETES_PROGRAMS = (
+    "kube-apiserver",
+    "kube-controller-manager",
+    "kube-scheduler",
+    "kube-proxy",
+    "kubelet",
+    "kubectl",
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Program:
+    """One Go main package.
+
+    Attributes:
+        module: the folder with go.mod.
+        package: the main package inside it.
+        values: variables set by the linker (`-X`), such as the version.
+        how_long: what to tell the person who waits for a cold build.
+    """
+
+    name: str
+    module: Path
+    package: str = "."
+    values: tuple[str, ...] = ()
+    how_long: str = "under a minute"
+
+    def sources(self) -> list[Path]:
+        """What the program is made of, besides the modules that go.sum pins."""
+        kinds = (".go", ".mod", ".sum")
+        return [
+            file
+            for file in self.module.rglob("*")
+            if file.suffix in kinds and not file.name.endswith("_test.go")
+        ]
+
+    def key(self) -> str:
+        return content_hash(self.sources(), self.package, *self.values)
+
+
+_VERSION = "k8s.io/component-base/version"
+KUBERNETES = Program(
+    name="k8s",
+    module=HACK / "k8s",
+    values=(
+        f"{_VERSION}.gitVersion=v{KUBERNETES_VERSION}",
+        f"{_VERSION}.gitMajor={KUBERNETES_VERSION.split('.')[0]}",
+        f"{_VERSION}.gitMinor={KUBERNETES_VERSION.split('.')[1]}",
+    ),
+    how_long="5 to 8 minutes on 2 cores, once",
+)
+ETCD = Program(name="etcd", module=HACK / "etcd", how_long="about half a minute, once")
+PAUSE = Program(name="pause", module=HACK / "pause", how_long="a few seconds")
+RUNNER = Program(
+    name="soulbox-runner", module=CHECKOUT / "runner", package="./cmd/soulbox-runner"
+)
+
+
+def ensure(program: Program, paths: Paths) -> Path:
+    """The built program's path; built now if its sources are new to the cache."""
+    output = paths.cache / "bin" / f"{program.name}-{program.key()}"
+    if output.exists():
+        return output
+    go = packages.ensure_go()
+    step(f"building {program.name} with Go ({program.how_long})")
+    output.parent.mkdir(parents=True, exist_ok=True)
+    unfinished = output.with_name(f"{output.name}.{os.getpid()}")
+    flags = " ".join(["-s", "-w", *(f"-X {value}" for value in program.values)])
+    run(
+        [go, "build", "-trimpath", "-ldflags", flags, "-o", unfinished, program.package],
+        # Static, so that it runs in any image; GOFLAGS of the machine could undo that.
+        env={**os.environ, "CGO_ENABLED": "0", "GOFLAGS": "-buildvcs=false -mod=readonly"},
+        cwd=program.module,
+        timeout_seconds=3600,
+    )
+    unfinished.rename(output)
+    _drop_older(output, program.name)
+    return output
+
+
+def _drop_older(newest: Path, name: str) -> None:
+    """Keep the newest three builds: checkouts of neighbouring commits alternate."""
+    builds = sorted(newest.parent.glob(f"{name}-*"), key=lambda file: file.stat().st_mtime)
+    for build in builds[:-3]:
+        build.unlink(missing_ok=True)
+
+
+def kubernetes_programs(paths: Paths) -> Path:
+    """A folder with a link per Kubernetes program, and etcd."""
+    k8s = ensure(KUBERNETES, paths)
+    etcd = ensure(ETCD, paths)
+    folder = paths.cache / "bin" / f"links-{k8s.name}"
+    folder.mkdir(parents=True, exist_ok=True)
+    links = {name: k8s for name in KUBERNETES_PROGRAMS} | {"etcd": etcd}
+    for name, target in links.items():
+        link = folder / name
+        if not link.exists() or link.readlink() != target:
+            link.unlink(missing_ok=True)
+            link.symlink_to(target)
+    return folder

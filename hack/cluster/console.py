@@ -1,0 +1,75 @@
+"""What a person sees: one line a step, with the seconds since the start."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from hack.cluster.config import ClusterError
+
+_STARTED = time.monotonic()
+_LOCK = threading.Lock()
+
+
+def step(text: str) -> None:
+    """Print a progress line; steps run in threads too, so whole lines only."""
+    with _LOCK:
+        print(f"[{time.monotonic() - _STARTED:5.1f}s] {text}", file=sys.stderr, flush=True)
+
+
+def run(
+    command: Sequence[str | Path],
+    *,
+    env: Mapping[str, str] | None = None,
+    cwd: Path | None = None,
+    stdin: str | None = None,
+    timeout_seconds: float = 120,
+) -> str:
+    """Run a command to its end and return its standard output.
+
+    Raises:
+        ClusterError: it is not there, failed or took too long; with the end of its output.
+    """
+    words = [str(word) for word in command]
+    shown = " ".join(words)[:300]
+    try:
+        done = subprocess.run(
+            words,
+            env=env,
+            cwd=cwd,
+            input=stdin,
+            text=True,
+            capture_output=True,
+            timeout=timeout_seconds,
+            stdin=subprocess.DEVNULL if stdin is None else None,
+        )
+    except FileNotFoundError as error:
+        raise ClusterError(f"{words[0]} is not installed (wanted for: {shown})") from error
+    except subprocess.TimeoutExpired as error:
+        raise ClusterError(f"no end after {timeout_seconds:.0f} s: {shown}") from error
+    if done.returncode != 0:
+        said = (done.stderr.strip() or done.stdout.strip())[-2000:]
+        raise ClusterError(f"exit code {done.returncode}: {shown}\n{said}")
+    return done.stdout
+
+
+def succeeds(command: Sequence[str | Path], *, timeout_seconds: float = 30) -> bool:
+    """Whether the command can be run and ends with exit code 0."""
+    try:
+        run(command, timeout_seconds=timeout_seconds)
+    except ClusterError:
+        return False
+    return True
+
+
+def tail(log: Path, lines: int = 15) -> str:
+    """The last lines of a log file, each cut to 400 characters."""
+    try:
+        text = log.read_text(errors="replace")
+    except OSError:
+        return "(no log)"
+    return "\n".join(line[:400] for line in text.splitlines()[-lines:])

@@ -1,0 +1,126 @@
+"""The real control plane and node on this machine: Linux, root, no container engine needed."""
+
+from __future__ import annotations
+
+import os
+import platform
+import shutil
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+from hack.cluster import (
+    build,
+    containerd,
+    controlplane,
+    images,
+    network,
+    node,
+    packages,
+    pki,
+    processes,
+)
+from hack.cluster.config import API_PORT, DATA_DIR, ETCD_PORT, RUN_DIR, ClusterError, Paths
+from hack.cluster.console import step
+
+# The order in which `down` ends them: who watches pods first, who is asked by all last.
+_STOP_ORDER = (
+    "kubelet",
+    "kube-proxy",
+    "kube-scheduler",
+    "kube-controller-manager",
+    "containerd",
+    "kube-apiserver",
+    "etcd",
+)
+
+
+def check_machine() -> None:
+    """Refuse where the local cluster cannot run, saying why and what to do instead.
+
+    Raises:
+        ClusterError: not Linux, not root, or another cluster's node is on this machine.
+    """
+    if platform.system() != "Linux":
+        raise ClusterError(
+            f"the local cluster needs Linux, this is {platform.system()}. Start a Docker engine "
+            "(then kind is used), or give a cluster: KUBECONFIG=… SOULBOX_USE_CLUSTER=1 hack/up"
+        )
+    if os.geteuid() != 0:
+        raise ClusterError(
+            "the local cluster needs root (namespaces, routes, cgroups). Run hack/up as root, "
+            "start a Docker engine (then kind is used), or give a cluster: "
+            "KUBECONFIG=… SOULBOX_USE_CLUSTER=1 hack/up"
+        )
+    ours = processes.find("kubelet") is not None or processes.recorded()
+    if not ours and containerd.pods_of_another():
+        raise ClusterError(
+            "another Kubernetes node runs pods on this machine (cgroup kubepods). Use it: "
+            "KUBECONFIG=… SOULBOX_USE_CLUSTER=1 hack/up, or end it first"
+        )
+    _check_ports()
+
+
+def _check_ports() -> None:
+    import socket
+
+    for port, name in ((API_PORT, "kube-apiserver"), (ETCD_PORT, "etcd"), (10250, "kubelet")):
+        if processes.find(name) is not None:
+            continue
+        with socket.socket() as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                probe.bind(("0.0.0.0", port))
+            except OSError as error:
+                raise ClusterError(
+                    f"port {port}, wanted for {name}, is in use by another program; "
+                    f"see: ss -ltnp sport = :{port}"
+                ) from error
+
+
+def up(paths: Paths) -> None:
+    """Bring everything up to a Ready node with the images; quick when it is up already."""
+    check_machine()
+    packages.ensure_node_packages()
+    programs = build.kubernetes_programs(paths)
+    archives = [(image, images.ensure_archive(image, paths)) for image in images.CLUSTER_IMAGES]
+    client = controlplane.AdminClient
+    network.ensure()
+    pki.ensure(node.name())
+    with ThreadPoolExecutor(max_workers=2) as pool:
+        engine = pool.submit(_engine, paths, archives)
+        step("starting etcd and the API server")
+        etcd = controlplane.start_etcd(paths, programs)
+        apiserver = controlplane.start_apiserver(paths, programs)
+        processes.wait_until(
+            "ready API server", client().is_ready, seconds=90, needs=[etcd, apiserver]
+        )
+        controllers = controlplane.start_controllers(paths, programs)
+        runtime = engine.result()
+    step("starting the node")
+    workers = node.start(paths, programs)
+    node.wait_ready(client(), [etcd, apiserver, runtime, *controllers, *workers])
+    paths.state.mkdir(parents=True, exist_ok=True)
+    pki.write_private(paths.kubeconfig, pki.kubeconfig(pki.certificate_credentials("admin")))
+    step(f"node {node.name()} is Ready")
+
+
+def _engine(paths: Paths, archives: list[tuple[images.Image, Path]]) -> processes.Record:
+    runtime = containerd.ensure(paths)
+    for image, archive in archives:
+        images.import_into_containerd(image, archive)
+    return runtime
+
+
+def down() -> None:
+    """End every program, pod and trace on the machine; safe after a half-failed up or a crash."""
+    for name in _STOP_ORDER:
+        record = processes.find(name)
+        if record is not None:
+            processes.stop(record)
+    containerd.end_containers()
+    containerd.unmount_all()
+    node.remove()
+    network.remove()
+    for folder in (RUN_DIR / "containerd", RUN_DIR / "runc", RUN_DIR / "cni"):
+        shutil.rmtree(folder, ignore_errors=True)
+    shutil.rmtree(DATA_DIR, ignore_errors=True)

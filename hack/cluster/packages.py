@@ -1,0 +1,106 @@
+"""The system's packages: what is missing is installed where apt-get can, else named."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+from pathlib import Path
+
+from hack.cluster.config import ClusterError
+from hack.cluster.console import run, step
+
+# What the local node needs from the system: program -> Debian package.
+NODE_PROGRAMS = {
+    "containerd": "containerd",
+    "ctr": "containerd",
+    "runc": "runc",
+    "ip": "iproute2",
+    "nft": "nftables",
+    "conntrack": "conntrack",
+    "openssl": "openssl",
+    "mount": "mount",
+}
+CNI_PLUGIN_FOLDERS = (Path("/usr/lib/cni"), Path("/opt/cni/bin"))
+CNI_PLUGINS = ("bridge", "host-local", "loopback")
+
+# k8s.io/kubernetes v1.34 and etcd v3.6 ask for it in their go.mod.
+GO_MINIMUM = (1, 24)
+
+
+def find_program(name: str) -> str | None:
+    """Like shutil.which, but with the sbin folders that a user's PATH often lacks."""
+    search = os.environ.get("PATH", "") + ":/usr/local/sbin:/usr/sbin:/sbin:/usr/local/go/bin"
+    return shutil.which(name, path=search)
+
+
+def cni_plugins() -> Path | None:
+    """The folder that holds every CNI plugin the node needs, or None."""
+    for folder in CNI_PLUGIN_FOLDERS:
+        if all((folder / plugin).exists() for plugin in CNI_PLUGINS):
+            return folder
+    return None
+
+
+def ensure_node_packages() -> None:
+    """Install what the local node lacks.
+
+    Raises:
+        ClusterError: something is missing and there is no apt-get; it names the packages.
+    """
+    missing = {package for name, package in NODE_PROGRAMS.items() if not find_program(name)}
+    if cni_plugins() is None:
+        missing.add("containernetworking-plugins")
+    if missing:
+        install(missing)
+
+
+def ensure_go() -> str:
+    """The path of a Go that is new enough; Debian's is installed where it is.
+
+    Go itself fetches a newer toolchain when a module asks for one (GOTOOLCHAIN=auto, the
+    default since 1.21), so any Go from 1.21 on will do where the module proxy is reached.
+    """
+    go = find_program("go")
+    if go is None:
+        install({"golang"})
+        go = find_program("go")
+    said = run([go or "go", "version"])
+    found = re.search(r"go(\d+)\.(\d+)", said)
+    version = (int(found[1]), int(found[2])) if found else (0, 0)
+    if go is None or version < GO_MINIMUM:
+        wanted = ".".join(map(str, GO_MINIMUM))
+        raise ClusterError(
+            f"Go {wanted} or newer is needed to build the control plane; found: {said.strip()}. "
+            "Install it from https://go.dev/dl/ and put its bin folder first in PATH"
+        )
+    return go
+
+
+def update_lists() -> None:
+    """Refresh the package lists; one unreachable third-party source is no failure."""
+    try:
+        run(["apt-get", "update"], timeout_seconds=300)
+    except ClusterError as error:
+        step(f"apt-get update had trouble, going on with what it got: {str(error)[-300:]}")
+
+
+def install(packages: set[str]) -> None:
+    """Install Debian packages without recommendations.
+
+    Raises:
+        ClusterError: there is no apt-get, it needs root, or it failed.
+    """
+    names = " ".join(sorted(packages))
+    if shutil.which("apt-get") is None or os.geteuid() != 0:
+        raise ClusterError(
+            f"missing on this machine: {names} (Debian package names). Install them with the "
+            f"system's package manager, on Debian and Ubuntu: sudo apt-get install {names}"
+        )
+    step(f"installing {names} with apt-get (up to a minute)")
+    update_lists()
+    run(
+        ["apt-get", "install", "-y", "--no-install-recommends", *sorted(packages)],
+        env={**os.environ, "DEBIAN_FRONTEND": "noninteractive"},
+        timeout_seconds=600,
+    )

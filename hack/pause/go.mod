@@ -1,0 +1,3 @@
+module soulbox.dev/hack/pause
+
+go 1.24
