@@ -1,0 +1,227 @@
+"""Parts that several kinds share: the base model, CEL helpers, quantities, conditions."""
+
+import re
+from collections.abc import Mapping
+from datetime import datetime
+from enum import StrEnum
+from typing import Annotated, Any, Final, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, WithJsonSchema
+from pydantic.alias_generators import to_camel
+
+from soulbox.model.states import ConditionType
+
+# A week: the longest any class allows by default, and the longest the CRD takes at all.
+MAX_TIMEOUT_SECONDS: Final = 604_800
+# A year.
+MAX_LIFETIME_SECONDS: Final = 31_536_000
+# The runner itself takes up to 10 MiB of its pod's memory.
+MIN_MEMORY: Final = "16Mi"
+MIN_CPU: Final = "10m"
+MIN_DISK: Final = "1Mi"
+MAX_ENV: Final = 64
+# Linux takes at most 128 KiB for one argument or variable (MAX_ARG_STRLEN).
+MAX_ENV_VALUE: Final = 32_768
+
+QUANTITY_PATTERN: Final = (
+    r"^([0-9]+\.?[0-9]*|\.[0-9]+)(([KMGTPE]i)|[numkMGTPE]|([eE][+-]?[0-9]{1,2}))?$"
+)
+DNS_NAME_PATTERN: Final = r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$"
+ENV_NAME: Final = re.compile("[-._a-zA-Z][-._a-zA-Z0-9]*")
+LANGUAGE_PATTERN: Final = r"^[a-z][a-z0-9+.#-]*$"
+
+
+class ApiModel(BaseModel):
+    """snake_case inside, camelCase outside; unknown fields are dropped, as the API server
+    prunes them; types are taken as they are ("5" is no number)."""
+
+    model_config = ConfigDict(
+        alias_generator=to_camel,
+        populate_by_name=True,
+        extra="ignore",
+        frozen=True,
+        strict=True,
+    )
+
+
+def cel(rule: str, message: str, *, field_path: str | None = None) -> dict[str, str]:
+    """One entry of `x-kubernetes-validations`.
+
+    Args:
+        rule: CEL over `self` (and `oldSelf`: then it is looked at on updates only).
+        message: names the field, the problem and the remedy.
+        field_path: relative to where the rule stands, for machine-readable causes.
+    """
+    entry = {"rule": rule, "message": message}
+    if field_path is not None:
+        entry["fieldPath"] = field_path
+    return entry
+
+
+def immutable(field: str, remedy: str) -> dict[str, str]:
+    """A rule for the parent of `field`: adding, removing and changing are all refused.
+
+    It must stand on the parent: a rule on an optional field itself is not looked at when
+    the field appears or goes.
+    """
+    return cel(
+        f"has(self.{field}) == has(oldSelf.{field})"
+        f" && (!has(self.{field}) || self.{field} == oldSelf.{field})",
+        f"spec.{field} cannot be changed after creation: {remedy}",
+        field_path=f".{field}",
+    )
+
+
+def validations(*entries: Mapping[str, str]) -> dict[str, Any]:
+    """`json_schema_extra` holding CEL rules."""
+    return {"x-kubernetes-validations": [dict(entry) for entry in entries]}
+
+
+def list_map(*keys: str) -> dict[str, Any]:
+    """A list merged by key: duplicates are refused, server-side apply merges by entry."""
+    return {"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": list(keys)}
+
+
+ATOMIC: Final[dict[str, Any]] = {"x-kubernetes-list-type": "atomic"}
+
+
+def _quantity(minimum: str) -> WithJsonSchema:
+    return WithJsonSchema(
+        {
+            "x-kubernetes-int-or-string": True,
+            "anyOf": [{"type": "integer"}, {"type": "string"}],
+            "pattern": QUANTITY_PATTERN,
+            "maxLength": 32,
+            "x-kubernetes-validations": [
+                cel(
+                    "!isQuantity(string(self)) ||"
+                    f" quantity(string(self)).compareTo(quantity('{minimum}')) >= 0",
+                    f"the quantity is below {minimum}, too little for a sandbox to start:"
+                    f" ask for {minimum} or more",
+                )
+            ],
+        }
+    )
+
+
+Cpu = Annotated[int | str, _quantity(MIN_CPU)]
+Memory = Annotated[int | str, _quantity(MIN_MEMORY)]
+Disk = Annotated[int | str, _quantity(MIN_DISK)]
+
+
+class EnvVar(ApiModel):
+    """One environment variable."""
+
+    name: Annotated[
+        str,
+        Field(
+            min_length=1,
+            max_length=256,
+            description=("Name: letters, digits, '_', '-' and '.', not starting with a digit."),
+            json_schema_extra=validations(
+                cel(
+                    f"self.matches('^{ENV_NAME.pattern}$')",
+                    "env name is not legal: use letters, digits, '_', '-' and '.',"
+                    " and do not start with a digit",
+                )
+            ),
+        ),
+    ]
+    value: Annotated[
+        str,
+        Field(
+            max_length=MAX_ENV_VALUE,
+            description="Value, taken as it is (no $(VAR) expansion). Default: empty.",
+            json_schema_extra=validations(
+                cel(
+                    r"!self.contains('\u0000')",
+                    "env value holds a NUL character, which no program can be given: remove it",
+                )
+            ),
+        ),
+    ] = ""
+
+
+class ConditionStatus(StrEnum):
+    """Kubernetes' three answers."""
+
+    TRUE = "True"
+    FALSE = "False"
+    UNKNOWN = "Unknown"
+
+
+class Condition(ApiModel):
+    """One condition, after the kstatus conventions."""
+
+    type: Annotated[
+        ConditionType,
+        Field(
+            description=(
+                "Ready: usable or done. Reconciling: the operator is still working on it."
+                " Stalled: it cannot get further by itself."
+                " Succeeded (Executions only): the program ended with exit code 0."
+            )
+        ),
+    ]
+    status: Annotated[ConditionStatus, Field(description="True, False or Unknown.")]
+    observed_generation: Annotated[
+        int | None,
+        Field(ge=0, description="metadata.generation this condition was judged from."),
+    ] = None
+    last_transition_time: Annotated[
+        datetime, Field(description="When status last changed from one value to another.")
+    ]
+    reason: Annotated[
+        str,
+        Field(
+            min_length=1,
+            max_length=64,
+            pattern="^[A-Za-z]([A-Za-z0-9_]*[A-Za-z0-9])?$",
+            description="One word for programs, out of the list in the reference.",
+        ),
+    ]
+    message: Annotated[
+        str,
+        Field(max_length=32768, description="For people: what happened and what to do about it."),
+    ]
+
+
+class LimitTexts(ApiModel):
+    """Limits a pod really had."""
+
+    cpu: Annotated[str | None, Field(max_length=32, description="CPU limit, as '250m'.")] = None
+    memory: Annotated[str | None, Field(max_length=32, description="Memory limit, as '256Mi'.")] = (
+        None
+    )
+    disk: Annotated[
+        str | None, Field(max_length=32, description="Limit of the workspace, as '1Gi'.")
+    ] = None
+    pids: Annotated[
+        int | None, Field(ge=0, description="Most processes and threads of one run.")
+    ] = None
+
+
+Message = Annotated[
+    str,
+    Field(max_length=32768, description="For people: what happened and what to do about it."),
+]
+
+PullPolicy = Literal["Always", "IfNotPresent", "Never"]
+
+
+def pending_conditions(*types: ConditionType) -> list[dict[str, str]]:
+    """Conditions of an object that no operator has looked at yet.
+
+    They come as the CRD's default, so that the first look is never a false green and
+    costs no write. A default cannot say "now": the epoch stands for "not yet".
+    """
+    return [
+        {
+            "type": condition_type,
+            "status": "True" if condition_type is ConditionType.RECONCILING else "Unknown",
+            "reason": "Pending",
+            "message": "The operator has not looked at this yet.",
+            "lastTransitionTime": "1970-01-01T00:00:00Z",
+        }
+        for condition_type in types
+    ]

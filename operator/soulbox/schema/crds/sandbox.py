@@ -1,0 +1,252 @@
+"""Sandbox: a pod that stays, in which Executions run one after another. Namespaced."""
+
+from datetime import datetime
+from typing import Annotated
+
+from pydantic import Field
+
+from soulbox.model.specs import DEFAULT_CLASS
+from soulbox.model.states import ConditionType, SandboxReason, SandboxState
+from soulbox.schema.crds.common import (
+    DNS_NAME_PATTERN,
+    MAX_ENV,
+    MAX_LIFETIME_SECONDS,
+    MAX_TIMEOUT_SECONDS,
+    ApiModel,
+    Condition,
+    Cpu,
+    Disk,
+    EnvVar,
+    Memory,
+    Message,
+    immutable,
+    list_map,
+    pending_conditions,
+    validations,
+)
+
+
+class Resources(ApiModel):
+    """What the Sandbox's pod may use; what is left out comes from the class's defaults."""
+
+    cpu: Annotated[
+        Cpu | None,
+        Field(description="CPU limit, in cores: 500m is half of one. At most the class's max.cpu."),
+    ] = None
+    memory: Annotated[
+        Memory | None,
+        Field(description="Memory limit, as 512Mi. At most the class's max.memory."),
+    ] = None
+    disk: Annotated[
+        Disk | None,
+        Field(description="Size of the workspace, as 2Gi. At most the class's max.disk."),
+    ] = None
+
+
+class SandboxSpec(ApiModel):
+    """What the Sandbox shall be."""
+
+    class_name: Annotated[
+        str,
+        Field(
+            min_length=1,
+            max_length=253,
+            pattern=DNS_NAME_PATTERN,
+            description="SandboxClass it is made from. Cannot be changed.",
+        ),
+    ] = DEFAULT_CLASS
+    resources: Annotated[
+        Resources,
+        Field(
+            default_factory=Resources,
+            description="What its pod may use. Cannot be changed.",
+        ),
+    ]
+    env: Annotated[
+        list[EnvVar],
+        Field(
+            default_factory=list,
+            max_length=MAX_ENV,
+            description="Environment of every program run in it. Cannot be changed.",
+            json_schema_extra=list_map("name"),
+        ),
+    ]
+    lifetime_seconds: Annotated[
+        int | None,
+        Field(
+            ge=1,
+            le=MAX_LIFETIME_SECONDS,
+            description=(
+                "It becomes Terminated this many seconds after its first start. Default: the"
+                " class's max.lifetimeSeconds, which it may not exceed either."
+            ),
+        ),
+    ] = None
+    default_timeout_seconds: Annotated[
+        int | None,
+        Field(
+            ge=1,
+            le=MAX_TIMEOUT_SECONDS,
+            description=(
+                "Wall time in seconds of its Executions that set no timeoutSeconds. Default: the"
+                " class's."
+            ),
+        ),
+    ] = None
+    max_concurrent_executions: Annotated[
+        int,
+        Field(
+            ge=1,
+            le=64,
+            description=(
+                "How many Executions may run in it at once. Above 1 they share memory, files and"
+                " user id, so they must trust each other."
+            ),
+        ),
+    ] = 1
+    user: Annotated[
+        str | None,
+        Field(
+            min_length=1,
+            max_length=256,
+            description=(
+                "User it is billed to. Only oneself, or anybody with the verb billto on sandboxes."
+                " Cannot be changed."
+            ),
+        ),
+    ] = None
+
+
+class SandboxPod(ApiModel):
+    """The pod of the present incarnation."""
+
+    name: Annotated[str | None, Field(max_length=253, description="Name of the pod.")] = None
+    uid: Annotated[str | None, Field(max_length=64, description="UID of the pod.")] = None
+    node: Annotated[str | None, Field(max_length=253, description="Node it runs on.")] = None
+    ip: Annotated[str | None, Field(max_length=64, description="Address of the pod.")] = None
+    image_id: Annotated[
+        str | None,
+        Field(alias="imageID", max_length=1024, description="Image with its digest, as pulled."),
+    ] = None
+    runtime_class: Annotated[
+        str | None,
+        Field(max_length=253, description="RuntimeClass it runs under; absent for the default."),
+    ] = None
+    start_time: Annotated[
+        datetime | None,
+        Field(
+            description="When its container started, by the kubelet's clock; billing starts here."
+        ),
+    ] = None
+    lost_time: Annotated[
+        datetime | None,
+        Field(
+            description=(
+                "Where billing of a pod ends whose end nobody saw: its node's last sign of life."
+            )
+        ),
+    ] = None
+
+
+class ExecutionCounts(ApiModel):
+    """How many Executions name this Sandbox, by what became of them."""
+
+    queued: Annotated[int, Field(ge=0, description="Waiting for their turn.")] = 0
+    running: Annotated[int, Field(ge=0, description="Running now.")] = 0
+    completed: Annotated[int, Field(ge=0, description="Ended with exit code 0.")] = 0
+    failed: Annotated[int, Field(ge=0, description="Ended in any other way.")] = 0
+
+
+class SandboxStatus(ApiModel):
+    """What became of it, written by the operator."""
+
+    observed_generation: Annotated[
+        int | None, Field(ge=0, description="metadata.generation this status was made from.")
+    ] = None
+    conditions: Annotated[
+        list[Condition],
+        Field(
+            default_factory=list,
+            max_length=8,
+            description="Ready, Reconciling and Stalled, after the kstatus conventions.",
+            json_schema_extra=list_map("type"),
+        ),
+    ]
+    state: Annotated[
+        SandboxState | None,
+        Field(
+            description=(
+                "Created, Starting, Running, Stopped, Error or Terminated; a summary of conditions."
+            )
+        ),
+    ] = None
+    reason: Annotated[
+        SandboxReason | None, Field(description="Why it is in this state, one word.")
+    ] = None
+    message: Message | None = None
+    incarnation: Annotated[
+        int | None, Field(ge=0, description="How many pods it has had, the present one included.")
+    ] = None
+    pod: Annotated[SandboxPod | None, Field(description="The pod of the present incarnation.")] = (
+        None
+    )
+    start_time: Annotated[datetime | None, Field(description="When its first pod was running.")] = (
+        None
+    )
+    last_activity_time: Annotated[
+        datetime | None,
+        Field(description="When an Execution last started or ended in it; at most 30 s behind."),
+    ] = None
+    expiration_time: Annotated[
+        datetime | None, Field(description="When it will be Terminated at the latest.")
+    ] = None
+    termination_time: Annotated[datetime | None, Field(description="When it was Terminated.")] = (
+        None
+    )
+    executions: Annotated[
+        ExecutionCounts | None,
+        Field(description="Executions that name it, counted; at most 30 s behind."),
+    ] = None
+    runtime_seconds: Annotated[
+        int | None,
+        Field(
+            ge=0,
+            description="Seconds its pods have run, all incarnations; at most 30 s behind.",
+        ),
+    ] = None
+
+
+_REMEDY = "delete the Sandbox and create it again, or create another"
+SPEC_RULES = validations(
+    *(immutable(field, _REMEDY) for field in ("className", "resources", "env", "user"))
+)
+STATUS_DEFAULT = {
+    "default": {
+        "observedGeneration": 0,
+        "state": SandboxState.CREATED,
+        "reason": SandboxReason.PENDING,
+        "conditions": pending_conditions(ConditionType.READY, ConditionType.RECONCILING),
+    }
+}
+
+
+class Sandbox(ApiModel):
+    """A Sandbox is a pod of its own that stays, with a workspace, in which Executions run
+    one after another. When its time is over it becomes Terminated; the object stays until
+    somebody deletes it."""
+
+    spec: Annotated[
+        SandboxSpec,
+        Field(
+            default_factory=SandboxSpec,
+            description="What the Sandbox shall be.",
+            json_schema_extra={**SPEC_RULES, "default": {}},
+        ),
+    ]
+    status: Annotated[
+        SandboxStatus | None,
+        Field(
+            description="What became of it, written by the operator.",
+            json_schema_extra=STATUS_DEFAULT,
+        ),
+    ] = None

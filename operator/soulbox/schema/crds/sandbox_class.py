@@ -1,0 +1,318 @@
+"""SandboxClass: what an administrator allows sandboxes to be. Cluster-scoped.
+
+Tenants pick a class by name and never supply a pod spec, a volume, a host path or a
+security context.
+"""
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from soulbox.model.specs import WorkspaceMedium
+from soulbox.schema.crds.common import (
+    ATOMIC,
+    LANGUAGE_PATTERN,
+    MAX_ENV,
+    MAX_LIFETIME_SECONDS,
+    MAX_TIMEOUT_SECONDS,
+    ApiModel,
+    Cpu,
+    Disk,
+    EnvVar,
+    Memory,
+    PullPolicy,
+    cel,
+    list_map,
+    validations,
+)
+
+
+class Interpreter(ApiModel):
+    """How one language is run: the command, then the file with the code, then spec.args."""
+
+    command: Annotated[
+        list[Annotated[str, Field(min_length=1, max_length=1024)]],
+        Field(
+            min_length=1,
+            max_length=32,
+            description="Program, looked up in the image's PATH, and its first arguments.",
+            json_schema_extra=ATOMIC,
+        ),
+    ]
+    extension: Annotated[
+        str,
+        Field(
+            max_length=16,
+            pattern=r"^(\.[A-Za-z0-9_+-]+)?$",
+            description="Extension of the file with the code, with its dot: .py. Default: none.",
+        ),
+    ] = ""
+
+
+class ClassDefaults(ApiModel):
+    """What a Sandbox or Execution gets that asks for nothing."""
+
+    cpu: Annotated[Cpu, Field(description="CPU limit of the pod, in cores: 250m is a quarter.")] = (
+        "250m"
+    )
+    memory: Annotated[Memory, Field(description="Memory limit (and request) of the pod.")] = "256Mi"
+    disk: Annotated[Disk, Field(description="Size of the workspace.")] = "1Gi"
+    timeout_seconds: Annotated[
+        int,
+        Field(
+            ge=1,
+            le=MAX_TIMEOUT_SECONDS,
+            description="Longest wall time of one Execution, in seconds, from its code's start.",
+        ),
+    ] = 300
+
+
+class ClassMax(ApiModel):
+    """The most a Sandbox or Execution of this class may ask for."""
+
+    cpu: Annotated[Cpu, Field(description="Largest CPU limit of a pod, in cores.")] = "2"
+    memory: Annotated[Memory, Field(description="Largest memory limit of a pod.")] = "2Gi"
+    disk: Annotated[Disk, Field(description="Largest workspace.")] = "10Gi"
+    pids: Annotated[
+        int,
+        Field(
+            ge=1,
+            le=32768,
+            description="Most processes and threads of one run; a run that wants more gets EAGAIN.",
+        ),
+    ] = 128
+    timeout_seconds: Annotated[
+        int,
+        Field(
+            ge=1,
+            le=MAX_TIMEOUT_SECONDS,
+            description="Largest timeoutSeconds of an Execution, in seconds.",
+        ),
+    ] = 86_400
+    lifetime_seconds: Annotated[
+        int,
+        Field(
+            ge=1,
+            le=MAX_LIFETIME_SECONDS,
+            description=(
+                "Largest lifetimeSeconds of a Sandbox, in seconds; also the lifetime of one"
+                " that sets none."
+            ),
+        ),
+    ] = 604_800
+    output_bytes: Annotated[
+        int,
+        Field(
+            ge=1024,
+            le=1_073_741_824,
+            description=(
+                "Most bytes kept of each of stdout and stderr. Bytes beyond it are counted and"
+                " hashed, then dropped; the run goes on."
+            ),
+        ),
+    ] = 10_485_760
+    concurrency: Annotated[
+        int,
+        Field(
+            ge=1,
+            le=64,
+            description="Largest maxConcurrentExecutions of a Sandbox.",
+        ),
+    ] = 16
+
+
+class Toleration(ApiModel):
+    """A toleration of the class's pods, as in a pod."""
+
+    key: Annotated[
+        str | None, Field(max_length=317, description="Taint key; empty matches every key.")
+    ] = None
+    operator: Annotated[
+        Literal["Exists", "Equal"] | None,
+        Field(description="How key and value relate. Default: Equal."),
+    ] = None
+    value: Annotated[
+        str | None, Field(max_length=63, description="Taint value, with operator Equal.")
+    ] = None
+    effect: Annotated[
+        Literal["NoSchedule", "PreferNoSchedule", "NoExecute"] | None,
+        Field(description="Taint effect; without it every effect matches."),
+    ] = None
+    toleration_seconds: Annotated[
+        int | None,
+        Field(
+            description="How long a NoExecute taint is tolerated, in seconds. Default: for ever."
+        ),
+    ] = None
+
+
+class SandboxClassSpec(ApiModel):
+    """What sandboxes of this class are made of and may use."""
+
+    image: Annotated[
+        str,
+        Field(
+            min_length=1,
+            max_length=1024,
+            pattern=r"^\S+$",
+            description=("Container image that holds the interpreters and the soulbox-runner."),
+        ),
+    ]
+    image_pull_policy: Annotated[
+        PullPolicy | None,
+        Field(
+            description=(
+                "When the kubelet pulls the image. Default: Kubernetes' rule (Always for :latest,"
+                " else IfNotPresent)."
+            )
+        ),
+    ] = None
+    interpreters: Annotated[
+        dict[Annotated[str, Field(pattern=LANGUAGE_PATTERN, max_length=63)], Interpreter],
+        Field(
+            min_length=1,
+            max_length=32,
+            description="How each language is run, by the name Executions give in language.",
+        ),
+    ]
+    default_language: Annotated[
+        str,
+        Field(
+            min_length=1,
+            max_length=63,
+            description="Language of an Execution that names none; one of interpreters.",
+        ),
+    ]
+    runtime_class_name: Annotated[
+        str | None,
+        Field(
+            min_length=1,
+            max_length=253,
+            description="RuntimeClass of the pods (gVisor, Kata). Default: the cluster's own.",
+        ),
+    ] = None
+    defaults: Annotated[
+        ClassDefaults,
+        Field(
+            default_factory=ClassDefaults,
+            description="What a Sandbox or Execution gets that asks for nothing.",
+            json_schema_extra={"default": {}},
+        ),
+    ]
+    max: Annotated[
+        ClassMax,
+        Field(
+            default_factory=ClassMax,
+            description="The most a Sandbox or Execution may ask for.",
+            json_schema_extra={"default": {}},
+        ),
+    ]
+    cpu_request_percent: Annotated[
+        int,
+        Field(
+            ge=1,
+            le=100,
+            description=(
+                "CPU request in percent of the limit: how far nodes are overcommitted. The memory"
+                " request is always the limit."
+            ),
+        ),
+    ] = 25
+    workspace_medium: Annotated[
+        WorkspaceMedium,
+        Field(
+            description=(
+                "Disk: the workspace lies on the node's disk, its limit is looked at every second."
+                " Memory: tmpfs with an exact limit that counts as the pod's memory."
+            ),
+            strict=False,
+        ),
+    ] = WorkspaceMedium.DISK
+    node_selector: Annotated[
+        dict[
+            Annotated[str, Field(max_length=317)],
+            Annotated[str, Field(max_length=63)],
+        ],
+        Field(
+            default_factory=dict,
+            max_length=32,
+            description="Labels a node must have to run these sandboxes.",
+        ),
+    ]
+    tolerations: Annotated[
+        list[Toleration],
+        Field(
+            default_factory=list,
+            max_length=32,
+            description="Taints that these sandboxes' pods tolerate.",
+            json_schema_extra=ATOMIC,
+        ),
+    ]
+    sku: Annotated[
+        str,
+        Field(
+            min_length=1,
+            max_length=63,
+            pattern=r"^[A-Za-z0-9]([-._A-Za-z0-9]*[A-Za-z0-9])?$",
+            description="Entry of the price list that these sandboxes' seconds are billed at.",
+        ),
+    ] = "standard"
+    env: Annotated[
+        list[EnvVar],
+        Field(
+            default_factory=list,
+            max_length=MAX_ENV,
+            description=(
+                "Environment of every program run in this class; a Sandbox's and an Execution's"
+                " own env win over it."
+            ),
+            json_schema_extra=list_map("name"),
+        ),
+    ]
+    replace_lost_pods: Annotated[
+        bool,
+        Field(
+            description=(
+                "Whether a Sandbox whose pod was lost gets a new one. When false the Sandbox is"
+                " Terminated instead."
+            )
+        ),
+    ] = True
+
+
+SPEC_RULES = validations(
+    cel(
+        "self.defaultLanguage in self.interpreters",
+        "spec.defaultLanguage is not one of spec.interpreters: add it there or name another",
+        field_path=".defaultLanguage",
+    ),
+    *(
+        cel(
+            f"!isQuantity(string(self.defaults.{name})) || !isQuantity(string(self.max.{name})) ||"
+            f" quantity(string(self.defaults.{name}))"
+            f".compareTo(quantity(string(self.max.{name}))) <= 0",
+            f"spec.defaults.{name} is more than spec.max.{name}: lower it or raise the maximum",
+            field_path=f".defaults.{name}",
+        )
+        for name in ("cpu", "memory", "disk")
+    ),
+    cel(
+        "self.defaults.timeoutSeconds <= self.max.timeoutSeconds",
+        "spec.defaults.timeoutSeconds is more than spec.max.timeoutSeconds:"
+        " lower it or raise the maximum",
+        field_path=".defaults.timeoutSeconds",
+    ),
+)
+
+
+class SandboxClass(ApiModel):
+    """A SandboxClass says what sandboxes may be: image, interpreters, limits, price. An
+    administrator owns it; tenants pick one by name."""
+
+    spec: Annotated[
+        SandboxClassSpec,
+        Field(
+            description="What sandboxes of this class are made of and may use.",
+            json_schema_extra=SPEC_RULES,
+        ),
+    ]

@@ -1,0 +1,298 @@
+"""Manifests as the API server stores them to the dataclasses of `model.specs`.
+
+The API server has validated what it stores, but under the CRD of that day; here every
+rule is looked at again, and a malformed object becomes `InvalidManifest` naming the
+field, never a crash. Pure, and cheap enough to run on every event (some 20 µs).
+"""
+
+import binascii
+from collections.abc import Iterable, Mapping
+from typing import Any, TypeVar
+
+from pydantic import ValidationError
+
+from soulbox.model import specs
+from soulbox.model.errors import InvalidManifest
+from soulbox.model.quantity import parse_bytes, parse_millicores
+from soulbox.schema.crds import common, execution, sandbox, sandbox_class
+
+_Spec = TypeVar("_Spec", bound=common.ApiModel)
+_MIN_MILLICORES = parse_millicores(common.MIN_CPU)
+_MIN_MEMORY_BYTES = parse_bytes(common.MIN_MEMORY)
+_MIN_DISK_BYTES = parse_bytes(common.MIN_DISK)
+
+
+def parse_sandbox_class(manifest: Mapping[str, Any]) -> specs.SandboxClassSpec:
+    """The spec of a SandboxClass.
+
+    Raises:
+        InvalidManifest: the stored object is malformed; says which field.
+    """
+    spec = _validate(sandbox_class.SandboxClassSpec, manifest)
+    if spec.default_language not in spec.interpreters:
+        raise InvalidManifest(
+            "spec.defaultLanguage",
+            "is not one of spec.interpreters",
+            "add it there or name another",
+        )
+    defaults, maximum = spec.defaults, spec.max
+    return specs.SandboxClassSpec(
+        image=spec.image,
+        image_pull_policy=spec.image_pull_policy,
+        interpreters={
+            language: specs.Interpreter(command=tuple(each.command), extension=each.extension)
+            for language, each in spec.interpreters.items()
+        },
+        default_language=spec.default_language,
+        runtime_class_name=spec.runtime_class_name,
+        defaults=specs.ClassDefaults(
+            limits=_limits("spec.defaults", defaults), timeout_seconds=defaults.timeout_seconds
+        ),
+        max=specs.ClassMax(
+            limits=_limits("spec.max", maximum),
+            pids=maximum.pids,
+            timeout_seconds=maximum.timeout_seconds,
+            lifetime_seconds=maximum.lifetime_seconds,
+            output_bytes=maximum.output_bytes,
+            concurrency=maximum.concurrency,
+        ),
+        cpu_request_percent=spec.cpu_request_percent,
+        workspace_medium=spec.workspace_medium,
+        node_selector=spec.node_selector,
+        tolerations=tuple(
+            specs.Toleration(
+                key=each.key,
+                operator=each.operator,
+                value=each.value,
+                effect=each.effect,
+                toleration_seconds=each.toleration_seconds,
+            )
+            for each in spec.tolerations
+        ),
+        sku=spec.sku,
+        env=_env(spec.env),
+        replace_lost_pods=spec.replace_lost_pods,
+    )
+
+
+def parse_sandbox(manifest: Mapping[str, Any]) -> specs.SandboxSpec:
+    """The spec of a Sandbox.
+
+    Raises:
+        InvalidManifest: the stored object is malformed; says which field.
+    """
+    spec = _validate(sandbox.SandboxSpec, manifest)
+    asked = spec.resources
+    return specs.SandboxSpec(
+        class_name=spec.class_name,
+        resources=specs.Resources(
+            cpu_millicores=None
+            if asked.cpu is None
+            else _millicores("spec.resources.cpu", asked.cpu),
+            memory_bytes=None
+            if asked.memory is None
+            else _bytes("spec.resources.memory", asked.memory, _MIN_MEMORY_BYTES),
+            disk_bytes=None
+            if asked.disk is None
+            else _bytes("spec.resources.disk", asked.disk, _MIN_DISK_BYTES),
+        ),
+        env=_env(spec.env),
+        lifetime_seconds=spec.lifetime_seconds,
+        default_timeout_seconds=spec.default_timeout_seconds,
+        max_concurrent_executions=spec.max_concurrent_executions,
+        user=spec.user,
+    )
+
+
+def parse_execution(manifest: Mapping[str, Any]) -> specs.ExecutionSpec:
+    """The spec of an Execution.
+
+    Raises:
+        InvalidManifest: the stored object is malformed; says which field.
+    """
+    spec = _validate(execution.ExecutionSpec, manifest)
+    if (spec.sandbox_ref is None) == (spec.class_name is None):
+        raise InvalidManifest(
+            "spec", "needs exactly one of sandboxRef and className", "set one and remove the other"
+        )
+    if (spec.code is None) == (spec.code_from is None):
+        raise InvalidManifest(
+            "spec", "needs exactly one of code and codeFrom", "set one and remove the other"
+        )
+    _refuse_same_path(spec.files)
+    env = _env(spec.env)
+    for index, argument in enumerate(spec.args):
+        _refuse_nul(f"spec.args[{index}]", argument)
+    _check_sizes(spec)
+    return specs.ExecutionSpec(
+        sandbox_name=None if spec.sandbox_ref is None else spec.sandbox_ref.name,
+        class_name=spec.class_name,
+        language=spec.language,
+        code=spec.code,
+        code_from=None if spec.code_from is None else _code_from(spec.code_from),
+        files=tuple(_input_file(index, each) for index, each in enumerate(spec.files)),
+        args=tuple(spec.args),
+        stdin=spec.stdin,
+        env=env,
+        timeout_seconds=spec.timeout_seconds,
+        cancel=spec.cancel,
+        ttl_seconds_after_finished=spec.ttl_seconds_after_finished,
+        user=spec.user,
+    )
+
+
+def _validate(model: type[_Spec], manifest: Mapping[str, Any]) -> _Spec:
+    spec = manifest.get("spec")
+    try:
+        # A missing spec is an empty one: a Sandbox needs no more, others say what is missing.
+        return model.model_validate({} if spec is None else spec)
+    except ValidationError as error:
+        # The first finding only, and never the input: it may be code or a secret.
+        first = error.errors(include_url=False, include_input=False, include_context=False)[0]
+        field = "spec" + "".join(
+            f"[{part}]" if isinstance(part, int) else f".{part[:64]}" for part in first["loc"]
+        )
+        raise InvalidManifest(
+            field[:256],
+            first["msg"][:256],
+            "correct the field as kubectl explain describes it",
+        ) from None
+
+
+def _limits(
+    field: str, limits: sandbox_class.ClassDefaults | sandbox_class.ClassMax
+) -> specs.Limits:
+    return specs.Limits(
+        cpu_millicores=_millicores(f"{field}.cpu", limits.cpu),
+        memory_bytes=_bytes(f"{field}.memory", limits.memory, _MIN_MEMORY_BYTES),
+        disk_bytes=_bytes(f"{field}.disk", limits.disk, _MIN_DISK_BYTES),
+    )
+
+
+def _millicores(field: str, text: str | int) -> int:
+    try:
+        value = parse_millicores(text)
+    except ValueError as error:
+        raise InvalidManifest(field, str(error), "write it as 250m or 2") from None
+    if value < _MIN_MILLICORES:
+        raise InvalidManifest(
+            field, f"is below {common.MIN_CPU}", f"ask for {common.MIN_CPU} or more"
+        )
+    return value
+
+
+def _bytes(field: str, text: str | int, minimum_bytes: int) -> int:
+    try:
+        value = parse_bytes(text)
+    except ValueError as error:
+        raise InvalidManifest(field, str(error), "write it as 256Mi or 1Gi") from None
+    if value < minimum_bytes:
+        raise InvalidManifest(
+            field, f"is below {minimum_bytes} bytes", f"ask for {minimum_bytes} or more"
+        )
+    return value
+
+
+def _env(entries: Iterable[common.EnvVar]) -> tuple[specs.EnvVar, ...]:
+    env = tuple(specs.EnvVar(name=entry.name, value=entry.value) for entry in entries)
+    seen: set[str] = set()
+    for index, entry in enumerate(env):
+        field = f"spec.env[{index}]"
+        if not common.ENV_NAME.fullmatch(entry.name):
+            raise InvalidManifest(
+                f"{field}.name",
+                "is not a legal name of a variable",
+                "use letters, digits, '_', '-' and '.', and do not start with a digit",
+            )
+        if entry.name in seen:
+            raise InvalidManifest(f"{field}.name", "is there twice", "remove one of the two")
+        seen.add(entry.name)
+        _refuse_nul(f"{field}.value", entry.value)
+    return env
+
+
+def _refuse_nul(field: str, text: str) -> None:
+    if "\0" in text:
+        raise InvalidManifest(
+            field, "holds a NUL character, which no program can be given", "remove it"
+        )
+
+
+def _size_bytes(text: str) -> int:
+    # A lone surrogate cannot be encoded strictly; the API server stores none, but a size
+    # is no reason to fail.
+    return len(text) if text.isascii() else len(text.encode("utf-8", "surrogatepass"))
+
+
+def _check_sizes(spec: execution.ExecutionSpec) -> None:
+    code_bytes = _size_bytes(spec.code or "")
+    if code_bytes > specs.MAX_CODE_BYTES:
+        raise InvalidManifest(
+            "spec.code",
+            f"is larger than {specs.MAX_CODE_BYTES} bytes",
+            "shorten it, or move data into files",
+        )
+    total_bytes = (
+        code_bytes
+        + _size_bytes(spec.stdin or "")
+        + sum(_size_bytes(each.content) for each in spec.files)
+        + sum(_size_bytes(each) for each in spec.args)
+        + sum(_size_bytes(each.value) for each in spec.env)
+    )
+    if total_bytes > specs.MAX_INPUT_BYTES:
+        raise InvalidManifest(
+            "spec",
+            f"holds more than {specs.MAX_INPUT_BYTES} bytes in code, files, args, stdin and env",
+            "give less input",
+        )
+
+
+def _code_from(code_from: execution.CodeFrom) -> specs.CodeFrom:
+    config_map, secret = code_from.config_map_key_ref, code_from.secret_key_ref
+    if config_map is not None and secret is None:
+        return specs.CodeFrom(
+            source=specs.CodeSource.CONFIG_MAP, name=config_map.name, key=config_map.key
+        )
+    if secret is not None and config_map is None:
+        return specs.CodeFrom(source=specs.CodeSource.SECRET, name=secret.name, key=secret.key)
+    raise InvalidManifest(
+        "spec.codeFrom",
+        "needs exactly one of configMapKeyRef and secretKeyRef",
+        "set one and remove the other",
+    )
+
+
+def _refuse_same_path(files: Iterable[execution.InputFile]) -> None:
+    seen: set[str] = set()
+    for index, file in enumerate(files):
+        if file.path in seen:
+            raise InvalidManifest(
+                f"spec.files[{index}].path", "is there twice", "remove one of the two"
+            )
+        seen.add(file.path)
+
+
+def _input_file(index: int, file: execution.InputFile) -> specs.InputFile:
+    field = f"spec.files[{index}]"
+    if any(part in ("", ".", "..") for part in file.path.split("/")):
+        raise InvalidManifest(
+            f"{field}.path",
+            "leaves the workspace or is not plain",
+            "make it relative, without '.', '..' and empty parts",
+        )
+    if "\0" in file.path or file.path.startswith(specs.RESERVED_PATH_PREFIX):
+        raise InvalidManifest(
+            f"{field}.path",
+            f"holds NUL or starts with {specs.RESERVED_PATH_PREFIX}, which is the runner's own",
+            "name it otherwise",
+        )
+    if file.encoding is specs.FileEncoding.BASE64:
+        try:
+            binascii.a2b_base64(file.content.encode("ascii"), strict_mode=True)
+        except ValueError:  # UnicodeEncodeError and binascii.Error are both one
+            raise InvalidManifest(
+                f"{field}.content",
+                "is not base64 (RFC 4648, without line breaks)",
+                "encode it with base64 -w0",
+            ) from None
+    return specs.InputFile(path=file.path, content=file.content, encoding=file.encoding)
