@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import pwd
 import subprocess
 import sys
 import threading
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from hack.cluster.config import ClusterError
 
@@ -28,8 +30,12 @@ def run(
     cwd: Path | None = None,
     stdin: str | None = None,
     timeout_seconds: float = 120,
+    user: str | None = None,
 ) -> str:
     """Run a command to its end and return its standard output.
+
+    Args:
+        user: run as this user, with its group and no other; None keeps the present one.
 
     Raises:
         ClusterError: it is not there, failed or took too long; with the end of its output.
@@ -41,11 +47,11 @@ def run(
             words,
             env=env,
             cwd=cwd,
-            input=stdin,
             text=True,
             capture_output=True,
             timeout=timeout_seconds,
-            stdin=subprocess.DEVNULL if stdin is None else None,
+            **({"input": stdin} if stdin is not None else {"stdin": subprocess.DEVNULL}),
+            **as_user(user),
         )
     except FileNotFoundError as error:
         raise ClusterError(f"{words[0]} is not installed (wanted for: {shown})") from error
@@ -55,6 +61,13 @@ def run(
         said = (done.stderr.strip() or done.stdout.strip())[-2000:]
         raise ClusterError(f"exit code {done.returncode}: {shown}\n{said}")
     return done.stdout
+
+
+def as_user(name: str | None) -> dict[str, Any]:
+    """The arguments of subprocess that run a command as this user; none for None."""
+    if name is None:
+        return {}
+    return {"user": name, "group": pwd.getpwnam(name).pw_gid, "extra_groups": []}
 
 
 def succeeds(command: Sequence[str | Path], *, timeout_seconds: float = 30) -> bool:

@@ -143,6 +143,7 @@ def start_controllers(paths: Paths, programs: Path) -> list[processes.Record]:
                 f"--cluster-signing-cert-file={pki.CA}",
                 f"--cluster-signing-key-file={pki.PKI / 'ca.key'}",
                 "--use-service-account-credentials",
+                f"--flex-volume-plugin-dir={DATA_DIR / 'volume-plugins'}",
                 *alone,
                 *quick,
             ],

@@ -18,7 +18,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from hack.cluster.config import RUN_DIR, ClusterError
-from hack.cluster.console import tail
+from hack.cluster.console import as_user, tail
 
 RECORDS = RUN_DIR / "processes"
 
@@ -87,7 +87,8 @@ def ensure(
     """Start the process unless it runs already with the same command and fingerprint.
 
     Args:
-        env: added to the environment of this process.
+        env: added to PATH, HOME and LANG, which are all it gets otherwise: the shell that ran
+            `up` must not decide over proxies or debug switches of a server.
         user: run as this user with no other groups; None keeps the present one.
         fingerprint: anything whose change must restart it, such as a hash of its files.
     """
@@ -107,11 +108,9 @@ def ensure(
             stdout=output,
             stderr=subprocess.STDOUT,
             cwd=cwd,
-            env={**os.environ, **(env or {})},
+            env={**_plain_environment(), **(env or {})},
             start_new_session=True,  # Ctrl-C in the terminal that ran `up` must not end it
-            user=user,
-            group=_group_of(user),
-            extra_groups=[] if user else None,
+            **as_user(user),
         )
     ticks = start_ticks(process.pid)
     if ticks is None:
@@ -130,10 +129,10 @@ def ensure(
     return record
 
 
-def _group_of(user: str | None) -> int | None:
-    import pwd
-
-    return pwd.getpwnam(user).pw_gid if user else None
+def _plain_environment() -> dict[str, str]:
+    kept = {name: os.environ[name] for name in ("HOME", "LANG") if name in os.environ}
+    sbin = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+    return {**kept, "PATH": f"{sbin}:{os.environ.get('PATH', '')}"}
 
 
 def stop(
