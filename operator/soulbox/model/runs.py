@@ -1,0 +1,122 @@
+"""One run of a program: what is asked of a pod's runner and what it says of it.
+
+`schema/wire.py` makes these from the runner's replies, which user code may have forged:
+shape, bounds and identity were checked, the truth of the figures cannot be. Nothing here
+is trusted for identity, nor for billed time beyond the pod's own.
+"""
+
+from dataclasses import dataclass
+from datetime import datetime
+from decimal import Decimal
+
+from soulbox.model.specs import EnvVar, FileEncoding, InputFile
+from soulbox.model.states import RunOutcome, RunState
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StartRun:
+    """What a runner is asked to run. The same run asked for again must be equal in every
+    field: the runner compares and refuses another body under a known uid and attempt."""
+
+    command: tuple[str, ...]
+    extension: str  # of the file the code is written to, with its dot, or ""
+    code: str
+    timeout_seconds: int
+    output_limit_bytes: int  # kept of each stream
+    max_processes: int
+    max_open_files: int
+    max_file_size_bytes: int
+    code_encoding: FileEncoding = FileEncoding.UTF8  # BASE64 for code that is not text
+    files: tuple[InputFile, ...] = ()
+    args: tuple[str, ...] = ()
+    stdin: str | None = None  # None: end-of-file at once
+    env: tuple[EnvVar, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunResult:
+    """How a run ended."""
+
+    outcome: RunOutcome
+    exit_code: int | None  # 0..255, present only with Exited
+    signal: str | None  # "SIGSEGV"; None when no signal ended it or it was not told
+    message: str | None  # the runner's own words, at most 4096 characters
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunUsage:
+    """What a run used; None is a figure that could not be read."""
+
+    cpu_time_milliseconds: int | None
+    peak_memory_bytes: int | None
+    disk_read_bytes: int | None
+    disk_write_bytes: int | None
+    network_rx_bytes: int | None
+    network_tx_bytes: int | None
+    shared: bool  # other runs overlapped: pod-wide figures hold theirs too
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StreamSummary:
+    """One of stdout and stderr."""
+
+    head: bytes  # the first bytes, at most 32768
+    tail: bytes  # the last ones beyond head, at most 32768
+    size_bytes: int  # all the program wrote
+    stored_bytes: int  # what read_output can give
+    truncated: bool  # stored_bytes < size_bytes
+    sha256: str  # hex, of all the program wrote
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether head and tail together are everything the program wrote."""
+        return len(self.head) + len(self.tail) == self.size_bytes
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunDocument:
+    """A run as its runner sees it."""
+
+    uid: str  # of the Execution
+    attempt: int
+    state: RunState
+    accepted_time: datetime
+    start_time: datetime | None  # None: its code has not started, or could not
+    completion_time: datetime | None  # None: not finished; never before start_time
+    duration_milliseconds: int | None  # on the monotonic clock
+    result: RunResult | None  # present exactly when Finished
+    usage: RunUsage | None
+    stdout: StreamSummary | None  # None in lists, and before the code started
+    stderr: StreamSummary | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunList:
+    """Everything a runner knows and nobody has released; the documents are without output."""
+
+    executions: tuple[RunDocument, ...]
+    runner_version: str
+    pod_uid: str
+    time: datetime  # the runner's clock
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunStats:
+    """Resource figures of the whole pod; None is a figure that could not be read."""
+
+    time: datetime
+    cgroup_version: int | None
+    cpu_seconds_total: Decimal | None
+    memory_bytes: int | None
+    memory_peak_bytes: int | None
+    memory_limit_bytes: int | None
+    oom_kills: int | None
+    disk_used_bytes: int | None
+    disk_read_bytes: int | None
+    disk_write_bytes: int | None
+    network_rx_bytes: int | None
+    network_tx_bytes: int | None
+    network_rx_packets: int | None
+    network_tx_packets: int | None
+    processes: int | None
+    running_executions: tuple[str, ...]  # "uid/attempt"

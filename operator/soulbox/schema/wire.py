@@ -1,0 +1,302 @@
+"""The runner's messages: requests written, replies read as hostile input.
+
+User code shares the pod with the runner and may take its place, so a reply is judged
+like any stranger's: bounded, typed, consistent in itself, plausible in time. Unknown
+fields are ignored (an older operator talks to newer runners), the size of the whole is
+bounded by whoever reads it from the socket. Every finding is a `HostileReply` whose
+text never repeats the reply.
+"""
+
+import binascii
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from typing import Annotated, Any, Final, TypeVar
+
+import orjson
+from pydantic import (
+    AwareDatetime,
+    BaseModel,
+    ConfigDict,
+    Field,
+    StringConstraints,
+    ValidationError,
+)
+from pydantic.alias_generators import to_camel
+
+from soulbox.model.errors import HostileReply
+from soulbox.model.runs import (
+    RunDocument,
+    RunList,
+    RunResult,
+    RunStats,
+    RunUsage,
+    StartRun,
+    StreamSummary,
+)
+from soulbox.model.states import RunOutcome, RunState
+
+MAX_EXCERPT_BYTES: Final = 32_768
+# Four excerpts in base64 are 175 KB; the rest of a document is a few hundred bytes.
+MAX_DOCUMENT_BYTES: Final = 524_288
+MAX_LIST_BYTES: Final = 1_048_576
+MAX_STATS_BYTES: Final = 65_536
+# Clocks of nodes and operator may differ; by more than a day nobody's is right.
+MAX_AHEAD: Final = timedelta(days=1)
+# No sandbox lives longer than a year.
+MAX_AGE: Final = timedelta(days=400)
+
+# int64: what PostgreSQL's bigint and the CRD take.
+_Count = Annotated[int, Field(ge=0, le=2**63 - 1)]
+# 100 years, so that a time plus a duration never overflows.
+_Milliseconds = Annotated[int, Field(ge=0, le=3_155_760_000_000)]
+_Identity = Annotated[str, StringConstraints(min_length=1, max_length=128)]
+_Excerpt = Annotated[str, StringConstraints(max_length=4 * ((MAX_EXCERPT_BYTES + 2) // 3))]
+
+
+class _Message(BaseModel):
+    model_config = ConfigDict(
+        alias_generator=to_camel, populate_by_name=False, extra="ignore", frozen=True, strict=True
+    )
+
+
+class _Result(_Message):
+    outcome: RunOutcome
+    exit_code: Annotated[int, Field(ge=0, le=255)] | None = None
+    signal: Annotated[str, StringConstraints(pattern=r"^SIG[A-Z0-9+-]{1,28}$")] | None = None
+    message: Annotated[str, StringConstraints(max_length=4096)] | None = None
+
+
+class _Usage(_Message):
+    cpu_time_milliseconds: _Count | None = None
+    peak_memory_bytes: _Count | None = None
+    disk_read_bytes: _Count | None = None
+    disk_write_bytes: _Count | None = None
+    network_rx_bytes: _Count | None = None
+    network_tx_bytes: _Count | None = None
+    shared: bool = False
+
+
+class _Stream(_Message):
+    head: _Excerpt = ""
+    tail: _Excerpt = ""
+    size_bytes: Annotated[_Count, Field(alias="bytes")]
+    stored_bytes: _Count
+    truncated: bool
+    sha256: Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
+
+
+class _Output(_Message):
+    stdout: _Stream
+    stderr: _Stream
+
+
+class _Document(_Message):
+    uid: _Identity
+    attempt: Annotated[int, Field(ge=1, le=2**31 - 1)]
+    state: RunState
+    accepted_time: AwareDatetime
+    start_time: AwareDatetime | None = None
+    completion_time: AwareDatetime | None = None
+    duration_milliseconds: _Milliseconds | None = None
+    result: _Result | None = None
+    usage: _Usage | None = None
+    output: _Output | None = None
+
+
+class _List(_Message):
+    executions: Annotated[list[_Document], Field(max_length=1024)]
+    runner_version: Annotated[str, StringConstraints(max_length=128)]
+    pod_uid: _Identity
+    time: AwareDatetime
+
+
+class _Stats(_Message):
+    time: AwareDatetime
+    cgroup_version: Annotated[int, Field(ge=1, le=2)] | None = None
+    cpu_seconds_total: Annotated[Decimal, Field(ge=0, le=10**12)] | None = None
+    memory_bytes: _Count | None = None
+    memory_peak_bytes: _Count | None = None
+    memory_limit_bytes: _Count | None = None
+    oom_kills: _Count | None = None
+    disk_used_bytes: _Count | None = None
+    disk_read_bytes: _Count | None = None
+    disk_write_bytes: _Count | None = None
+    network_rx_bytes: _Count | None = None
+    network_tx_bytes: _Count | None = None
+    network_rx_packets: _Count | None = None
+    network_tx_packets: _Count | None = None
+    processes: _Count | None = None
+    running_executions: Annotated[list[_Identity], Field(max_length=1024)] = []
+
+
+class _ErrorDetail(_Message):
+    code: Annotated[str, StringConstraints(pattern=r"^[A-Za-z]{1,64}$")]
+    message: str = ""
+
+
+class _Error(_Message):
+    error: _ErrorDetail
+    time_milliseconds: _Count | None = None
+
+
+_Reply = TypeVar("_Reply", bound=_Message)
+
+
+def dump_start(request: StartRun) -> bytes:
+    """The body of the call that starts a run; equal requests give equal bytes."""
+    body: dict[str, Any] = {
+        "command": request.command,
+        "extension": request.extension,
+        "code": request.code,
+        "codeEncoding": request.code_encoding,
+        "files": [
+            {"path": each.path, "content": each.content, "encoding": each.encoding}
+            for each in request.files
+        ],
+        "args": request.args,
+        "env": [{"name": each.name, "value": each.value} for each in request.env],
+        "timeoutSeconds": request.timeout_seconds,
+        "outputLimitBytes": request.output_limit_bytes,
+        "limits": {
+            "processes": request.max_processes,
+            "openFiles": request.max_open_files,
+            "fileSizeBytes": request.max_file_size_bytes,
+        },
+    }
+    if request.stdin is not None:
+        body["stdin"] = request.stdin
+    return orjson.dumps(body)
+
+
+def parse_document(body: bytes, *, now: datetime) -> RunDocument:
+    """A run as its runner tells it.
+
+    Args:
+        body: the reply; the caller has bounded its size.
+        now: aware; times far from it are not believed.
+
+    Raises:
+        HostileReply: not JSON, wrong types, out of bounds, or contradicting itself.
+    """
+    return _document(_read(_Document, body), now)
+
+
+def parse_list(body: bytes, *, now: datetime) -> RunList:
+    """All runs a runner knows. Arguments and errors as `parse_document`."""
+    reply = _read(_List, body)
+    return RunList(
+        executions=tuple(_document(each, now) for each in reply.executions),
+        runner_version=reply.runner_version,
+        pod_uid=reply.pod_uid,
+        time=_time("time", reply.time, now),
+    )
+
+
+def parse_stats(body: bytes, *, now: datetime) -> RunStats:
+    """Resource figures of the pod. Arguments and errors as `parse_document`."""
+    reply = _read(_Stats, body)
+    fields = {name: getattr(reply, name) for name in _Stats.model_fields}
+    fields["time"] = _time("time", reply.time, now)
+    fields["running_executions"] = tuple(reply.running_executions)
+    return RunStats(**fields)
+
+
+def parse_error(body: bytes) -> tuple[str, str, int | None]:
+    """Code, message (at most 256 characters) and the runner's time in Unix milliseconds.
+
+    Raises:
+        HostileReply: not an error reply.
+    """
+    reply = _read(_Error, body)
+    return reply.error.code, reply.error.message[:256], reply.time_milliseconds
+
+
+def _read(model: type[_Reply], body: bytes) -> _Reply:
+    try:
+        return model.model_validate_json(body)
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_input=False, include_context=False)[0]
+        field = ".".join(str(part) for part in first["loc"])[:128] or "reply"
+        raise HostileReply(f"runner's reply: {field}: {first['msg'][:128]}") from None
+
+
+def _document(reply: _Document, now: datetime) -> RunDocument:
+    finished = reply.state is RunState.FINISHED
+    if finished != (reply.result is not None):
+        raise HostileReply("runner's reply: result must be there exactly when Finished")
+    start_time = _optional_time("startTime", reply.start_time, now)
+    completion_time = _optional_time("completionTime", reply.completion_time, now)
+    if finished and completion_time is None:
+        raise HostileReply("runner's reply: Finished without completionTime")
+    if not finished and completion_time is not None:
+        raise HostileReply("runner's reply: completionTime before Finished")
+    if start_time is not None and completion_time is not None and completion_time < start_time:
+        # An honest node's clock was set back during the run: the duration, which is
+        # monotonic, still holds.
+        duration = timedelta(milliseconds=reply.duration_milliseconds or 0)
+        completion_time = _time("durationMilliseconds", start_time + duration, now)
+    output = reply.output
+    return RunDocument(
+        uid=reply.uid,
+        attempt=reply.attempt,
+        state=reply.state,
+        accepted_time=_time("acceptedTime", reply.accepted_time, now),
+        start_time=start_time,
+        completion_time=completion_time,
+        duration_milliseconds=reply.duration_milliseconds,
+        result=None if reply.result is None else _result(reply.result),
+        usage=None if reply.usage is None else RunUsage(**dict(reply.usage)),
+        stdout=None if output is None else _stream("stdout", output.stdout),
+        stderr=None if output is None else _stream("stderr", output.stderr),
+    )
+
+
+def _result(reply: _Result) -> RunResult:
+    if (reply.outcome is RunOutcome.EXITED) != (reply.exit_code is not None):
+        raise HostileReply("runner's reply: exitCode must be there exactly when Exited")
+    return RunResult(
+        outcome=reply.outcome,
+        exit_code=reply.exit_code,
+        signal=reply.signal,
+        message=reply.message,
+    )
+
+
+def _stream(name: str, reply: _Stream) -> StreamSummary:
+    head, tail = _excerpt(name, reply.head), _excerpt(name, reply.tail)
+    shown_bytes = len(head) + len(tail)
+    if reply.stored_bytes > reply.size_bytes or shown_bytes > reply.size_bytes:
+        raise HostileReply(f"runner's reply: {name} holds more than the bytes it counts")
+    if reply.truncated != (reply.stored_bytes < reply.size_bytes):
+        raise HostileReply(f"runner's reply: {name}.truncated contradicts its counts")
+    return StreamSummary(
+        head=head,
+        tail=tail,
+        size_bytes=reply.size_bytes,
+        stored_bytes=reply.stored_bytes,
+        truncated=reply.truncated,
+        sha256=reply.sha256,
+    )
+
+
+def _excerpt(name: str, text: str) -> bytes:
+    try:
+        excerpt = binascii.a2b_base64(text.encode("ascii"), strict_mode=True)
+    except ValueError:  # binascii.Error and UnicodeEncodeError are both one
+        raise HostileReply(f"runner's reply: {name} is not base64") from None
+    if len(excerpt) > MAX_EXCERPT_BYTES:
+        raise HostileReply(f"runner's reply: an excerpt of {name} is over its bound")
+    return excerpt
+
+
+def _optional_time(field: str, time: datetime | None, now: datetime) -> datetime | None:
+    return None if time is None else _time(field, time, now)
+
+
+def _time(field: str, time: datetime, now: datetime) -> datetime:
+    if time.utcoffset() != timedelta(0):
+        raise HostileReply(f"runner's reply: {field} is not in UTC")
+    # Compared as distances: adding to `now` could leave datetime's range.
+    if time - now > MAX_AHEAD or now - time > MAX_AGE:
+        raise HostileReply(f"runner's reply: {field} is far from now")
+    return time.astimezone(UTC)
