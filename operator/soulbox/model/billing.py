@@ -1,0 +1,158 @@
+"""Price plans, charges and rows of the ledger.
+
+Money and quantities are Decimal, times aware UTC; both are checked at construction, so
+that a float or a naive time cannot get as far as a bill.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from enum import StrEnum
+from typing import Any, Final
+from uuid import UUID
+
+DEFAULT_SKU: Final = "default"
+DEFAULT_TIER: Final = "free"
+DEFAULT_CURRENCY: Final = "USD"
+# The only unit a pod's running time is measured in.
+UNIT_SECONDS: Final = "seconds"
+HOUR: Final = timedelta(hours=1)
+
+
+class BillingKind(StrEnum):
+    """What a row of the ledger bills."""
+
+    SANDBOX_RUNTIME = "sandbox_runtime"  # the running time of a Sandbox's pod
+    EXECUTION = "execution"  # the running time of a one-shot Execution's own pod
+    ADJUSTMENT = "adjustment"  # a signed correction of an earlier row
+
+
+class EndSource(StrEnum):
+    """Where the end of a pod's running time is known from."""
+
+    KUBELET = "kubelet"  # the container's finishedAt
+    LEASE = "lease"  # the node was lost: its Lease's last renewTime
+
+
+def require_utc(value: datetime, name: str) -> datetime:
+    """The same moment in UTC.
+
+    Raises:
+        ValueError: the time is naive.
+    """
+    if value.tzinfo is None:
+        raise ValueError(f"{name} must be an aware time, not a naive one")
+    return value.astimezone(UTC)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PricePlan:
+    """The price of one SKU for one tier over a range of time.
+
+    Attributes:
+        name: identifies the plan for ever; stamped in every ledger row it prices.
+        rate: currency for one compute unit, that is one compute-unit-second.
+        valid_from: first moment it applies to (inclusive).
+        valid_to: first moment it no longer applies to; None means it has no end yet.
+    """
+
+    name: str
+    sku: str
+    tier: str
+    rate: Decimal
+    currency: str
+    valid_from: datetime
+    valid_to: datetime | None
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.rate, Decimal) or not self.rate.is_finite() or self.rate < 0:
+            raise ValueError("rate must be a Decimal of zero or more")
+        object.__setattr__(self, "valid_from", require_utc(self.valid_from, "valid_from"))
+        if self.valid_to is not None:
+            object.__setattr__(self, "valid_to", require_utc(self.valid_to, "valid_to"))
+
+    def applies_at(self, at: datetime) -> bool:
+        """Whether `at` lies in [valid_from, valid_to)."""
+        return self.valid_from <= at and (self.valid_to is None or at < self.valid_to)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Charge:
+    """What some running time costs.
+
+    Attributes:
+        compute_units: seconds x max(vCPU, GiB / 2), rounded to 10 decimals.
+        amount: compute_units x the plan's rate, in the plan's currency, 10 decimals.
+    """
+
+    compute_units: Decimal
+    amount: Decimal
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Window:
+    """The part [starts_at, ends_at) of a pod's running time that lies in one UTC hour."""
+
+    hour: datetime
+    starts_at: datetime
+    ends_at: datetime
+
+    @property
+    def seconds(self) -> Decimal:
+        """Exact length in seconds, to the microsecond."""
+        span = self.ends_at - self.starts_at
+        whole = span.days * 86_400 + span.seconds
+        return Decimal(whole) + Decimal(span.microseconds).scaleb(-6)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BillingEvent:
+    """One row of the ledger (table billing_events). Optional fields are None where the
+    kind has no use for them: an adjustment has no pod, a runtime row corrects nothing.
+
+    Attributes:
+        price_plan: None only when no plan applied; the amount is then zero.
+        occurred_at: when the billed time ended.
+        corrects: the event an adjustment corrects.
+    """
+
+    event_id: UUID
+    cluster: UUID
+    tenant: str
+    user_name: str
+    kind: BillingKind
+    pod_uid: UUID | None
+    window_hour: datetime
+    sandbox_uid: UUID | None
+    execution_uid: UUID | None
+    starts_at: datetime
+    ends_at: datetime
+    quantity: Decimal
+    unit: str
+    compute_units: Decimal
+    amount: Decimal
+    currency: str
+    price_plan: str | None
+    sku: str
+    tier: str
+    occurred_at: datetime
+    corrects: UUID | None = None
+    metadata: Mapping[str, Any] = field(default_factory=dict)
+
+    def same_bill(self, other: "BillingEvent") -> bool:
+        """Whether both rows say the same under the same key. recorded_at, and what only
+        describes (user, metadata), may differ; the bill may not."""
+        return all(getattr(self, name) == getattr(other, name) for name in _BILL_FIELDS)
+
+
+_BILL_FIELDS: Final = (
+    "event_id",
+    "starts_at",
+    "ends_at",
+    "quantity",
+    "compute_units",
+    "amount",
+    "currency",
+    "price_plan",
+)

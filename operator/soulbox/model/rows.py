@@ -1,0 +1,189 @@
+"""Rows of PostgreSQL as values: what `build/rows` makes and `store` writes and reads.
+
+Field names are column names. JSON columns are plain mappings with snake_case keys.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from decimal import Decimal
+from typing import Any
+from uuid import UUID
+
+from soulbox.model.billing import EndSource
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SandboxRow:
+    """One Sandbox as last seen. None means "not known (yet)" in every optional field.
+
+    Attributes:
+        resource_limits: {"cpu": "250m", ...} as asked for; empty when the class decides.
+        pod_uid: of the incarnation that runs or ran last.
+        spec: without the values of environment variables.
+        resource_version: of the version this row shows; grows within a mirror_epoch.
+        cleaned: some text held NUL or a lone surrogate, which PostgreSQL cannot store.
+        deleted_at: when its deletion was asked for, else when it was found gone.
+    """
+
+    uid: UUID
+    cluster: UUID
+    tenant: str
+    user_name: str
+    namespace: str
+    name: str
+    class_name: str
+    language: str | None
+    state: str
+    reason: str | None
+    message: str | None
+    resource_limits: Mapping[str, Any]
+    network: str | None
+    incarnation: int
+    pod_uid: UUID | None
+    pod_name: str | None
+    node: str | None
+    image_id: str | None
+    runtime_class: str | None
+    created_at: datetime
+    started_at: datetime | None
+    expires_at: datetime | None
+    terminated_at: datetime | None
+    last_activity_at: datetime | None
+    runtime_seconds: Decimal | None
+    labels: Mapping[str, Any]
+    spec: Mapping[str, Any]
+    resource_version: int
+    cleaned: bool
+    deleted_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ExecutionRow:
+    """One Execution as last seen. None means "not known (yet)" in every optional field.
+
+    Attributes:
+        sandbox_uid: None for a one-shot, and until it was dispatched to its sandbox.
+        code_sha256: hex; None when the code is not in the object and nobody told.
+        exit_code: None also when a signal ended it.
+        stdout, stderr: what the status holds inline; None when no code has started.
+        output_complete: every byte of both streams is in this row or in
+            execution_outputs.
+    """
+
+    uid: UUID
+    created_at: datetime
+    cluster: UUID
+    tenant: str
+    user_name: str
+    sandbox_uid: UUID | None
+    namespace: str
+    name: str
+    class_name: str | None
+    language: str | None
+    code_sha256: str | None
+    state: str
+    reason: str | None
+    message: str | None
+    attempt: int | None
+    queued_at: datetime | None
+    started_at: datetime | None
+    completed_at: datetime | None
+    duration_ms: int | None
+    exit_code: int | None
+    signal: str | None
+    stdout: str | None
+    stderr: str | None
+    stdout_bytes: int | None
+    stderr_bytes: int | None
+    stdout_truncated: bool | None
+    stderr_truncated: bool | None
+    stdout_sha256: str | None
+    stderr_sha256: str | None
+    output_complete: bool
+    error: Mapping[str, Any] | None
+    resource_usage: Mapping[str, Any] | None
+    billing: Mapping[str, Any] | None
+    receipt: Mapping[str, Any] | None
+    resource_version: int
+    cleaned: bool
+    deleted_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ProgramRow:
+    """A program's code, kept once a tenant however often it runs.
+
+    Attributes:
+        cluster, user_name: where and for whom it was first seen.
+        code_sha256: hex, of the code's bytes as given (before cleaning).
+        cleaned: the stored text differs from what ran by cleaned characters.
+    """
+
+    tenant: str
+    code_sha256: str
+    cluster: UUID
+    user_name: str
+    language: str | None
+    code: str
+    code_bytes: int
+    cleaned: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PodRunRow:
+    """The running time of one pod: what its bill is proved from.
+
+    Attributes:
+        cpu_millicores, memory_bytes: the reserved limits.
+        finished_at, end_source, exit_reason: None while it runs, or while nobody knows
+            its end.
+        deleted_at: when the pod object was found gone without its end being known.
+    """
+
+    pod_uid: UUID
+    cluster: UUID
+    tenant: str
+    user_name: str
+    namespace: str
+    pod_name: str
+    owner_name: str | None
+    class_name: str | None
+    sandbox_uid: UUID | None
+    execution_uid: UUID | None
+    incarnation: int
+    node: str | None
+    cpu_millicores: int
+    memory_bytes: int
+    sku: str
+    started_at: datetime
+    finished_at: datetime | None
+    end_source: EndSource | None
+    exit_reason: str | None
+    resource_version: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DeadLetterRow:
+    """What PostgreSQL (or the row builder) refused, whole.
+
+    Attributes:
+        kind: the object's kind, or "BillingEvent" for a bill that contradicts the ledger.
+        sqlstate: None when it was refused before it reached PostgreSQL.
+        payload: the whole object as JSON text of ASCII characters only.
+        refusals: how often it was refused.
+    """
+
+    cluster: UUID
+    tenant: str | None
+    user_name: str | None
+    kind: str
+    uid: str
+    namespace: str | None
+    name: str | None
+    resource_version: str | None
+    sqlstate: str | None
+    constraint_name: str | None
+    error: str
+    payload: str
+    refusals: int = 1
