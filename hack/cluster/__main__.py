@@ -1,5 +1,11 @@
+"""`python3 -m hack.cluster up|down|status`: see cli.py."""
+
 import sys
 
-from hack.cluster.cli import main
+if sys.version_info < (3, 11):  # noqa: UP036 - it is run by whatever python3 the system has
+    found = sys.version.split()[0]
+    sys.exit(f"error: Python 3.11 or later is needed, python3 is {found}; put a newer one in PATH")
+
+from hack.cluster.cli import main  # noqa: E402 - its imports need 3.11
 
 sys.exit(main(sys.argv[1:]))

@@ -110,3 +110,9 @@ def kubernetes_programs(paths: Paths) -> Path:
             link.unlink(missing_ok=True)
             link.symlink_to(target)
     return folder
+
+
+def kubectl(paths: Paths) -> Path | None:
+    """The kubectl that belongs to the built control plane; None if it was not built."""
+    program = paths.cache / "bin" / f"links-{KUBERNETES.name}-{KUBERNETES.key()}" / "kubectl"
+    return program if program.exists() else None

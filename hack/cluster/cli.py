@@ -3,27 +3,210 @@
 from __future__ import annotations
 
 import argparse
+import os
+import shlex
+import shutil
+import subprocess
 import sys
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
-from hack.cluster import local
-from hack.cluster.config import ClusterError, paths
+from hack.cluster import build, kind, local, operator, ownership, postgres, processes
+from hack.cluster.config import CHECKOUT, DATA_DIR, RUN_DIR, ClusterError, Paths, paths
+from hack.cluster.console import step
+from hack.cluster.pki import write_private
+
+POSTGRES = DATA_DIR / "postgres"
+
+
+def _choose() -> str:
+    """Which cluster to use: `given`, `kind` or `local`."""
+    if os.environ.get("SOULBOX_USE_CLUSTER") == "1":
+        if not os.environ.get("KUBECONFIG"):
+            raise ClusterError("SOULBOX_USE_CLUSTER=1 needs KUBECONFIG=/path/of/a/kubeconfig")
+        return "given"
+    return "kind" if kind.engine_answers() else "local"
+
+
+def up(folders: Paths, *, with_operator: bool) -> None:
+    """Bring up what is missing and write the env file."""
+    owner = ownership.current()
+    if owner is not None and ownership.is_abandoned(owner):
+        step(f"ending the cluster of {owner.checkout}, which is gone")
+        _end(Path(owner.state), owner.kind)
+        owner = None
+    chosen = _choose()
+    if owner is None:
+        _drop_logs(folders)
+    ownership.claim(folders, chosen)
+    folders.logs.mkdir(parents=True, exist_ok=True)
+    if chosen == "kind":
+        dsn = kind.up(folders)
+    else:
+        with ThreadPoolExecutor(max_workers=1) as pool:
+            database = pool.submit(_database, folders)
+            _cluster(chosen, folders)
+            dsn = database.result()
+    _write_env(folders, dsn)
+    if with_operator:
+        _run_operator(chosen, folders, dsn)
+    step(f"up. In your shell: . {os.path.relpath(folders.env_file)}")
+
+
+def _cluster(chosen: str, folders: Paths) -> None:
+    if chosen == "local":
+        local.up(folders)
+        return
+    given = Path(os.environ["KUBECONFIG"])
+    if not given.exists():
+        raise ClusterError(f"KUBECONFIG={given} does not exist")
+    write_private(folders.kubeconfig, given.read_text())
+
+
+def _run_operator(chosen: str, folders: Paths, dsn: str) -> None:
+    if chosen == "kind":
+        kind.run_operator(folders, dsn)
+        return
+    kubectl = _kubectl(folders)
+    operator.install(folders, kubectl)
+    operator.migrate(folders, dsn)
+    operator.start(folders, dsn)
+
+
+def _kubectl(folders: Paths) -> Path | str:
+    """The kubectl built with the control plane where there is one, else the machine's."""
+    own = folders.state / "bin" / "kubectl"
+    return own if own.exists() else "kubectl"
+
+
+def _database(folders: Paths) -> str:
+    """The DSN given in the environment, else that of the embedded server, started now."""
+    given = os.environ.get("SOULBOX_DSN")
+    # A shell that has sourced the env file has our own DSN, perhaps of an earlier cluster.
+    if given and given != os.environ.get("SOULBOX_EMBEDDED_DSN"):
+        return given
+    if not postgres.is_running(POSTGRES):
+        step("starting PostgreSQL")
+    return postgres.start(POSTGRES, log=folders.logs / "postgres.log")
+
+
+def _write_env(folders: Paths, dsn: str) -> None:
+    lines = [
+        f"export KUBECONFIG={shlex.quote(str(folders.kubeconfig))}",
+        f"export SOULBOX_DSN={shlex.quote(dsn)}",
+    ]
+    if postgres.is_running(POSTGRES):
+        # Lets a later hack/up tell this DSN from one that a person set.
+        lines.append(f"export SOULBOX_EMBEDDED_DSN={shlex.quote(dsn)}")
+    if _link_programs(folders):
+        lines.append(f'export PATH={shlex.quote(str(folders.state / "bin"))}:"$PATH"')
+    write_private(folders.env_file, "\n".join(lines) + "\n")
+
+
+def _link_programs(folders: Paths) -> bool:
+    """Link kubectl and psql into the state folder; True if the machine lacks one of them."""
+    ours = folders.state / "bin"
+    ours.mkdir(parents=True, exist_ok=True)
+    programs = {
+        "kubectl": build.kubectl(folders),
+        "psql": postgres.client(POSTGRES),
+    }
+    for name, target in programs.items():
+        (ours / name).unlink(missing_ok=True)
+        if target is not None:
+            (ours / name).symlink_to(target)
+    return any(target and shutil.which(name) is None for name, target in programs.items())
+
+
+def down(folders: Paths) -> None:
+    """End everything this checkout started, and only that."""
+    owner = ownership.current()
+    if owner is not None and owner.checkout != str(CHECKOUT) and not ownership.is_abandoned(owner):
+        raise ClusterError(
+            f"the cluster that is up belongs to {owner.checkout}; end it there: "
+            f"{owner.checkout}/hack/down"
+        )
+    if owner is None and not DATA_DIR.exists():
+        step("nothing is up")
+        _empty_state(folders.state)
+        return
+    _end(Path(owner.state) if owner else folders.state, owner.kind if owner else "local")
+    step("down")
+
+
+def _end(state: Path, chosen: str) -> None:
+    step("ending the operator, the cluster and PostgreSQL")
+    operator.stop()
+    if chosen == "kind":
+        kind.down()
+    postgres.stop(POSTGRES)
+    if chosen == "local":
+        local.down()
+    for record in processes.recorded():
+        processes.stop(record)
+    for folder in (DATA_DIR, RUN_DIR):
+        shutil.rmtree(folder, ignore_errors=True)
+    _empty_state(state)
+
+
+def _drop_logs(folders: Paths) -> None:
+    shutil.rmtree(folders.logs, ignore_errors=True)
+    for log in folders.state.glob("*.log"):
+        log.unlink()
+
+
+def _empty_state(state: Path) -> None:
+    """Remove what `up` wrote, but keep the logs for whoever wonders what happened."""
+    names = ("env", "kubeconfig", "operator.kubeconfig", "operator.token")
+    for name in names:
+        (state / name).unlink(missing_ok=True)
+    shutil.rmtree(state / "bin", ignore_errors=True)
+
+
+def status(folders: Paths) -> int:
+    """Print what is up; 0 if the cluster is, else 3 as service scripts do."""
+    owner = ownership.current()
+    if owner is None:
+        print("nothing is up")
+        return 3
+    print(f"kind {owner.kind}, checkout {owner.checkout}, state folder {owner.state}")
+    records = [*processes.recorded(), *processes.recorded(POSTGRES / "processes")]
+    for record in records:
+        alive = f"pid {record.pid}" if processes.is_alive(record) else "GONE"
+        print(f"  {record.name:24} {alive:12} {record.log}")
+    if Path(owner.state, "kubeconfig").exists():
+        subprocess.run(
+            [str(_kubectl(folders)), "--kubeconfig", f"{owner.state}/kubeconfig", "get", "nodes"]
+        )
+    return 0 if all(map(processes.is_alive, records)) else 3
+
+
+def _parser(command: str) -> argparse.ArgumentParser:
+    about = {"up": up.__doc__, "down": down.__doc__, "status": status.__doc__}
+    parser = argparse.ArgumentParser(prog=f"hack/{command}", description=about[command])
+    parser.add_argument("--state-dir", metavar="DIR", help="env, kubeconfig, logs (.local)")
+    if command == "up":
+        parser.add_argument(
+            "--operator", action=argparse.BooleanOptionalAction, default=True,
+            help="install and run the operator too (default); tests start their own",
+        )  # fmt: skip
+    return parser
 
 
 def main(arguments: Sequence[str]) -> int:
-    parser = argparse.ArgumentParser(prog="hack/up")
-    parser.add_argument("command", choices=["up", "down", "status"])
-    parser.add_argument("--no-operator", action="store_true")
-    parser.add_argument("--state-dir")
-    options = parser.parse_args(arguments)
+    """Run `up`, `down` or `status`; 0 if it worked, 1 with one clear line if not."""
+    command, *rest = arguments
+    options = _parser(command).parse_args(rest)
     folders = paths(options.state_dir)
     try:
-        if options.command == "up":
-            folders.state.mkdir(parents=True, exist_ok=True)
-            local.RUN_DIR.mkdir(parents=True, exist_ok=True)
-            local.up(folders)
-        else:
-            local.down()
+        if command == "status":
+            return status(folders)
+        with ownership.lock():
+            if command == "up":
+                up(folders, with_operator=options.operator)
+            else:
+                down(folders)
     except ClusterError as error:
         print(f"error: {error}", file=sys.stderr)
         return 1

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import platform
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,9 +12,15 @@ from pathlib import Path
 CHECKOUT = Path(__file__).resolve().parents[2]
 HACK = CHECKOUT / "hack"
 
-# Machine-wide, because addresses, routes and ports are: one trial cluster a machine.
-RUN_DIR = Path("/run/soulbox-local")  # process records, sockets, mounts; gone after a reboot
-DATA_DIR = Path("/var/lib/soulbox-local")  # etcd, keys, images, PostgreSQL; removed by down
+CACHE_DIR = Path(
+    os.environ.get("SOULBOX_CACHE_DIR") or Path.home() / ".cache" / "soulbox"
+).absolute()
+# Machine-wide for the local cluster, because its addresses, routes and ports are.
+_MACHINE_WIDE = platform.system() == "Linux" and os.geteuid() == 0
+# Process records, sockets and mounts; gone after a reboot.
+RUN_DIR = Path("/run/soulbox-local") if _MACHINE_WIDE else CACHE_DIR / "run"
+# etcd, keys, images of the node and PostgreSQL's data; removed by down.
+DATA_DIR = Path("/var/lib/soulbox-local") if _MACHINE_WIDE else CACHE_DIR / "data"
 
 # The newest Kubernetes that starts on cgroup v1 as well as on v2 without more settings.
 KUBERNETES_VERSION = "1.34.4"
@@ -80,9 +87,8 @@ class Paths:
 
 def paths(state_dir: str | None = None) -> Paths:
     """The folders for this checkout; `SOULBOX_CACHE_DIR` moves the cache."""
-    cache = os.environ.get("SOULBOX_CACHE_DIR") or str(Path.home() / ".cache" / "soulbox")
     state = Path(state_dir) if state_dir else CHECKOUT / ".local"
-    return Paths(state=state.absolute(), cache=Path(cache).absolute())
+    return Paths(state=state.absolute(), cache=CACHE_DIR)
 
 
 def content_hash(files: Iterable[Path], *words: str) -> str:

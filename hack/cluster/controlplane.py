@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import json
 import ssl
-import urllib.error
 import urllib.request
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from hack.cluster import pki, processes
 from hack.cluster.config import (
@@ -181,11 +182,28 @@ class AdminClient:
     def get(self, path: str) -> str | None:
         """The body of the answer, or None when there is none or it is an error."""
         try:
-            with self._opener.open(API_URL + path, timeout=5) as response:
-                body: bytes = response.read()
-                return body.decode()
-        except (urllib.error.URLError, OSError):
+            return self._ask(urllib.request.Request(API_URL + path))
+        except OSError:  # urllib's errors are
             return None
+
+    def create(self, path: str, manifest: Mapping[str, object]) -> dict[str, Any]:
+        """Create an object, or call a subresource such as an account's `token`.
+
+        Raises:
+            OSError: the API server refused or is not there.
+        """
+        request = urllib.request.Request(
+            API_URL + path,
+            data=json.dumps(manifest).encode(),
+            headers={"Content-Type": "application/json"},
+        )
+        answer: dict[str, Any] = json.loads(self._ask(request))
+        return answer
+
+    def _ask(self, request: urllib.request.Request) -> str:
+        with self._opener.open(request, timeout=5) as response:
+            body: bytes = response.read()
+            return body.decode()
 
     def is_ready(self) -> bool:
         return self.get("/readyz") == "ok"

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import platform
-import shutil
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -19,7 +18,7 @@ from hack.cluster import (
     pki,
     processes,
 )
-from hack.cluster.config import API_PORT, DATA_DIR, ETCD_PORT, RUN_DIR, ClusterError, Paths
+from hack.cluster.config import API_PORT, ETCD_PORT, ClusterError, Paths
 from hack.cluster.console import step
 
 # The order in which `down` ends them: who watches pods first, who is asked by all last.
@@ -121,6 +120,3 @@ def down() -> None:
     containerd.unmount_all()
     node.remove()
     network.remove()
-    for folder in (RUN_DIR / "containerd", RUN_DIR / "runc", RUN_DIR / "cni"):
-        shutil.rmtree(folder, ignore_errors=True)
-    shutil.rmtree(DATA_DIR, ignore_errors=True)

@@ -11,6 +11,7 @@ the system's.
 
 from __future__ import annotations
 
+import argparse
 import contextlib
 import json
 import os
@@ -20,6 +21,7 @@ import secrets
 import shutil
 import signal
 import socket
+import sys
 import tempfile
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -77,7 +79,7 @@ def start(
     server = _load(directory) or _create(directory, bindir)
     records = directory / "processes"
     if processes.find("postgres", records) is None and not _is_free(server.port):
-        server = Server(**{**asdict(server), "port": _free_port()})
+        server = Server(**{**asdict(server), "port": free_port()})
         _save(directory, server)
     settings = {
         "port": str(server.port),
@@ -129,6 +131,13 @@ def is_running(directory: Path) -> bool:
     return processes.find("postgres", directory / "processes") is not None
 
 
+def client(directory: Path) -> Path | None:
+    """The psql that came with the server in `directory`; None if there is none."""
+    server = _load(directory)
+    psql = Path(server.bindir) / "psql" if server else None
+    return psql if psql is not None and psql.exists() else None
+
+
 def _load(directory: Path) -> Server | None:
     try:
         return Server(**json.loads((directory / "server.json").read_text()))
@@ -164,7 +173,7 @@ def _create(directory: Path, bindir: Path | None) -> Server:
         cwd=data,
     )
     server = Server(
-        data=str(data), bindir=str(programs), user=user, port=_free_port(), password=password
+        data=str(data), bindir=str(programs), user=user, port=free_port(), password=password
     )
     _save(directory, server)
     return server
@@ -252,7 +261,8 @@ def _socket_folder(data: Path) -> str:
     return str(data) if len(str(data) + "/.s.PGSQL.65535") <= 107 else ""
 
 
-def _free_port() -> int:
+def free_port() -> int:
+    """A port of 127.0.0.1 that nobody listens on now."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
@@ -288,9 +298,6 @@ def _free_shared_memory(data: Path) -> None:
 
 def main(arguments: list[str]) -> int:
     """`start [--bindir B] [--fast] DIR` prints the DSN; `stop DIR`."""
-    import argparse
-    import sys
-
     parser = argparse.ArgumentParser(prog="hack/postgres", description=main.__doc__)
     commands = parser.add_subparsers(dest="command", required=True)
     starting = commands.add_parser("start", help="start the server in DIR and print its DSN")
@@ -313,4 +320,4 @@ def main(arguments: list[str]) -> int:
 
 
 if __name__ == "__main__":
-    raise SystemExit(main(__import__("sys").argv[1:]))
+    sys.exit(main(sys.argv[1:]))

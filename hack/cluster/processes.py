@@ -8,6 +8,7 @@ not, so nothing else is ever signalled.
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import json
 import os
 import signal
@@ -93,7 +94,8 @@ def ensure(
         fingerprint: anything whose change must restart it, such as a hash of its files.
     """
     words = [str(word) for word in command]
-    mark = json.dumps([words, fingerprint, sorted((env or {}).items())])
+    described = json.dumps([words, fingerprint, sorted((env or {}).items())])
+    mark = hashlib.sha256(described.encode()).hexdigest()
     record = find(name, records)
     if record is not None:
         if record.fingerprint == mark:

@@ -1,0 +1,68 @@
+"""One trial cluster a machine: whose it is, and one `up` or `down` at a time."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import json
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from hack.cluster.config import CHECKOUT, RUN_DIR, ClusterError, Paths
+from hack.cluster.console import step
+
+_FILE = RUN_DIR / "owner.json"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Owner:
+    """Who brought the cluster up, and which kind: `local`, `kind` or `given`."""
+
+    checkout: str
+    state: str
+    kind: str
+
+
+@contextlib.contextmanager
+def lock() -> Iterator[None]:
+    """Hold the machine's lock; waits while another `up` or `down` runs, saying so."""
+    # Not in RUN_DIR, which `down` removes while it holds the lock.
+    RUN_DIR.parent.mkdir(parents=True, exist_ok=True)
+    with RUN_DIR.with_suffix(".lock").open("w") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            step("waiting for another hack/up or hack/down on this machine to end")
+            fcntl.flock(file, fcntl.LOCK_EX)
+        yield
+
+
+def current() -> Owner | None:
+    """Whose cluster is up or half up; None if there is none."""
+    try:
+        return Owner(**json.loads(_FILE.read_text()))
+    except (OSError, ValueError, TypeError):
+        return None
+
+
+def is_abandoned(owner: Owner) -> bool:
+    """Whether the checkout that could end it is gone."""
+    return not (Path(owner.checkout) / "hack" / "down").exists()
+
+
+def claim(paths: Paths, kind: str) -> None:
+    """Write down that the cluster is this checkout's, before anything is started.
+
+    Raises:
+        ClusterError: it is up for another checkout, state folder or as another kind.
+    """
+    mine = Owner(checkout=str(CHECKOUT), state=str(paths.state), kind=kind)
+    owner = current()
+    if owner is not None and owner != mine:
+        raise ClusterError(
+            f"a cluster is up already: kind {owner.kind}, checkout {owner.checkout}, state folder "
+            f"{owner.state}. End it first: {owner.checkout}/hack/down"
+        )
+    RUN_DIR.mkdir(parents=True, exist_ok=True, mode=0o755)
+    _FILE.write_text(json.dumps(asdict(mine)))
