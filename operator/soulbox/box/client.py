@@ -1,0 +1,366 @@
+"""Calls to the runner in a pod.
+
+The other end is hostile until proven otherwise: user code may have taken the port. So
+every reply is bounded while it is read, never followed elsewhere, never unpacked, and
+must name the run it was asked for. Errors: `RunnerUnavailable` (try again),
+`RunnerRefused` (it said no), `HostileReply` (drop what it said).
+"""
+
+import secrets
+from collections import OrderedDict
+from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass
+from datetime import datetime
+from http import HTTPStatus
+from typing import Final, Literal, NamedTuple
+
+import aiohttp
+from yarl import URL
+
+from soulbox.box.signing import Call, SigningKey
+from soulbox.model.errors import HostileReply, RunnerRefused, RunnerUnavailable
+from soulbox.model.keys import RUNNER_PORT
+from soulbox.model.runs import RunDocument, RunList, RunStats, StartRun
+from soulbox.schema import wire
+
+Stream = Literal["stdout", "stderr"]
+
+# A pod is on the cluster's network; a connection that takes longer is lost.
+CONNECT_SECONDS: Final = 3.0
+# Beyond what the runner was asked to wait: it answers in milliseconds, a busy node in some.
+REPLY_SECONDS: Final = 10.0
+# The runner's own bound on `wait`.
+MAX_WAIT_SECONDS: Final = 60.0
+# One reply of output, and all of it: the CRD's bound on a class's outputBytes.
+OUTPUT_CHUNK_BYTES: Final = 1_048_576
+MAX_OUTPUT_BYTES: Final = 1_073_741_824
+_MAX_ERROR_BYTES: Final = 16_384
+# Clock offsets kept, of the pods called last; a lost one costs one more round trip.
+_MAX_OFFSETS: Final = 4096
+_MAX_OFFSET_MILLISECONDS: Final = int(wire.MAX_AHEAD.total_seconds() * 1000)
+
+
+@dataclass(frozen=True, slots=True)
+class PodAddress:
+    """Where a pod's runner listens, and the pod it must be."""
+
+    uid: str
+    ip: str
+    port: int = RUNNER_PORT
+
+
+class _Reply(NamedTuple):
+    status: int
+    headers: dict[str, str]  # lower-case names
+    body: bytes
+
+
+def open_session() -> aiohttp.ClientSession:
+    """A session fit for runners: no cookies, no proxy, nothing unpacked. The caller closes
+    it."""
+    return aiohttp.ClientSession(
+        # Thousands of pods may be polled at once; the work queue bounds the calls.
+        connector=aiohttp.TCPConnector(limit=0, force_close=False),
+        cookie_jar=aiohttp.DummyCookieJar(),
+        trust_env=False,
+        auto_decompress=False,
+        headers={"Accept-Encoding": "identity", "User-Agent": "soulbox-operator"},
+    )
+
+
+class RunnerClient:
+    """Calls to runners, for one event loop. Every call may be repeated safely.
+
+    Args:
+        session: from `open_session`; stays the caller's.
+        key: signs every call.
+        clock: the operator's aware now.
+        count_unauthorized: told the code of each 401, for a metric.
+    """
+
+    def __init__(
+        self,
+        session: aiohttp.ClientSession,
+        key: SigningKey,
+        clock: Callable[[], datetime],
+        count_unauthorized: Callable[[str], None] | None = None,
+    ) -> None:
+        self._session = session
+        self._key = key
+        self._clock = clock
+        self._count_unauthorized = count_unauthorized
+        self._offsets_milliseconds: OrderedDict[str, int] = OrderedDict()
+
+    async def start(
+        self,
+        pod: PodAddress,
+        uid: str,
+        attempt: int,
+        request: StartRun,
+        wait_seconds: float = 0,
+    ) -> RunDocument:
+        """Start a run, or learn what became of the same run asked for before.
+
+        Args:
+            wait_seconds: the reply comes when the run ends or this has passed; at most 60.
+
+        Raises:
+            RunnerRefused: "Busy" or "TableFull" (429: wait for another run to end),
+                "Conflict" (409: another body under this uid and attempt), "Released" (410),
+                "Invalid" (400).
+            RunnerUnavailable: no answer, or it is shutting down. The run may have started:
+                ask with `get` before anything else.
+            HostileReply: the reply broke the contract.
+        """
+        call = Call(
+            method="PUT",
+            path=_run_path(uid, attempt),
+            query=_wait_query(wait_seconds),
+            body=wire.dump_start(request),
+            pod_uid=pod.uid,
+        )
+        reply = await self._signed(pod, call, wire.MAX_DOCUMENT_BYTES, wait_seconds)
+        return self._document(reply, uid, attempt)
+
+    async def get(
+        self, pod: PodAddress, uid: str, attempt: int, wait_seconds: float = 0
+    ) -> RunDocument:
+        """A run as it is now; with `wait_seconds` as soon as it ends.
+
+        Raises:
+            RunnerRefused: "NotFound" (404: never started here), "Released" (410).
+            RunnerUnavailable, HostileReply: see `start`.
+        """
+        call = Call(
+            method="GET",
+            path=_run_path(uid, attempt),
+            query=_wait_query(wait_seconds),
+            pod_uid=pod.uid,
+        )
+        reply = await self._signed(pod, call, wire.MAX_DOCUMENT_BYTES, wait_seconds)
+        return self._document(reply, uid, attempt)
+
+    async def list(self, pod: PodAddress) -> RunList:
+        """Every run this runner knows that nobody released, without output.
+
+        Raises:
+            RunnerUnavailable, RunnerRefused, HostileReply: see `start`.
+        """
+        call = Call(method="GET", path="/v1/executions", pod_uid=pod.uid)
+        reply = await self._signed(pod, call, wire.MAX_LIST_BYTES)
+        runs = wire.parse_list(reply.body, now=self._clock())
+        if runs.pod_uid != pod.uid:
+            raise HostileReply("runner's reply: it says that it is another pod")
+        return runs
+
+    async def cancel(self, pod: PodAddress, uid: str, attempt: int) -> RunDocument:
+        """Ask for a run's end; the reply may still say Running. Again: no harm.
+
+        Raises:
+            RunnerRefused: "NotFound" (404: never started here), "Released" (410).
+            RunnerUnavailable, HostileReply: see `start`.
+        """
+        call = Call(method="DELETE", path=_run_path(uid, attempt), pod_uid=pod.uid)
+        reply = await self._signed(pod, call, wire.MAX_DOCUMENT_BYTES)
+        return self._document(reply, uid, attempt)
+
+    async def release(self, pod: PodAddress, uid: str, attempt: int) -> None:
+        """Tell that the result is recorded: the runner frees its space. Again: no harm.
+
+        Raises:
+            RunnerRefused: "Running" (409: not finished), "NotFound" (404).
+            RunnerUnavailable, HostileReply: see `start`.
+        """
+        call = Call(method="POST", path=f"{_run_path(uid, attempt)}/release", pod_uid=pod.uid)
+        await self._signed(pod, call, _MAX_ERROR_BYTES)
+
+    async def read_output(
+        self,
+        pod: PodAddress,
+        uid: str,
+        attempt: int,
+        stream: Stream,
+        offset: int = 0,
+        *,
+        limit_bytes: int = MAX_OUTPUT_BYTES,
+    ) -> AsyncIterator[bytes]:
+        """The stored bytes of a stream from `offset` to what is there now, in chunks of at
+        most 1 MiB. After an error go on at offset + the bytes had so far.
+
+        Args:
+            limit_bytes: most bytes that may be stored, the limit the run was started with.
+
+        Raises:
+            HostileReply: more than that is offered, or less than was promised.
+            RunnerUnavailable, RunnerRefused: see `get`.
+        """
+        while True:
+            call = Call(
+                method="GET",
+                path=f"{_run_path(uid, attempt)}/output/{stream}",
+                query=f"offset={offset}",
+                pod_uid=pod.uid,
+            )
+            reply = await self._signed(pod, call, OUTPUT_CHUNK_BYTES)
+            stored_bytes = _count_header(reply, "soulbox-stored-bytes")
+            if stored_bytes > limit_bytes or offset + len(reply.body) > stored_bytes:
+                raise HostileReply(f"runner's reply: more of {stream} than can be stored")
+            if reply.body:
+                offset += len(reply.body)
+                yield reply.body
+            elif offset < stored_bytes:
+                raise HostileReply(f"runner's reply: less of {stream} than it says is stored")
+            if offset >= stored_bytes:
+                return
+
+    async def stats(self, pod: PodAddress) -> RunStats:
+        """Resource figures of the pod.
+
+        Raises:
+            RunnerUnavailable, RunnerRefused, HostileReply: see `start`.
+        """
+        call = Call(method="GET", path="/v1/stats", pod_uid=pod.uid)
+        reply = await self._signed(pod, call, wire.MAX_STATS_BYTES)
+        return wire.parse_stats(reply.body, now=self._clock())
+
+    async def shutdown(self, pod: PodAddress) -> None:
+        """Ask the runner to take no more runs, cancel those it has, and exit.
+
+        Raises:
+            RunnerUnavailable, RunnerRefused, HostileReply: see `start`.
+        """
+        await self._signed(
+            pod, Call(method="POST", path="/v1/shutdown", pod_uid=pod.uid), _MAX_ERROR_BYTES
+        )
+
+    async def healthy(self, pod: PodAddress) -> bool:
+        """Whether something at the address says that it is well; unsigned, proves nothing."""
+        try:
+            reply = await self._send(
+                pod, Call(method="GET", path="/healthz", pod_uid=pod.uid), {}, _MAX_ERROR_BYTES
+            )
+        except (RunnerUnavailable, HostileReply):
+            return False
+        return reply.status == HTTPStatus.OK
+
+    def _document(self, reply: _Reply, uid: str, attempt: int) -> RunDocument:
+        document = wire.parse_document(reply.body, now=self._clock())
+        if (document.uid, document.attempt) != (uid, attempt):
+            raise HostileReply("runner's reply: it is about another run than was asked for")
+        return document
+
+    async def _signed(
+        self, pod: PodAddress, call: Call, limit_bytes: int, wait_seconds: float = 0
+    ) -> _Reply:
+        """Sign and send; once more where only the clock or the nonce was at fault."""
+        for is_last in (False, True):
+            headers = call.headers(
+                self._key, self._runner_milliseconds(pod.uid), secrets.token_hex(16)
+            )
+            reply = await self._send(pod, call, headers, limit_bytes, wait_seconds)
+            if reply.status < HTTPStatus.MULTIPLE_CHOICES:
+                return reply
+            if reply.status < HTTPStatus.BAD_REQUEST:
+                raise HostileReply("runner's reply: a redirect")
+            code, message, runner_milliseconds = wire.parse_error(reply.body)
+            if reply.status >= HTTPStatus.INTERNAL_SERVER_ERROR:
+                raise RunnerUnavailable(f"runner cannot serve now ({code}): {message}")
+            if reply.status == HTTPStatus.UNAUTHORIZED:
+                if self._count_unauthorized is not None:
+                    self._count_unauthorized(code)
+                if not is_last and self._can_correct(pod.uid, code, runner_milliseconds):
+                    continue
+            raise RunnerRefused(reply.status, code, message)
+        raise AssertionError("the second round returns or raises")
+
+    def _runner_milliseconds(self, pod_uid: str) -> int:
+        return self._now_milliseconds() + self._offsets_milliseconds.get(pod_uid, 0)
+
+    def _now_milliseconds(self) -> int:
+        return int(self._clock().timestamp() * 1000)
+
+    def _can_correct(self, pod_uid: str, code: str, runner_milliseconds: int | None) -> bool:
+        if code == "Replay":  # our own connection pool sent the same request again
+            return True
+        if code != "ClockSkew" or runner_milliseconds is None:
+            return False
+        offset = runner_milliseconds - self._now_milliseconds()
+        if abs(offset) > _MAX_OFFSET_MILLISECONDS:
+            return False
+        self._offsets_milliseconds[pod_uid] = offset
+        self._offsets_milliseconds.move_to_end(pod_uid)
+        if len(self._offsets_milliseconds) > _MAX_OFFSETS:
+            self._offsets_milliseconds.popitem(last=False)
+        return True
+
+    async def _send(
+        self,
+        pod: PodAddress,
+        call: Call,
+        headers: dict[str, str],
+        limit_bytes: int,
+        wait_seconds: float = 0,
+    ) -> _Reply:
+        try:
+            async with self._session.request(
+                call.method,
+                _url(pod, call),
+                data=call.body or None,
+                headers=headers,
+                allow_redirects=False,
+                timeout=aiohttp.ClientTimeout(
+                    total=min(wait_seconds, MAX_WAIT_SECONDS) + REPLY_SECONDS,
+                    sock_connect=CONNECT_SECONDS,
+                ),
+            ) as response:
+                body = await _read_bounded(response, limit_bytes)
+                names = {name.lower(): value for name, value in response.headers.items()}
+                return _Reply(response.status, names, body)
+        except TimeoutError as error:
+            raise RunnerUnavailable("runner did not answer in time") from error
+        except aiohttp.ClientResponseError as error:
+            raise HostileReply("runner's reply is not HTTP") from error
+        except aiohttp.ClientError as error:
+            raise RunnerUnavailable(
+                f"no connection to the runner ({type(error).__name__})"
+            ) from error
+
+
+async def _read_bounded(response: aiohttp.ClientResponse, limit_bytes: int) -> bytes:
+    """The body; the connection is dropped as soon as it is over the bound."""
+    if (response.content_length or 0) > limit_bytes:
+        response.close()
+        raise HostileReply(f"runner's reply is over {limit_bytes} bytes")
+    parts: list[bytes] = []
+    size_bytes = 0
+    async for part in response.content.iter_any():
+        size_bytes += len(part)
+        if size_bytes > limit_bytes:
+            response.close()
+            raise HostileReply(f"runner's reply is over {limit_bytes} bytes")
+        parts.append(part)
+    return b"".join(parts)
+
+
+def _count_header(reply: _Reply, name: str) -> int:
+    text = reply.headers.get(name, "")
+    if not (text.isascii() and text.isdigit() and len(text) <= 18):
+        raise HostileReply(f"runner's reply: header {name} is no count")
+    return int(text)
+
+
+def _run_path(uid: str, attempt: int) -> str:
+    return f"/v1/executions/{uid}/{attempt}"
+
+
+def _wait_query(wait_seconds: float) -> str:
+    if wait_seconds <= 0:
+        return ""
+    return f"wait={int(min(wait_seconds, MAX_WAIT_SECONDS) * 1000)}ms"
+
+
+def _url(pod: PodAddress, call: Call) -> URL:
+    host = f"[{pod.ip}]" if ":" in pod.ip else pod.ip
+    query = f"?{call.query}" if call.query else ""
+    # Already escaped: what is sent must be what was signed, to the byte.
+    return URL(f"http://{host}:{pod.port}{call.path}{query}", encoded=True)
