@@ -6,6 +6,6 @@ if sys.version_info < (3, 11):  # noqa: UP036 - it is run by whatever python3 th
     found = sys.version.split()[0]
     sys.exit(f"error: Python 3.11 or later is needed, python3 is {found}; put a newer one in PATH")
 
-from hack.cluster.cli import main  # noqa: E402 - its imports need 3.11
+from hack.cluster.cli import main
 
 sys.exit(main(sys.argv[1:]))

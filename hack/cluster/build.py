@@ -63,9 +63,7 @@ KUBERNETES = Program(
 )
 ETCD = Program(name="etcd", module=HACK / "etcd", how_long="about half a minute, once")
 PAUSE = Program(name="pause", module=HACK / "pause", how_long="a few seconds")
-RUNNER = Program(
-    name="soulbox-runner", module=CHECKOUT / "runner", package="./cmd/soulbox-runner"
-)
+RUNNER = Program(name="soulbox-runner", module=CHECKOUT / "runner", package="./cmd/soulbox-runner")
 
 
 def ensure(program: Program, paths: Paths) -> Path:
@@ -86,15 +84,15 @@ def ensure(program: Program, paths: Paths) -> Path:
         timeout_seconds=3600,
     )
     unfinished.rename(output)
-    _drop_older(output, program.name)
+    drop_older(output, f"{program.name}-*")
     return output
 
 
-def _drop_older(newest: Path, name: str) -> None:
-    """Keep the newest three builds: checkouts of neighbouring commits alternate."""
-    builds = sorted(newest.parent.glob(f"{name}-*"), key=lambda file: file.stat().st_mtime)
-    for build in builds[:-3]:
-        build.unlink(missing_ok=True)
+def drop_older(newest: Path, pattern: str, keep: int = 4) -> None:
+    """Remove all but the newest few of a kind; checkouts of neighbouring commits alternate."""
+    made = sorted(newest.parent.glob(pattern), key=lambda file: file.stat().st_mtime)
+    for file in made[:-keep]:
+        file.unlink(missing_ok=True)
 
 
 def kubernetes_programs(paths: Paths) -> Path:
@@ -103,7 +101,7 @@ def kubernetes_programs(paths: Paths) -> Path:
     etcd = ensure(ETCD, paths)
     folder = paths.cache / "bin" / f"links-{k8s.name}"
     folder.mkdir(parents=True, exist_ok=True)
-    links = {name: k8s for name in KUBERNETES_PROGRAMS} | {"etcd": etcd}
+    links = dict.fromkeys(KUBERNETES_PROGRAMS, k8s) | {"etcd": etcd}
     for name, target in links.items():
         link = folder / name
         if not link.exists() or link.readlink() != target:

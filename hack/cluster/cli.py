@@ -71,7 +71,7 @@ def _run_operator(chosen: str, folders: Paths, dsn: str) -> None:
     kubectl = _kubectl(folders)
     operator.install(folders, kubectl)
     operator.migrate(folders, dsn)
-    operator.start(folders, dsn)
+    operator.start(folders, kubectl, dsn)
 
 
 def _kubectl(folders: Paths) -> Path | str:
@@ -176,9 +176,8 @@ def status(folders: Paths) -> int:
         alive = f"pid {record.pid}" if processes.is_alive(record) else "GONE"
         print(f"  {record.name:24} {alive:12} {record.log}")
     if Path(owner.state, "kubeconfig").exists():
-        subprocess.run(
-            [str(_kubectl(folders)), "--kubeconfig", f"{owner.state}/kubeconfig", "get", "nodes"]
-        )
+        command = [_kubectl(folders), "--kubeconfig", f"{owner.state}/kubeconfig", "get", "nodes"]
+        subprocess.run(command, check=False)
     return 0 if all(map(processes.is_alive, records)) else 3
 
 

@@ -100,3 +100,10 @@ def content_hash(files: Iterable[Path], *words: str) -> str:
         name = file.relative_to(CHECKOUT) if file.is_relative_to(CHECKOUT) else file.name
         digest.update(str(name).encode() + b"\0" + hashlib.sha256(file.read_bytes()).digest())
     return digest.hexdigest()[:16]
+
+
+def write_if_new(file: Path, text: str) -> None:
+    """Write the file unless it says so already: kube-proxy ends when its file is touched."""
+    if not file.exists() or file.read_text() != text:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(text)

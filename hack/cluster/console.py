@@ -43,11 +43,12 @@ def run(
     words = [str(word) for word in command]
     shown = " ".join(words)[:300]
     try:
-        done = subprocess.run(
+        done: subprocess.CompletedProcess[str] = subprocess.run(
             words,
             env=env,
             cwd=cwd,
             text=True,
+            check=False,
             capture_output=True,
             timeout=timeout_seconds,
             **({"input": stdin} if stdin is not None else {"stdin": subprocess.DEVNULL}),

@@ -14,7 +14,7 @@ import time
 from pathlib import Path
 
 from hack.cluster import packages, processes
-from hack.cluster.config import DATA_DIR, RUN_DIR, ClusterError, Paths
+from hack.cluster.config import DATA_DIR, RUN_DIR, ClusterError, Paths, write_if_new
 from hack.cluster.console import run, succeeds
 from hack.cluster.network import CNI_CONFIG
 
@@ -73,7 +73,7 @@ def ensure(paths: Paths) -> processes.Record:
     ROOT.mkdir(parents=True, exist_ok=True, mode=0o700)
     config = DATA_DIR / "containerd.toml"
     text = _config(cni_plugins)
-    config.write_text(text)
+    write_if_new(config, text)
     record = processes.ensure(
         "containerd",
         [packages.find_program("containerd") or "containerd", "--config", config],
@@ -103,9 +103,7 @@ def import_image(archive: Path) -> None:
 def _cgroups() -> list[Path]:
     """The kubelet's cgroups (one per v1 hierarchy, or the one of v2), deepest first."""
     tops = [Path("/sys/fs/cgroup/kubepods"), *Path("/sys/fs/cgroup").glob("*/kubepods")]
-    return [
-        Path(folder) for top in tops for folder, _, _ in os.walk(top, topdown=False)
-    ]
+    return [Path(folder) for top in tops for folder, _, _ in os.walk(top, topdown=False)]
 
 
 def pods_of_another() -> bool:

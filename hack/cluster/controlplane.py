@@ -5,9 +5,7 @@ from __future__ import annotations
 import json
 import ssl
 import urllib.request
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 from hack.cluster import pki, processes
 from hack.cluster.config import (
@@ -20,6 +18,7 @@ from hack.cluster.config import (
     POD_RANGE,
     SERVICE_RANGE,
     Paths,
+    write_if_new,
 )
 
 ETCD_URL = f"https://127.0.0.1:{ETCD_PORT}"
@@ -84,7 +83,7 @@ def _audit_policy() -> str:
 def start_apiserver(paths: Paths, programs: Path) -> processes.Record:
     """Start the API server with RBAC and an audit log of every write."""
     policy = DATA_DIR / "audit-policy.json"
-    policy.write_text(_audit_policy())
+    write_if_new(policy, _audit_policy())
     tls = pki.PKI
     return processes.ensure(
         "kube-apiserver",
@@ -179,31 +178,14 @@ class AdminClient:
             urllib.request.ProxyHandler({}), urllib.request.HTTPSHandler(context=self._context)
         )
 
-    def get(self, path: str) -> str | None:
+    def get(self, path: str, *, base: str = API_URL) -> str | None:
         """The body of the answer, or None when there is none or it is an error."""
         try:
-            return self._ask(urllib.request.Request(API_URL + path))
+            with self._opener.open(base + path, timeout=5) as response:
+                body: bytes = response.read()
+                return body.decode()
         except OSError:  # urllib's errors are
             return None
-
-    def create(self, path: str, manifest: Mapping[str, object]) -> dict[str, Any]:
-        """Create an object, or call a subresource such as an account's `token`.
-
-        Raises:
-            OSError: the API server refused or is not there.
-        """
-        request = urllib.request.Request(
-            API_URL + path,
-            data=json.dumps(manifest).encode(),
-            headers={"Content-Type": "application/json"},
-        )
-        answer: dict[str, Any] = json.loads(self._ask(request))
-        return answer
-
-    def _ask(self, request: urllib.request.Request) -> str:
-        with self._opener.open(request, timeout=5) as response:
-            body: bytes = response.read()
-            return body.decode()
 
     def is_ready(self) -> bool:
         return self.get("/readyz") == "ok"

@@ -7,7 +7,6 @@ our own programs. An archive is imported again only when its key differs from th
 from __future__ import annotations
 
 import os
-import shutil
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
@@ -92,20 +91,25 @@ def architecture() -> str:
     return _ARCHITECTURES[machine]
 
 
-def _base_layer(recipe: rootfs.Recipe, paths: Paths) -> Path:
-    key = content_hash(_RECIPE_SOURCES, *recipe.words(), architecture())
-    layer = paths.cache / "images" / f"base-{key}.tar"
-    if layer.exists():
-        return layer
-    layer.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix="soulbox-rootfs-") as folder:
-        root = Path(folder) / "root"
-        root.mkdir()
-        rootfs.build(recipe, root)
-        unfinished = layer.with_suffix(".new")
-        archive.layer_from_folder(root, unfinished)
-        unfinished.rename(layer)
-    return layer
+def _base_key(recipe: rootfs.Recipe) -> str:
+    return content_hash(_RECIPE_SOURCES, *recipe.words(), architecture())
+
+
+def _ensure_base(image: Image, paths: Paths) -> list[Path]:
+    """The layer below our program, as a list of one; of none for a program alone."""
+    if image.base is None:
+        return []
+    layer = paths.cache / "images" / f"base-{image.name}-{_base_key(image.base)}.tar"
+    if not layer.exists():
+        with tempfile.TemporaryDirectory(prefix="soulbox-rootfs-") as folder:
+            root = Path(folder) / "root"
+            root.mkdir()
+            rootfs.build(image.base, root)
+            unfinished = layer.with_suffix(".new")
+            archive.layer_from_folder(root, unfinished)
+            unfinished.rename(layer)
+        build.drop_older(layer, f"base-{image.name}-*.tar")
+    return [layer]
 
 
 def ensure_archive(image: Image, paths: Paths) -> Path:
@@ -115,28 +119,25 @@ def ensure_archive(image: Image, paths: Paths) -> Path:
     except ClusterError as error:  # TODO until the runner builds
         step(f"image {image.tag} WITHOUT {image.program.name}: {str(error)[-200:]}")
         program = build.ensure(build.PAUSE, paths)
-    base = _base_layer(image.base, paths) if image.base else None
-    key = content_hash(
-        _RECIPE_SOURCES, base.name if base else "", program.name, image.path, repr(image.config)
-    )
+    base = _base_key(image.base) if image.base else ""
+    key = content_hash(_RECIPE_SOURCES, base, program.name, image.path, repr(image.config))
     output = paths.cache / "images" / f"{image.name}-{key}.tar"
     if output.exists():
         return output
-    step(f"making image {image.tag}")
     output.parent.mkdir(parents=True, exist_ok=True)
+    layers = _ensure_base(image, paths)
+    step(f"making image {image.tag}")
     with tempfile.TemporaryDirectory(prefix="soulbox-layer-") as folder:
         own = Path(folder) / "layer.tar"
         archive.layer_from_files({image.path: program}, own)
         archive.write_image(
             output,
             tag=image.tag,
-            layers=[base, own] if base else [own],
+            layers=[*layers, own],
             config=image.config,
             architecture=architecture(),
         )
-    for older in output.parent.glob(f"{image.name}-*.tar"):
-        if older != output:
-            older.unlink(missing_ok=True)
+    build.drop_older(output, f"{image.name}-*.tar")
     return output
 
 
@@ -152,7 +153,3 @@ def import_into_containerd(image: Image, archive_file: Path) -> None:
     containerd.import_image(archive_file)
     IMPORTED.mkdir(parents=True, exist_ok=True)
     (IMPORTED / image.name).write_text(archive_file.name)
-
-
-def forget_imports() -> None:
-    shutil.rmtree(IMPORTED, ignore_errors=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import platform
+import socket
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -60,8 +61,6 @@ def check_machine() -> None:
 
 
 def _check_ports() -> None:
-    import socket
-
     for port, name in ((API_PORT, "kube-apiserver"), (ETCD_PORT, "etcd"), (10250, "kubelet")):
         if processes.find(name) is not None:
             continue
@@ -87,7 +86,8 @@ def up(paths: Paths) -> None:
     pki.ensure(node.name())
     with ThreadPoolExecutor(max_workers=2) as pool:
         engine = pool.submit(_engine, paths, archives)
-        step("starting etcd and the API server")
+        if processes.find("kube-apiserver") is None:
+            step("starting etcd, the API server and containerd")
         etcd = controlplane.start_etcd(paths, programs)
         apiserver = controlplane.start_apiserver(paths, programs)
         processes.wait_until(
@@ -95,7 +95,8 @@ def up(paths: Paths) -> None:
         )
         controllers = controlplane.start_controllers(paths, programs)
         runtime = engine.result()
-    step("starting the node")
+    if processes.find("kubelet") is None:
+        step("starting the node")
     workers = node.start(paths, programs)
     node.wait_ready(client(), [etcd, apiserver, runtime, *controllers, *workers])
     paths.state.mkdir(parents=True, exist_ok=True)

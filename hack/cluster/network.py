@@ -18,6 +18,7 @@ from hack.cluster.config import (
     POD_RANGE,
     RUN_DIR,
     SERVICE_RANGE,
+    write_if_new,
 )
 from hack.cluster.console import run, succeeds
 
@@ -79,7 +80,6 @@ table inet {FIREWALL_TABLE} {{
 
 
 def _write_cni_config() -> None:
-    CNI_CONFIG.mkdir(parents=True, exist_ok=True)
     bridge = {
         "type": "bridge",
         "bridge": BRIDGE,
@@ -95,7 +95,7 @@ def _write_cni_config() -> None:
         },
     }
     network = {"cniVersion": "0.4.0", "name": "soulbox", "plugins": [bridge]}
-    (CNI_CONFIG / "10-soulbox.conflist").write_text(json.dumps(network, indent=2))
+    write_if_new(CNI_CONFIG / "10-soulbox.conflist", json.dumps(network, indent=2))
 
 
 def _save_sysctls() -> None:

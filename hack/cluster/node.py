@@ -10,7 +10,7 @@ import socket
 from pathlib import Path
 
 from hack.cluster import containerd, pki, processes
-from hack.cluster.config import DATA_DIR, NODE_ADDRESS, POD_RANGE, RUN_DIR, Paths
+from hack.cluster.config import DATA_DIR, NODE_ADDRESS, POD_RANGE, RUN_DIR, Paths, write_if_new
 from hack.cluster.controlplane import AdminClient
 
 KUBELET = DATA_DIR / "kubelet"
@@ -20,6 +20,7 @@ _FOUND = RUN_DIR / "paths-found.json"
 
 # The wall for fork bombs: well above what a sandbox needs, well below what hurts the machine.
 POD_PIDS_LIMIT = 256
+PROXY_HEALTH_URL = "http://127.0.0.1:10256"
 
 
 def name() -> str:
@@ -75,7 +76,7 @@ def _proxy_config() -> str:
             "clientConnection": {"kubeconfig": str(pki.component_kubeconfig("proxy"))},
             "clusterCIDR": POD_RANGE,
             "bindAddress": NODE_ADDRESS,
-            "healthzBindAddress": "127.0.0.1:10256",
+            "healthzBindAddress": PROXY_HEALTH_URL.removeprefix("http://"),
             "metricsBindAddress": "127.0.0.1:10249",
             # 0: leave the machine's conntrack limits alone.
             "conntrack": {"maxPerCore": 0, "min": 0},
@@ -92,8 +93,8 @@ def start(paths: Paths, programs: Path) -> list[processes.Record]:
     _remember_paths()
     KUBELET.mkdir(parents=True, exist_ok=True)
     kubelet, proxy = DATA_DIR / "kubelet.json", DATA_DIR / "kube-proxy.json"
-    kubelet.write_text(_kubelet_config())
-    proxy.write_text(_proxy_config())
+    write_if_new(kubelet, _kubelet_config())
+    write_if_new(proxy, _proxy_config())
     return [
         processes.ensure(
             "kubelet",
@@ -120,12 +121,16 @@ def start(paths: Paths, programs: Path) -> list[processes.Record]:
 
 
 def wait_ready(client: AdminClient, needs: list[processes.Record]) -> None:
-    """Wait for Ready=True and the default ServiceAccount, without which no pod is admitted."""
+    """Wait until a pod can run: node Ready, services translated, default ServiceAccount there."""
     node = f"/api/v1/nodes/{name()}"
     account = "/api/v1/namespaces/default/serviceaccounts/default"
     processes.wait_until(
         "Ready node",
-        lambda: client.condition(node, "Ready") == "True" and client.get(account) is not None,
+        lambda: (
+            client.condition(node, "Ready") == "True"
+            and client.get(account) is not None
+            and client.get("/livez", base=PROXY_HEALTH_URL) is not None
+        ),
         seconds=90,
         needs=needs,
         interval_seconds=0.2,

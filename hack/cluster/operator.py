@@ -2,19 +2,30 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import sys
+import urllib.request
 from pathlib import Path
 
-from hack.cluster import pki, processes, tokens
+from hack.cluster import processes, tokens
 from hack.cluster.config import CHECKOUT, ClusterError, Paths, content_hash
 from hack.cluster.console import run, step
+from hack.cluster.pki import write_private
 
 OPERATOR = "operator"
 RENEWER = "operator-token"
 # In the install, but not for an operator that is a process of this machine.
 _IN_CLUSTER_ONLY = frozenset({"Deployment", "Service", "PodDisruptionBudget"})
+
+# Read by hack/ itself; a shell that has sourced the env file has some of them, and the
+# operator must not be restarted because another shell runs `up`.
+_OWN_VARIABLES = frozenset({
+    "SOULBOX_DSN", "SOULBOX_EMBEDDED_DSN", "SOULBOX_USE_CLUSTER", "SOULBOX_CACHE_DIR",
+    "SOULBOX_TEST_DSN",
+})  # fmt: skip
+DEFAULT_LISTEN = "127.0.0.1:8080"  # http_listen's default in the operator's settings
 
 
 def install(paths: Paths, kubectl: Path | str, *, everything: bool = False) -> None:
@@ -57,37 +68,72 @@ def migrate(paths: Paths, dsn: str) -> None:
     run([_program(paths), "migrate"], env={**os.environ, "SOULBOX_DSN": dsn}, timeout_seconds=300)
 
 
-def start(paths: Paths, dsn: str) -> processes.Record:
+def _environment() -> dict[str, str]:
+    """Settings that the person set for the operator; hack's own are not the operator's."""
+    return {
+        name: value
+        for name, value in os.environ.items()
+        if name.startswith("SOULBOX_") and name not in _OWN_VARIABLES
+    }
+
+
+def _write_kubeconfig(paths: Paths, kubectl: Path | str, token: Path) -> Path:
+    """The cluster as the administrator knows it, with the ServiceAccount's token instead."""
+    shown = run([kubectl, "--kubeconfig", paths.kubeconfig, "config", "view",
+                 "--raw", "--minify", "--flatten", "--output=json"])  # fmt: skip
+    config = json.loads(shown)
+    config["users"] = [{"name": user["name"], "user": {"tokenFile": str(token)}}
+                       for user in config["users"]]  # fmt: skip
+    file = paths.state / "operator.kubeconfig"
+    write_private(file, json.dumps(config, indent=2))
+    return file
+
+
+def start(paths: Paths, kubectl: Path | str, dsn: str) -> None:
     """Start the operator unless it runs already with this code, database and settings."""
-    token, kubeconfig = paths.state / "operator.token", paths.state / "operator.kubeconfig"
+    token = paths.state / "operator.token"
     if processes.find(RENEWER) is None or not token.exists():
-        tokens.renew(token)
+        tokens.renew(str(kubectl), paths.kubeconfig, token)
     processes.ensure(
         RENEWER,
-        [sys.executable, "-m", "hack.cluster.tokens", token],
+        [sys.executable, "-m", "hack.cluster.tokens", kubectl, paths.kubeconfig, token],
         log=paths.logs / "operator-token.log",
         env={"PYTHONPATH": str(CHECKOUT)},
     )
-    text = pki.kubeconfig({"tokenFile": str(token)})
-    if not kubeconfig.exists() or kubeconfig.read_text() != text:
-        pki.write_private(kubeconfig, text)
-    sources = (CHECKOUT / "operator" / "soulbox").rglob("*.py")
-    settings = {name: value for name, value in os.environ.items() if name.startswith("SOULBOX_")}
-    was_running = processes.find(OPERATOR)
+    kubeconfig = _write_kubeconfig(paths, kubectl, token)
+    settings = _environment()
+    before = processes.find(OPERATOR)
     record = processes.ensure(
         OPERATOR,
         [_program(paths), "run"],
         log=paths.operator_log,
         env={**settings, "SOULBOX_DSN": dsn, "KUBECONFIG": str(kubeconfig)},
-        fingerprint=content_hash(sources),
+        fingerprint=content_hash((CHECKOUT / "operator" / "soulbox").rglob("*.py")),
     )
-    if was_running != record:
-        step(f"operator started as pid {record.pid}; its log is {paths.operator_log}")
-    return record
+    if record == before:
+        return
+    listen = settings.get("SOULBOX_HTTP_LISTEN", DEFAULT_LISTEN)
+    processes.wait_until(
+        f"answer of the operator on http://{listen}/healthz",
+        lambda: _is_alive(listen),
+        seconds=30,
+        needs=[record],
+    )
+    step(f"operator runs as pid {record.pid}; its log is {paths.operator_log}")
+
+
+def _is_alive(listen: str) -> bool:
+    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+    try:
+        with opener.open(f"http://{listen}/healthz", timeout=2) as answer:
+            return bool(answer.status == 200)
+    except OSError:
+        return False
 
 
 def stop() -> None:
+    """End the operator and the renewal of its token."""
     for name in (OPERATOR, RENEWER):
         record = processes.find(name)
         if record is not None:
-            processes.stop(record)
+            processes.stop(record, grace_seconds=20)

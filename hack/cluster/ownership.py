@@ -5,9 +5,11 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import json
+import os
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import IO
 
 from hack.cluster.config import CHECKOUT, RUN_DIR, ClusterError, Paths
 from hack.cluster.console import step
@@ -28,14 +30,28 @@ class Owner:
 def lock() -> Iterator[None]:
     """Hold the machine's lock; waits while another `up` or `down` runs, saying so."""
     # Not in RUN_DIR, which `down` removes while it holds the lock.
-    RUN_DIR.parent.mkdir(parents=True, exist_ok=True)
-    with RUN_DIR.with_suffix(".lock").open("w") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            step("waiting for another hack/up or hack/down on this machine to end")
-            fcntl.flock(file, fcntl.LOCK_EX)
-        yield
+    path = RUN_DIR.with_suffix(".lock")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    while True:
+        with path.open("w") as file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                step("waiting for another hack/up or hack/down on this machine to end")
+                fcntl.flock(file, fcntl.LOCK_EX)
+            if not _is_same_file(file, path):
+                continue  # the one before removed it when it was done
+            try:
+                yield
+            finally:
+                path.unlink(missing_ok=True)
+            return
+
+
+def _is_same_file(file: IO[str], path: Path) -> bool:
+    with contextlib.suppress(FileNotFoundError):
+        return os.path.samestat(os.fstat(file.fileno()), path.stat())
+    return False
 
 
 def current() -> Owner | None:

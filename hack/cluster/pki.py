@@ -6,6 +6,7 @@ readable by root alone and live as long as the cluster.
 
 from __future__ import annotations
 
+import base64
 import json
 import os
 from dataclasses import dataclass
@@ -106,8 +107,6 @@ def kubeconfig(credentials: dict[str, str], *, namespace: str = "default") -> st
     Args:
         credentials: a kubeconfig's `user` entry, such as {"tokenFile": path}.
     """
-    import base64
-
     authority = base64.b64encode(CA.read_bytes()).decode()
     context = {"cluster": "soulbox", "user": "soulbox", "namespace": namespace}
     return json.dumps(
@@ -130,8 +129,6 @@ def kubeconfig(credentials: dict[str, str], *, namespace: str = "default") -> st
 
 def certificate_credentials(name: str) -> dict[str, str]:
     """A kubeconfig user entry with the named certificate and key in it."""
-    import base64
-
     return {
         "client-certificate-data": base64.b64encode((PKI / f"{name}.crt").read_bytes()).decode(),
         "client-key-data": base64.b64encode((PKI / f"{name}.key").read_bytes()).decode(),

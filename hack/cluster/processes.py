@@ -80,7 +80,6 @@ def ensure(
     *,
     log: Path,
     env: Mapping[str, str] | None = None,
-    cwd: Path | str = "/",
     user: str | None = None,
     fingerprint: str = "",
     records: Path = RECORDS,
@@ -109,7 +108,7 @@ def ensure(
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=subprocess.STDOUT,
-            cwd=cwd,
+            cwd="/",
             env={**_plain_environment(), **(env or {})},
             start_new_session=True,  # Ctrl-C in the terminal that ran `up` must not end it
             **as_user(user),
@@ -193,8 +192,6 @@ def wait_until(
                     f"{record.log} ends with:\n{tail(Path(record.log))}"
                 )
         if time.monotonic() > deadline:
-            logs = "".join(
-                f"\n--- {record.log}\n{tail(Path(record.log))}" for record in needs
-            )
+            logs = "".join(f"\n--- {record.log}\n{tail(Path(record.log))}" for record in needs)
             raise ClusterError(f"no {what} within {seconds:.0f} s{logs}")
         time.sleep(interval_seconds)

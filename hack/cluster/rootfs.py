@@ -55,22 +55,34 @@ class Recipe:
 
 def _dependencies(names: Sequence[str]) -> list[str]:
     """The packages and what they depend on; the first of alternatives, no virtual packages."""
-    wanted: list[str] = []
+    depends = _parse_depends(run(["apt-cache", "depends", "--important", "--recurse", *names]))
+    wanted: set[str] = set()
     todo = list(names)
     while todo:
         name = todo.pop()
         # gcc-N-base holds only documentation.
         if name in wanted or name in _LEFT_OUT or name.startswith("gcc-"):
             continue
-        wanted.append(name)
-        alternative = False
-        for line in run(["apt-cache", "depends", "--important", name]).splitlines():
-            kind, _, other = line.strip().partition(": ")
-            if kind.lstrip("|") in ("Depends", "PreDepends"):
-                if not alternative and not other.startswith("<"):
-                    todo.append(other)
-                alternative = kind.startswith("|")
+        wanted.add(name)
+        todo += depends.get(name, ())
     return sorted(wanted)
+
+
+def _parse_depends(listing: str) -> dict[str, list[str]]:
+    """Package -> what it depends on, from `apt-cache depends --important --recurse`."""
+    depends: dict[str, list[str]] = {}
+    package, alternative = "", False
+    for line in listing.splitlines():
+        if not line.startswith(" "):
+            package = line.strip()
+            depends[package] = []
+            continue
+        kind, _, other = line.strip().partition(": ")
+        if kind.lstrip("|") in ("Depends", "PreDepends"):
+            if not alternative and not other.startswith("<"):
+                depends[package].append(other)
+            alternative = kind.startswith("|")
+    return depends
 
 
 def build(recipe: Recipe, output: Path) -> None:

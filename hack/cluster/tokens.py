@@ -1,4 +1,6 @@
-"""Keeps the operator's ServiceAccount token fresh: `python3 -m hack.cluster.tokens FILE`.
+"""Keeps the operator's ServiceAccount token fresh.
+
+    python3 -m hack.cluster.tokens KUBECTL KUBECONFIG FILE
 
 A process of its own beside the local operator, as the kubelet is beside one in a pod.
 """
@@ -10,46 +12,41 @@ import time
 from pathlib import Path
 
 from hack.cluster.config import OPERATOR_ACCOUNT, OPERATOR_NAMESPACE, ClusterError
-from hack.cluster.controlplane import AdminClient
+from hack.cluster.console import run
 from hack.cluster.pki import write_private
 
-LIFETIME_SECONDS = 3600
+LIFETIME = "1h"
 # The kubelet renews at 80 %; half leaves time for an API server that is away for minutes.
 RENEW_SECONDS = 1800
 RETRY_SECONDS = 5
 
 
-def renew(file: Path) -> None:
+def renew(kubectl: str, kubeconfig: Path, file: Path) -> None:
     """Ask for a new token and replace the file with it.
 
     Raises:
         ClusterError: the API server refused or is not there.
     """
-    account = f"/api/v1/namespaces/{OPERATOR_NAMESPACE}/serviceaccounts/{OPERATOR_ACCOUNT}"
-    request = {
-        "apiVersion": "authentication.k8s.io/v1",
-        "kind": "TokenRequest",
-        "spec": {"expirationSeconds": LIFETIME_SECONDS},
-    }
-    try:
-        answer = AdminClient().create(f"{account}/token", request)
-    except OSError as error:
-        raise ClusterError(
-            f"no token for ServiceAccount {OPERATOR_NAMESPACE}/{OPERATOR_ACCOUNT}: {error}"
-        ) from error
-    write_private(file, str(answer["status"]["token"]))
+    token = run(
+        [kubectl, "--kubeconfig", kubeconfig, "--namespace", OPERATOR_NAMESPACE,
+         "create", "token", OPERATOR_ACCOUNT, f"--duration={LIFETIME}"],
+        timeout_seconds=30,
+    )  # fmt: skip
+    write_private(file, token.strip())
 
 
-def main(file: Path) -> None:
+def main(kubectl: str, kubeconfig: Path, file: Path) -> None:
+    # The first one is got by who starts this process, because the operator needs it at once.
+    wait_seconds = RENEW_SECONDS
     while True:
-        wait_seconds = RENEW_SECONDS
+        time.sleep(wait_seconds)
         try:
-            renew(file)
+            renew(kubectl, kubeconfig, file)
+            wait_seconds = RENEW_SECONDS
         except ClusterError as error:
             print(error, file=sys.stderr, flush=True)
             wait_seconds = RETRY_SECONDS
-        time.sleep(wait_seconds)
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]))
+    main(sys.argv[1], Path(sys.argv[2]), Path(sys.argv[3]))
