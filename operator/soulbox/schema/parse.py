@@ -6,6 +6,7 @@ field, never a crash. Pure, and cheap enough to run on every event (some 20 µs)
 """
 
 import binascii
+import re
 from collections.abc import Iterable, Mapping
 from typing import Any, TypeVar
 
@@ -35,6 +36,13 @@ def parse_sandbox_class(manifest: Mapping[str, Any]) -> specs.SandboxClassSpec:
             "is not one of spec.interpreters",
             "add it there or name another",
         )
+    for language in spec.interpreters:
+        if len(language) > 63 or not re.fullmatch(common.LANGUAGE_PATTERN, language):
+            raise InvalidManifest(
+                "spec.interpreters",
+                "has a language that no Execution can name",
+                "use at most 63 of a-z, 0-9, '+', '.', '#' and '-', with a letter first",
+            )
     defaults, maximum = spec.defaults, spec.max
     return specs.SandboxClassSpec(
         image=spec.image,

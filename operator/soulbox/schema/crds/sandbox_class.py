@@ -43,7 +43,7 @@ class Interpreter(ApiModel):
         str,
         Field(
             max_length=16,
-            pattern=r"^(\.[A-Za-z0-9_+-]+)?$",
+            pattern=r"^(\.[A-Za-z0-9_][A-Za-z0-9_.-]*)?$",
             description="Extension of the file with the code, with its dot: .py. Default: none.",
         ),
     ] = ""
@@ -168,11 +168,18 @@ class SandboxClassSpec(ApiModel):
         ),
     ] = None
     interpreters: Annotated[
-        dict[Annotated[str, Field(pattern=LANGUAGE_PATTERN, max_length=63)], Interpreter],
+        dict[str, Interpreter],
         Field(
             min_length=1,
             max_length=32,
             description="How each language is run, by the name Executions give in language.",
+            json_schema_extra=validations(
+                cel(
+                    f"self.all(key, size(key) <= 63 && key.matches('{LANGUAGE_PATTERN}'))",
+                    "spec.interpreters has a language that no Execution can name: use at most 63"
+                    " of a-z, 0-9, '+', '.', '#' and '-', with a letter first",
+                )
+            ),
         ),
     ]
     default_language: Annotated[
@@ -229,10 +236,7 @@ class SandboxClassSpec(ApiModel):
         ),
     ] = WorkspaceMedium.DISK
     node_selector: Annotated[
-        dict[
-            Annotated[str, Field(max_length=317)],
-            Annotated[str, Field(max_length=63)],
-        ],
+        dict[str, Annotated[str, Field(max_length=63)]],
         Field(
             default_factory=dict,
             max_length=32,

@@ -1,0 +1,204 @@
+"""Writes the CRDs and the reference pages that come from the models. ::
+
+    python -m soulbox.schema.generate [--check] [ROOT]
+
+With --check nothing is written: the exit code is 1 when a file would change. ROOT is the
+checkout, by default the folder above `operator/`.
+"""
+
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Final, NamedTuple
+
+import yaml
+
+from soulbox.model.keys import GROUP, VERSION
+from soulbox.schema import reference
+from soulbox.schema.crds import common, execution, sandbox, sandbox_class
+from soulbox.schema.structural import structural_schema
+
+COMMAND: Final = "python -m soulbox.schema.generate"
+
+
+class Column(NamedTuple):
+    """A column of `kubectl get`."""
+
+    name: str
+    type: str
+    json_path: str
+    description: str
+
+
+class Resource(NamedTuple):
+    """One kind: its model and its names."""
+
+    model: type[common.ApiModel]
+    plural: str
+    short_name: str
+    namespaced: bool
+    columns: tuple[Column, ...]
+
+    @property
+    def kind(self) -> str:
+        """The kind is the model's name."""
+        return self.model.__name__
+
+
+_AGE: Final = Column("Age", "date", ".metadata.creationTimestamp", "Time since its creation.")
+RESOURCES: Final = (
+    Resource(
+        sandbox_class.SandboxClass,
+        "sandboxclasses",
+        "sbc",
+        namespaced=False,
+        columns=(
+            Column("Image", "string", ".spec.image", "Image of its sandboxes."),
+            Column("Language", "string", ".spec.defaultLanguage", "Language if none is named."),
+            Column("Runtime", "string", ".spec.runtimeClassName", "RuntimeClass, if any."),
+            _AGE,
+        ),
+    ),
+    Resource(
+        sandbox.Sandbox,
+        "sandboxes",
+        "sbx",
+        namespaced=True,
+        columns=(
+            Column("State", "string", ".status.state", "Summary of its conditions."),
+            Column("Class", "string", ".spec.className", "SandboxClass it is made from."),
+            Column("CPU", "string", ".spec.resources.cpu", "CPU limit; empty: the class's."),
+            Column(
+                "Memory", "string", ".spec.resources.memory", "Memory limit; empty: the class's."
+            ),
+            Column("Node", "string", ".status.pod.node", "Node of its pod."),
+            _AGE,
+        ),
+    ),
+    Resource(
+        execution.Execution,
+        "executions",
+        "sbe",
+        namespaced=True,
+        columns=(
+            Column("State", "string", ".status.state", "Summary of its conditions."),
+            Column("Reason", "string", ".status.reason", "Why it ended so."),
+            Column("Exit", "integer", ".status.exitCode", "Exit code of the program."),
+            Column(
+                "Duration", "integer", ".status.durationMilliseconds", "Wall time, milliseconds."
+            ),
+            Column("Sandbox", "string", ".spec.sandboxRef.name", "Sandbox; empty: its own pod."),
+            _AGE,
+        ),
+    ),
+)
+
+
+def build_crd(resource: Resource) -> dict[str, Any]:
+    """The CustomResourceDefinition of a kind."""
+    schema = structural_schema(resource.model)
+    properties = schema["properties"]
+    schema["properties"] = {
+        "apiVersion": {"type": "string", "description": f"{GROUP}/{VERSION}"},
+        "kind": {"type": "string", "description": resource.kind},
+        "metadata": {"type": "object"},
+        **properties,
+    }
+    singular = resource.kind.lower()
+    version: dict[str, Any] = {
+        "name": VERSION,
+        "served": True,
+        "storage": True,
+        "schema": {"openAPIV3Schema": schema},
+        "additionalPrinterColumns": [
+            {
+                "name": column.name,
+                "type": column.type,
+                "jsonPath": column.json_path,
+                "description": column.description,
+            }
+            for column in resource.columns
+        ],
+    }
+    if "status" in properties:
+        version["subresources"] = {"status": {}}
+    return {
+        "apiVersion": "apiextensions.k8s.io/v1",
+        "kind": "CustomResourceDefinition",
+        "metadata": {
+            "name": f"{resource.plural}.{GROUP}",
+            "labels": {"app.kubernetes.io/name": "soulbox"},
+        },
+        "spec": {
+            "group": GROUP,
+            "names": {
+                "kind": resource.kind,
+                "listKind": f"{resource.kind}List",
+                "plural": resource.plural,
+                "singular": singular,
+                "shortNames": [resource.short_name],
+                "categories": ["soulbox"],
+            },
+            "scope": "Namespaced" if resource.namespaced else "Cluster",
+            "versions": [version],
+        },
+    }
+
+
+def build_files() -> dict[str, str]:
+    """Every generated file: path below the checkout to content."""
+    crds = {resource.plural: build_crd(resource) for resource in RESOURCES}
+    files = {
+        f"crds/{GROUP}_{plural}.yaml": f"# Generated by {COMMAND}; edits are lost.\n{_yaml(crd)}"
+        for plural, crd in crds.items()
+    }
+    files["docs/reference/crds.md"] = reference.crds_page(list(crds.values()), COMMAND)
+    files["docs/reference/configuration.md"] = reference.configuration_page(COMMAND)
+    return files
+
+
+def main(arguments: list[str]) -> int:
+    """Write or compare; the exit code."""
+    check = "--check" in arguments
+    roots = [argument for argument in arguments if not argument.startswith("-")]
+    if len(roots) > 1 or set(arguments) - {"--check", *roots}:
+        print(f"usage: {COMMAND} [--check] [ROOT]", file=sys.stderr)
+        return 2
+    root = Path(roots[0]) if roots else Path(__file__).parents[3]
+    stale = write_files(root, build_files(), check=check)
+    for path in stale:
+        print(f"{path}: {'is not what the models say; run make generate' if check else 'written'}")
+    return 1 if check and stale else 0
+
+
+def write_files(root: Path, files: Mapping[str, str], *, check: bool) -> list[str]:
+    """Paths whose content differed; they are written unless `check`."""
+    stale = []
+    for path, content in files.items():
+        target = root / path
+        if target.is_file() and target.read_text() == content:
+            continue
+        stale.append(path)
+        if not check:
+            target.parent.mkdir(parents=True, exist_ok=True)
+            target.write_text(content)
+    return stale
+
+
+class _Dumper(yaml.SafeDumper):
+    """Enums as their text; no anchors, which kubectl reads but people do not."""
+
+    def ignore_aliases(self, data: Any) -> bool:
+        del data
+        return True
+
+
+_Dumper.add_multi_representer(str, lambda dumper, data: dumper.represent_str(str(data)))
+
+
+def _yaml(document: Mapping[str, Any]) -> str:
+    return yaml.dump(document, Dumper=_Dumper, sort_keys=False, width=100, allow_unicode=True)
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
