@@ -1,0 +1,143 @@
+package launch
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"unsafe"
+
+	"golang.org/x/sys/unix"
+)
+
+// Landlock (landlock(7)) is a second fence, used where the kernel has it: the
+// program can send signals only within its run (Linux 6.12), and it cannot
+// read or change the runner's own directories although they have its UID.
+// Without it those directories stay reachable by path, and a program can kill
+// its launcher, which ends its own run.
+
+// Access that names a file or changes a directory. Listing is not among it: a
+// directory whose listing is allowed would open all below it.
+const fenced = unix.LANDLOCK_ACCESS_FS_READ_FILE | unix.LANDLOCK_ACCESS_FS_WRITE_FILE |
+	unix.LANDLOCK_ACCESS_FS_REMOVE_DIR | unix.LANDLOCK_ACCESS_FS_REMOVE_FILE |
+	unix.LANDLOCK_ACCESS_FS_MAKE_DIR | unix.LANDLOCK_ACCESS_FS_MAKE_REG |
+	unix.LANDLOCK_ACCESS_FS_MAKE_SYM | unix.LANDLOCK_ACCESS_FS_REFER | unix.LANDLOCK_ACCESS_FS_TRUNCATE
+
+// Of those, what may be asked for a file; the rest is for directories.
+const fencedOnFiles = unix.LANDLOCK_ACCESS_FS_READ_FILE | unix.LANDLOCK_ACCESS_FS_WRITE_FILE |
+	unix.LANDLOCK_ACCESS_FS_TRUNCATE
+
+// confine puts the fence around the calling thread. It is best effort: what
+// the kernel cannot do is left out.
+func confine(hidden []string) {
+	version, _, errno := unix.Syscall(unix.SYS_LANDLOCK_CREATE_RULESET, 0, 0, unix.LANDLOCK_CREATE_RULESET_VERSION)
+	if errno != 0 {
+		return
+	}
+	attr := unix.LandlockRulesetAttr{}
+	size := unsafe.Sizeof(attr.Access_fs)
+	if version >= 6 {
+		attr.Scoped = unix.LANDLOCK_SCOPE_SIGNAL
+		size = unsafe.Sizeof(attr)
+	}
+	// Version 3 knows TRUNCATE; older ones are not worth a variant.
+	if version >= 3 && canHide(hidden) {
+		attr.Access_fs = fenced
+	}
+	if attr.Access_fs == 0 && attr.Scoped == 0 {
+		return
+	}
+	rules, _, errno := unix.Syscall(unix.SYS_LANDLOCK_CREATE_RULESET, uintptr(unsafe.Pointer(&attr)), size, 0)
+	if errno != 0 {
+		return
+	}
+	defer unix.Close(int(rules))
+	if attr.Access_fs != 0 && allowAllBut(int(rules), "/", hidden) != nil {
+		return
+	}
+	_, _, _ = unix.Syscall(unix.SYS_LANDLOCK_RESTRICT_SELF, rules, 0, 0)
+}
+
+// canHide tells whether the fence takes away nothing else. Landlock only
+// allows, so hiding /run/x means to allow every entry of / but run and every
+// entry of /run but x; what is made in / or /run later is then outside. That
+// is harmless only when the program could make nothing there anyway, as on a
+// read-only root file system.
+func canHide(hidden []string) bool {
+	for _, dir := range hidden {
+		if !filepath.IsAbs(dir) {
+			return false
+		}
+		for parent := filepath.Dir(dir); ; parent = filepath.Dir(parent) {
+			if unix.Access(parent, unix.W_OK) == nil {
+				return false
+			}
+			if parent == "/" {
+				break
+			}
+		}
+	}
+	return len(hidden) > 0
+}
+
+// allowAllBut allows everything below dir except the hidden directories.
+func allowAllBut(rules int, dir string, hidden []string) error {
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		return err
+	}
+	for _, entry := range entries {
+		path := filepath.Join(dir, entry.Name())
+		switch {
+		case isHidden(path, hidden):
+		case isAbove(path, hidden):
+			if err := allowAllBut(rules, path, hidden); err != nil {
+				return err
+			}
+		default:
+			if err := allow(rules, path); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+func isHidden(path string, hidden []string) bool {
+	for _, dir := range hidden {
+		if path == dir {
+			return true
+		}
+	}
+	return false
+}
+
+func isAbove(path string, hidden []string) bool {
+	for _, dir := range hidden {
+		if strings.HasPrefix(dir, path+"/") {
+			return true
+		}
+	}
+	return false
+}
+
+func allow(rules int, path string) error {
+	fd, err := unix.Open(path, unix.O_PATH|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return nil // gone meanwhile, or not ours to open: then not to allow either
+	}
+	defer unix.Close(fd)
+	var info unix.Stat_t
+	if err := unix.Fstat(fd, &info); err != nil {
+		return os.NewSyscallError("fstat", err)
+	}
+	attr := unix.LandlockPathBeneathAttr{Allowed_access: fenced, Parent_fd: int32(fd)}
+	if info.Mode&unix.S_IFMT != unix.S_IFDIR {
+		attr.Allowed_access = fencedOnFiles
+	}
+	_, _, errno := unix.Syscall6(unix.SYS_LANDLOCK_ADD_RULE, uintptr(rules),
+		unix.LANDLOCK_RULE_PATH_BENEATH, uintptr(unsafe.Pointer(&attr)), 0, 0, 0)
+	if errno != 0 {
+		return os.NewSyscallError("landlock_add_rule "+path, errno)
+	}
+	return nil
+}

@@ -1,0 +1,308 @@
+// Package run keeps the table of executions and takes each through its life:
+// accept, prepare, start, watch, end, release. The HTTP server calls it and
+// decides nothing itself.
+package run
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"fmt"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"sort"
+	"sync"
+	"time"
+
+	"github.com/soulbox-dev/soulbox/runner/internal/journal"
+	"github.com/soulbox-dev/soulbox/runner/internal/launch"
+	"github.com/soulbox-dev/soulbox/runner/internal/output"
+	"github.com/soulbox-dev/soulbox/runner/internal/reap"
+	"github.com/soulbox-dev/soulbox/runner/internal/stats"
+	"github.com/soulbox-dev/soulbox/runner/internal/wire"
+)
+
+// Config of the table. Directories are absolute.
+type Config struct {
+	Workspace        string
+	StateDir         string
+	OutputDir        string
+	TmpDir           string
+	MaxConcurrent    int
+	MaxUnreleased    int
+	DiskLimitBytes   int64 // 0: none
+	MemoryLimitBytes int64 // 0: what the cgroup says
+	OneShot          bool
+	OneShotLinger    time.Duration
+	DrainTimeout     time.Duration
+	Landlock         bool
+	// Tee, if not nil, sees the output of every run; it must not block.
+	Tee func(execution, stream string, block []byte)
+}
+
+// Key names one attempt of one Execution.
+type Key struct {
+	UID     string
+	Attempt int
+}
+
+func (k Key) String() string { return fmt.Sprintf("%s/%d", k.UID, k.Attempt) }
+
+// Refusal is why a call cannot be served. Code is the word on the wire, Status
+// the HTTP status.
+type Refusal struct {
+	Status  int
+	Code    string
+	Message string
+}
+
+func (r *Refusal) Error() string { return r.Code + ": " + r.Message }
+
+func refuse(status int, code, format string, args ...any) error {
+	return &Refusal{Status: status, Code: code, Message: fmt.Sprintf(format, args...)}
+}
+
+// Manager is the table of executions.
+type Manager struct {
+	config    Config
+	reaper    *reap.Reaper
+	journal   *journal.Journal
+	cgroup    *stats.Cgroup
+	disk      *stats.Disk
+	workspace *os.Root
+	log       *slog.Logger
+	exit      chan struct{}
+	exitOnce  sync.Once
+
+	mu       sync.Mutex
+	runs     map[Key]*Run
+	active   map[Key]*Run // those of runs that are not Finished
+	draining bool
+	warm     *launch.Launcher
+}
+
+// New opens the journal and takes up what an earlier process left: finished
+// executions stay readable, interrupted ones are finished, never run again.
+func New(config Config, reaper *reap.Reaper, cgroup *stats.Cgroup, log *slog.Logger) (*Manager, error) {
+	for _, dir := range []string{config.Workspace, config.TmpDir} {
+		if err := os.MkdirAll(dir, 0o755); err != nil {
+			return nil, err
+		}
+	}
+	if err := os.MkdirAll(config.OutputDir, 0o700); err != nil {
+		return nil, err
+	}
+	root, err := os.OpenRoot(config.Workspace)
+	if err != nil {
+		return nil, err
+	}
+	j, records, err := journal.Open(config.StateDir)
+	if err != nil {
+		return nil, err
+	}
+	m := &Manager{
+		config: config, reaper: reaper, journal: j, cgroup: cgroup, workspace: root, log: log,
+		disk: stats.NewDisk(config.Workspace, config.TmpDir),
+		exit: make(chan struct{}), runs: map[Key]*Run{}, active: map[Key]*Run{},
+	}
+	for _, record := range records {
+		if err := m.recover(record); err != nil {
+			return nil, err
+		}
+	}
+	return m, nil
+}
+
+// Exited is closed when the runner has nothing left to do and should exit.
+func (m *Manager) Exited() <-chan struct{} { return m.exit }
+
+func (m *Manager) requestExit() { m.exitOnce.Do(func() { close(m.exit) }) }
+
+// Accept starts an execution, or finds the one that already is. It returns
+// once the acceptance is durable; created is false for a repeated call.
+func (m *Manager) Accept(key Key, body []byte) (run *Run, created bool, err error) {
+	sum := sha256.Sum256(body)
+	bodySHA256 := hex.EncodeToString(sum[:])
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if run := m.runs[key]; run != nil {
+		if run.bodySHA256 != bodySHA256 {
+			return nil, false, refuse(409, "Conflict", "execution %s was started with another body", key)
+		}
+		return run, false, nil
+	}
+	if m.journal.Released(key.UID, key.Attempt) {
+		return nil, false, refuse(410, "Released", "execution %s ended and was released", key)
+	}
+	program, err := wire.ParseRequest(body)
+	if err != nil {
+		return nil, false, refuse(400, "Invalid", "%v", err)
+	}
+	if err := m.hasRoom(); err != nil {
+		return nil, false, err
+	}
+	run, err = m.newRun(key, bodySHA256, program)
+	if err != nil {
+		return nil, false, err
+	}
+	m.runs[key], m.active[key] = run, run
+	if len(m.active) > 1 {
+		for _, other := range m.active {
+			other.markShared()
+		}
+	}
+	go m.supervise(run)
+	return run, true, nil
+}
+
+// hasRoom is called with the lock held.
+func (m *Manager) hasRoom() error {
+	switch {
+	case m.draining:
+		return refuse(503, "Draining", "the runner is shutting down")
+	case m.config.OneShot && len(m.runs) > 0:
+		return refuse(503, "Draining", "this runner serves one execution and has it already")
+	case len(m.active) >= m.config.MaxConcurrent:
+		return refuse(429, "Busy", "%d executions run, at most %d may at once", len(m.active), m.config.MaxConcurrent)
+	case len(m.runs) >= m.config.MaxUnreleased:
+		return refuse(429, "TableFull", "%d results wait for release, at most %d may", len(m.runs), m.config.MaxUnreleased)
+	}
+	return nil
+}
+
+func (m *Manager) newRun(key Key, bodySHA256 string, program *wire.Program) (*Run, error) {
+	dir := filepath.Join(m.config.OutputDir, journal.FileName(key.UID, key.Attempt))
+	run := &Run{
+		key: key, bodySHA256: bodySHA256, program: program, dir: dir,
+		done: make(chan struct{}), stopped: make(chan struct{}),
+		doc: wire.Document{
+			UID: key.UID, Attempt: key.Attempt, State: wire.Accepted, AcceptedTime: wire.Time{Time: time.Now()},
+		},
+	}
+	if err := m.journal.Write(run.record()); err != nil {
+		return nil, refuse(503, "JournalFailed", "the acceptance of %s cannot be made durable: %v", key, err)
+	}
+	// What a crashed predecessor may have left under this name is not ours.
+	_ = os.RemoveAll(dir)
+	if err := os.Mkdir(dir, 0o700); err != nil {
+		m.log.Warn("no directory for output", "execution", key.String(), "error", err)
+	}
+	for _, s := range []struct {
+		name string
+		into *stream
+	}{{"stdout", &run.stdout}, {"stderr", &run.stderr}} {
+		var tee func([]byte)
+		if m.config.Tee != nil {
+			tee = func(block []byte) { m.config.Tee(key.String(), s.name, block) }
+		}
+		*s.into = output.NewStream(filepath.Join(dir, s.name), program.OutputLimitBytes, tee)
+	}
+	return run, nil
+}
+
+// Find gives an execution, or a Refusal: 410 for a released one, else 404.
+func (m *Manager) Find(key Key) (*Run, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if run := m.runs[key]; run != nil {
+		return run, nil
+	}
+	if m.journal.Released(key.UID, key.Attempt) {
+		return nil, refuse(410, "Released", "execution %s ended and was released", key)
+	}
+	return nil, refuse(404, "NotFound", "no execution %s is known here", key)
+}
+
+// List gives all unreleased executions, oldest first, without output.
+func (m *Manager) List() []wire.Document {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	docs := make([]wire.Document, 0, len(m.runs))
+	for _, run := range m.runs {
+		docs = append(docs, run.summary())
+	}
+	sort.Slice(docs, func(i, j int) bool { return docs[i].AcceptedTime.Before(docs[j].AcceptedTime.Time) })
+	return docs
+}
+
+// Release forgets a finished execution: its result is recorded elsewhere.
+func (m *Manager) Release(key Key) error {
+	run, err := m.release(key)
+	if run == nil || err != nil {
+		return err
+	}
+	if err := os.RemoveAll(run.dir); err != nil {
+		m.log.Warn("released output not removed", "execution", key.String(), "error", err)
+	}
+	if m.config.OneShot {
+		m.requestExit()
+	}
+	m.exitIfDrained()
+	return nil
+}
+
+func (m *Manager) release(key Key) (*Run, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	run := m.runs[key]
+	switch {
+	case run == nil && m.journal.Released(key.UID, key.Attempt):
+		return nil, nil
+	case run == nil:
+		return nil, refuse(404, "NotFound", "no execution %s is known here", key)
+	case m.active[key] != nil:
+		return nil, refuse(409, "Running", "execution %s has not ended", key)
+	}
+	if err := m.journal.Release(key.UID, key.Attempt); err != nil {
+		return nil, refuse(503, "JournalFailed", "the release of %s cannot be made durable: %v", key, err)
+	}
+	delete(m.runs, key)
+	return run, nil
+}
+
+// RunningKeys lists the executions that have not ended.
+func (m *Manager) RunningKeys() []string {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	keys := make([]string, 0, len(m.active))
+	for key := range m.active {
+		keys = append(keys, key.String())
+	}
+	sort.Strings(keys)
+	return keys
+}
+
+// Drain accepts nothing more, cancels what runs and lets Exited close once all
+// is released, or after the drain timeout.
+func (m *Manager) Drain(reason string) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.draining {
+		return
+	}
+	m.draining = true
+	m.log.Info("draining", "reason", reason, "running", len(m.active), "unreleased", len(m.runs))
+	for _, run := range m.active {
+		run.Stop(wire.Cancelled, reason)
+	}
+	time.AfterFunc(m.config.DrainTimeout, m.requestExit)
+	if len(m.runs) == 0 {
+		m.requestExit()
+	}
+}
+
+func (m *Manager) exitIfDrained() {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.draining && len(m.runs) == 0 {
+		m.requestExit()
+	}
+}
+
+// Start runs the table's own work, the watch over memory and disk, until the
+// context ends.
+func (m *Manager) Start(ctx context.Context) error {
+	m.warmUp()
+	return m.watch(ctx)
+}

@@ -1,0 +1,152 @@
+package run
+
+import (
+	"path/filepath"
+	"sync"
+	"time"
+
+	"github.com/soulbox-dev/soulbox/runner/internal/journal"
+	"github.com/soulbox-dev/soulbox/runner/internal/wire"
+)
+
+// stream is one stream of a run, live or read back from disk.
+type stream interface {
+	Document() wire.Stream
+	Sizes() (total, stored int64)
+	SaveTail() error
+}
+
+// Run is one execution in the table. Its fields above the lock do not change
+// after newRun.
+type Run struct {
+	key        Key
+	bodySHA256 string
+	dir        string // of its output
+	stdout     stream
+	stderr     stream
+	done       chan struct{} // closed when Finished
+	stopped    chan struct{} // closed by Stop
+
+	mu         sync.Mutex
+	program    *wire.Program // nil once it ended: code and files need their memory no more
+	doc        wire.Document // without output
+	cause      wire.Outcome  // why the runner ends it; empty while it does not
+	causeText  string
+	ended      bool // the program itself is over; a cause comes too late
+	shared     bool
+	launcher   int   // pid, 0 while there is none
+	peakMemory int64 // sampled over all its processes
+	memory     int64 // the last sample
+	diskBefore int64 // use of the disk when it started; -1 when not measured
+}
+
+// Key names the run.
+func (r *Run) Key() Key { return r.key }
+
+// Done is closed when the run is Finished.
+func (r *Run) Done() <-chan struct{} { return r.done }
+
+// StreamPath is where a stream's stored bytes are.
+func (r *Run) StreamPath(name string) string { return filepath.Join(r.dir, name) }
+
+// FilePath is where a captured file's bytes are, or "" when there is none of
+// that path.
+func (r *Run) FilePath(path string) string {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for i, file := range r.doc.Files {
+		if file.Path == path {
+			return capturedPath(r.dir, i)
+		}
+	}
+	return ""
+}
+
+// Sizes gives the bytes a stream has, and how many of them are stored.
+func (r *Run) Sizes(name string) (total, stored int64) {
+	if name == "stderr" {
+		return r.stderr.Sizes()
+	}
+	return r.stdout.Sizes()
+}
+
+// State is where the run is in its life.
+func (r *Run) State() wire.State {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.doc.State
+}
+
+// Document is all that is known now, output so far included.
+func (r *Run) Document() wire.Document {
+	doc := r.summary()
+	if doc.StartTime != nil {
+		doc.Output = &wire.Outputs{Stdout: r.stdout.Document(), Stderr: r.stderr.Document()}
+	}
+	return doc
+}
+
+// summary is the document without output.
+func (r *Run) summary() wire.Document {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.doc
+}
+
+// record is what the journal keeps.
+func (r *Run) record() journal.Record {
+	return journal.Record{BodySHA256: r.bodySHA256, Document: r.summary()}
+}
+
+// Stop ends the run for a reason. The first reason counts, and none counts
+// once the program has ended by itself. Safe to repeat.
+func (r *Run) Stop(cause wire.Outcome, text string) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.ended || r.cause != "" {
+		return
+	}
+	r.cause, r.causeText = cause, text
+	close(r.stopped)
+}
+
+func (r *Run) setLauncher(pid int) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.launcher = pid
+}
+
+func (r *Run) markShared() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.shared = true
+}
+
+// started notes the moment of execve. Not wall-clock alone: the duration is
+// measured against the monotonic part that this Time carries.
+func (r *Run) started(at time.Time) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.doc.State = wire.Running
+	r.doc.StartTime = &wire.Time{Time: at}
+}
+
+// endedAt notes the program's own end and returns the cause set before it.
+// The completion is the start plus the monotonic duration, so that a step of
+// the wall clock makes neither a negative nor a wrong duration.
+func (r *Run) endedAt(now time.Time) (cause wire.Outcome, text string) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if !r.ended {
+		r.ended = true
+		if r.doc.StartTime != nil {
+			duration := now.Sub(r.doc.StartTime.Time)
+			milliseconds := duration.Milliseconds()
+			r.doc.DurationMilliseconds = &milliseconds
+			r.doc.CompletionTime = &wire.Time{Time: r.doc.StartTime.Add(duration)}
+		} else {
+			r.doc.CompletionTime = &wire.Time{Time: now}
+		}
+	}
+	return r.cause, r.causeText
+}

@@ -1,0 +1,325 @@
+package run
+
+import (
+	"errors"
+	"os"
+	"sync"
+	"syscall"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/soulbox-dev/soulbox/runner/internal/launch"
+	"github.com/soulbox-dev/soulbox/runner/internal/output"
+	"github.com/soulbox-dev/soulbox/runner/internal/proc"
+	"github.com/soulbox-dev/soulbox/runner/internal/wire"
+)
+
+// Bounds of the end of a run. TermGrace is the API's promise; the others are
+// guesses: each is many times what the step takes on a busy machine.
+const (
+	termGrace  = time.Second            // between SIGTERM and SIGKILL
+	killGrace  = 2 * time.Second        // for the launcher to kill its run
+	sweepLimit = 2 * time.Second        // for what a killed launcher left
+	drainLimit = 2 * time.Second        // for the last bytes in the pipes
+	tidyLimit  = 500 * time.Millisecond // for removing the private TMPDIR
+)
+
+// ending is what is known when no process of the run is left.
+type ending struct {
+	program  *syscall.WaitStatus // of the program itself; nil when the launcher died first
+	launcher syscall.WaitStatus
+	usage    launch.Usage
+	hasIO    bool
+}
+
+// before holds the counters at the start, to subtract.
+type before struct {
+	network   proc.Network
+	networkOK bool
+	oomKills  *int64
+}
+
+func (m *Manager) countersNow() (b before) {
+	b.network, b.networkOK = proc.ReadNetwork()
+	b.oomKills = m.cgroup.OOMKills()
+	return b
+}
+
+// supervise takes one run from Accepted to Finished.
+func (m *Manager) supervise(run *Run) {
+	stage := m.prepare(run)
+	if stage.err != nil {
+		stage.tidy()
+		m.finish(run, &wire.Result{Outcome: wire.StartFailed, Message: stage.err.Error()}, nil)
+		return
+	}
+	start := m.countersNow()
+	launcher, err := m.startProgram(run, stage.spec(run, m))
+	if err != nil {
+		stage.tidy()
+		m.finish(run, startFailure(run, err), nil)
+		return
+	}
+	run.started(time.Now())
+	var copies sync.WaitGroup
+	copies.Go(func() { run.stdout.(*output.Stream).Copy(launcher.Stdout) })
+	copies.Go(func() { run.stderr.(*output.Stream).Copy(launcher.Stderr) })
+	go feed(launcher.Stdin, run.program.Stdin)
+	if err := m.journal.Write(run.record()); err != nil {
+		m.log.Error("start not journalled", "execution", run.key.String(), "error", err)
+	}
+
+	end := m.follow(run, launcher)
+	run.setLauncher(0)
+	m.sweep(run, end)
+	waitFor(&copies, drainLimit)
+	launcher.Close() // ends a copy whose pipe is still held open somewhere
+	copies.Wait()
+	stage.tidy()
+	if len(run.program.CaptureFiles) > 0 {
+		m.capture(run)
+	}
+	m.finish(run, m.judge(run, end, start), m.account(run, end, start))
+}
+
+// startFailure is the result when the program never ran: perhaps because it
+// was cancelled first.
+func startFailure(run *Run, err error) *wire.Result {
+	cause, text := run.endedAt(time.Now())
+	if cause != "" {
+		return &wire.Result{Outcome: cause, Message: text}
+	}
+	return &wire.Result{Outcome: wire.StartFailed, Message: err.Error()}
+}
+
+var errStopped = errors.New("ended before it was started")
+
+// startProgram hands the spec to a launcher. One that was started ahead of
+// time may have died since: then the program has not begun, and a fresh
+// launcher gets its turn.
+func (m *Manager) startProgram(run *Run, spec *launch.Spec) (*launch.Launcher, error) {
+	for try := 0; ; try++ {
+		select {
+		case <-run.stopped:
+			return nil, errStopped
+		default:
+		}
+		launcher := m.takeWarm()
+		if launcher == nil || try > 0 {
+			m.discard(launcher)
+			var err error
+			if launcher, err = launch.Spawn(m.reaper); err != nil {
+				return nil, err
+			}
+		}
+		run.setLauncher(launcher.Child.PID())
+		err := launcher.Run(spec)
+		if err == nil {
+			return launcher, nil
+		}
+		m.discard(launcher)
+		m.reaper.Sweep(sweepLimit)
+		if !errors.Is(err, launch.ErrNotReady) || try > 0 {
+			return nil, err
+		}
+	}
+}
+
+// discard ends a launcher that has no program, and waits for it.
+func (m *Manager) discard(launcher *launch.Launcher) {
+	if launcher == nil {
+		return
+	}
+	launcher.KillNow()
+	<-launcher.Child.Done()
+	launcher.Close()
+}
+
+func feed(stdin *os.File, text string) {
+	_, _ = stdin.WriteString(text) // EPIPE: the program does not want it
+	_ = stdin.Close()
+}
+
+// follow waits for the end of the run and makes it come when it must: on
+// timeout, cancel and limits SIGTERM, then SIGKILL to the tree, then to the
+// launcher, should the program have stopped or killed it.
+//
+//	running ──stop──> TERM sent ──1 s──> KILL sent ──2 s──> launcher killed
+//	   └──program ended──> launcher kills the rest ──2 s──────────┘
+//
+// Timers of Go run on the monotonic clock.
+func (m *Manager) follow(run *Run, launcher *launch.Launcher) *ending {
+	end := &ending{}
+	timeout := time.NewTimer(run.program.Timeout)
+	defer timeout.Stop()
+	stopped := run.stopped
+	var escalate <-chan time.Time
+	next := func() {}
+	kill := func() { escalate, next = time.After(killGrace), launcher.KillNow }
+	events := launcher.Events()
+	for events != nil {
+		select {
+		case event, open := <-events:
+			switch {
+			case !open:
+				events = nil
+			case event.Kind == launch.EventExit:
+				run.endedAt(time.Now())
+				end.program = &event.Status
+				stopped = nil
+				kill()
+			case event.Kind == launch.EventDone && event.Usage != nil:
+				end.usage, end.hasIO = *event.Usage, event.Usage.IO != nil
+			}
+		case <-timeout.C:
+			run.Stop(wire.TimedOut, "the program ran longer than "+run.program.Timeout.String())
+		case <-stopped:
+			stopped = nil
+			launcher.Terminate()
+			escalate, next = time.After(termGrace), func() { launcher.Kill(); kill() }
+		case <-escalate:
+			escalate = nil
+			next()
+		}
+	}
+	launcher.KillNow() // it closed its socket: it is exiting or gone
+	<-launcher.Child.Done()
+	run.endedAt(time.Now())
+	exit := launcher.Child.Exit()
+	end.launcher = exit.Status
+	if end.usage.MaxRSSBytes == 0 { // it died before it could tell
+		end.usage = launch.UsageOf(&exit.Rusage)
+	}
+	return end
+}
+
+// sweep kills what outlived the launcher. When this was the last run, a
+// launcher started ahead is given up first: then nothing but the runner may
+// be left, and kill(-1) can make sure of it.
+func (m *Manager) sweep(run *Run, end *ending) {
+	m.mu.Lock()
+	alone := len(m.active) == 1
+	m.mu.Unlock()
+	if alone {
+		m.discard(m.takeWarm())
+	}
+	gone, strays := m.reaper.Sweep(sweepLimit)
+	if !gone {
+		m.log.Error("processes of a run could not be killed", "execution", run.key.String())
+	}
+	more := launch.UsageOf(&strays)
+	end.usage.CPUMicroseconds += more.CPUMicroseconds
+	end.usage.MaxRSSBytes = max(end.usage.MaxRSSBytes, more.MaxRSSBytes)
+}
+
+func waitFor(group *sync.WaitGroup, limit time.Duration) {
+	all := make(chan struct{})
+	go func() { group.Wait(); close(all) }()
+	select {
+	case <-all:
+	case <-time.After(limit):
+	}
+}
+
+// judge turns how the processes ended into an outcome. A cause set by the
+// runner before the program's end counts first.
+func (m *Manager) judge(run *Run, end *ending, start before) *wire.Result {
+	cause, text := run.endedAt(time.Now())
+	status := end.launcher
+	if end.program != nil {
+		status = *end.program
+	}
+	result := &wire.Result{Outcome: cause, Message: text}
+	if status.Signaled() {
+		result.Signal = unix.SignalName(status.Signal())
+	}
+	if cause != "" {
+		return result
+	}
+	killedForMemory := int64(0)
+	if now := m.cgroup.OOMKills(); now != nil && start.oomKills != nil {
+		killedForMemory = *now - *start.oomKills
+	}
+	switch {
+	case status.Signaled() && status.Signal() == unix.SIGKILL && killedForMemory > 0:
+		result.Outcome = wire.OOMKilled
+		result.Message = "the kernel killed the program: the pod's memory limit was reached"
+	case end.program == nil:
+		result.Outcome = wire.Signaled
+		if result.Signal == "" {
+			result.Signal = "SIGKILL"
+		}
+		result.Message = "the launcher of the run was killed, and all of the run with it"
+	case status.Signaled():
+		result.Outcome = wire.Signaled
+	default:
+		result.Outcome = wire.Exited
+		code := status.ExitStatus()
+		result.ExitCode = &code
+	}
+	if result.Message == "" && killedForMemory > 0 {
+		result.Message = "the kernel killed a process of the sandbox during the run: its memory limit was reached"
+	}
+	return result
+}
+
+// account adds up what the run consumed.
+func (m *Manager) account(run *Run, end *ending, start before) *wire.Usage {
+	run.mu.Lock()
+	usage := &wire.Usage{
+		CPUTimeMilliseconds: end.usage.CPUMicroseconds / 1000,
+		PeakMemoryBytes:     max(end.usage.MaxRSSBytes, run.peakMemory),
+		Shared:              run.shared,
+	}
+	run.mu.Unlock()
+	if end.hasIO {
+		usage.DiskReadBytes, usage.DiskWriteBytes = &end.usage.IO.ReadBytes, &end.usage.IO.WriteBytes
+	}
+	if now, ok := proc.ReadNetwork(); ok && start.networkOK {
+		received := now.RxBytes - start.network.RxBytes
+		sent := now.TxBytes - start.network.TxBytes
+		usage.NetworkRxBytes, usage.NetworkTxBytes = &received, &sent
+	}
+	return usage
+}
+
+// finish makes the result durable and then visible.
+func (m *Manager) finish(run *Run, result *wire.Result, usage *wire.Usage) {
+	run.endedAt(time.Now())
+	for _, s := range []stream{run.stdout, run.stderr} {
+		if err := s.SaveTail(); err != nil {
+			m.log.Warn("tail of output not saved", "execution", run.key.String(), "error", err)
+		}
+	}
+	run.mu.Lock()
+	run.doc.Result, run.doc.Usage = result, usage
+	run.doc.State = wire.Finished
+	run.mu.Unlock()
+	record := run.record()
+	if record.Document.StartTime != nil {
+		record.Document.Output = run.Document().Output
+	}
+	if err := m.journal.Write(record); err != nil {
+		// It stays in memory, from where it can be read and released.
+		m.log.Error("result not journalled", "execution", run.key.String(), "error", err)
+	}
+	m.mu.Lock()
+	delete(m.active, run.key)
+	m.mu.Unlock()
+	close(run.done)
+	m.log.Info("finished", "execution", run.key.String(), "outcome", string(result.Outcome))
+	m.afterFinish(run)
+}
+
+// afterFinish is off the critical path: the result can be read already.
+func (m *Manager) afterFinish(run *Run) {
+	run.mu.Lock()
+	run.program = nil
+	run.mu.Unlock()
+	if m.config.OneShot {
+		time.AfterFunc(m.config.OneShotLinger, m.requestExit)
+		return
+	}
+	m.warmUp()
+}

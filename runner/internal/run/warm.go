@@ -1,0 +1,86 @@
+package run
+
+import (
+	"path/filepath"
+	"time"
+
+	"github.com/soulbox-dev/soulbox/runner/internal/journal"
+	"github.com/soulbox-dev/soulbox/runner/internal/launch"
+	"github.com/soulbox-dev/soulbox/runner/internal/output"
+	"github.com/soulbox-dev/soulbox/runner/internal/wire"
+)
+
+// warmUp starts the launcher of the next run ahead of time, unless one waits
+// already or none can be needed.
+func (m *Manager) warmUp() {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.warm != nil || m.draining || len(m.active) >= m.config.MaxConcurrent {
+		return
+	}
+	launcher, err := launch.Spawn(m.reaper)
+	if err != nil {
+		m.log.Warn("no launcher ahead of time", "error", err)
+		return
+	}
+	m.warm = launcher
+}
+
+// takeWarm hands over the launcher that waits, or nil.
+func (m *Manager) takeWarm() *launch.Launcher {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	launcher := m.warm
+	m.warm = nil
+	return launcher
+}
+
+// Close ends the launcher that waits and closes the journal.
+func (m *Manager) Close() {
+	m.discard(m.takeWarm())
+	_ = m.journal.Close()
+	_ = m.workspace.Close()
+}
+
+// recover takes up a record of an earlier runner process. That process is
+// gone and all of its runs with it, so an unfinished one is finished here:
+// nobody can know whether its program had side effects, so it is not run again.
+func (m *Manager) recover(record journal.Record) error {
+	doc := record.Document
+	key := Key{UID: doc.UID, Attempt: doc.Attempt}
+	if m.journal.Released(key.UID, key.Attempt) {
+		return m.journal.Drop(key.UID, key.Attempt)
+	}
+	run := &Run{
+		key: key, bodySHA256: record.BodySHA256, ended: true,
+		dir:  filepath.Join(m.config.OutputDir, journal.FileName(key.UID, key.Attempt)),
+		done: make(chan struct{}), stopped: make(chan struct{}),
+	}
+	close(run.done)
+	var stdout, stderr *wire.Stream
+	if doc.Output != nil {
+		stdout, stderr = &doc.Output.Stdout, &doc.Output.Stderr
+	}
+	run.stdout = output.Recover(run.StreamPath("stdout"), stdout)
+	run.stderr = output.Recover(run.StreamPath("stderr"), stderr)
+	doc.Output = nil
+	if doc.State != wire.Finished {
+		now := wire.Time{Time: time.Now()}
+		doc.CompletionTime = &now
+		doc.Result = &wire.Result{Outcome: wire.StartFailed, Message: "the runner ended before the program was started"}
+		if doc.StartTime != nil {
+			milliseconds := now.Sub(doc.StartTime.Time).Milliseconds()
+			doc.DurationMilliseconds = &milliseconds
+			doc.Result = &wire.Result{Outcome: wire.Signaled, Signal: "SIGKILL",
+				Message: "the runner ended during the run; output and times are what was saved by then"}
+		}
+		doc.State = wire.Finished
+	}
+	run.doc = doc
+	m.runs[key] = run
+	final := run.record()
+	if doc.StartTime != nil {
+		final.Document.Output = run.Document().Output
+	}
+	return m.journal.Write(final)
+}

@@ -1,0 +1,301 @@
+package wire
+
+import (
+	"bytes"
+	"encoding/base64"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"math"
+	"path"
+	"regexp"
+	"strings"
+	"time"
+	"unicode/utf8"
+)
+
+// MaxBodyBytes bounds a request body. The API allows 384 KiB of code, files
+// and arguments together; JSON escapes a control character in six bytes.
+const MaxBodyBytes = 4 << 20
+
+// Bounds of a request. They are far above what the custom resources allow, so
+// that only a broken or hostile caller meets them.
+const (
+	maxCommand          = 64
+	maxArgs             = 4096
+	maxFiles            = 1024
+	maxEnv              = 1024
+	maxCaptureFiles     = 64
+	maxTimeoutSeconds   = 30 * 24 * 3600
+	maxOutputLimitBytes = 4 << 30
+)
+
+var (
+	uidForm       = regexp.MustCompile(`^[A-Za-z0-9](?:[A-Za-z0-9-]{0,62})$`)
+	extensionForm = regexp.MustCompile(`^(?:\.[A-Za-z0-9_][A-Za-z0-9_.-]{0,15})?$`)
+)
+
+// ValidUID tells whether a uid of the path may name files of the runner.
+func ValidUID(uid string) bool { return uidForm.MatchString(uid) }
+
+// InvalidError names the field of a request that is wrong.
+type InvalidError struct{ Field, Problem string }
+
+func (e *InvalidError) Error() string { return e.Field + ": " + e.Problem }
+
+func invalid(field, format string, args ...any) error {
+	return &InvalidError{Field: field, Problem: fmt.Sprintf(format, args...)}
+}
+
+// Request is the body of PUT /v1/executions/{uid}/{attempt}.
+type Request struct {
+	Command          []string  `json:"command"`
+	Extension        string    `json:"extension,omitempty"`
+	Code             string    `json:"code"`
+	CodeEncoding     string    `json:"codeEncoding,omitempty"`
+	Files            []File    `json:"files,omitempty"`
+	Args             []string  `json:"args,omitempty"`
+	Stdin            string    `json:"stdin,omitempty"`
+	Env              []EnvVar  `json:"env,omitempty"`
+	TimeoutSeconds   *float64  `json:"timeoutSeconds,omitempty"`
+	OutputLimitBytes *int64    `json:"outputLimitBytes,omitempty"`
+	CaptureFiles     []string  `json:"captureFiles,omitempty"`
+	Limits           RunLimits `json:"limits,omitzero"`
+}
+
+// File is written below the workspace before the program starts.
+type File struct {
+	Path     string `json:"path"`
+	Content  string `json:"content"`
+	Encoding string `json:"encoding,omitempty"`
+}
+
+// EnvVar is one variable of the program's environment.
+type EnvVar struct {
+	Name  string `json:"name"`
+	Value string `json:"value"`
+}
+
+// RunLimits become the program's resource limits. Zero means the default.
+type RunLimits struct {
+	Processes     int64 `json:"processes,omitempty"`
+	OpenFiles     int64 `json:"openFiles,omitempty"`
+	FileSizeBytes int64 `json:"fileSizeBytes,omitempty"`
+}
+
+// Defaults for what a request leaves out.
+const (
+	DefaultTimeout          = 300 * time.Second
+	DefaultOutputLimitBytes = 10 << 20
+	DefaultProcesses        = 128
+	DefaultOpenFiles        = 1024
+	DefaultFileSizeBytes    = 1 << 30
+)
+
+// Program is a request checked and decoded: what the runner will run.
+type Program struct {
+	Command          []string
+	Extension        string
+	Code             []byte
+	Files            []DecodedFile
+	Args             []string
+	Stdin            string
+	Env              []EnvVar
+	Timeout          time.Duration
+	OutputLimitBytes int64
+	CaptureFiles     []string
+	Limits           RunLimits
+}
+
+// DecodedFile is a File with its content as bytes and its path cleaned.
+type DecodedFile struct {
+	Path    string
+	Content []byte
+}
+
+// ParseRequest reads a PUT body. Its errors are of type *InvalidError and name
+// the field. A field it does not know is an error: silently leaving out what
+// a newer caller asked for would be worse.
+func ParseRequest(body []byte) (*Program, error) {
+	var req Request
+	dec := json.NewDecoder(bytes.NewReader(body))
+	dec.DisallowUnknownFields()
+	if err := dec.Decode(&req); err != nil {
+		var typeErr *json.UnmarshalTypeError
+		if errors.As(err, &typeErr) && typeErr.Field != "" {
+			return nil, invalid(typeErr.Field, "must be %s, not a JSON %s", typeErr.Type, typeErr.Value)
+		}
+		return nil, invalid("body", "%v", err)
+	}
+	if _, err := dec.Token(); !errors.Is(err, io.EOF) {
+		return nil, invalid("body", "has data after the JSON object")
+	}
+	return req.check()
+}
+
+func (r *Request) check() (*Program, error) {
+	p := &Program{
+		Command: r.Command, Extension: r.Extension, Args: r.Args, Stdin: r.Stdin, Env: r.Env,
+		CaptureFiles: r.CaptureFiles, Limits: r.Limits, Timeout: DefaultTimeout,
+		OutputLimitBytes: DefaultOutputLimitBytes,
+	}
+	if err := checkWords("command", r.Command, maxCommand); err != nil {
+		return nil, err
+	}
+	if len(r.Command) == 0 || r.Command[0] == "" {
+		return nil, invalid("command", "must name the interpreter")
+	}
+	if err := checkWords("args", r.Args, maxArgs); err != nil {
+		return nil, err
+	}
+	if !extensionForm.MatchString(r.Extension) {
+		return nil, invalid("extension", "must be empty or a dot and up to 16 letters, digits, '.', '-' or '_'")
+	}
+	var err error
+	if p.Code, err = decode("code", r.Code, "codeEncoding", r.CodeEncoding); err != nil {
+		return nil, err
+	}
+	if p.Files, err = r.checkFiles(); err != nil {
+		return nil, err
+	}
+	if err := r.checkEnv(); err != nil {
+		return nil, err
+	}
+	if err := r.checkNumbers(p); err != nil {
+		return nil, err
+	}
+	return p, r.checkCapture()
+}
+
+func checkWords(field string, words []string, most int) error {
+	if len(words) > most {
+		return invalid(field, "has %d items, at most %d are allowed", len(words), most)
+	}
+	for i, w := range words {
+		if strings.IndexByte(w, 0) >= 0 {
+			return invalid(fmt.Sprintf("%s[%d]", field, i), "must not hold a NUL character")
+		}
+	}
+	return nil
+}
+
+func decode(field, text, encodingField, encoding string) ([]byte, error) {
+	switch encoding {
+	case "", "utf8":
+		return []byte(text), nil
+	case "base64":
+		raw, err := base64.StdEncoding.DecodeString(text)
+		if err != nil {
+			return nil, invalid(field, "is not base64: %v", err)
+		}
+		return raw, nil
+	}
+	return nil, invalid(encodingField, "must be utf8 or base64")
+}
+
+func (r *Request) checkFiles() ([]DecodedFile, error) {
+	if len(r.Files) > maxFiles {
+		return nil, invalid("files", "has %d items, at most %d are allowed", len(r.Files), maxFiles)
+	}
+	out := make([]DecodedFile, 0, len(r.Files))
+	for i, f := range r.Files {
+		field := fmt.Sprintf("files[%d]", i)
+		if err := CheckRelativePath(f.Path); err != nil {
+			return nil, invalid(field+".path", "%v", err)
+		}
+		raw, err := decode(field+".content", f.Content, field+".encoding", f.Encoding)
+		if err != nil {
+			return nil, err
+		}
+		out = append(out, DecodedFile{Path: path.Clean(f.Path), Content: raw})
+	}
+	return out, nil
+}
+
+// CheckRelativePath refuses a path that is not plainly below the workspace.
+func CheckRelativePath(p string) error {
+	switch {
+	case p == "" || p == "." || strings.HasSuffix(p, "/"):
+		return errors.New("must name a file")
+	case len(p) > 1024:
+		return errors.New("is longer than 1024 bytes")
+	case strings.HasPrefix(p, "/"):
+		return errors.New("must be relative")
+	case strings.IndexByte(p, 0) >= 0 || !utf8.ValidString(p):
+		return errors.New("must be UTF-8 without NUL")
+	}
+	for part := range strings.SplitSeq(p, "/") {
+		if part == ".." {
+			return errors.New("must not hold ..")
+		}
+		if len(part) > 255 {
+			return errors.New("has a part longer than 255 bytes")
+		}
+	}
+	return nil
+}
+
+func (r *Request) checkEnv() error {
+	if len(r.Env) > maxEnv {
+		return invalid("env", "has %d items, at most %d are allowed", len(r.Env), maxEnv)
+	}
+	for i, e := range r.Env {
+		if e.Name == "" || strings.ContainsAny(e.Name, "=\x00") {
+			return invalid(fmt.Sprintf("env[%d].name", i), "must not be empty nor hold '=' or NUL")
+		}
+		if strings.IndexByte(e.Value, 0) >= 0 {
+			return invalid(fmt.Sprintf("env[%d].value", i), "must not hold NUL")
+		}
+	}
+	return nil
+}
+
+func (r *Request) checkNumbers(p *Program) error {
+	if r.TimeoutSeconds != nil {
+		s := *r.TimeoutSeconds
+		if !(s > 0 && s <= maxTimeoutSeconds) {
+			return invalid("timeoutSeconds", "must be above 0 and at most %d", maxTimeoutSeconds)
+		}
+		p.Timeout = time.Duration(math.Ceil(s * float64(time.Second)))
+	}
+	if r.OutputLimitBytes != nil {
+		p.OutputLimitBytes = *r.OutputLimitBytes
+		if p.OutputLimitBytes < 0 || p.OutputLimitBytes > maxOutputLimitBytes {
+			return invalid("outputLimitBytes", "must be 0 to %d", int64(maxOutputLimitBytes))
+		}
+	}
+	for _, l := range []struct {
+		field    string
+		value    *int64
+		standard int64
+	}{
+		{"limits.processes", &p.Limits.Processes, DefaultProcesses},
+		{"limits.openFiles", &p.Limits.OpenFiles, DefaultOpenFiles},
+		{"limits.fileSizeBytes", &p.Limits.FileSizeBytes, DefaultFileSizeBytes},
+	} {
+		if *l.value < 0 {
+			return invalid(l.field, "must not be negative")
+		}
+		if *l.value == 0 {
+			*l.value = l.standard
+		}
+	}
+	return nil
+}
+
+func (r *Request) checkCapture() error {
+	if len(r.CaptureFiles) > maxCaptureFiles {
+		return invalid("captureFiles", "has %d items, at most %d are allowed", len(r.CaptureFiles), maxCaptureFiles)
+	}
+	for i, glob := range r.CaptureFiles {
+		field := fmt.Sprintf("captureFiles[%d]", i)
+		if err := CheckRelativePath(glob); err != nil {
+			return invalid(field, "%v", err)
+		}
+		if _, err := path.Match(glob, "x"); err != nil {
+			return invalid(field, "is not a glob: %v", err)
+		}
+	}
+	return nil
+}
