@@ -77,6 +77,7 @@ class ExecutionRow:
     tenant: str
     user_name: str
     sandbox_uid: UUID | None
+    one_shot: bool
     namespace: str
     name: str
     class_name: str | None
@@ -138,7 +139,7 @@ class PodRunRow:
         cpu_millicores, memory_bytes: the reserved limits.
         finished_at, end_source, exit_reason: None while it runs, or while nobody knows
             its end.
-        deleted_at: when the pod object was found gone without its end being known.
+        deleted_at: when the pod was found gone before its end was known.
     """
 
     pod_uid: UUID
@@ -161,6 +162,7 @@ class PodRunRow:
     end_source: EndSource | None
     exit_reason: str | None
     resource_version: int
+    deleted_at: datetime | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

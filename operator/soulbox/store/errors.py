@@ -1,0 +1,149 @@
+"""psycopg's errors as ours: who has to act, told from the SQLSTATE.
+
+Messages are made of SQLSTATE, error class and names of tables, columns and constraints.
+The server's own sentence often quotes a value (code, output) and libpq's quotes the DSN,
+so neither is passed on.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Final
+
+import psycopg
+from psycopg_pool import PoolClosed, PoolTimeout, TooManyRequests
+
+from soulbox.model.errors import ConfigError, SoulBoxError, StoreRefused, StoreUnavailable
+
+# Classes of SQLSTATE that blame the data: another row would have been taken.
+# https://www.postgresql.org/docs/current/errcodes-appendix.html
+_REFUSED_CLASSES: Final = frozenset(
+    {
+        "21",  # cardinality violation
+        "22",  # data exception
+        "23",  # integrity constraint violation
+        "44",  # WITH CHECK OPTION violation
+        "54",  # program limit exceeded (a tsvector or an index row too large)
+        "P0",  # RAISE in a function of ours
+    }
+)
+# Remedies for what a person must put right; everything else heals or is unknown.
+_REMEDIES: Final = {
+    "25006": "the server is read-only (a standby, or default_transaction_read_only)",
+    "28000": "the login was refused; check user and password of SOULBOX_DSN",
+    "28P01": "the password was refused; check SOULBOX_DSN",
+    "3D000": "the database does not exist; check SOULBOX_DSN",
+    "42501": "the role lacks a right; grant it soulbox_writer",
+    "42P01": "a table is missing; run soulbox migrate",
+    "42703": "a column is missing; run soulbox migrate",
+    "42883": "a function is missing; run soulbox migrate",
+    "3F000": "schema soulbox is missing; run soulbox migrate",
+    "53100": "the server's disk is full",
+    "53300": "the server has no connection left; raise max_connections or lower the pool's size",
+    "57014": "the statement took longer than statement_timeout",
+    "57P03": "the server is starting up or shutting down",
+}
+# What libpq says when there is no SQLSTATE: shown only if one of these is in it, because
+# the rest of its text repeats the DSN.
+_CONNECTION_PHRASES: Final = (
+    ("password authentication failed", "28P01"),
+    ("no password supplied", "28P01"),
+    ("no pg_hba.conf entry", "28000"),
+    ("role ", "28000"),
+    ("does not exist", "3D000"),
+    ("too many clients", "53300"),
+    ("too many connections", "53300"),
+    ("remaining connection slots", "53300"),
+    ("starting up", "57P03"),
+    ("shutting down", "57P03"),
+    ("in recovery", "57P03"),
+    ("Connection refused", None),
+    ("timeout expired", None),
+    ("could not translate host name", None),
+    ("No such file or directory", None),
+    ("server closed the connection", None),
+    ("certificate", None),
+    ("SSL", None),
+)
+
+
+def describe(error: psycopg.Error) -> tuple[str, str | None]:
+    """One line about an error that holds neither data nor DSN, and its SQLSTATE.
+
+    Connection errors carry no SQLSTATE; one is told from libpq's phrases, for people only
+    (whether to retry does not depend on it).
+    """
+    sqlstate = error.sqlstate
+    if sqlstate is None and isinstance(error, psycopg.OperationalError):
+        text = str(error)
+        for phrase, likely in _CONNECTION_PHRASES:
+            if phrase in text:
+                remedy = _REMEDIES.get(likely or "")
+                return f"cannot connect to PostgreSQL: {remedy or phrase.strip()}", likely
+        return "no connection to PostgreSQL", None
+    name = type(error).__name__
+    diag = error.diag
+    where = [
+        f"{label} {value}"
+        for label, value in (
+            ("table", diag.table_name),
+            ("column", diag.column_name),
+            ("constraint", diag.constraint_name),
+        )
+        if value
+    ]
+    remedy = _REMEDIES.get(sqlstate or "")
+    words = f"{sqlstate or 'client'} {name}" + (f" on {', '.join(where)}" if where else "")
+    return words + (f": {remedy}" if remedy else ""), sqlstate
+
+
+def translate(error: Exception) -> SoulBoxError:
+    """The error of ours that says who has to act."""
+    if isinstance(error, PoolTimeout | TooManyRequests):
+        return StoreUnavailable("no connection to PostgreSQL was free or could be made in time")
+    if isinstance(error, PoolClosed):
+        return StoreUnavailable("the connection pool is closed")
+    if not isinstance(error, psycopg.Error):
+        # A value that cannot even be encoded (lone surrogate, number or year out of range).
+        return StoreRefused(f"a value cannot be sent to PostgreSQL ({type(error).__name__})")
+    words, sqlstate = describe(error)
+    if sqlstate is None:
+        if isinstance(
+            error, psycopg.DataError | psycopg.ProgrammingError | psycopg.NotSupportedError
+        ):
+            return StoreRefused(f"a value cannot be sent to PostgreSQL ({type(error).__name__})")
+        return StoreUnavailable(words)
+    if error.sqlstate is not None and sqlstate[:2] in _REFUSED_CLASSES:
+        return StoreRefused(
+            f"PostgreSQL refused: {words}",
+            sqlstate=sqlstate,
+            constraint=error.diag.constraint_name,
+        )
+    return StoreUnavailable(f"PostgreSQL: {words}", sqlstate=sqlstate)
+
+
+@contextmanager
+def translated() -> Iterator[None]:
+    """Raise our errors instead of psycopg's; cancellation passes through."""
+    try:
+        yield
+    except SoulBoxError:
+        raise
+    except (psycopg.Error, UnicodeError, OverflowError, ValueError) as error:
+        raise translate(error) from error
+
+
+def check_dsn(dsn: str) -> None:
+    """Refuse a text libpq cannot read, without repeating it.
+
+    Raises:
+        ConfigError: malformed, or a port that is no number.
+    """
+    remedy = "expected postgresql://USER:PASSWORD@HOST:PORT/DATABASE"
+    try:
+        parts = psycopg.conninfo.conninfo_to_dict(dsn)
+    except psycopg.ProgrammingError:
+        # Without `from`: libpq's message holds the text, password and all.
+        raise ConfigError(f"the DSN cannot be read; {remedy}") from None
+    ports = str(parts.get("port") or "").split(",")
+    if any(port and not (port.isdigit() and 0 < int(port) < 65536) for port in ports):
+        raise ConfigError(f"the DSN's port is not a number from 1 to 65535; {remedy}")

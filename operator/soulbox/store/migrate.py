@@ -1,0 +1,221 @@
+"""The migrations runner: db/migrations/NNNN_what.sql, in order, once each.
+
+Each file runs in one transaction together with its row in schema_migrations, so a crash
+leaves a database between two files, never inside one. A session-level advisory lock lets
+one runner work at a time; PostgreSQL releases it when that runner dies. Files are
+append-only: an edited, missing or unknown one is refused rather than guessed around.
+"""
+
+import hashlib
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final, LiteralString, cast
+
+import psycopg
+
+from soulbox.model.errors import ConfigError, StoreRefused, StoreUnavailable
+from soulbox.store.errors import check_dsn, describe
+from soulbox.store.files import load_queries, sql_directory
+from soulbox.store.pool import Store
+
+# Debian 12 ships 15, the oldest that has security_invoker views.
+MINIMUM_SERVER: Final = 150_000
+OWNER_ROLE: Final = "soulbox_owner"
+_FILE_NAME: Final = re.compile(r"(\d{4})_[a-z0-9_]+\.sql")
+_LOCK_WAIT: Final = "60s"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Migration:
+    """One file. `name` is the file name without .sql, `sha256` hex of its bytes."""
+
+    version: int
+    name: str
+    sha256: str
+    sql: str
+
+
+def load_migrations(directory: Path | None = None) -> tuple[Migration, ...]:
+    """The migrations in order.
+
+    Args:
+        directory: where the files are; None for those this release comes with.
+
+    Raises:
+        ConfigError: a file whose name is not NNNN_what.sql, a gap or a double number.
+    """
+    directory = sql_directory() / "migrations" if directory is None else directory
+    found: list[Migration] = []
+    for path in sorted(directory.glob("*.sql")):
+        match = _FILE_NAME.fullmatch(path.name)
+        if match is None:
+            raise ConfigError(f"migration {path.name} is not named NNNN_what.sql; rename it")
+        content = path.read_bytes()
+        found.append(
+            Migration(
+                version=int(match[1]),
+                name=path.stem,
+                sha256=hashlib.sha256(content).hexdigest(),
+                sql=content.decode("utf-8"),
+            )
+        )
+    if [migration.version for migration in found] != list(range(1, len(found) + 1)):
+        raise ConfigError(
+            f"migrations in {directory} are not numbered 0001, 0002, ... without gap or "
+            "double; reinstall this release"
+        )
+    return tuple(found)
+
+
+def plan_migrations(
+    files: Sequence[Migration], applied: Mapping[int, tuple[str, str]]
+) -> tuple[Migration, ...]:
+    """Which files are still to be applied.
+
+    Args:
+        applied: name and sha256 by version, as the database has them.
+
+    Raises:
+        ConfigError: the database and the files do not belong together.
+    """
+    newest = files[-1].version if files else 0
+    unknown = [f"{name}" for version, (name, _) in sorted(applied.items()) if version > newest]
+    if unknown:
+        raise ConfigError(
+            f"the database is newer than this release: it has {', '.join(unknown)}; "
+            "run the release that made it, or a later one"
+        )
+    for migration in files:
+        if migration.version not in applied:
+            continue
+        name, sha256 = applied[migration.version]
+        if (name, sha256) != (migration.name, migration.sha256):
+            raise ConfigError(
+                f"migration {migration.name} differs from {name} as it was applied; "
+                "put the released file back, and change the schema in a new migration"
+            )
+    pending = tuple(migration for migration in files if migration.version not in applied)
+    if pending and applied and pending[0].version < max(applied):
+        raise ConfigError(
+            f"migration {pending[0].name} was left out of this database although later ones "
+            "are in it; restore the database from a backup"
+        )
+    return pending
+
+
+def migrate(dsn: str, *, dry_run: bool = False, directory: Path | None = None) -> list[str]:
+    """Bring a database to the schema of this release. Safe to repeat and to run twice at
+    once.
+
+    Also makes the group roles soulbox_owner, soulbox_writer and soulbox_reader where the
+    login may; where it is a member of soulbox_owner, that role owns what is made.
+
+    Args:
+        dry_run: only tell what would be applied; nothing is written.
+        directory: other migrations than this release's own (tests).
+
+    Returns:
+        Names of the migrations applied (dry run: to apply), in order.
+
+    Raises:
+        ConfigError: the DSN, the server, the role or the files are wrong; one line that
+            says what to do. The files before the failing one stay applied.
+    """
+    files = load_migrations(directory)
+    check_dsn(dsn)
+    with (
+        _one_line(),
+        psycopg.connect(
+            dsn, autocommit=True, connect_timeout=5, application_name="soulbox migrate"
+        ) as connection,
+    ):
+        _check_server(connection)
+        queries = load_queries("migrations")
+        if dry_run:
+            return [migration.name for migration in plan_migrations(files, _applied(connection))]
+        connection.execute(queries["set_lock_wait"], {"wait": _LOCK_WAIT})
+        connection.execute(queries["lock"])
+        pending = plan_migrations(files, _applied(connection))
+        if pending:
+            connection.execute(queries["make_roles"])
+            connection.execute(queries["become_owner"])
+        for migration in pending:
+            _apply(connection, migration)
+        return [migration.name for migration in pending]
+
+
+def _check_server(connection: psycopg.Connection) -> None:
+    version = connection.info.server_version
+    if version < MINIMUM_SERVER:
+        raise ConfigError(f"PostgreSQL {version // 10_000} is too old; SoulBox needs 15 or later")
+
+
+def _applied(connection: psycopg.Connection) -> dict[int, tuple[str, str]]:
+    queries = load_queries("migrations")
+    row = connection.execute(queries["has_record"]).fetchone()
+    if row is None or not row[0]:
+        return {}
+    rows = connection.execute(queries["applied"]).fetchall()
+    return {version: (name, sha256) for version, name, sha256 in rows}
+
+
+def _apply(connection: psycopg.Connection, migration: Migration) -> None:
+    try:
+        with connection.transaction():
+            # Our own files, not input.
+            connection.execute(cast(LiteralString, migration.sql))
+            connection.execute(
+                load_queries("migrations")["record"],
+                {
+                    "version": migration.version,
+                    "name": migration.name,
+                    "sha256": migration.sha256,
+                },
+            )
+    except psycopg.Error as error:
+        words, _ = describe(error)
+        raise ConfigError(
+            f"migration {migration.name} failed and left nothing behind: {words}"
+        ) from error
+
+
+@contextmanager
+def _one_line() -> Iterator[None]:
+    """Every way PostgreSQL can say no, as one line for the person at the terminal."""
+    try:
+        yield
+    except psycopg.errors.LockNotAvailable:
+        raise ConfigError(
+            f"another migration has been running for {_LOCK_WAIT}; wait for it or end it"
+        ) from None
+    except psycopg.Error as error:
+        words, _ = describe(error)
+        raise ConfigError(words) from error
+
+
+async def check_schema(store: Store) -> None:
+    """Make sure that the database has exactly the schema of this release.
+
+    Raises:
+        ConfigError: migrations are missing, edited or newer than this release.
+        StoreUnavailable: PostgreSQL cannot be asked now.
+    """
+    queries = load_queries("migrations")
+    try:
+        async with store.transaction() as tx:
+            rows = await tx.fetch(queries["has_record"])
+            applied = await tx.fetch(queries["applied"]) if rows[0]["has_record"] else []
+    except StoreRefused as error:
+        raise StoreUnavailable(str(error), sqlstate=error.sqlstate) from error
+    pending = plan_migrations(
+        load_migrations(),
+        {row["version"]: (row["name"], row["sha256"]) for row in applied},
+    )
+    if pending:
+        raise ConfigError(
+            f"the database lacks {', '.join(migration.name for migration in pending)}; "
+            "run soulbox migrate"
+        )

@@ -1,0 +1,225 @@
+"""The connection pool and transactions: the only way to PostgreSQL at run time.
+
+Opening never fails because PostgreSQL is down: the pool connects in the background and
+each use raises StoreUnavailable until it can. A server that neither answers nor closes
+(stopped, cut off) is given up by our own timer, since libpq would wait for ever.
+"""
+
+import asyncio
+import os
+import socket
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from typing import Any, Final, LiteralString
+
+from psycopg import AsyncConnection
+from psycopg.rows import TupleRow, dict_row
+from psycopg_pool import AsyncConnectionPool
+
+from soulbox.model.errors import StoreRefused, StoreUnavailable
+from soulbox.store.errors import check_dsn, translated
+from soulbox.store.files import load_queries
+
+# How long after statement_timeout the server may still take to say so, before the
+# connection is cut. A guess: an answer takes milliseconds.
+_GRACE_SECONDS: Final = 5.0
+# The kernel gives up on a peer that acknowledges nothing after these.
+_KEEPALIVE: Final = {
+    "keepalives": 1,
+    "keepalives_idle": 10,
+    "keepalives_interval": 5,
+    "keepalives_count": 3,
+    "tcp_user_timeout": 20_000,
+}
+
+
+class Transaction:
+    """One open transaction. Rows leave it as dicts by column name."""
+
+    def __init__(self, connection: AsyncConnection[TupleRow], deadline_seconds: float) -> None:
+        self._connection = connection
+        self._deadline_seconds = deadline_seconds
+
+    async def execute(self, query: LiteralString, params: Mapping[str, Any] | None = None) -> int:
+        """Run a statement.
+
+        Returns:
+            The number of rows it wrote or found.
+
+        Raises:
+            StoreUnavailable, StoreRefused: the transaction is lost.
+        """
+        with translated(), self._watch():
+            cursor = await self._connection.execute(query, params)
+            return cursor.rowcount
+
+    async def fetch(
+        self, query: LiteralString, params: Mapping[str, Any] | None = None
+    ) -> list[dict[str, Any]]:
+        """Run a statement and return all its rows.
+
+        Raises:
+            StoreUnavailable, StoreRefused: the transaction is lost.
+        """
+        with translated(), self._watch():
+            async with self._connection.cursor(row_factory=dict_row) as cursor:
+                await cursor.execute(query, params)
+                return await cursor.fetchall()
+
+    def _watch(self) -> "_Watchdog":
+        return _Watchdog(self._connection, self._deadline_seconds)
+
+
+class _Watchdog:
+    """Cuts a connection that stays silent longer than a server would by its own rules."""
+
+    def __init__(self, connection: AsyncConnection[TupleRow], seconds: float) -> None:
+        self._connection = connection
+        self._seconds = seconds
+        self._timer: asyncio.TimerHandle | None = None
+
+    def __enter__(self) -> None:
+        self._timer = asyncio.get_running_loop().call_later(self._seconds, self._cut)
+
+    def __exit__(self, *_: object) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+
+    def _cut(self) -> None:
+        # Shutting down a duplicate of the socket makes libpq see a closed connection, on
+        # its own way through its own state; closing its descriptor would confuse it.
+        if self._connection.closed:
+            return
+        with socket.socket(fileno=os.dup(self._connection.fileno())) as duplicate:
+            duplicate.shutdown(socket.SHUT_RDWR)
+
+
+class Store:
+    """PostgreSQL as the operator sees it. Made by `open_store`; safe for many tasks."""
+
+    def __init__(
+        self, pool: AsyncConnectionPool[AsyncConnection[TupleRow]], statement_timeout: float
+    ) -> None:
+        self._pool = pool
+        self._deadline_seconds = statement_timeout + _GRACE_SECONDS
+        self._healthy = False
+
+    def healthy(self) -> bool:
+        """Whether the last thing asked of PostgreSQL worked; False before the first."""
+        return self._healthy
+
+    @asynccontextmanager
+    async def transaction(self) -> AsyncIterator[Transaction]:
+        """A transaction, committed at the end of the block, rolled back on any error.
+
+        A StoreUnavailable from the end of the block leaves open whether it was committed:
+        what is written must be repeatable.
+
+        Raises:
+            StoreUnavailable: no connection, or it was lost.
+            StoreRefused: a statement, or a constraint checked at commit, was refused.
+        """
+        try:
+            with translated():
+                connection = await self._pool.getconn()
+            try:
+                await self._control(connection, "BEGIN")
+                try:
+                    yield Transaction(connection, self._deadline_seconds)
+                except BaseException:
+                    await self._roll_back(connection)
+                    raise
+                await self._control(connection, "COMMIT")
+            finally:
+                await self._pool.putconn(connection)
+        except StoreUnavailable:
+            self._healthy = False
+            raise
+        self._healthy = True
+
+    async def _control(self, connection: AsyncConnection[TupleRow], word: LiteralString) -> None:
+        with translated(), _Watchdog(connection, self._deadline_seconds):
+            await connection.execute(word)
+
+    async def _roll_back(self, connection: AsyncConnection[TupleRow]) -> None:
+        """Undo what the transaction did; a lost connection has undone it by itself."""
+        try:
+            if not connection.closed:
+                await self._control(connection, "ROLLBACK")
+        except (StoreUnavailable, StoreRefused):
+            await connection.close()
+
+    async def ping(self) -> None:
+        """Ask the server for a sign of life.
+
+        Raises:
+            StoreUnavailable: there is none.
+        """
+        async with self.transaction() as tx:
+            await tx.execute(load_queries("state")["ping"])
+
+    async def recover(self) -> None:
+        """Drop connections the server has closed meanwhile (it was restarted), so that
+        not each of them has to fail a caller first. Never raises on a server that is down.
+        """
+        try:
+            with translated():
+                await self._pool.check()
+        except StoreUnavailable:
+            self._healthy = False
+
+    async def close(self) -> None:
+        """Close all connections; those in use when they are given back."""
+        await self._pool.close()
+        self._healthy = False
+
+
+async def open_store(
+    dsn: str,
+    *,
+    min_size: int = 1,
+    max_size: int = 10,
+    connect_timeout_seconds: float = 5,
+    statement_timeout_seconds: float = 30,
+) -> Store:
+    """A store on this server. Returns at once, also while PostgreSQL is down.
+
+    Args:
+        dsn: libpq's connection string; never logged.
+        min_size: connections kept open.
+        max_size: most connections open at once.
+        connect_timeout_seconds: for making a connection, and for waiting for a free one.
+        statement_timeout_seconds: for each statement, by the server.
+
+    Raises:
+        ConfigError: the DSN cannot be read.
+    """
+    check_dsn(dsn)
+    queries = load_queries("state")
+    settings = {
+        "statement_timeout": f"{round(statement_timeout_seconds * 1000)}ms",
+        "idle_in_transaction_timeout": f"{round(statement_timeout_seconds * 2000)}ms",
+    }
+
+    async def configure(connection: AsyncConnection[TupleRow]) -> None:
+        await connection.execute(queries["configure"], settings)
+
+    pool: AsyncConnectionPool[AsyncConnection[TupleRow]] = AsyncConnectionPool(
+        dsn,
+        min_size=min_size,
+        max_size=max_size,
+        timeout=connect_timeout_seconds,
+        name="soulbox",
+        configure=configure,
+        open=False,
+        # We write BEGIN and COMMIT ourselves: psycopg's own transaction block would hide
+        # whether an error came from the block or from the commit.
+        kwargs={
+            "autocommit": True,
+            "connect_timeout": max(2, round(connect_timeout_seconds)),
+            "application_name": "soulbox",
+            **_KEEPALIVE,
+        },
+    )
+    await pool.open(wait=False)
+    return Store(pool, statement_timeout_seconds)
