@@ -18,6 +18,8 @@ from hack.cluster.console import step
 from hack.cluster.pki import write_private
 
 POSTGRES = DATA_DIR / "postgres"
+# What may run unrecorded for a moment: PostgreSQL's first start, imports, a server just begun.
+_STRAYS = ("initdb", "postgres", "ctr", "containerd", "etcd", "k8s")
 
 
 def _choose() -> str:
@@ -140,6 +142,9 @@ def _end(state: Path, chosen: str) -> None:
     operator.stop()
     if chosen == "kind":
         kind.down()
+    if postgres.is_running(POSTGRES):
+        postgres.stop(POSTGRES)
+    processes.kill_strays(_STRAYS, (DATA_DIR, RUN_DIR))
     postgres.stop(POSTGRES)
     if chosen == "local":
         local.down()
@@ -209,4 +214,7 @@ def main(arguments: Sequence[str]) -> int:
     except ClusterError as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
+    except KeyboardInterrupt:
+        print("stopped; hack/up goes on from here, hack/down ends what is up", file=sys.stderr)
+        return 130
     return 0

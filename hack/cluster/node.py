@@ -20,6 +20,7 @@ _FOUND = RUN_DIR / "paths-found.json"
 
 # The wall for fork bombs: well above what a sandbox needs, well below what hurts the machine.
 POD_PIDS_LIMIT = 256
+KUBELET_HEALTH_URL = "http://127.0.0.1:10248"
 PROXY_HEALTH_URL = "http://127.0.0.1:10256"
 
 
@@ -34,6 +35,8 @@ def _kubelet_config() -> str:
             "apiVersion": "kubelet.config.k8s.io/v1beta1",
             "kind": "KubeletConfiguration",
             "address": NODE_ADDRESS,
+            "healthzBindAddress": "127.0.0.1",
+            "healthzPort": 10248,
             "authentication": {
                 "anonymous": {"enabled": False},
                 "webhook": {"enabled": True},
@@ -129,6 +132,7 @@ def wait_ready(client: AdminClient, needs: list[processes.Record]) -> None:
         lambda: (
             client.condition(node, "Ready") == "True"
             and client.get(account) is not None
+            and client.get("/healthz", base=KUBELET_HEALTH_URL) is not None
             and client.get("/livez", base=PROXY_HEALTH_URL) is not None
         ),
         seconds=90,

@@ -23,7 +23,7 @@ import signal
 import socket
 import sys
 import tempfile
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from hack.cluster import processes
@@ -36,6 +36,8 @@ OWNER = "soulbox"
 _USERS = ("postgres", "nobody")
 # Copies of programs that live where only root can go, such as a checkout below /root.
 _PUBLIC_COPIES = Path("/var/cache/soulbox")
+# Files in the data folder instead of /dev/shm, so that nothing outlives a crash.
+_NO_SHARED_FILES = "dynamic_shared_memory_type=mmap"
 _FAST = {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off"}
 
 
@@ -78,20 +80,21 @@ def start(
     directory.mkdir(parents=True, exist_ok=True)
     server = _load(directory) or _create(directory, bindir)
     records = directory / "processes"
-    if processes.find("postgres", records) is None and not _is_free(server.port):
-        server = Server(**{**asdict(server), "port": free_port()})
-        _save(directory, server)
+    if processes.find("postgres", records) is None:
+        _drop_stale_lock(Path(server.data))
+        if not _is_free(server.port):
+            server = replace(server, port=free_port())
+            _save(directory, server)
     settings = {
         "port": str(server.port),
         "listen_addresses": "127.0.0.1",
         "unix_socket_directories": _socket_folder(Path(server.data)),
         "timezone": "UTC",
         "log_timezone": "UTC",
-        # Files in the data folder instead of /dev/shm, so that nothing outlives a crash.
-        "dynamic_shared_memory_type": "mmap",
         **(_FAST if fast else {}),
     }
     words = [word for name, value in settings.items() for word in ("-c", f"{name}={value}")]
+    words += ["-c", _NO_SHARED_FILES]
     record = processes.ensure(
         "postgres",
         [Path(server.bindir) / "postgres", "-D", server.data, *words],
@@ -117,9 +120,9 @@ def stop(directory: Path) -> None:
         processes.stop(
             record, directory / "processes", first_signal=signal.SIGINT, grace_seconds=30
         )
-    if server is not None:
-        _free_shared_memory(Path(server.data))
-        shutil.rmtree(server.data, ignore_errors=True)
+    data = Path(server.data) if server is not None else directory / "data"
+    _free_shared_memory(data)
+    shutil.rmtree(data, ignore_errors=True)
     shutil.rmtree(directory / "processes", ignore_errors=True)
     for name in ("server.json", "postgres.log"):
         (directory / name).unlink(missing_ok=True)
@@ -154,20 +157,20 @@ def _create(directory: Path, bindir: Path | None) -> Server:
     programs = _reachable_programs(bindir or find_programs(), user)
     data = _data_folder(directory, user)
     password = secrets.token_urlsafe(18)
-    with tempfile.NamedTemporaryFile("w", prefix="soulbox-pg-") as password_file:
-        password_file.write(password)
-        password_file.flush()
-        if user:
-            os.chown(password_file.name, pwd.getpwnam(user).pw_uid, -1)
-        run(
-            [programs / "initdb", "-D", data, "-U", OWNER, "-A", "scram-sha-256", "-E", "UTF8",
-             "--locale=C.UTF-8", "--no-sync", f"--pwfile={password_file.name}"],
-            user=user,
-            cwd=data,
-        )  # fmt: skip
+    password_file = data.with_name(f"{data.name}.password")
+    write_private(password_file, password)
+    if user:
+        os.chown(password_file, pwd.getpwnam(user).pw_uid, -1)
+    run(
+        [programs / "initdb", "-D", data, "-U", OWNER, "-A", "scram-sha-256", "-E", "UTF8",
+         "--locale=C.UTF-8", "--no-sync", f"--pwfile={password_file}"],
+        user=user,
+        cwd=data,
+    )  # fmt: skip
+    password_file.unlink()
     # Single-user mode needs neither a password nor a client.
     run(
-        [programs / "postgres", "--single", "-D", data, "postgres"],
+        [programs / "postgres", "--single", "-D", data, "-c", _NO_SHARED_FILES, "postgres"],
         stdin=f"CREATE DATABASE {DATABASE}\n",
         user=user,
         cwd=data,
@@ -285,6 +288,18 @@ def _status(data: Path, pid: int) -> str:
     except OSError:
         return ""
     return lines[7].strip() if len(lines) > 7 and lines[0] == str(pid) else ""
+
+
+def _drop_stale_lock(data: Path) -> None:
+    """Remove the lock files of a killed server whose process init has not collected yet.
+
+    PostgreSQL takes a zombie for a running server. Its shared memory segment still protects
+    the data from a backend that outlived its server.
+    """
+    for lock in (data / "postmaster.pid", *data.glob(".s.PGSQL.*.lock")):
+        with contextlib.suppress(OSError, ValueError, IndexError):
+            if processes.start_ticks(int(lock.read_text().splitlines()[0])) is None:
+                lock.unlink()
 
 
 def _free_shared_memory(data: Path) -> None:

@@ -14,7 +14,7 @@ import os
 import signal
 import subprocess
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -168,6 +168,27 @@ def _reap(pid: int) -> None:
     """Collect the exit code if it is a child of this very `up` or `down`."""
     with contextlib.suppress(ChildProcessError):
         os.waitpid(pid, os.WNOHANG)
+
+
+def kill_strays(programs: Collection[str], folders: Sequence[Path]) -> None:
+    """Kill what an `up` that was itself killed left without a record.
+
+    Only a program of these names, run from one of our folders or told one of them, is meant:
+    a person's `tail -f` of a file in there is not.
+    """
+    for process in Path("/proc").glob("[0-9]*"):
+        try:
+            program = (process / "exe").readlink().name
+            words = (process / "cmdline").read_bytes().decode(errors="replace").split("\0")
+            place = (process / "cwd").readlink()
+        except OSError:
+            continue
+        ours = any(str(folder) in word for folder in folders for word in words) or any(
+            place.is_relative_to(folder) for folder in folders
+        )
+        if ours and program.split("-")[0] in programs:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(int(process.name), signal.SIGKILL)
 
 
 def wait_until(
