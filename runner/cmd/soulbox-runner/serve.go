@@ -15,6 +15,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/soulbox-dev/soulbox/runner/internal/output"
 	"github.com/soulbox-dev/soulbox/runner/internal/reap"
 	"github.com/soulbox-dev/soulbox/runner/internal/run"
 	"github.com/soulbox-dev/soulbox/runner/internal/server"
@@ -113,15 +114,19 @@ func serve(args []string) error {
 	}
 	self, _ := os.ReadFile("/proc/self/cgroup")
 	cgroup := stats.OpenCgroup(s.cgroupRoot, string(self))
+	var outputLog *output.Log
+	if s.logOutput {
+		outputLog = output.NewLog(os.Stdout)
+		s.run.Tee = outputLog.Tee
+	}
 	manager, err := run.New(s.run, reaper, cgroup, log)
 	if err != nil {
 		return err
 	}
 	defer manager.Close()
-	disk := stats.NewDisk(s.run.Workspace, s.run.TmpDir)
 	api := server.New(server.Options{
 		Manager: manager, Verifier: sign.NewVerifier(s.keys, s.podUID, time.Now), Log: log,
-		Stats:   func() wire.Stats { return stats.Gather(cgroup, disk, time.Now()) },
+		Stats:   func() wire.Stats { return stats.Gather(cgroup, manager.Disk(), time.Now()) },
 		Version: version, PodUID: s.podUID, Now: time.Now, IsOwn: isOwn,
 	})
 
@@ -130,8 +135,12 @@ func serve(args []string) error {
 	failed := make(chan error, 4)
 	// Not with ctx: the last children are collected while the rest has ended.
 	go func() { failed <- reaper.Start(context.Background()) }()
-	go func() { failed <- manager.Start(ctx) }()
+	manager.Prepare()
 	go func() { failed <- signals.Drain(ctx, namespace != nil, log, manager.Drain) }()
+	if outputLog != nil {
+		// A log that cannot be written any more ends nothing.
+		go func() { log.Warn("copying output to the log ended", "error", outputLog.Start(ctx)) }()
+	}
 	served := make(chan error, 1)
 	go func() { served <- api.Start(ctx, server.Bounded(listener, isOwn)) }()
 	log.Info("listening", "address", listener.Addr().String(), "version", version, "pid1", namespace != nil,

@@ -4,7 +4,6 @@
 package run
 
 import (
-	"context"
 	"crypto/sha256"
 	"encoding/hex"
 	"fmt"
@@ -175,7 +174,8 @@ func (m *Manager) newRun(key Key, bodySHA256 string, program *wire.Program) (*Ru
 	dir := filepath.Join(m.config.OutputDir, journal.FileName(key.UID, key.Attempt))
 	run := &Run{
 		key: key, bodySHA256: bodySHA256, program: program, dir: dir,
-		done: make(chan struct{}), stopped: make(chan struct{}),
+		done: make(chan struct{}), stopped: make(chan struct{}), atOnce: make(chan struct{}),
+		over: make(chan struct{}), diskBefore: m.disk.Last(),
 		doc: wire.Document{
 			UID: key.UID, Attempt: key.Attempt, State: wire.Accepted, AcceptedTime: wire.Time{Time: time.Now()},
 		},
@@ -300,9 +300,13 @@ func (m *Manager) exitIfDrained() {
 	}
 }
 
-// Start runs the table's own work, the watch over memory and disk, until the
-// context ends.
-func (m *Manager) Start(ctx context.Context) error {
+// Disk is the measure of workspace and temporary files.
+func (m *Manager) Disk() *stats.Disk { return m.disk }
+
+// Prepare makes the first run as fast as the others.
+func (m *Manager) Prepare() {
+	if m.config.DiskLimitBytes > 0 {
+		m.disk.Used(0)
+	}
 	m.warmUp()
-	return m.watch(ctx)
 }

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/soulbox-dev/soulbox/runner/internal/journal"
+	"github.com/soulbox-dev/soulbox/runner/internal/output"
 	"github.com/soulbox-dev/soulbox/runner/internal/wire"
 )
 
@@ -26,6 +27,9 @@ type Run struct {
 	stderr     stream
 	done       chan struct{} // closed when Finished
 	stopped    chan struct{} // closed by Stop
+	atOnce     chan struct{} // closed by killAtOnce
+	over       chan struct{} // closed when the program itself is over
+	diskBefore int64         // bytes on disk when it was accepted
 
 	mu         sync.Mutex
 	program    *wire.Program // nil once it ended: code and files need their memory no more
@@ -37,7 +41,7 @@ type Run struct {
 	launcher   int   // pid, 0 while there is none
 	peakMemory int64 // sampled over all its processes
 	memory     int64 // the last sample
-	diskBefore int64 // use of the disk when it started; -1 when not measured
+	skipTerm   bool  // killAtOnce was called
 }
 
 // Key names the run.
@@ -56,7 +60,7 @@ func (r *Run) FilePath(path string) string {
 	defer r.mu.Unlock()
 	for i, file := range r.doc.Files {
 		if file.Path == path {
-			return capturedPath(r.dir, i)
+			return output.FilePath(r.dir, i)
 		}
 	}
 	return ""
@@ -110,6 +114,16 @@ func (r *Run) Stop(cause wire.Outcome, text string) {
 	close(r.stopped)
 }
 
+// killAtOnce skips SIGTERM: there is no second left.
+func (r *Run) killAtOnce() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if !r.skipTerm {
+		r.skipTerm = true
+		close(r.atOnce)
+	}
+}
+
 func (r *Run) setLauncher(pid int) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -139,6 +153,7 @@ func (r *Run) endedAt(now time.Time) (cause wire.Outcome, text string) {
 	defer r.mu.Unlock()
 	if !r.ended {
 		r.ended = true
+		close(r.over)
 		if r.doc.StartTime != nil {
 			duration := now.Sub(r.doc.StartTime.Time)
 			milliseconds := duration.Milliseconds()

@@ -66,6 +66,8 @@ func (m *Manager) supervise(run *Run) {
 	copies.Go(func() { run.stdout.(*output.Stream).Copy(launcher.Stdout) })
 	copies.Go(func() { run.stderr.(*output.Stream).Copy(launcher.Stderr) })
 	go feed(launcher.Stdin, run.program.Stdin)
+	go m.watchMemory(run)
+	go m.watchDisk(run)
 	if err := m.journal.Write(run.record()); err != nil {
 		m.log.Error("start not journalled", "execution", run.key.String(), "error", err)
 	}
@@ -153,7 +155,7 @@ func (m *Manager) follow(run *Run, launcher *launch.Launcher) *ending {
 	end := &ending{}
 	timeout := time.NewTimer(run.program.Timeout)
 	defer timeout.Stop()
-	stopped := run.stopped
+	stopped, atOnce := run.stopped, run.atOnce
 	var escalate <-chan time.Time
 	next := func() {}
 	kill := func() { escalate, next = time.After(killGrace), launcher.KillNow }
@@ -167,7 +169,7 @@ func (m *Manager) follow(run *Run, launcher *launch.Launcher) *ending {
 			case event.Kind == launch.EventExit:
 				run.endedAt(time.Now())
 				end.program = &event.Status
-				stopped = nil
+				stopped, atOnce = nil, nil
 				kill()
 			case event.Kind == launch.EventDone && event.Usage != nil:
 				end.usage, end.hasIO = *event.Usage, event.Usage.IO != nil
@@ -178,6 +180,10 @@ func (m *Manager) follow(run *Run, launcher *launch.Launcher) *ending {
 			stopped = nil
 			launcher.Terminate()
 			escalate, next = time.After(termGrace), func() { launcher.Kill(); kill() }
+		case <-atOnce:
+			stopped, atOnce = nil, nil
+			launcher.Kill()
+			kill()
 		case <-escalate:
 			escalate = nil
 			next()
@@ -320,6 +326,9 @@ func (m *Manager) afterFinish(run *Run) {
 	if m.config.OneShot {
 		time.AfterFunc(m.config.OneShotLinger, m.requestExit)
 		return
+	}
+	if m.config.DiskLimitBytes > 0 {
+		m.disk.Used(diskEvery)
 	}
 	m.warmUp()
 }

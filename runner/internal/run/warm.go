@@ -54,9 +54,11 @@ func (m *Manager) recover(record journal.Record) error {
 	run := &Run{
 		key: key, bodySHA256: record.BodySHA256, ended: true,
 		dir:  filepath.Join(m.config.OutputDir, journal.FileName(key.UID, key.Attempt)),
-		done: make(chan struct{}), stopped: make(chan struct{}),
+		done: make(chan struct{}), stopped: make(chan struct{}), over: make(chan struct{}),
+		atOnce: make(chan struct{}),
 	}
 	close(run.done)
+	close(run.over)
 	var stdout, stderr *wire.Stream
 	if doc.Output != nil {
 		stdout, stderr = &doc.Output.Stdout, &doc.Output.Stderr

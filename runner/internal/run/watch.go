@@ -1,15 +1,200 @@
 package run
 
 import (
-	"context"
+	"fmt"
 	"time"
+
+	"github.com/soulbox-dev/soulbox/runner/internal/output"
+	"github.com/soulbox-dev/soulbox/runner/internal/proc"
+	"github.com/soulbox-dev/soulbox/runner/internal/wire"
 )
 
-func (m *Manager) watch(ctx context.Context) error {
-	<-ctx.Done()
-	return ctx.Err()
+const (
+	// firstSample catches programs that live only a moment longer than the
+	// interpreter's start; ru_maxrss covers single processes exactly anyway.
+	firstSample  = 50 * time.Millisecond
+	sampleEvery  = 250 * time.Millisecond
+	watchdogTick = 10 * time.Millisecond // at 1 GB/s a run grows 10 MB in it
+	diskEvery    = time.Second
+	// watchdogPart of the limit is where cgroup v2's watchdog acts: the
+	// kernel would kill the whole container at 100 %, results and all.
+	watchdogPart = 0.95
+)
+
+// watchMemory samples the memory of a run's processes until its program is
+// over, and on cgroup v2 is the watchdog of the pod's limit. (On v1 the kernel
+// kills one process and the runner sees it in oom_kill.)
+func (m *Manager) watchMemory(run *Run) {
+	limit := int64(0)
+	if m.cgroup.Version == 2 {
+		limit = m.config.MemoryLimitBytes
+		if fromGroup := m.cgroup.MemoryLimit(); limit == 0 && fromGroup != nil {
+			limit = *fromGroup
+		}
+	}
+	sample := time.NewTimer(firstSample)
+	defer sample.Stop()
+	var tick <-chan time.Time
+	if limit > 0 {
+		ticker := time.NewTicker(watchdogTick)
+		defer ticker.Stop()
+		tick = ticker.C
+	}
+	for {
+		select {
+		case <-run.over:
+			return
+		case <-sample.C:
+			begin := time.Now()
+			run.sampleMemory()
+			// Never more than a twentieth of a CPU on looking.
+			sample.Reset(max(sampleEvery, 20*time.Since(begin)))
+		case <-tick:
+			m.guardMemory(run, limit)
+		}
+	}
 }
 
-var _ = time.Second
+// sampleMemory measures all processes of the run.
+func (r *Run) sampleMemory() {
+	r.mu.Lock()
+	launcher := r.launcher
+	r.mu.Unlock()
+	if launcher == 0 || !proc.Usable() {
+		return
+	}
+	tree, err := proc.ReadTree()
+	if err != nil {
+		return
+	}
+	bytes := proc.TreeMemory(tree.Descendants(launcher, nil))
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.memory = bytes
+	r.peakMemory = max(r.peakMemory, bytes)
+}
 
-func (m *Manager) capture(run *Run) {}
+// guardMemory ends the largest run when the pod is about to be killed. Every
+// run has its own guard; each acts only if its own run is the largest.
+func (m *Manager) guardMemory(run *Run, limit int64) {
+	threshold := int64(float64(limit) * watchdogPart)
+	if used := m.cgroup.MemoryUsed(); used == nil || *used < threshold {
+		return
+	}
+	used := m.cgroup.MemoryUnreclaimable()
+	if used == nil || *used < threshold || m.largest(func(r *Run) int64 {
+		r.sampleMemory()
+		r.mu.Lock()
+		defer r.mu.Unlock()
+		return r.memory
+	}) != run {
+		return
+	}
+	run.Stop(wire.OOMKilled, fmt.Sprintf("the sandbox used %d of its %d bytes of memory and this execution the most of them", *used, limit))
+	run.killAtOnce()
+}
+
+// watchDisk ends a run that fills the disk past its limit, unless the disk was
+// as full before it: a run that only cleans up is let be.
+func (m *Manager) watchDisk(run *Run) {
+	limit := m.config.DiskLimitBytes
+	if limit == 0 {
+		return
+	}
+	ticker := time.NewTicker(diskEvery)
+	defer ticker.Stop()
+	for {
+		select {
+		case <-run.over:
+			return
+		case <-ticker.C:
+		}
+		used, complete := m.disk.Used(diskEvery / 2)
+		used += m.unlinkedBytes()
+		tooMuch := used > limit && used > run.diskBefore
+		if (!tooMuch && complete) || m.largest(writtenBy) != run {
+			continue
+		}
+		text := fmt.Sprintf("workspace and temporary files took %d bytes, %d are allowed", used, limit)
+		if !complete {
+			text = "workspace and temporary files are nested too deep, or are too many, to be measured"
+		}
+		run.Stop(wire.DiskLimit, text)
+		return
+	}
+}
+
+// unlinkedBytes counts files without a name that a process still holds open.
+func (m *Manager) unlinkedBytes() (sum int64) {
+	seen := map[[2]uint64]struct{}{}
+	for _, pids := range m.processes() {
+		sum += proc.UnlinkedBytes(pids, m.disk.Dirs(), seen)
+	}
+	return sum
+}
+
+// writtenBy is what the run's living processes, and the dead ones they waited
+// for, sent to storage.
+func writtenBy(run *Run) (sum int64) {
+	tree, err := proc.ReadTree()
+	if err != nil {
+		return 0
+	}
+	run.mu.Lock()
+	launcher := run.launcher
+	run.mu.Unlock()
+	for _, pid := range tree.Descendants(launcher, nil) {
+		sum += proc.Written(pid)
+	}
+	return sum
+}
+
+// processes gives the processes of each active run.
+func (m *Manager) processes() map[*Run][]int {
+	tree, err := proc.ReadTree()
+	if err != nil || !proc.Usable() {
+		return nil
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	all := make(map[*Run][]int, len(m.active))
+	for _, run := range m.active {
+		run.mu.Lock()
+		launcher := run.launcher
+		run.mu.Unlock()
+		if launcher != 0 {
+			all[run] = tree.Descendants(launcher, nil)
+		}
+	}
+	return all
+}
+
+// largest gives the active run for which the measure is the largest; of equal
+// ones the oldest, so that all who ask agree.
+func (m *Manager) largest(measure func(*Run) int64) (found *Run) {
+	m.mu.Lock()
+	runs := make([]*Run, 0, len(m.active))
+	for _, run := range m.active {
+		runs = append(runs, run)
+	}
+	m.mu.Unlock()
+	most := int64(-1)
+	for _, run := range runs {
+		amount := measure(run)
+		if amount > most || (amount == most && run.doc.AcceptedTime.Before(found.doc.AcceptedTime.Time)) {
+			found, most = run, amount
+		}
+	}
+	return found
+}
+
+// capture keeps the files the request asked for.
+func (m *Manager) capture(run *Run) {
+	files, omitted, err := output.Capture(m.workspace, run.program.CaptureFiles, run.dir, run.program.OutputLimitBytes)
+	if err != nil {
+		m.log.Warn("files not all captured", "execution", run.key.String(), "error", err)
+	}
+	run.mu.Lock()
+	defer run.mu.Unlock()
+	run.doc.Files, run.doc.FilesOmitted = files, omitted
+}

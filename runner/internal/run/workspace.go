@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/soulbox-dev/soulbox/runner/internal/launch"
+	"github.com/soulbox-dev/soulbox/runner/internal/output"
 	"github.com/soulbox-dev/soulbox/runner/internal/proc"
 	"github.com/soulbox-dev/soulbox/runner/internal/wire"
 )
@@ -31,11 +32,11 @@ type stage struct {
 // through os.Root: a link that an earlier program planted in the workspace
 // leads nowhere outside of it.
 func (m *Manager) prepare(run *Run) *stage {
-	stem := fmt.Sprintf("soulbox-%s-%d", run.key.UID, run.key.Attempt)
+	stem := fmt.Sprintf("%s-%d", run.key.UID, run.key.Attempt)
 	s := &stage{
 		root:     m.workspace,
-		codeName: "." + stem + run.program.Extension,
-		tmp:      filepath.Join(m.config.TmpDir, stem),
+		codeName: output.OwnPrefix + stem + run.program.Extension,
+		tmp:      filepath.Join(m.config.TmpDir, "soulbox-"+stem),
 	}
 	removeTree(s.tmp) // of a runner that died
 	if s.err = os.Mkdir(s.tmp, 0o700); s.err != nil {
@@ -146,9 +147,4 @@ func environment(workspace, tmp string, given []wire.EnvVar) []string {
 // A launcher or exec stage has at most 8 (measured: 5 or 6).
 func (m *Manager) ownThreads() uint64 {
 	return uint64(proc.Threads()) + 8*uint64(m.config.MaxConcurrent+1)
-}
-
-// capturedPath is where the bytes of a captured file are kept.
-func capturedPath(dir string, index int) string {
-	return filepath.Join(dir, fmt.Sprintf("file-%d", index))
 }

@@ -15,8 +15,9 @@ func Gather(g *Cgroup, disk *Disk, now time.Time) wire.Stats {
 		MemoryLimitBytes: g.MemoryLimit(), OOMKills: g.OOMKills(),
 	}
 	s.DiskReadBytes, s.DiskWriteBytes = g.DiskIO()
-	used := disk.Used(time.Second)
-	s.DiskUsedBytes = &used
+	if used, complete := disk.Used(time.Second); complete {
+		s.DiskUsedBytes = &used
+	}
 	if network, ok := proc.ReadNetwork(); ok {
 		s.NetworkRxBytes, s.NetworkTxBytes = &network.RxBytes, &network.TxBytes
 		s.NetworkRxPackets, s.NetworkTxPackets = &network.RxPackets, &network.TxPackets

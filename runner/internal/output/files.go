@@ -1,0 +1,148 @@
+package output
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"fmt"
+	"io"
+	"os"
+	"path"
+	"path/filepath"
+	"sort"
+	"strings"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/soulbox-dev/soulbox/runner/internal/walk"
+	"github.com/soulbox-dev/soulbox/runner/internal/wire"
+)
+
+// MaxFiles is how many captured files a document names; the rest is counted.
+const MaxFiles = 64
+
+// captureLimit bounds the search. A guess: two million files.
+const captureLimit = 5 * time.Second
+
+// OwnPrefix begins the names of the runner's own files in the workspace. They
+// are never captured.
+const OwnPrefix = ".soulbox-"
+
+// FilePath is where the bytes of a captured file are kept below a run's
+// directory of output.
+func FilePath(dir string, index int) string { return filepath.Join(dir, fmt.Sprintf("file-%d", index)) }
+
+// Capture copies the regular files below the workspace that match one of the
+// globs into dir: the first MaxFiles in the order of their paths, together at
+// most that many bytes. They are copied because a later run may change them.
+// Links, devices and FIFOs are passed over. Omitted counts the other matches.
+func Capture(workspace *os.Root, globs []string, dir string, most int64) (files []wire.CapturedFile, omitted int, err error) {
+	paths, omitted, err := search(workspace.Name(), globs)
+	for _, name := range paths {
+		file, copyErr := copyFile(workspace, name, FilePath(dir, len(files)), &most)
+		if copyErr != nil {
+			omitted++
+			if err == nil {
+				err = fmt.Errorf("capture %s: %w", name, copyErr)
+			}
+			continue
+		}
+		files = append(files, file)
+	}
+	return files, omitted, err
+}
+
+func search(root string, globs []string) (paths []string, omitted int, err error) {
+	patterns := make([][]string, len(globs))
+	for i, glob := range globs {
+		patterns[i] = strings.Split(path.Clean(glob), "/")
+	}
+	err = walk.Tree(root, captureLimit, func(name string, info *unix.Stat_t) {
+		if info.Mode&unix.S_IFMT != unix.S_IFREG || strings.HasPrefix(name, OwnPrefix) {
+			return
+		}
+		parts := strings.Split(name, "/")
+		for _, pattern := range patterns {
+			if !matches(pattern, parts) {
+				continue
+			}
+			at := sort.SearchStrings(paths, name)
+			if at < MaxFiles {
+				paths = append(paths, "")
+				copy(paths[at+1:], paths[at:])
+				paths[at] = name
+			}
+			if at >= MaxFiles || len(paths) > MaxFiles {
+				paths = paths[:MaxFiles]
+				omitted++
+			}
+			return
+		}
+	})
+	return paths, omitted, err
+}
+
+// matches compares part by part; ** stands for any number of parts. On a
+// mismatch only the last ** takes one part more, which is enough, as for * in
+// a name, and needs no recursion.
+func matches(pattern, parts []string) bool {
+	i, j, star, starJ := 0, 0, -1, 0
+	for j < len(parts) {
+		if i < len(pattern) && pattern[i] == "**" {
+			star, starJ = i, j
+			i++
+			continue
+		}
+		if i < len(pattern) {
+			if ok, err := path.Match(pattern[i], parts[j]); ok && err == nil {
+				i++
+				j++
+				continue
+			}
+		}
+		if star < 0 {
+			return false
+		}
+		starJ++
+		i, j = star+1, starJ
+	}
+	for i < len(pattern) && pattern[i] == "**" {
+		i++
+	}
+	return i == len(pattern)
+}
+
+// copyFile keeps up to *left bytes of a file and takes them off *left.
+func copyFile(root *os.Root, name, target string, left *int64) (file wire.CapturedFile, err error) {
+	// Not blocking: between search and open a FIFO may have taken its place.
+	source, err := root.OpenFile(name, os.O_RDONLY|unix.O_NOFOLLOW|unix.O_NONBLOCK, 0)
+	if err != nil {
+		return file, err
+	}
+	defer source.Close()
+	info, err := source.Stat()
+	if err != nil {
+		return file, err
+	}
+	if !info.Mode().IsRegular() {
+		return file, fmt.Errorf("is not a regular file any more")
+	}
+	copied, err := os.OpenFile(target, os.O_CREATE|os.O_TRUNC|os.O_WRONLY, 0o600)
+	if err != nil {
+		return file, err
+	}
+	hash := sha256.New()
+	n, err := io.Copy(io.MultiWriter(copied, hash), io.LimitReader(source, *left))
+	if closeErr := copied.Close(); err == nil {
+		err = closeErr
+	}
+	if err != nil {
+		_ = os.Remove(target)
+		return file, err
+	}
+	*left -= n
+	return wire.CapturedFile{
+		Path: strings.ToValidUTF8(name, "\uFFFD"), Size: max(info.Size(), n),
+		SHA256: hex.EncodeToString(hash.Sum(nil)), Truncated: n < info.Size(),
+	}, nil
+}
