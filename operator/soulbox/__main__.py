@@ -1,0 +1,5 @@
+"""`python -m soulbox`."""
+
+from soulbox.app.cli import main
+
+main()

@@ -1,0 +1,79 @@
+"""What the operator must know of the cluster before it starts, and the first full lists."""
+
+from soulbox.kube.client import KubeClient
+from soulbox.kube.resources import (
+    CRDS,
+    EXECUTIONS,
+    NAMESPACES,
+    PODS,
+    SANDBOX_CLASSES,
+    SANDBOXES,
+    Resource,
+)
+from soulbox.model.errors import ConfigError, KubeNotFound, KubeRefused
+from soulbox.model.keys import MANAGED_BY, MANAGED_BY_LABEL, VERSION
+from soulbox.model.states import Kind
+
+WATCHED: dict[Kind, tuple[Resource, str | None]] = {
+    # In this order: what is looked up comes before who looks it up.
+    Kind.NAMESPACE: (NAMESPACES, None),
+    Kind.SANDBOX_CLASS: (SANDBOX_CLASSES, None),
+    Kind.POD: (PODS, f"{MANAGED_BY_LABEL}={MANAGED_BY}"),
+    Kind.SANDBOX: (SANDBOXES, None),
+    Kind.EXECUTION: (EXECUTIONS, None),
+}
+
+
+async def check_crds(kube: KubeClient) -> None:
+    """Raises ConfigError when a CRD is missing or does not serve our version."""
+    for resource in (SANDBOXES, EXECUTIONS, SANDBOX_CLASSES):
+        name = f"{resource.plural}.{resource.group}"
+        try:
+            crd = await kube.get(CRDS, name)
+        except KubeNotFound as error:
+            raise ConfigError(
+                f"CustomResourceDefinition {name} is not installed; apply crds/ or install.yaml"
+            ) from error
+        except KubeRefused as error:
+            raise ConfigError(
+                f"CustomResourceDefinition {name} cannot be read: {error.message} "
+                "(apply the ClusterRole of install.yaml)"
+            ) from error
+        served = [v["name"] for v in crd["spec"]["versions"] if v.get("served")]
+        if VERSION not in served:
+            raise ConfigError(
+                f"CustomResourceDefinition {name} serves {', '.join(served) or 'nothing'}, "
+                f"not {VERSION}; apply the crds/ of this release"
+            )
+
+
+async def cluster_uid(kube: KubeClient) -> str:
+    """The cluster's identity: the uid of its kube-system namespace."""
+    try:
+        return str((await kube.get(NAMESPACES, "kube-system"))["metadata"]["uid"])
+    except KubeRefused as error:
+        raise ConfigError(
+            f"namespace kube-system cannot be read: {error.message} "
+            "(apply the ClusterRole of install.yaml)"
+        ) from error
+
+
+async def list_everything(
+    kube: KubeClient, kind: Kind, namespaces: tuple[str, ...]
+) -> list[dict[str, object]]:
+    """The complete list of one kind, in every namespace served (empty: all of them)."""
+    resource, selector = WATCHED[kind]
+    scopes: tuple[str | None, ...] = (None,)
+    if namespaces and resource.namespaced:
+        scopes = namespaces
+    try:
+        return [
+            item
+            for scope in scopes
+            for item in await kube.list(resource, scope, label_selector=selector)
+        ]
+    except KubeRefused as error:
+        raise ConfigError(
+            f"{resource.plural} cannot be listed: {error.message} "
+            "(apply the ClusterRole of install.yaml)"
+        ) from error

@@ -1,0 +1,218 @@
+"""Kopf handlers: they take the newest object and queue keys, nothing else.
+
+Only `on.event`: no handler has state, so Kopf writes nothing on objects (no progress, no
+diff base, no finalizer of its own). Errors in on.event handlers are logged by Kopf and
+never retried, therefore nothing here may fail on a malformed object.
+"""
+
+import time
+from collections.abc import Mapping
+from typing import Any
+
+import kopf
+
+from soulbox.app.queue import WorkQueue
+from soulbox.decide.execution_status import cancelled_by_deletion
+from soulbox.kube.auth import Credentials
+from soulbox.kube.cache import ObjectCache
+from soulbox.kube.clock import ServerClock
+from soulbox.model.keys import (
+    API_VERSION,
+    DISPATCHED_ANNOTATION,
+    GROUP,
+    MANAGED_BY,
+    MANAGED_BY_LABEL,
+    VERSION,
+)
+from soulbox.model.states import ExecutionState, Kind
+from soulbox.reconcile.services import Recorder
+from soulbox.telemetry.metrics import Metrics
+
+_PLURALS = {
+    Kind.SANDBOX: "sandboxes",
+    Kind.EXECUTION: "executions",
+    Kind.SANDBOX_CLASS: "sandboxclasses",
+}
+
+
+class Intake:
+    """Where every object that is seen goes: cache, mirror, queue."""
+
+    def __init__(
+        self,
+        cache: ObjectCache,
+        mirror: Recorder,
+        queue: WorkQueue,
+        metrics: Metrics,
+        clock: ServerClock,
+    ) -> None:
+        self._cache = cache
+        self._mirror = mirror
+        self._queue = queue
+        self._metrics = metrics
+        self._clock = clock
+        self.last_event: dict[Kind, float] = {}
+
+    def event(self, kind: Kind, event_type: str | None, manifest: Mapping[str, Any]) -> None:
+        """One watch event; `event_type` None is an object of the initial list."""
+        self.last_event[kind] = time.monotonic()
+        self._metrics.watch_event(kind.value, time.time())
+        if event_type == "DELETED":
+            self.gone(kind, manifest)
+        else:
+            self.seen(kind, manifest)
+
+    def seen(self, kind: Kind, manifest: Mapping[str, Any]) -> None:
+        """The object exists in this version."""
+        if not self._cache.put(kind, manifest):
+            return
+        if kind in (Kind.SANDBOX, Kind.EXECUTION, Kind.POD):
+            self._mirror.offer(kind, manifest)
+        self._wake(kind, manifest)
+
+    def queue_listed(self, kind: Kind, manifest: Mapping[str, Any]) -> None:
+        """An object of the first lists, once the cache holds all of them."""
+        self._mirror.offer(kind, manifest)
+        if kind is Kind.POD:
+            self._wake_owner(manifest)
+        else:
+            self._queue.add(kind, manifest["metadata"]["uid"])
+
+    def gone(self, kind: Kind, manifest: Mapping[str, Any]) -> None:
+        """The object exists no more; `manifest` is its last version."""
+        self._cache.remove(kind, manifest["metadata"]["uid"])
+        if kind is Kind.EXECUTION:
+            manifest = cancelled_by_deletion(manifest, self._clock.now())
+        if kind in (Kind.SANDBOX, Kind.EXECUTION, Kind.POD):
+            self._mirror.offer(kind, manifest, deleted=True)
+        self._wake(kind, manifest)
+
+    def _wake(self, kind: Kind, manifest: Mapping[str, Any]) -> None:
+        metadata = manifest["metadata"]
+        match kind:
+            case Kind.SANDBOX:
+                self._queue.add(kind, metadata["uid"])
+                for execution in self._cache.unfinished(metadata["namespace"], metadata["name"]):
+                    self._queue.add(Kind.EXECUTION, execution["metadata"]["uid"])
+            case Kind.EXECUTION:
+                self._queue.add(kind, metadata["uid"])
+                self._wake_neighbours(manifest)
+            case Kind.POD:
+                self._wake_owner(manifest)
+            case Kind.SANDBOX_CLASS:
+                for owner_kind, uid in self._cache.users_of_class(metadata["name"]):
+                    self._queue.add(owner_kind, uid)
+            case Kind.NAMESPACE:
+                pass
+
+    def _wake_owner(self, manifest: Mapping[str, Any]) -> None:
+        for owner in manifest["metadata"].get("ownerReferences") or ():
+            if owner.get("apiVersion") != API_VERSION:
+                continue
+            uid = owner.get("uid", "")
+            if owner.get("kind") == Kind.EXECUTION:
+                self._queue.add(Kind.EXECUTION, uid)
+            elif owner.get("kind") == Kind.SANDBOX:
+                self._queue.add(Kind.SANDBOX, uid)
+                sandbox = self._cache.get(Kind.SANDBOX, uid)
+                if sandbox is None:
+                    name = (manifest["metadata"]["namespace"], str(owner.get("name")))
+                else:
+                    name = (sandbox["metadata"]["namespace"], sandbox["metadata"]["name"])
+                for execution in self._cache.unfinished(*name):
+                    if DISPATCHED_ANNOTATION in (execution["metadata"].get("annotations") or {}):
+                        self._queue.add(Kind.EXECUTION, execution["metadata"]["uid"])
+
+    def _wake_neighbours(self, manifest: Mapping[str, Any]) -> None:
+        """An Execution that ended makes room for the next, and lets a sandbox go on ending."""
+        state = (manifest.get("status") or {}).get("state", "")
+        if state not in _FINAL:
+            return
+        reference = ((manifest.get("spec") or {}).get("sandboxRef") or {}).get("name")
+        if reference is None:
+            return
+        namespace = manifest["metadata"]["namespace"]
+        for execution in self._cache.unfinished(namespace, reference):
+            if DISPATCHED_ANNOTATION not in (execution["metadata"].get("annotations") or {}):
+                self._queue.add(Kind.EXECUTION, execution["metadata"]["uid"])
+                break
+        sandbox = self._cache.by_name(Kind.SANDBOX, namespace, reference)
+        if sandbox is not None and sandbox["metadata"].get("deletionTimestamp"):
+            self._queue.add(Kind.SANDBOX, sandbox["metadata"]["uid"])
+        elif sandbox is not None:
+            terminated = (sandbox.get("status") or {}).get("state") == "Terminated"
+            if terminated:
+                self._queue.add(Kind.SANDBOX, sandbox["metadata"]["uid"])
+
+
+_FINAL = frozenset(state.value for state in ExecutionState if state.is_final)
+
+
+def build_registry(intake: Intake, credentials: Credentials) -> kopf.OperatorRegistry:
+    """Kopf's registry with our handlers: one for each watched kind, and the login."""
+    registry = kopf.OperatorRegistry()
+
+    @kopf.on.login(registry=registry)
+    def login(**_: Any) -> kopf.AiohttpSession:
+        return kopf.AiohttpSession(server=credentials.server, aiohttp_session=credentials.session())
+
+    def handler(kind: Kind) -> Any:
+        def on_event(event: Mapping[str, Any], **_: Any) -> None:
+            intake.event(kind, event["type"], event["object"])
+
+        on_event.__name__ = f"on_{kind.value.lower()}"
+        return on_event
+
+    for kind, plural in _PLURALS.items():
+        kopf.on.event(GROUP, VERSION, plural, registry=registry)(handler(kind))
+    kopf.on.event("", "v1", "pods", registry=registry)(handler(Kind.POD))
+    kopf.on.event("", "v1", "namespaces", registry=registry)(handler(Kind.NAMESPACE))
+    return registry
+
+
+class _NoStorage(kopf.DiffBaseStorage, kopf.ProgressStorage):
+    """Neither diffs nor progress are kept: on.event handlers need none, and computing the
+    essence of an object costs half a millisecond (measured)."""
+
+    def fetch(self, **_: Any) -> None:
+        """Nothing was stored."""
+
+    def store(self, **_: Any) -> None:
+        """Nothing is stored."""
+
+    def purge(self, **_: Any) -> None:
+        """Nothing is there to purge."""
+
+    def touch(self, **_: Any) -> None:
+        """Nothing is written to wake up by."""
+
+    def clear(self, *, essence: Any) -> Any:
+        """The essence has nothing of ours in it."""
+        return essence
+
+
+def build_settings() -> kopf.OperatorSettings:
+    """Kopf's settings for an informer; numbers from measurements of Kopf 1.45.2."""
+    settings = kopf.OperatorSettings()
+    settings.posting.enabled = False
+    settings.posting.loggers = False
+    settings.peering.standalone = True
+    settings.scanning.disabled = True
+    settings.queueing.worker_limit = None  # a limit with idle workers gave 20 events a second
+    settings.queueing.idle_timeout = 0.5
+    settings.queueing.exit_timeout = 2.0
+    settings.queueing.error_delays = (1, 2, 5, 10, 30)
+    settings.watching.server_timeout = 600
+    settings.watching.client_timeout = 660
+    settings.watching.connect_timeout = 10
+    settings.watching.chunk_size = 500
+    settings.watching.label_selectors["", "v1", "pods"] = f"{MANAGED_BY_LABEL}={MANAGED_BY}"
+    settings.networking.request_timeout = 30
+    settings.networking.connect_timeout = 10
+    settings.networking.error_backoffs = (0.5, 1, 2, 5, 10)
+    settings.execution.max_workers = 1
+    storage = _NoStorage()
+    settings.persistence.diffbase_storage = storage
+    settings.persistence.progress_storage = storage
+    settings.persistence.finalizer = f"{GROUP}/unused-by-kopf"
+    return settings

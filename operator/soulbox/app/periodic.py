@@ -1,0 +1,133 @@
+"""What happens by the clock: metering of running pods, repair, the answers of the probes."""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Mapping
+from datetime import datetime
+from typing import Any
+
+from soulbox.app.cluster import WATCHED, list_everything
+from soulbox.app.handlers import Intake
+from soulbox.kube.cache import ObjectCache
+from soulbox.kube.client import KubeClient
+from soulbox.kube.resources import LEASES
+from soulbox.mirror import Mirror
+from soulbox.model.errors import KubeNotFound, KubeUnavailable, SoulBoxError
+from soulbox.model.states import Kind
+from soulbox.model.times import parse_time
+from soulbox.schema.settings import Settings
+from soulbox.telemetry.logs import get_logger
+
+_log = get_logger(__name__)
+
+# Hour windows are written within a minute of their end.
+_METER_SECONDS = 60.0
+
+
+class Periodic:
+    """The operator's clockwork."""
+
+    def __init__(
+        self,
+        kube: KubeClient,
+        cache: ObjectCache,
+        mirror: Mirror,
+        intake: Intake,
+        settings: Settings,
+    ) -> None:
+        self._kube = kube
+        self._cache = cache
+        self._mirror = mirror
+        self._intake = intake
+        self._settings = settings
+        self._started = time.monotonic()
+
+    async def run(self) -> None:
+        """Until cancelled. A failed round is logged and comes again."""
+        next_repair = 0.0
+        while True:
+            try:
+                if time.monotonic() >= next_repair:
+                    await self.repair()
+                    next_repair = time.monotonic() + self._settings.repair_period_seconds
+                await self.meter()
+            except SoulBoxError as error:
+                _log.warning("periodic work failed", action="periodic", error=str(error)[:512])
+            await asyncio.sleep(_METER_SECONDS)
+
+    async def repair(self) -> None:
+        """Compare complete lists with the cache and with PostgreSQL: a watch event that never
+        came is made up for here."""
+        kinds = (Kind.POD, Kind.SANDBOX, Kind.EXECUTION)
+        lists = {
+            kind: await list_everything(self._kube, kind, self._settings.watch_namespaces)
+            for kind in kinds
+        }
+        for kind in kinds:
+            listed = {manifest["metadata"]["uid"] for manifest in lists[kind]}  # type: ignore[index]
+            for manifest in lists[kind]:
+                self._intake.seen(kind, manifest)
+            missing = [
+                known for known in self._cache.all(kind) if known["metadata"]["uid"] not in listed
+            ]
+            for known in missing:
+                await self._confirm_gone(kind, known)
+
+        async def lister() -> AsyncIterator[tuple[Kind, list[Mapping[str, Any]]]]:
+            for kind in kinds:
+                yield kind, list(lists[kind])
+
+        await self._mirror.repair(lister())
+
+    async def _confirm_gone(self, kind: Kind, known: Mapping[str, Any]) -> None:
+        """Absent from the list: deleted, or made after it. The API server knows."""
+        metadata = known["metadata"]
+        try:
+            found = await self._kube.get(
+                WATCHED[kind][0], metadata["name"], metadata.get("namespace")
+            )
+        except KubeNotFound:
+            self._intake.gone(kind, known)
+            return
+        if found["metadata"]["uid"] != metadata["uid"]:
+            self._intake.gone(kind, known)
+        self._intake.seen(kind, found)
+
+    async def meter(self) -> None:
+        """Write the hour windows that running pods have left behind.
+
+        Until when a pod is known to have run is its node's Lease: the clock that its start
+        time comes from.
+        """
+        pods = [pod for pod in self._cache.all(Kind.POD) if _is_running(pod)]
+        renewed: dict[str, datetime | None] = {}
+        for node in {str(pod["spec"].get("nodeName")) for pod in pods}:
+            try:
+                lease = await self._kube.get(LEASES, node, "kube-node-lease")
+            except (KubeNotFound, KubeUnavailable):
+                continue
+            renewed[node] = parse_time((lease.get("spec") or {}).get("renewTime"))
+        await self._mirror.meter_running(pods, renewed.get)
+
+    def live(self, intake: Intake) -> dict[str, str]:
+        """Liveness: the watches speak. Namespaces and classes may be silent for hours, but
+        an API server sends bookmarks about once a minute, so Kopf opens a silent watch again
+        by itself; what is judged here is whether anything was heard at all."""
+        newest = max(intake.last_event.values(), default=self._started)
+        silent = time.monotonic() - newest
+        limit = self._settings.watch_stale_seconds + self._settings.repair_period_seconds
+        return {"watch": f"nothing heard for {silent:.0f} s" if silent > limit else ""}
+
+    def ready(self) -> dict[str, str]:
+        """Readiness: PostgreSQL takes what is written. Degraded, reconciling goes on."""
+        statistics = self._mirror.statistics()
+        if statistics.healthy:
+            return {"mirror": ""}
+        return {
+            "mirror": f"PostgreSQL is not taking rows; {statistics.pending_objects} objects wait"
+        }
+
+
+def _is_running(pod: Mapping[str, Any]) -> bool:
+    status = pod.get("status") or {}
+    return status.get("phase") == "Running" and bool((pod.get("spec") or {}).get("nodeName"))

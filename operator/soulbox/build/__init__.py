@@ -1,0 +1,1 @@
+"""Manifests and rows as plain values, built from specs. Pure: standard library and `model`."""

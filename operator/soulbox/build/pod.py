@@ -1,0 +1,219 @@
+"""The pod of a Sandbox or of a one-shot Execution.
+
+Tenants give no PodSpec: everything here comes from the admin's class and from bounded
+numbers. The result passes Pod Security "restricted" and holds no secret: the runner knows
+the operator by its public key only.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+from soulbox.build.names import pod_name, pod_user_id
+from soulbox.model import keys
+from soulbox.model.specs import Limits, SandboxClassSpec, Toleration, WorkspaceMedium
+from soulbox.model.states import Kind
+
+RUNNER_PATH: Final = "/usr/local/bin/soulbox-runner"
+WORKSPACE: Final = "/workspace"
+_STATE_DIR: Final = "/run/soulbox"
+_OUTPUT_DIR: Final = "/var/lib/soulbox"
+# The journal: small JSON files only (runner.md: a 4 MiB tmpfs).
+_STATE_BYTES: Final = 4 * 2**20
+# /tmp of the programs. A guess: tools put caches there; big data belongs to /workspace.
+_TMP_BYTES: Final = 256 * 2**20
+# Results the runner keeps until they are recorded; beyond it answers TableFull.
+_MAX_UNRELEASED: Final = 16
+# Above this the kubelet's eviction, below it the runner's own limit on each stream.
+_OUTPUT_SLACK_BYTES: Final = 16 * 2**20
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PodOwner:
+    """Whose pod it is."""
+
+    kind: Kind  # SANDBOX or EXECUTION
+    uid: str
+    name: str
+    namespace: str
+    user: str | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PodPlan:
+    """What a pod is built from."""
+
+    owner: PodOwner
+    incarnation: int
+    class_name: str
+    sandbox_class: SandboxClassSpec
+    limits: Limits
+    concurrency: int
+    # None: no deadline. Seconds from the pod's start, by the kubelet's clock.
+    lifetime_seconds: int | None
+    one_shot: bool
+    network_profile: str
+    # "keyid:base64…" of each key the operator may sign with.
+    public_keys: str
+    key_id: str
+
+
+def build_pod(plan: PodPlan) -> dict[str, Any]:
+    """The manifest to create."""
+    sandbox_class = plan.sandbox_class
+    user_id = pod_user_id(plan.owner.uid, plan.incarnation)
+    spec: dict[str, Any] = {
+        "restartPolicy": "Never",
+        "automountServiceAccountToken": False,
+        "enableServiceLinks": False,
+        "terminationGracePeriodSeconds": 5,
+        # Nothing in a sandbox needs the cluster's names.
+        "dnsPolicy": "Default",
+        "securityContext": {
+            "runAsNonRoot": True,
+            "runAsUser": user_id,
+            "runAsGroup": user_id,
+            "fsGroup": user_id,
+            "fsGroupChangePolicy": "OnRootMismatch",
+            "seccompProfile": {"type": "RuntimeDefault"},
+        },
+        "containers": [_container(plan)],
+        "volumes": _volumes(plan),
+    }
+    if plan.lifetime_seconds is not None:
+        spec["activeDeadlineSeconds"] = plan.lifetime_seconds
+    if sandbox_class.runtime_class_name is not None:
+        spec["runtimeClassName"] = sandbox_class.runtime_class_name
+    if sandbox_class.node_selector:
+        spec["nodeSelector"] = dict(sandbox_class.node_selector)
+    if sandbox_class.tolerations:
+        spec["tolerations"] = [_toleration(one) for one in sandbox_class.tolerations]
+    return {"apiVersion": "v1", "kind": "Pod", "metadata": _metadata(plan), "spec": spec}
+
+
+def _metadata(plan: PodPlan) -> dict[str, Any]:
+    owner = plan.owner
+    uid_label = keys.SANDBOX_UID_LABEL if owner.kind is Kind.SANDBOX else keys.EXECUTION_UID_LABEL
+    annotations = {
+        keys.SKU_ANNOTATION: plan.sandbox_class.sku,
+        keys.OWNER_NAME_ANNOTATION: owner.name,
+        keys.SIGNING_KEY_ANNOTATION: plan.key_id,
+        keys.ARGOCD_IGNORE_ANNOTATION: "true",
+    }
+    if owner.user is not None:
+        annotations[keys.USER_ANNOTATION] = owner.user
+    return {
+        "name": pod_name(owner.name, owner.uid, plan.incarnation),
+        "namespace": owner.namespace,
+        # Ours from the first moment: a pod deleted, drained or evicted while the operator
+        # or PostgreSQL is away keeps its times until the ledger has them.
+        "finalizers": [keys.RECORDED_FINALIZER],
+        "labels": {
+            keys.MANAGED_BY_LABEL: keys.MANAGED_BY,
+            uid_label: owner.uid,
+            keys.INCARNATION_LABEL: str(plan.incarnation),
+            # A class's name may have 253 characters, a label's value 63.
+            keys.CLASS_LABEL: plan.class_name[:63].rstrip("-._"),
+            keys.NETWORK_PROFILE_LABEL: plan.network_profile,
+        },
+        "annotations": annotations,
+        "ownerReferences": [
+            {
+                "apiVersion": keys.API_VERSION,
+                "kind": owner.kind.value,
+                "name": owner.name,
+                "uid": owner.uid,
+                "controller": True,
+                "blockOwnerDeletion": False,
+            }
+        ],
+    }
+
+
+def _container(plan: PodPlan) -> dict[str, Any]:
+    limits = plan.limits
+    request = max(1, limits.cpu_millicores * plan.sandbox_class.cpu_request_percent // 100)
+    command = [
+        RUNNER_PATH,
+        "serve",
+        f"--listen=:{keys.RUNNER_PORT}",
+        f"--workspace={WORKSPACE}",
+        f"--state-dir={_STATE_DIR}",
+        f"--output-dir={_OUTPUT_DIR}",
+        "--tmp-dir=/tmp",
+        f"--max-concurrent={plan.concurrency}",
+        f"--max-unreleased={_MAX_UNRELEASED + plan.concurrency}",
+        f"--disk-limit-bytes={limits.disk_bytes}",
+        f"--memory-limit-bytes={limits.memory_bytes}",
+    ]
+    if plan.one_shot:
+        command.append("--one-shot")
+    container: dict[str, Any] = {
+        "name": keys.RUNNER_CONTAINER,
+        "image": plan.sandbox_class.image,
+        "command": command,
+        "env": [
+            {"name": "SOULBOX_PUBLIC_KEYS", "value": plan.public_keys},
+            {
+                "name": "SOULBOX_POD_UID",
+                "valueFrom": {"fieldRef": {"fieldPath": "metadata.uid"}},
+            },
+        ],
+        "ports": [{"name": "runner", "containerPort": keys.RUNNER_PORT}],
+        "resources": {
+            "limits": {
+                "cpu": f"{limits.cpu_millicores}m",
+                "memory": str(limits.memory_bytes),
+            },
+            "requests": {"cpu": f"{request}m", "memory": str(limits.memory_bytes)},
+        },
+        "securityContext": {
+            "allowPrivilegeEscalation": False,
+            "readOnlyRootFilesystem": True,
+            "capabilities": {"drop": ["ALL"]},
+        },
+        "volumeMounts": [
+            {"name": "workspace", "mountPath": WORKSPACE},
+            {"name": "tmp", "mountPath": "/tmp"},
+            {"name": "state", "mountPath": _STATE_DIR},
+            {"name": "output", "mountPath": _OUTPUT_DIR},
+        ],
+        "workingDir": WORKSPACE,
+        "terminationMessagePolicy": "File",
+    }
+    if plan.sandbox_class.image_pull_policy is not None:
+        container["imagePullPolicy"] = plan.sandbox_class.image_pull_policy
+    return container
+
+
+def _volumes(plan: PodPlan) -> list[dict[str, Any]]:
+    most = plan.sandbox_class.max
+    kept = _MAX_UNRELEASED + plan.concurrency
+    output_bytes = 2 * most.output_bytes * kept + _OUTPUT_SLACK_BYTES
+    in_memory = plan.sandbox_class.workspace_medium is WorkspaceMedium.MEMORY
+    # On disk the runner's own look, each second, comes before the kubelet's eviction.
+    disk = plan.limits.disk_bytes if in_memory else plan.limits.disk_bytes + 64 * 2**20
+    return [
+        {"name": "workspace", "emptyDir": _empty_dir(disk, memory=in_memory)},
+        {"name": "tmp", "emptyDir": _empty_dir(_TMP_BYTES)},
+        {"name": "state", "emptyDir": _empty_dir(_STATE_BYTES, memory=True)},
+        {"name": "output", "emptyDir": _empty_dir(output_bytes)},
+    ]
+
+
+def _empty_dir(size_bytes: int, *, memory: bool = False) -> dict[str, str]:
+    volume = {"sizeLimit": str(size_bytes)}
+    if memory:
+        volume["medium"] = "Memory"
+    return volume
+
+
+def _toleration(toleration: Toleration) -> Mapping[str, Any]:
+    fields = {
+        "key": toleration.key,
+        "operator": toleration.operator,
+        "value": toleration.value,
+        "effect": toleration.effect,
+        "tolerationSeconds": toleration.toleration_seconds,
+    }
+    return {name: value for name, value in fields.items() if value is not None}

@@ -1,0 +1,167 @@
+"""The rows of an Execution: itself, and the program it runs."""
+
+import hashlib
+from datetime import datetime
+from typing import Any, Final
+
+from soulbox.build.rows.fields import (
+    Cleaner,
+    Manifest,
+    RowContext,
+    RowError,
+    mapping,
+    optional_bool,
+    optional_int,
+    optional_time,
+    optional_uuid,
+    required_time,
+    resource_version,
+    snake_case,
+    uid_of,
+)
+from soulbox.model.keys import CLASS_LABEL, CODE_SHA256_ANNOTATION, SANDBOX_UID_LABEL
+from soulbox.model.rows import ExecutionRow, ProgramRow
+from soulbox.model.states import ExecutionState
+
+_HEX: Final = frozenset("0123456789abcdef")
+
+
+def build_execution_row(
+    manifest: Manifest, context: RowContext, *, gone_at: datetime | None = None
+) -> ExecutionRow:
+    """The row that shows this version of an Execution.
+
+    Args:
+        gone_at: the object no longer exists and was found gone then; used as deleted_at
+            where the object itself does not say when its deletion was asked for.
+
+    Raises:
+        RowError: the manifest cannot be an Execution; names the field.
+    """
+    cleaner = Cleaner()
+    text = cleaner.text
+    metadata, spec = mapping(manifest, "metadata"), mapping(manifest, "spec")
+    status, labels = mapping(manifest, "status"), mapping(metadata, "labels")
+    output = mapping(status, "output")
+    namespace = str(metadata.get("namespace") or "")
+    state = (text(status.get("state")) or ExecutionState.QUEUED).lower()
+    one_shot = "className" in spec and not spec.get("sandboxRef")
+    class_name = text(spec.get("className")) or text(labels.get(CLASS_LABEL))
+    language = text(spec.get("language"))
+    if language is None and class_name is not None:
+        language = context.language_of(class_name)
+    deleted_at = optional_time(metadata.get("deletionTimestamp"), "metadata.deletionTimestamp")
+    values: dict[str, Any] = {
+        "stdout": text(output.get("stdout")),
+        "stderr": text(output.get("stderr")),
+        "reason": text(status.get("reason")),
+        "message": text(status.get("message")),
+        "signal": text(status.get("signal")),
+        "error": _document(status, "error", cleaner),
+        "resource_usage": _document(status, "usage", cleaner),
+        "billing": _document(status, "billing", cleaner),
+        "receipt": _document(status, "receipt", cleaner),
+        "user_name": text(spec.get("user")) or "",
+        "language": language,
+        "class_name": class_name,
+    }
+    for stream in ("stdout", "stderr"):
+        values[f"{stream}_bytes"] = optional_int(output.get(f"{stream}Bytes"), f"{stream}Bytes")
+        values[f"{stream}_truncated"] = optional_bool(
+            output.get(f"{stream}Truncated"), f"{stream}Truncated"
+        )
+        values[f"{stream}_sha256"] = text(output.get(f"{stream}Sha256"))
+    return ExecutionRow(
+        uid=uid_of(manifest),
+        created_at=required_time(metadata.get("creationTimestamp"), "metadata.creationTimestamp"),
+        cluster=context.cluster,
+        tenant=context.tenant_of(namespace),
+        sandbox_uid=None if one_shot else optional_uuid(labels.get(SANDBOX_UID_LABEL)),
+        one_shot=one_shot,
+        namespace=namespace,
+        name=str(metadata.get("name") or ""),
+        code_sha256=_code_sha256(metadata, spec),
+        state=state,
+        attempt=optional_int(status.get("attempt"), "status.attempt"),
+        queued_at=optional_time(status.get("queuedTime"), "status.queuedTime"),
+        started_at=optional_time(status.get("startTime"), "status.startTime"),
+        completed_at=optional_time(status.get("completionTime"), "status.completionTime"),
+        duration_ms=optional_int(status.get("durationMilliseconds"), "durationMilliseconds"),
+        exit_code=optional_int(status.get("exitCode"), "status.exitCode"),
+        output_complete=_is_final(state) and _inline_is_whole(output),
+        resource_version=resource_version(manifest),
+        deleted_at=deleted_at if deleted_at is not None else gone_at,
+        cleaned=cleaner.cleaned,
+        **values,
+    )
+
+
+def build_program_row(manifest: Manifest, context: RowContext) -> ProgramRow | None:
+    """The program of an Execution; None when its code is not in the object itself (code
+    from a Secret is not ours to copy).
+
+    Raises:
+        RowError: spec.code is not text.
+    """
+    spec, metadata = mapping(manifest, "spec"), mapping(manifest, "metadata")
+    code = spec.get("code")
+    if code is None:
+        return None
+    if not isinstance(code, str):
+        raise RowError("spec.code is not text")
+    raw = code.encode("utf-8", "surrogatepass")
+    cleaner = Cleaner()
+    return ProgramRow(
+        tenant=context.tenant_of(str(metadata.get("namespace") or "")),
+        code_sha256=hashlib.sha256(raw).hexdigest(),
+        cluster=context.cluster,
+        user_name=cleaner.text(spec.get("user")) or "",
+        language=cleaner.text(spec.get("language")),
+        code=cleaner.text(code) or "",
+        code_bytes=len(raw),
+        cleaned=cleaner.cleaned,
+    )
+
+
+def is_final_state(manifest: Manifest) -> bool:
+    """Whether this version of an Execution is its end."""
+    status = manifest.get("status")
+    state = status.get("state") if isinstance(status, dict) else None
+    return isinstance(state, str) and _is_final(state.lower())
+
+
+def _is_final(state: str) -> bool:
+    return any(state == known.lower() and known.is_final for known in ExecutionState)
+
+
+def _document(status: Manifest, name: str, cleaner: Cleaner) -> dict[str, Any] | None:
+    if status.get(name) is None:
+        return None
+    found: dict[str, Any] = cleaner.value(snake_case(mapping(status, name)))
+    return found
+
+
+def _inline_is_whole(output: Manifest) -> bool:
+    """Whether the status holds every byte of both streams, so that nothing is left to
+    save: never flagged as cut, and encoding to as many bytes as were written. An
+    Execution whose code never started wrote nothing, which is whole too."""
+    for stream in ("stdout", "stderr"):
+        inline, size = output.get(stream), output.get(f"{stream}Bytes")
+        if inline is None and size is None and not output.get(f"{stream}Truncated"):
+            continue
+        if output.get(f"{stream}Truncated") or not isinstance(inline, str):
+            return False
+        # U+FFFD stands for what was no UTF-8 and may be as long as what it replaced.
+        if "\ufffd" in inline or len(inline.encode("utf-8", "surrogatepass")) != size:
+            return False
+    return True
+
+
+def _code_sha256(metadata: Manifest, spec: Manifest) -> str | None:
+    code = spec.get("code")
+    if isinstance(code, str):
+        return hashlib.sha256(code.encode("utf-8", "surrogatepass")).hexdigest()
+    told = mapping(metadata, "annotations").get(CODE_SHA256_ANNOTATION)
+    if isinstance(told, str) and len(told) == 64 and set(told) <= _HEX:
+        return told
+    return None

@@ -1,0 +1,216 @@
+"""Reading fields of a manifest that may be malformed, and cleaning text."""
+
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any, Final
+from uuid import UUID
+
+Manifest = Mapping[str, Any]
+
+# What PostgreSQL's text cannot hold: NUL, and halves of surrogate pairs.
+_UNSTORABLE: Final = re.compile("[\x00\ud800-\udfff]")
+_REPLACEMENT: Final = "\ufffd"
+_HUMP: Final = re.compile(r"(?<=[a-z0-9])(?=[A-Z])")
+# Names whose humps are not where a lower-case letter meets a capital.
+_ACRONYMS: Final = {"podUID": "pod_uid", "imageID": "image_id", "hostIPs": "host_ips"}
+# etcd's revision is an int64 (https://etcd.io/docs/v3.6/learning/api/).
+_MAX_RESOURCE_VERSION: Final = 2**63 - 1
+
+
+class RowError(ValueError):
+    """No row can be made of a manifest; the message names the field."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RowContext:
+    """What a row says that is not in its manifest.
+
+    Attributes:
+        cluster_uid: UID of the namespace kube-system.
+        tenant_of: the tenant of a namespace, by its label, else its name.
+        language_of: the default language of a SandboxClass; None when it is not known.
+    """
+
+    cluster_uid: str
+    tenant_of: Callable[[str], str]
+    language_of: Callable[[str], str | None] = lambda _: None
+
+    def __post_init__(self) -> None:
+        UUID(self.cluster_uid)
+
+    @property
+    def cluster(self) -> UUID:
+        """cluster_uid as a value."""
+        return UUID(self.cluster_uid)
+
+
+class Cleaner:
+    """Makes text storable and remembers whether anything had to be replaced."""
+
+    __slots__ = ("cleaned",)
+
+    def __init__(self) -> None:
+        self.cleaned = False
+
+    def text(self, value: Any) -> str | None:
+        """The text with U+FFFD for what cannot be stored; None for None.
+
+        Raises:
+            RowError: not text.
+        """
+        if value is None:
+            return None
+        if not isinstance(value, str):
+            raise RowError(f"text was expected, not {type(value).__name__}")
+        # isascii is a flag of the string, so most texts cost one search for NUL.
+        if "\x00" not in value and value.isascii():
+            return value
+        found = _UNSTORABLE.sub(_REPLACEMENT, value)
+        self.cleaned = self.cleaned or (found is not value and found != value)
+        return found
+
+    def value(self, value: Any) -> Any:
+        """Clean every text in a JSON value."""
+        if isinstance(value, str):
+            return self.text(value)
+        if isinstance(value, Mapping):
+            return {self.text(key): self.value(item) for key, item in value.items()}
+        if isinstance(value, list | tuple):
+            return [self.value(item) for item in value]
+        return value
+
+
+def snake_case(value: Any) -> Any:
+    """The same JSON value with all keys of mappings in snake_case."""
+    if isinstance(value, Mapping):
+        return {_snake_name(key): snake_case(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [snake_case(item) for item in value]
+    return value
+
+
+def _snake_name(name: str) -> str:
+    known = _ACRONYMS.get(name)
+    return known if known is not None else _HUMP.sub("_", name).lower()
+
+
+def mapping(parent: Manifest, name: str) -> Manifest:
+    """A member that is an object; empty when absent or null.
+
+    Raises:
+        RowError: it is something else.
+    """
+    value = parent.get(name)
+    if value is None:
+        return {}
+    if not isinstance(value, Mapping):
+        raise RowError(f"{name} is not an object")
+    return value
+
+
+def uid_of(manifest: Manifest) -> UUID:
+    """metadata.uid.
+
+    Raises:
+        RowError: absent or no UUID.
+    """
+    return required_uuid(mapping(manifest, "metadata").get("uid"), "metadata.uid")
+
+
+def required_uuid(value: Any, name: str) -> UUID:
+    """A UUID.
+
+    Raises:
+        RowError: absent or no UUID.
+    """
+    found = optional_uuid(value)
+    if found is None:
+        raise RowError(f"{name} is not a UUID")
+    return found
+
+
+def optional_uuid(value: Any) -> UUID | None:
+    """A UUID; None when absent or no UUID: labels hold what a tenant put there."""
+    if not isinstance(value, str):
+        return None
+    try:
+        return UUID(value)
+    except ValueError:
+        return None
+
+
+def optional_time(value: Any, name: str) -> datetime | None:
+    """An RFC 3339 time in UTC; None when absent.
+
+    Raises:
+        RowError: no such time.
+    """
+    if value is None or value == "":
+        return None
+    if isinstance(value, str):
+        try:
+            found = datetime.fromisoformat(value)
+        except ValueError:
+            found = None
+        if found is not None and found.tzinfo is not None:
+            return found.astimezone(UTC)
+    raise RowError(f"{name} is not an RFC 3339 time")
+
+
+def required_time(value: Any, name: str) -> datetime:
+    """An RFC 3339 time in UTC.
+
+    Raises:
+        RowError: absent or no such time.
+    """
+    found = optional_time(value, name)
+    if found is None:
+        raise RowError(f"{name} is missing")
+    return found
+
+
+def optional_int(value: Any, name: str) -> int | None:
+    """A whole number; None when absent.
+
+    Raises:
+        RowError: something else.
+    """
+    if value is None:
+        return None
+    if isinstance(value, bool) or not isinstance(value, int):
+        raise RowError(f"{name} is not a whole number")
+    return value
+
+
+def optional_bool(value: Any, name: str) -> bool | None:
+    """True or false; None when absent.
+
+    Raises:
+        RowError: something else.
+    """
+    if value is None or isinstance(value, bool):
+        return value
+    raise RowError(f"{name} is neither true nor false")
+
+
+def resource_version(manifest: Manifest) -> int:
+    """metadata.resourceVersion as a number: two of one object compare by it.
+
+    Raises:
+        RowError: absent or no number.
+    """
+    value = mapping(manifest, "metadata").get("resourceVersion")
+    if isinstance(value, str) and value.isascii() and value.isdigit():
+        number = int(value) if len(value) <= 19 else _MAX_RESOURCE_VERSION + 1
+        if number <= _MAX_RESOURCE_VERSION:
+            return number
+    raise RowError("metadata.resourceVersion is not a number")
+
+
+def small_number(text: Any) -> int:
+    """A label's whole number, 0 when it is none: labels hold what a tenant put there."""
+    if isinstance(text, str) and text.isascii() and text.isdigit() and len(text) < 10:
+        return int(text)
+    return 0

@@ -1,0 +1,273 @@
+"""What a pod's manifest says of its running time. ::
+
+NOT_STARTED ──> RUNNING ──> FINISHED      its end is known
+     │             └──────> END_UNKNOWN   over, and nobody has said when
+     └──> NEVER_STARTED                   over without having run: nothing to bill
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+from typing import Any, Final
+from uuid import UUID
+
+from soulbox.build.rows.fields import (
+    Cleaner,
+    Manifest,
+    RowContext,
+    RowError,
+    mapping,
+    optional_time,
+    optional_uuid,
+    resource_version,
+    small_number,
+    uid_of,
+)
+from soulbox.model.billing import DEFAULT_SKU, EndSource
+from soulbox.model.keys import (
+    CLASS_LABEL,
+    EXECUTION_UID_LABEL,
+    GROUP,
+    INCARNATION_LABEL,
+    LOST_TIME_ANNOTATION,
+    OWNER_NAME_ANNOTATION,
+    RUNNER_CONTAINER,
+    SANDBOX_UID_LABEL,
+    SKU_ANNOTATION,
+    USER_ANNOTATION,
+)
+from soulbox.model.quantity import parse_bytes, parse_millicores
+from soulbox.model.rows import PodRunRow
+from soulbox.model.states import Kind
+
+_ENDED_PHASES: Final = ("Succeeded", "Failed")
+
+
+class PodLife(StrEnum):
+    """Where a pod is in its life, as far as billing cares."""
+
+    NOT_STARTED = "NotStarted"
+    RUNNING = "Running"
+    FINISHED = "Finished"
+    END_UNKNOWN = "EndUnknown"
+    NEVER_STARTED = "NeverStarted"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PodSight:
+    """One look at a pod.
+
+    Attributes:
+        run: its row; None while it has not started, and when the manifest of a pod that
+            has ended no longer says when it did (see `finish`).
+        finish: how it ended; also of a pod whose start only the database remembers.
+    """
+
+    uid: UUID
+    life: PodLife
+    resource_version: int
+    run: PodRunRow | None
+    finish: "PodFinish | None"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PodFinish:
+    """The end of a pod's running time."""
+
+    finished_at: datetime
+    end_source: EndSource
+    exit_reason: str | None
+
+
+def build_pod_sight(
+    manifest: Manifest,
+    context: RowContext,
+    *,
+    started_at: datetime | None = None,
+    gone_at: datetime | None = None,
+) -> PodSight:
+    """Read one version of a pod of ours.
+
+    Args:
+        started_at: when its container started, as an earlier version said: a kubelet that
+            lost the container (ContainerStatusUnknown) forgets it.
+        gone_at: the object no longer exists and was found gone then.
+
+    Raises:
+        RowError: it is no pod of ours, or its limits cannot be read; names the field.
+    """
+    status = mapping(manifest, "status")
+    times = _container_times(status)
+    started = times.started_at if times.started_at is not None else started_at
+    finish = _finish(manifest, times, status)
+    life = _life(manifest, times, status, started=started, finish=finish, gone=gone_at is not None)
+    run: PodRunRow | None = None
+    if started is not None:
+        run = _run(manifest, context, started, finish)
+        if finish is None and gone_at is not None:
+            run = _gone(run, gone_at)
+    return PodSight(
+        uid=uid_of(manifest),
+        life=life,
+        resource_version=resource_version(manifest),
+        run=run,
+        finish=finish,
+    )
+
+
+def container_started_at(manifest: Manifest) -> datetime | None:
+    """When the container of a pod started, if this version says so; malformed is None."""
+    try:
+        return _container_times(mapping(manifest, "status")).started_at
+    except RowError:
+        return None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Times:
+    started_at: datetime | None
+    finished_at: datetime | None
+    running: bool
+    ended: bool
+    reason: str | None
+
+
+def _container_times(status: Manifest) -> _Times:
+    """Times of the runner's container. Its last state counts where the present one says
+    nothing: a kubelet that could not find the container reports the end there."""
+    container: Mapping[str, Any] = {}
+    for item in status.get("containerStatuses") or ():
+        if isinstance(item, Mapping) and item.get("name") == RUNNER_CONTAINER:
+            container = item
+    state, last = mapping(container, "state"), mapping(container, "lastState")
+    running, terminated = state.get("running"), state.get("terminated")
+    if running is None and terminated is None:
+        terminated = last.get("terminated")
+    found = running if running is not None else terminated
+    if found is not None and not isinstance(found, Mapping):
+        raise RowError("status.containerStatuses.state is not an object")
+    found = found or {}
+    return _Times(
+        started_at=optional_time(found.get("startedAt"), "startedAt"),
+        finished_at=optional_time(found.get("finishedAt"), "finishedAt"),
+        running=running is not None,
+        ended=terminated is not None and running is None,
+        reason=str(found.get("reason")) if found.get("reason") else None,
+    )
+
+
+def _finish(manifest: Manifest, times: _Times, status: Manifest) -> PodFinish | None:
+    reason = status.get("reason") or times.reason
+    cleaned = Cleaner().text(reason) if isinstance(reason, str) else None
+    if times.ended and times.finished_at is not None:
+        return PodFinish(
+            finished_at=times.finished_at, end_source=EndSource.KUBELET, exit_reason=cleaned
+        )
+    annotations = mapping(mapping(manifest, "metadata"), "annotations")
+    lost_at = optional_time(annotations.get(LOST_TIME_ANNOTATION), LOST_TIME_ANNOTATION)
+    if lost_at is None:
+        return None
+    return PodFinish(
+        finished_at=lost_at, end_source=EndSource.LEASE, exit_reason=cleaned or "NodeLost"
+    )
+
+
+def _life(
+    manifest: Manifest,
+    times: _Times,
+    status: Manifest,
+    *,
+    started: datetime | None,
+    finish: PodFinish | None,
+    gone: bool,
+) -> PodLife:
+    ended = times.ended or status.get("phase") in _ENDED_PHASES or gone
+    if started is not None:
+        if finish is not None:
+            return PodLife.FINISHED
+        return PodLife.END_UNKNOWN if ended and not times.running else PodLife.RUNNING
+    if ended or _never_will_start(manifest):
+        return PodLife.NEVER_STARTED
+    return PodLife.NOT_STARTED
+
+
+def _never_will_start(manifest: Manifest) -> bool:
+    """Deleted, and no kubelet has it (any more): one that has is asked by
+    deletionTimestamp and answers with a grace period of 0 when nothing of it runs. Before
+    that answer its container may just be starting."""
+    metadata = mapping(manifest, "metadata")
+    if not metadata.get("deletionTimestamp"):
+        return False
+    unscheduled = not mapping(manifest, "spec").get("nodeName")
+    return unscheduled or metadata.get("deletionGracePeriodSeconds") == 0
+
+
+def _run(
+    manifest: Manifest, context: RowContext, started_at: datetime, finish: PodFinish | None
+) -> PodRunRow:
+    metadata, spec = mapping(manifest, "metadata"), mapping(manifest, "spec")
+    labels, annotations = mapping(metadata, "labels"), mapping(metadata, "annotations")
+    namespace = str(metadata.get("namespace") or "")
+    sandbox_uid = _owner_uid(metadata, labels, SANDBOX_UID_LABEL, Kind.SANDBOX)
+    execution_uid = _owner_uid(metadata, labels, EXECUTION_UID_LABEL, Kind.EXECUTION)
+    if sandbox_uid is None and execution_uid is None:
+        raise RowError(f"neither {SANDBOX_UID_LABEL} nor {EXECUTION_UID_LABEL} is a UUID")
+    limits = _limits(spec)
+    text = Cleaner().text
+    return PodRunRow(
+        pod_uid=uid_of(manifest),
+        cluster=context.cluster,
+        tenant=context.tenant_of(namespace),
+        user_name=text(annotations.get(USER_ANNOTATION)) or "",
+        namespace=namespace,
+        pod_name=str(metadata.get("name") or ""),
+        owner_name=text(annotations.get(OWNER_NAME_ANNOTATION)),
+        class_name=text(labels.get(CLASS_LABEL)),
+        sandbox_uid=sandbox_uid,
+        execution_uid=None if sandbox_uid is not None else execution_uid,
+        incarnation=small_number(labels.get(INCARNATION_LABEL)),
+        node=text(spec.get("nodeName")),
+        cpu_millicores=limits[0],
+        memory_bytes=limits[1],
+        sku=text(annotations.get(SKU_ANNOTATION)) or DEFAULT_SKU,
+        started_at=started_at,
+        finished_at=finish.finished_at if finish is not None else None,
+        end_source=finish.end_source if finish is not None else None,
+        exit_reason=finish.exit_reason if finish is not None else None,
+        resource_version=resource_version(manifest),
+        deleted_at=None,
+    )
+
+
+def _gone(run: PodRunRow, gone_at: datetime) -> PodRunRow:
+    from dataclasses import replace
+
+    return replace(run, deleted_at=gone_at)
+
+
+def _owner_uid(metadata: Manifest, labels: Manifest, label: str, kind: Kind) -> UUID | None:
+    """UID of the owning Sandbox or Execution. The owner reference is asked first: garbage
+    collection checks it, a label can be edited to anything."""
+    for owner in metadata.get("ownerReferences") or ():
+        if (
+            isinstance(owner, Mapping)
+            and owner.get("kind") == kind
+            and str(owner.get("apiVersion")).startswith(f"{GROUP}/")
+        ):
+            found = optional_uuid(owner.get("uid"))
+            if found is not None:
+                return found
+    return optional_uuid(labels.get(label))
+
+
+def _limits(spec: Manifest) -> tuple[int, int]:
+    """CPU in millicores and memory in bytes reserved for the runner's container."""
+    for container in spec.get("containers") or ():
+        if isinstance(container, Mapping) and container.get("name") == RUNNER_CONTAINER:
+            limits = mapping(mapping(container, "resources"), "limits")
+            try:
+                return parse_millicores(limits["cpu"]), parse_bytes(limits["memory"])
+            except (KeyError, ValueError) as error:
+                raise RowError(f"limits of the container {RUNNER_CONTAINER}: {error}") from None
+    raise RowError(f"there is no container {RUNNER_CONTAINER}")

@@ -1,0 +1,154 @@
+"""What a decision may ask for. Every action may be carried out twice with the effect of
+once; `reconcile.apply` holds the one `match` over them."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+Status = Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AddFinalizer:
+    """Put soulbox.dev/recorded on the object."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RemoveFinalizer:
+    """Take soulbox.dev/recorded off the object: its final rows are committed."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EnsureNetworkPolicy:
+    """The namespace's shared policy of this profile exists."""
+
+    profile: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CreatePod:
+    """Create the owner's pod of that incarnation; an existing one of ours is success."""
+
+    incarnation: int
+    # For the pod's activeDeadlineSeconds; None: the owner has no lifetime.
+    lifetime_seconds: int | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DeletePod:
+    """Delete that pod (by uid); a pod that has ended goes at once."""
+
+    pod_uid: str
+    grace_seconds: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReleasePod:
+    """Take our finalizer off that pod: its times and ledger rows are committed."""
+
+    pod_uid: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ProbeRunner:
+    """Ask the pod's runner until it answers; what it knows is kept for later passes."""
+
+    pod_uid: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Dispatch:
+    """One metadata patch: finalizer, dispatched annotation, sandbox label. Only after it is
+    written may the runner be asked to start."""
+
+    pod_uid: str
+    attempt: int
+    sandbox_uid: str | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FollowRun:
+    """Keep a task that starts the run if its runner does not know it (only when
+    `may_start`), and long-polls it until it ends."""
+
+    pod_uid: str
+    attempt: int
+    may_start: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CancelRun:
+    """Ask the runner to kill the run."""
+
+    pod_uid: str
+    attempt: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CollectOutput:
+    """Save the run's whole output to PostgreSQL, then have it released."""
+
+    pod_uid: str
+    attempt: int
+    streams: tuple[Literal["stdout", "stderr"], ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReleaseRun:
+    """Tell the runner that the result is recorded."""
+
+    pod_uid: str
+    attempt: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WriteStatus:
+    """Merge-patch /status, on the resourceVersion the decision was made on."""
+
+    status: Status
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DeleteObject:
+    """Delete the object itself (its time to live after finishing is over)."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PostEvent:
+    """An Event on the object."""
+
+    type: Literal["Normal", "Warning"]
+    reason: str
+    message: str
+    action: str
+
+
+Action = (
+    AddFinalizer
+    | RemoveFinalizer
+    | EnsureNetworkPolicy
+    | CreatePod
+    | DeletePod
+    | ReleasePod
+    | ProbeRunner
+    | Dispatch
+    | FollowRun
+    | CancelRun
+    | CollectOutput
+    | ReleaseRun
+    | WriteStatus
+    | DeleteObject
+    | PostEvent
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Decision:
+    """What to do now, in order, and when to look again by the clock (None: only when
+    something changes)."""
+
+    actions: tuple[Action, ...] = ()
+    requeue_after_seconds: float | None = None
+
+
+NOTHING = Decision()

@@ -1,0 +1,61 @@
+"""Conditions after kstatus: Ready, Reconciling, Stalled (and Succeeded on Executions)."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Final, Literal
+
+from soulbox.model.states import ConditionType
+from soulbox.model.times import format_time
+
+ConditionStatus = Literal["True", "False", "Unknown"]
+# The API server's own bound on a condition's message.
+MAX_MESSAGE: Final = 32_768
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Condition:
+    """One condition as it should be; its transition time follows from what was."""
+
+    type: ConditionType
+    status: ConditionStatus
+    reason: str
+    message: str = ""
+
+
+def merge_conditions(
+    old: Sequence[Mapping[str, Any]], wanted: Sequence[Condition], *, generation: int, now: datetime
+) -> list[dict[str, Any]]:
+    """The full list to write: `wanted` in its order, with lastTransitionTime kept where the
+    status did not change. Conditions of other types (not ours) are kept behind them."""
+    known = {condition.get("type"): condition for condition in old}
+    merged = []
+    for condition in wanted:
+        before = known.pop(condition.type.value, None)
+        changed = before is None or before.get("status") != condition.status
+        since = None if before is None or changed else before.get("lastTransitionTime")
+        merged.append(
+            {
+                "type": condition.type.value,
+                "status": condition.status,
+                "reason": condition.reason,
+                "message": condition.message[:MAX_MESSAGE],
+                "lastTransitionTime": since or format_time(now),
+                "observedGeneration": generation,
+            }
+        )
+    ours = {kind.value for kind in ConditionType}
+    merged += [dict(other) for kind, other in known.items() if kind not in ours]
+    return merged
+
+
+def same_conditions(old: Sequence[Mapping[str, Any]], new: Sequence[Mapping[str, Any]]) -> bool:
+    """Whether two lists say the same, their times and generations apart."""
+
+    def essence(conditions: Sequence[Mapping[str, Any]]) -> list[tuple[Any, ...]]:
+        return sorted(
+            (c.get("type"), c.get("status"), c.get("reason"), c.get("message", ""))
+            for c in conditions
+        )
+
+    return essence(old) == essence(new)

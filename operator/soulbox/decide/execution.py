@@ -1,0 +1,341 @@
+"""What to do next about one Execution. ::
+
+    no annotation:  wait for a place ─> Dispatch (annotation, finalizer) ─> FollowRun
+    annotation:     pod lives ─> FollowRun until the runner's document is Finished
+                    pod gone  ─> Failed (Lost, OOMKilled, Evicted, …)
+    final:          save the whole output ─> rows committed ─> release the run ─>
+                    one-shot pod goes ─> finalizer goes (when deleted) | TTL deletes
+
+The annotation is what makes a run happen once: it is written before the runner is asked,
+so after any crash its absence proves that no code has run.
+"""
+
+from datetime import datetime, timedelta
+
+from soulbox.decide.actions import (
+    NOTHING,
+    Action,
+    AddFinalizer,
+    CancelRun,
+    CollectOutput,
+    CreatePod,
+    Decision,
+    DeleteObject,
+    DeletePod,
+    Dispatch,
+    EnsureNetworkPolicy,
+    FollowRun,
+    PostEvent,
+    ProbeRunner,
+    ReleasePod,
+    ReleaseRun,
+    RemoveFinalizer,
+    WriteStatus,
+)
+from soulbox.decide.execution_seen import Dispatched, RunProblem, SeenExecution
+from soulbox.decide.execution_status import (
+    Ending,
+    final_status,
+    queued_status,
+    running_status,
+    streams_to_save,
+)
+from soulbox.decide.outcome import ending_of_pod, ending_of_run, ending_without_result
+from soulbox.decide.pods import PodPhase, PodView
+from soulbox.model.errors import InvalidManifest
+from soulbox.model.runs import RunDocument
+from soulbox.model.specs import ExecutionSpec
+from soulbox.model.states import ExecutionReason, ExecutionState, RunOutcome, RunState, SandboxState
+from soulbox.model.times import parse_time
+
+# Below this a wait is normal life and costs no status write (design: Starting and Queued
+# are written only when they last).
+_QUIET_WAIT_SECONDS = 1.0
+# A wait of this length is worth an Event.
+_LONG_WAIT_SECONDS = 5.0
+# How long a pod that cannot pull its image or start is given: registries and nodes recover.
+_TROUBLE_SECONDS = 60.0
+# A one-shot runner exits by itself on release; if it has not by then, its pod is deleted.
+_LINGER_SECONDS = 10.0
+
+
+def decide_execution(seen: SeenExecution, now: datetime) -> Decision:
+    """The next actions for one Execution; the same input gives the same answer."""
+    if seen.state.is_final:
+        return _wind_down(seen, now)
+    if seen.dispatched is not None:
+        return _decide_dispatched(seen, seen.dispatched, now)
+    return _decide_waiting(seen, now)
+
+
+def _finish(seen: SeenExecution, ending: Ending, now: datetime) -> Decision:
+    """Write the final status; without a finalizer yet, that first, so that the row is
+    certain even if the object is deleted in the next moment."""
+    status = final_status(seen, ending, now)
+    normal = ending.state is ExecutionState.COMPLETED
+    actions: list[Action] = []
+    if not seen.has_finalizer and not seen.deleting:
+        actions.append(AddFinalizer())
+    actions += [
+        WriteStatus(status=status),
+        PostEvent(
+            type="Normal" if normal else "Warning",
+            reason=ending.reason.value,
+            message=ending.message,
+            action="Run",
+        ),
+    ]
+    return Decision(actions=tuple(actions))
+
+
+def _decide_waiting(seen: SeenExecution, now: datetime) -> Decision:
+    if seen.cancel_wanted:
+        return _finish(seen, _cancelled_before_start(seen), now)
+    if isinstance(seen.spec, InvalidManifest):
+        return _finish(seen, _failed(ExecutionReason.INVALID_SPEC, str(seen.spec)), now)
+    if seen.spec.sandbox_name is not None:
+        return _decide_in_sandbox(seen, seen.spec, now)
+    return _decide_one_shot(seen, now)
+
+
+def _cancelled_before_start(seen: SeenExecution) -> Ending:
+    what = "deleted" if seen.deleting else "cancelled"
+    return Ending(
+        state=ExecutionState.CANCELLED,
+        reason=ExecutionReason.CANCELLED,
+        message=f"The Execution was {what} before its code started.",
+    )
+
+
+def _decide_in_sandbox(seen: SeenExecution, spec: ExecutionSpec, now: datetime) -> Decision:
+    sandbox = seen.sandbox
+    if sandbox is None:
+        message = (
+            f'Sandbox "{spec.sandbox_name}" does not exist in namespace "{seen.namespace}"; '
+            "create it, or correct spec.sandboxRef.name in a new Execution."
+        )
+        return _wait_at_most(seen, ExecutionReason.SANDBOX_NOT_FOUND, message, now)
+    if sandbox.deleting or sandbox.state is SandboxState.TERMINATED:
+        message = f'Sandbox "{spec.sandbox_name}" has ended: {sandbox.message}'
+        return _finish(seen, _failed(ExecutionReason.SANDBOX_TERMINATED, message), now)
+    if seen.class_objection:
+        return _finish(seen, _failed(ExecutionReason.INVALID_SPEC, seen.class_objection), now)
+    if seen.pod is None or sandbox.state is not SandboxState.RUNNING:
+        message = f'Waiting for Sandbox "{spec.sandbox_name}" ({sandbox.state}): {sandbox.message}'
+        return _wait(seen, message, now)
+    if not seen.slot_free:
+        message = f'Waiting for other Executions in Sandbox "{spec.sandbox_name}".'
+        return _wait(seen, message, now)
+    return _dispatch(seen, seen.pod, sandbox.uid, now)
+
+
+def _decide_one_shot(seen: SeenExecution, now: datetime) -> Decision:
+    if seen.sandbox_class is None:
+        message = (
+            f'SandboxClass "{seen.class_name}" does not exist; `kubectl get sandboxclasses` '
+            "lists those that do."
+        )
+        return _wait_at_most(seen, ExecutionReason.INVALID_SPEC, message, now)
+    if seen.class_objection:
+        return _finish(seen, _failed(ExecutionReason.INVALID_SPEC, seen.class_objection), now)
+    if seen.code_missing is not None:  # before a pod is paid for
+        return _wait_at_most(seen, ExecutionReason.INVALID_SPEC, seen.code_missing.message, now)
+    pod = seen.pod
+    if pod is None:
+        return _create_own_pod(seen, now)
+    if pod.deleting or pod.phase is PodPhase.ENDED:
+        return _finish(seen, ending_of_pod(pod, started=False), now)
+    if pod.phase is PodPhase.PENDING:
+        return _wait_for_pod(seen, pod, now)
+    if not seen.pod_ready:
+        return Decision(actions=(ProbeRunner(pod_uid=pod.uid),))
+    return _dispatch(seen, pod, None, now)
+
+
+def _create_own_pod(seen: SeenExecution, now: datetime) -> Decision:
+    if seen.pod_refusal is not None:
+        waited = _wait_at_most(seen, seen.pod_refusal.reason, seen.pod_refusal.message, now)
+        if any(isinstance(a, WriteStatus) for a in waited.actions):
+            return waited
+    actions: list[Action] = [EnsureNetworkPolicy(profile="none")]
+    if not seen.has_finalizer:
+        actions.append(AddFinalizer())
+    actions.append(CreatePod(incarnation=1, lifetime_seconds=None))
+    return Decision(actions=tuple(actions), requeue_after_seconds=_LONG_WAIT_SECONDS)
+
+
+def _wait_for_pod(seen: SeenExecution, pod: PodView, now: datetime) -> Decision:
+    if pod.trouble is None:
+        return _wait(seen, "Waiting for its pod to start.", now)
+    message = f"Its pod cannot start: {pod.trouble.message}"
+    given_up_at = pod.created_at + timedelta(seconds=_TROUBLE_SECONDS)
+    reason = {
+        "ImagePullFailed": ExecutionReason.IMAGE_PULL_FAILED,
+        "StartFailed": ExecutionReason.START_FAILED,
+    }.get(pod.trouble.reason)
+    if reason is not None and now >= given_up_at:
+        return _finish(seen, _failed(reason, message), now)
+    return _wait(seen, message, now)
+
+
+def _dispatch(
+    seen: SeenExecution, pod: PodView, sandbox_uid: str | None, now: datetime
+) -> Decision:
+    if seen.code_missing is not None:
+        return _wait_at_most(seen, ExecutionReason.INVALID_SPEC, seen.code_missing.message, now)
+    return Decision(
+        actions=(
+            Dispatch(pod_uid=pod.uid, attempt=1, sandbox_uid=sandbox_uid),
+            FollowRun(pod_uid=pod.uid, attempt=1, may_start=True),
+        )
+    )
+
+
+def _decide_dispatched(seen: SeenExecution, dispatched: Dispatched, now: datetime) -> Decision:
+    run = seen.run
+    if isinstance(run, RunProblem):
+        if run.never_started and seen.cancel_wanted:
+            return _finish(seen, _cancelled_before_start(seen), now)
+        return _finish(seen, _failed(run.reason, run.message), now)
+    pod = seen.pod
+    if run is not None and run.state is RunState.FINISHED:
+        if _cause_still_unknown(seen, run, now):
+            return Decision(requeue_after_seconds=1.0)
+        return _finish(seen, ending_of_run(seen, run), now)
+    if pod is None or pod.uid != dispatched.pod_uid or pod.phase is PodPhase.ENDED:
+        gone = None if pod is None or pod.uid != dispatched.pod_uid else pod
+        return _finish(seen, ending_without_result(seen, gone), now)
+    follow = FollowRun(
+        pod_uid=pod.uid, attempt=dispatched.attempt, may_start=not seen.cancel_wanted
+    )
+    if run is None:
+        return Decision(actions=(follow,))
+    actions: list[Action] = []
+    if seen.cancel_wanted or _sandbox_is_ending(seen):
+        actions.append(CancelRun(pod_uid=pod.uid, attempt=dispatched.attempt))
+    actions.append(follow)
+    if seen.state is not ExecutionState.RUNNING and run.start_time is not None:
+        lasted = (now - run.start_time).total_seconds()
+        if lasted < _QUIET_WAIT_SECONDS:
+            return Decision(
+                actions=tuple(actions), requeue_after_seconds=_QUIET_WAIT_SECONDS - lasted
+            )
+        actions.append(WriteStatus(status=running_status(seen, run, now)))
+    return Decision(actions=tuple(actions))
+
+
+def _cause_still_unknown(seen: SeenExecution, run: RunDocument, now: datetime) -> bool:
+    """Whether the run was ended with its pod and the pod does not say why yet.
+
+    A runner that is told to stop cancels its runs; whether that was an eviction or
+    somebody's `kubectl delete pod` stands in the pod's status a moment later.
+    """
+    if run.result is None or run.result.outcome is not RunOutcome.CANCELLED:
+        return False
+    if seen.cancel_wanted or _sandbox_is_ending(seen):
+        return False
+    pod_lives = seen.pod is not None and seen.pod.phase is not PodPhase.ENDED
+    ended = run.completion_time or now
+    return pod_lives and (now - ended).total_seconds() < _LINGER_SECONDS
+
+
+def _sandbox_is_ending(seen: SeenExecution) -> bool:
+    return seen.sandbox is not None and (
+        seen.sandbox.deleting or seen.sandbox.state is SandboxState.TERMINATED
+    )
+
+
+def _wind_down(seen: SeenExecution, now: datetime) -> Decision:
+    """After the final status: nothing of the outcome is lost on the way out."""
+    held = _hand_over_output(seen)
+    if held is not None:
+        return held
+    actions = list(_clear_own_pods(seen, now))
+    if seen.deleting:
+        if seen.has_finalizer and seen.recorded and not seen.own_pods:
+            actions.append(RemoveFinalizer())
+        return Decision(actions=tuple(actions), requeue_after_seconds=_linger(seen))
+    if not isinstance(seen.spec, ExecutionSpec) or seen.spec.ttl_seconds_after_finished is None:
+        return Decision(actions=tuple(actions), requeue_after_seconds=_linger(seen))
+    completed = parse_time(seen.status.get("completionTime")) or now
+    left = seen.spec.ttl_seconds_after_finished - (now - completed).total_seconds()
+    if left <= 0 and seen.recorded:
+        actions.append(DeleteObject())
+    return Decision(
+        actions=tuple(actions),
+        requeue_after_seconds=left if left > 0 else (None if seen.recorded else 5.0),
+    )
+
+
+def _linger(seen: SeenExecution) -> float | None:
+    return _LINGER_SECONDS if seen.own_pods else None
+
+
+def _hand_over_output(seen: SeenExecution) -> Decision | None:
+    """Save what is not inline, then release; None when the runner holds nothing more."""
+    run, pod = seen.run, seen.pod
+    if not isinstance(run, RunDocument) or pod is None or pod.phase is not PodPhase.RUNNING:
+        return None
+    if run.state is not RunState.FINISHED:
+        return None
+    streams = () if seen.output_saved else streams_to_save(seen.status, run)
+    if streams:
+        return Decision(
+            actions=(CollectOutput(pod_uid=pod.uid, attempt=run.attempt, streams=streams),)
+        )
+    if not seen.recorded:
+        return NOTHING  # the mirror's commit brings the key back
+    return Decision(actions=(ReleaseRun(pod_uid=pod.uid, attempt=run.attempt),))
+
+
+def _clear_own_pods(seen: SeenExecution, now: datetime) -> tuple[Action, ...]:
+    """One-shot pods go once their times are in the ledger."""
+    completed = parse_time(seen.status.get("completionTime")) or now
+    actions: list[Action] = []
+    for pod in seen.own_pods:
+        if pod.phase is PodPhase.ENDED:
+            if pod.has_finalizer and pod.uid in seen.recorded_pods:
+                actions.append(ReleasePod(pod_uid=pod.uid))
+            if not pod.deleting and pod.uid in seen.recorded_pods:
+                actions.append(DeletePod(pod_uid=pod.uid, grace_seconds=0))
+        elif pod.phase is PodPhase.PENDING and pod.deleting and pod.uid in seen.recorded_pods:
+            actions.append(ReleasePod(pod_uid=pod.uid))
+        elif not pod.deleting:
+            lingered = (now - completed).total_seconds() >= _LINGER_SECONDS
+            if seen.deleting or lingered or pod.phase is PodPhase.PENDING:
+                actions.append(DeletePod(pod_uid=pod.uid))
+    return tuple(actions)
+
+
+def _wait(seen: SeenExecution, message: str, now: datetime) -> Decision:
+    """Stay Queued; say why once it takes long enough to be wondered about."""
+    waited = (now - seen.created_at).total_seconds()
+    if waited < _QUIET_WAIT_SECONDS:
+        return Decision(requeue_after_seconds=_QUIET_WAIT_SECONDS - waited)
+    actions: list[Action] = []
+    status = queued_status(seen, message, now)
+    if status is not None:
+        actions.append(WriteStatus(status=status))
+    if waited >= _LONG_WAIT_SECONDS:
+        event = PostEvent(type="Normal", reason="Waiting", message=message, action="Queue")
+        return Decision(actions=(*actions, event))
+    return Decision(actions=tuple(actions), requeue_after_seconds=_LONG_WAIT_SECONDS - waited)
+
+
+def _wait_at_most(
+    seen: SeenExecution, reason: ExecutionReason, message: str, now: datetime
+) -> Decision:
+    """Wait for what GitOps may still bring; after a while it is an error."""
+    give_up_at = seen.created_at + timedelta(seconds=seen.sandbox_not_found_seconds)
+    if now >= give_up_at:
+        return _finish(seen, _failed(reason, message), now)
+    decision = _wait(seen, message, now)
+    left = (give_up_at - now).total_seconds()
+    after = decision.requeue_after_seconds
+    return Decision(
+        actions=decision.actions, requeue_after_seconds=left if after is None else min(left, after)
+    )
+
+
+def _failed(reason: ExecutionReason, message: str) -> Ending:
+    return Ending(state=ExecutionState.FAILED, reason=reason, message=message)

@@ -1,0 +1,104 @@
+"""What one pass over an Execution looks at: one frozen value."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from soulbox.decide.pods import PodView
+from soulbox.model.billing import PricePlan
+from soulbox.model.errors import InvalidManifest
+from soulbox.model.runs import RunDocument
+from soulbox.model.specs import ExecutionSpec, Limits, SandboxClassSpec
+from soulbox.model.states import ExecutionReason, ExecutionState, SandboxState
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Dispatched:
+    """The dispatched annotation: where the code was, or may have been, started."""
+
+    pod_uid: str
+    attempt: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunProblem:
+    """The runner cannot be worked with for this run; `message` is for the status."""
+
+    reason: ExecutionReason
+    message: str
+    # The runner says that it never heard of the run: no code has run.
+    never_started: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SandboxSeen:
+    """The Sandbox an Execution names, as far as the Execution cares."""
+
+    uid: str
+    state: SandboxState
+    deleting: bool
+    message: str
+    # Its current pod's uid, None while it has none that runs.
+    pod_uid: str | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CodeMissing:
+    """codeFrom cannot be read (yet); `message` names object and key."""
+
+    message: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SeenExecution:
+    """Everything one pass looks at."""
+
+    uid: str
+    namespace: str
+    name: str
+    generation: int
+    created_at: datetime
+    deleting: bool
+    has_finalizer: bool
+    status: Mapping[str, Any]
+    spec: ExecutionSpec | InvalidManifest
+    dispatched: Dispatched | None
+    # The class that rules the run: its own, or its sandbox's. None: it does not exist.
+    sandbox_class: SandboxClassSpec | None
+    class_name: str
+    # Problem of the class with this spec (unknown language, over a maximum), "" for none.
+    class_objection: str
+    sandbox: SandboxSeen | None
+    # The pod to run in, or run in already; None when there is none (any more).
+    pod: PodView | None
+    # Whether the pod's runner has answered this operator.
+    pod_ready: bool
+    # One-shot pods of this Execution, the current one included.
+    own_pods: tuple[PodView, ...]
+    # Why the API server refused the one-shot's pod at the last try, None if it did not.
+    pod_refusal: RunProblem | None
+    slot_free: bool
+    code_missing: CodeMissing | None
+    run: RunDocument | RunProblem | None
+    # Final rows of the Execution, and of which of its pods, are committed.
+    recorded: bool
+    recorded_pods: frozenset[str]
+    output_saved: bool
+    limits: Limits | None
+    price_plan: PricePlan | None
+    runner_version: str | None
+    sandbox_not_found_seconds: float
+
+    @property
+    def state(self) -> ExecutionState:
+        """The state as written; Queued when nothing valid was."""
+        try:
+            return ExecutionState(self.status.get("state", ExecutionState.QUEUED))
+        except ValueError:
+            return ExecutionState.QUEUED
+
+    @property
+    def cancel_wanted(self) -> bool:
+        """Whether its owner wants it to end: spec.cancel, or deleted before its end."""
+        return self.deleting or (isinstance(self.spec, ExecutionSpec) and self.spec.cancel)

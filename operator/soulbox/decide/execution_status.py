@@ -1,0 +1,290 @@
+"""The `status` of an Execution, built whole from what was seen."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from decimal import Decimal
+from typing import Any, Literal
+
+from soulbox.decide.conditions import Condition, ConditionStatus, merge_conditions, same_conditions
+from soulbox.decide.execution_seen import SeenExecution
+from soulbox.decide.output import INLINE_BYTES, MINIMAL_BYTES, inline_stream, last_line
+from soulbox.decide.prices import charge
+from soulbox.decide.traceback import MAX_STACK_TRACE_BYTES, ProgramError, parse_traceback
+from soulbox.model.runs import RunDocument, RunUsage, StreamSummary
+from soulbox.model.states import ConditionType, ExecutionReason, ExecutionState, RunOutcome
+from soulbox.model.times import format_time
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ending:
+    """How an Execution ended, before it is a status. `run` None: no document is known."""
+
+    state: ExecutionState
+    reason: ExecutionReason
+    message: str
+    run: RunDocument | None = None
+
+
+def queued_status(seen: SeenExecution, message: str, now: datetime) -> dict[str, Any] | None:
+    """The status of a wait that lasts; None when the object says so already."""
+    if seen.status.get("message") == message and "queuedTime" in seen.status:
+        return None
+    status = _frame(seen, ExecutionState.QUEUED, "Queued", message, now)
+    status["queuedTime"] = format_time(seen.created_at)
+    return status
+
+
+def running_status(seen: SeenExecution, run: RunDocument, now: datetime) -> dict[str, Any]:
+    """The status of a run that lasts over a second."""
+    status = _frame(seen, ExecutionState.RUNNING, "Running", "The program is running.", now)
+    status["queuedTime"] = format_time(seen.created_at)
+    if run.start_time is not None:
+        status["startTime"] = format_time(run.start_time)
+    status["attempt"] = run.attempt
+    return status
+
+
+def final_status(
+    seen: SeenExecution, ending: Ending, now: datetime, *, inline_bytes: int = INLINE_BYTES
+) -> dict[str, Any]:
+    """The status nothing follows. `inline_bytes` bounds each stream (encoded)."""
+    status = _frame(seen, ending.state, ending.reason.value, ending.message, now)
+    status["queuedTime"] = format_time(seen.created_at)
+    run = ending.run
+    completed = now if run is None or run.completion_time is None else run.completion_time
+    status["completionTime"] = format_time(completed)
+    started = seen.dispatched is not None
+    if run is not None:
+        status.update(_of_run(run, inline_bytes))
+    elif "startTime" in seen.status:
+        status["startTime"] = seen.status["startTime"]
+    if started and "output" not in status:
+        status["output"] = _lost_output()
+    if ending.state is not ExecutionState.COMPLETED:
+        status["error"] = _error(ending, status)
+    if started:
+        status["receipt"] = _receipt(seen)
+    billing = _billing(seen, run)
+    if billing is not None:
+        status["billing"] = billing
+    return status
+
+
+def shrink_status(status: Mapping[str, Any]) -> dict[str, Any]:
+    """The same end with output cut to 1 KiB a stream, for an API server that still says
+    the object is too large: an Execution always ends."""
+    small = dict(status)
+    output = dict(small.get("output") or {})
+    for stream in ("stdout", "stderr"):
+        text = str(output.get(stream, ""))
+        raw = text.encode()
+        cut = inline_stream(raw[:MINIMAL_BYTES], b"", len(raw), MINIMAL_BYTES)
+        if cut.text != text:
+            output[stream] = cut.text
+            output[f"{stream}Truncated"] = True
+    if "output" in small:
+        small["output"] = output
+    error = dict(small.get("error") or {})
+    if error:
+        error["stackTrace"] = str(error.get("stackTrace", ""))[-MINIMAL_BYTES:]
+        error["message"] = str(error.get("message", ""))[:MINIMAL_BYTES]
+        small["error"] = error
+    small["message"] = str(small.get("message", ""))[:MINIMAL_BYTES]
+    return small
+
+
+def cancelled_by_deletion(manifest: Mapping[str, Any], now: datetime) -> Mapping[str, Any]:
+    """The last version of a deleted Execution, for the record: one that was not over is
+    cancelled. It had no finalizer, so no code of it has run."""
+    status = manifest.get("status") or {}
+    state = status.get("state", ExecutionState.QUEUED.value)
+    if state not in (ExecutionState.QUEUED.value, ExecutionState.RUNNING.value):
+        return manifest
+    message = "The Execution was deleted before its code started."
+    return {
+        **manifest,
+        "status": {
+            **status,
+            "state": ExecutionState.CANCELLED.value,
+            "reason": ExecutionReason.CANCELLED.value,
+            "message": message,
+            "completionTime": format_time(now),
+        },
+    }
+
+
+def streams_to_save(
+    status: Mapping[str, Any], run: RunDocument
+) -> tuple[Literal["stdout", "stderr"], ...]:
+    """Streams of which the status does not hold every byte.
+
+    The inline text is whole only if it encodes back to as many bytes as were written;
+    replaced characters and cuts change the number or set the flag.
+    """
+    output = status.get("output") or {}
+    found: list[Literal["stdout", "stderr"]] = []
+    if run.stdout is not None and not _is_inline(output, "stdout", run.stdout):
+        found.append("stdout")
+    if run.stderr is not None and not _is_inline(output, "stderr", run.stderr):
+        found.append("stderr")
+    return tuple(found)
+
+
+def _is_inline(output: Mapping[str, Any], name: str, stream: StreamSummary) -> bool:
+    if output.get(f"{name}Truncated"):
+        return False
+    return str(output.get(name, "")).encode() == stream.head + stream.tail
+
+
+def _frame(
+    seen: SeenExecution, state: ExecutionState, reason: str, message: str, now: datetime
+) -> dict[str, Any]:
+    wanted = _conditions(state, reason, message)
+    old = seen.status.get("conditions") or []
+    conditions = merge_conditions(old, wanted, generation=seen.generation, now=now)
+    return {
+        "state": state.value,
+        "reason": reason,
+        "message": message,
+        "observedGeneration": seen.generation,
+        "conditions": old if same_conditions(old, conditions) else conditions,
+    }
+
+
+def _conditions(state: ExecutionState, reason: str, message: str) -> list[Condition]:
+    if not state.is_final:
+        unknown: ConditionStatus = "Unknown"
+        return [
+            Condition(type=ConditionType.SUCCEEDED, status=unknown, reason=reason, message=message),
+            Condition(type=ConditionType.READY, status=unknown, reason=reason, message=message),
+            Condition(
+                type=ConditionType.RECONCILING, status="True", reason=reason, message=message
+            ),
+        ]
+    good: ConditionStatus = "True" if state is ExecutionState.COMPLETED else "False"
+    wanted = [
+        Condition(type=ConditionType.SUCCEEDED, status=good, reason=reason, message=message),
+        Condition(type=ConditionType.READY, status=good, reason=reason, message=message),
+    ]
+    if state is not ExecutionState.COMPLETED:
+        wanted.append(
+            Condition(type=ConditionType.STALLED, status="True", reason=reason, message=message)
+        )
+    return wanted
+
+
+def _of_run(run: RunDocument, inline_bytes: int) -> dict[str, Any]:
+    """Everything the runner's document tells, in the API's names."""
+    found: dict[str, Any] = {"attempt": run.attempt}
+    if run.start_time is not None:
+        found["startTime"] = format_time(run.start_time)
+        found["output"] = {
+            **_stream("stdout", run.stdout, inline_bytes),
+            **_stream("stderr", run.stderr, inline_bytes),
+        }
+    if run.duration_milliseconds is not None:
+        found["durationMilliseconds"] = run.duration_milliseconds
+    if run.result is not None:
+        if run.result.outcome is RunOutcome.EXITED and run.result.exit_code is not None:
+            found["exitCode"] = run.result.exit_code
+        if run.result.signal is not None:
+            found["signal"] = run.result.signal
+    if run.usage is not None:
+        found["usage"] = _usage(run.usage)
+    return found
+
+
+def _stream(name: str, stream: StreamSummary | None, inline_bytes: int) -> dict[str, Any]:
+    if stream is None:
+        return {name: "", f"{name}Bytes": 0, f"{name}Truncated": False}
+    inline = inline_stream(stream.head, stream.tail, stream.size_bytes, inline_bytes)
+    shown = stream.size_bytes - len(stream.head) - len(stream.tail)
+    cut = shown > 0 or ("[… " in inline.text and not inline.whole)
+    return {
+        name: inline.text,
+        f"{name}Bytes": stream.size_bytes,
+        f"{name}Truncated": cut,
+        f"{name}Sha256": stream.sha256,
+    }
+
+
+def _lost_output() -> dict[str, Any]:
+    """Code has started, and what it wrote went with its pod."""
+    return {"stdout": "", "stdoutTruncated": True, "stderr": "", "stderrTruncated": True}
+
+
+def _usage(usage: RunUsage) -> dict[str, Any]:
+    figures = {
+        "cpuTimeMilliseconds": usage.cpu_time_milliseconds,
+        "peakMemoryBytes": usage.peak_memory_bytes,
+        "diskReadBytes": usage.disk_read_bytes,
+        "diskWriteBytes": usage.disk_write_bytes,
+        "networkRxBytes": usage.network_rx_bytes,
+        "networkTxBytes": usage.network_tx_bytes,
+    }
+    known: dict[str, Any] = {key: value for key, value in figures.items() if value is not None}
+    known["shared"] = usage.shared
+    return known
+
+
+def _error(ending: Ending, status: Mapping[str, Any]) -> dict[str, Any]:
+    """Type, message and stack trace: a Python traceback when stderr ends with one, else the
+    reason and stderr's last line."""
+    run = ending.run
+    stderr = b"" if run is None or run.stderr is None else run.stderr.head + run.stderr.tail
+    text = stderr.decode("utf-8", "replace")
+    found: ProgramError | None = None
+    if ending.reason is ExecutionReason.NON_ZERO_EXIT:
+        found = parse_traceback(text)
+    if found is not None:
+        return {
+            "type": found.type,
+            "message": found.message,
+            "stackTrace": found.stack_trace[-MAX_STACK_TRACE_BYTES:],
+        }
+    ran = run is not None and ending.reason in (
+        ExecutionReason.NON_ZERO_EXIT,
+        ExecutionReason.SIGNALED,
+    )
+    return {
+        "type": ending.reason.value,
+        "message": (last_line(text) if ran else "") or str(status["message"])[:4096],
+        "stackTrace": "",
+    }
+
+
+def _receipt(seen: SeenExecution) -> dict[str, Any]:
+    """Under what isolation the code ran; absent members are not known."""
+    pod, limits = seen.pod, seen.limits
+    receipt: dict[str, Any] = {"networkProfile": "none"}
+    if seen.dispatched is not None:
+        receipt["podUID"] = seen.dispatched.pod_uid
+    if pod is not None:
+        known = {"imageID": pod.image_id, "runtimeClass": pod.runtime_class, "node": pod.node}
+        receipt.update({key: value for key, value in known.items() if value})
+    if limits is not None:
+        receipt["limits"] = {
+            "cpu": f"{limits.cpu_millicores}m",
+            "memory": str(limits.memory_bytes),
+            "disk": str(limits.disk_bytes),
+        }
+    if seen.runner_version:
+        receipt["runnerVersion"] = seen.runner_version
+    return receipt
+
+
+def _billing(seen: SeenExecution, run: RunDocument | None) -> dict[str, Any] | None:
+    """Attributed units and cost; absent while no price plan is known (PostgreSQL was never
+    reached) or nothing ran. The ledger bills pods and never adds these."""
+    plan, limits = seen.price_plan, seen.limits
+    if plan is None or limits is None or run is None or run.duration_milliseconds is None:
+        return None
+    seconds = Decimal(run.duration_milliseconds) / 1000
+    cost = charge(seconds, limits.cpu_millicores, limits.memory_bytes, plan)
+    return {
+        "computeUnits": f"{cost.compute_units:f}",
+        "costUsd": f"{cost.amount:f}",
+        "tier": plan.tier,
+        "pricePlan": plan.name,
+    }

@@ -1,0 +1,161 @@
+"""From what the runner or the pod says to the closed set of states and reasons."""
+
+from typing import assert_never
+
+from soulbox.decide.execution_seen import SeenExecution
+from soulbox.decide.execution_status import Ending
+from soulbox.decide.output import last_line
+from soulbox.decide.pods import EndCause, PodView
+from soulbox.model.runs import RunDocument
+from soulbox.model.specs import ExecutionSpec
+from soulbox.model.states import ExecutionReason, ExecutionState, RunOutcome, SandboxState
+
+_FAILED = ExecutionState.FAILED
+
+
+def ending_of_run(seen: SeenExecution, run: RunDocument) -> Ending:
+    """The end of a run whose document is Finished."""
+    result = run.result
+    if result is None:  # the schema refuses it; a hostile reply must not crash a pass
+        return Ending(
+            state=_FAILED,
+            reason=ExecutionReason.LOST,
+            message="The runner reported an end without a result.",
+            run=run,
+        )
+    match result.outcome:
+        case RunOutcome.EXITED:
+            return _exited(run, result.exit_code or 0)
+        case RunOutcome.SIGNALED:
+            message = f"The program was ended by signal {result.signal or 'unknown'}."
+            reason = ExecutionReason.SIGNALED
+        case RunOutcome.TIMED_OUT:
+            return Ending(
+                state=ExecutionState.TIMEOUT,
+                reason=ExecutionReason.TIMED_OUT,
+                message=(
+                    f"The program ran longer than its {_timeout(seen)} and was killed with all "
+                    "its processes; its output until then is kept. Raise spec.timeoutSeconds "
+                    "if it needs longer."
+                ),
+                run=run,
+            )
+        case RunOutcome.CANCELLED:
+            return _cancelled(seen, run)
+        case RunOutcome.OOM_KILLED:
+            limit = f" of {seen.limits.memory_bytes // 2**20} MiB" if seen.limits else ""
+            message = (
+                f"The program needed more memory than its limit{limit}. Give the Sandbox more "
+                "(spec.resources.memory) or use less."
+            )
+            reason = ExecutionReason.OOM_KILLED
+        case RunOutcome.DISK_LIMIT:
+            message = (
+                "The workspace grew over its disk limit. Give the Sandbox more "
+                "(spec.resources.disk) or write less."
+            )
+            reason = ExecutionReason.DISK_LIMIT
+        case RunOutcome.START_FAILED:
+            message = f"The interpreter could not be started: {result.message or 'no details'}"
+            reason = ExecutionReason.START_FAILED
+        case _ as never:
+            assert_never(never)
+    return Ending(state=_FAILED, reason=reason, message=message, run=run)
+
+
+def _exited(run: RunDocument, exit_code: int) -> Ending:
+    if exit_code == 0:
+        return Ending(
+            state=ExecutionState.COMPLETED,
+            reason=ExecutionReason.COMPLETED,
+            message="The program ended with exit code 0.",
+            run=run,
+        )
+    tail = b"" if run.stderr is None else (run.stderr.tail or run.stderr.head)
+    line = last_line(tail.decode("utf-8", "replace"))
+    detail = f": {line}" if line else "; it wrote nothing to stderr."
+    return Ending(
+        state=_FAILED,
+        reason=ExecutionReason.NON_ZERO_EXIT,
+        message=f"The program ended with exit code {exit_code}{detail}",
+        run=run,
+    )
+
+
+def _timeout(seen: SeenExecution) -> str:
+    if isinstance(seen.spec, ExecutionSpec) and seen.spec.timeout_seconds is not None:
+        return f"timeoutSeconds ({seen.spec.timeout_seconds} s)"
+    return "time limit"
+
+
+def _cancelled(seen: SeenExecution, run: RunDocument) -> Ending:
+    """The run was killed on request: whose request tells the reason."""
+    if seen.cancel_wanted:
+        what = "deleted" if seen.deleting else "cancelled (spec.cancel)"
+        return Ending(
+            state=ExecutionState.CANCELLED,
+            reason=ExecutionReason.CANCELLED,
+            message=f"The Execution was {what} while its code ran; its output until then is kept.",
+            run=run,
+        )
+    if seen.sandbox is not None and (
+        seen.sandbox.deleting or seen.sandbox.state is SandboxState.TERMINATED
+    ):
+        return Ending(
+            state=_FAILED,
+            reason=ExecutionReason.SANDBOX_TERMINATED,
+            message=f"Its Sandbox ended while the code ran: {seen.sandbox.message}",
+            run=run,
+        )
+    return ending_of_pod(seen.pod, started=True, run=run)
+
+
+def ending_without_result(seen: SeenExecution, pod: PodView | None) -> Ending:
+    """The end of a started Execution whose pod ended (or is gone, None) and told nothing.
+
+    The newest document known, of a run still under way, gives the output until then.
+    """
+    run = seen.run if isinstance(seen.run, RunDocument) else None
+    in_sandbox = isinstance(seen.spec, ExecutionSpec) and seen.spec.sandbox_name is not None
+    if in_sandbox and (
+        seen.sandbox is None
+        or seen.sandbox.deleting
+        or seen.sandbox.state is SandboxState.TERMINATED
+    ):
+        message = "Its Sandbox ended while the code ran, and its result with it."
+        reason = ExecutionReason.SANDBOX_TERMINATED
+        return Ending(state=_FAILED, reason=reason, message=message, run=run)
+    return ending_of_pod(pod, started=True, run=run)
+
+
+def ending_of_pod(pod: PodView | None, *, started: bool, run: RunDocument | None = None) -> Ending:
+    """The end of an Execution whose pod ended, or is gone (None), without a result.
+
+    Args:
+        started: whether its code may have run there.
+        run: the newest document known, for the output until then; None if there is none.
+    """
+    cause = EndCause.DELETED if pod is None else (pod.end_cause or EndCause.DELETED)
+    detail = f" ({pod.end_message})" if pod is not None and pod.end_message else ""
+    match cause:
+        case EndCause.OOM_KILLED:
+            reason, message = ExecutionReason.OOM_KILLED, "Its pod ran out of memory"
+        case EndCause.EVICTED:
+            reason, message = ExecutionReason.EVICTED, "Its pod was evicted"
+        case EndCause.NODE_LOST:
+            reason, message = ExecutionReason.NODE_LOST, "Its node was lost"
+        case EndCause.DEADLINE:
+            reason, message = (
+                ExecutionReason.SANDBOX_TERMINATED,
+                "Its Sandbox reached the end of its lifetime",
+            )
+        case EndCause.FINISHED | EndCause.DELETED | EndCause.UNKNOWN:
+            reason = ExecutionReason.LOST if started else ExecutionReason.START_FAILED
+            message = "Its pod was deleted" if cause is EndCause.DELETED else "Its pod ended"
+        case _ as never:
+            assert_never(never)
+    if started:
+        hint = "The result, if there was one, ended with it; to run the code again make a new one."
+    else:
+        hint = "No code of it has run."
+    return Ending(state=_FAILED, reason=reason, message=f"{message}{detail}. {hint}", run=run)

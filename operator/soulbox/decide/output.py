@@ -1,0 +1,92 @@
+"""A program's output as it fits into an object's status.
+
+Inline output is head and tail of a stream, at most INLINE_BYTES of *encoded JSON*:
+control characters grow sixfold ("\\u0000"), and what must stay small is the object.
+"""
+
+import json
+from dataclasses import dataclass
+from typing import Final
+
+INLINE_BYTES: Final = 32_768
+# Left of each stream when the API server still says the object is too large.
+MINIMAL_BYTES: Final = 1_024
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Inline:
+    """A stream's inline form."""
+
+    text: str
+    # Whether the text is, to the byte, everything the program wrote.
+    whole: bool
+
+
+def encoded_bytes(text: str) -> int:
+    """Bytes of the text inside a JSON document as the API server stores it (UTF-8, with
+    control characters, <, > and & escaped as Go's encoding/json does)."""
+    return sum(_cost(character) for character in text)
+
+
+def _cost(character: str) -> int:
+    if character in '"\\\n\r\t\b\f':
+        return 2
+    if character < " " or character in "<>&\u2028\u2029":
+        return 6
+    code = ord(character)
+    return 1 if code < 0x80 else 2 if code < 0x800 else 3 if code < 0x10000 else 4
+
+
+def inline_stream(head: bytes, tail: bytes, total_bytes: int, limit: int = INLINE_BYTES) -> Inline:
+    """Head and tail of a stream as text.
+
+    Args:
+        head: its first bytes.
+        tail: its last bytes beyond `head`, without overlap.
+        total_bytes: all bytes the program wrote, >= len(head) + len(tail).
+        limit: encoded bytes the result may have.
+
+    Bytes that are not UTF-8 become U+FFFD and the stream counts as not whole.
+    """
+    gap = total_bytes - len(head) - len(tail)
+    if gap <= 0:
+        raw = head + tail
+        text = raw.decode("utf-8", "replace")
+        if encoded_bytes(text) <= limit:
+            return Inline(text=text, whole=text.encode() == raw)
+        first = last = text
+    else:
+        # A character cut in two at the gap is dropped, not shown as garbage.
+        first = head.decode("utf-8", "replace").rstrip("\ufffd")
+        last = (tail or head).decode("utf-8", "replace").lstrip("\ufffd")
+        if not tail:
+            last = ""
+    # The mark's count is of bytes the reader does not see; its width is bounded by 20 digits.
+    room = limit - len("\n[… 00000000000000000000 bytes omitted …]\n".encode())
+    first = _prefix(first, room // 2)
+    last = _prefix(last[::-1], room - room // 2)[::-1]
+    omitted = max(0, total_bytes - len(first.encode()) - len(last.encode()))
+    return Inline(text=f"{first}\n[… {omitted} bytes omitted …]\n{last}", whole=False)
+
+
+def _prefix(text: str, budget: int) -> str:
+    """The longest prefix that costs at most `budget` encoded bytes."""
+    spent = 0
+    for index, character in enumerate(text):
+        spent += _cost(character)
+        if spent > budget:
+            return text[:index]
+    return text
+
+
+def last_line(text: str, limit: int = 1024) -> str:
+    """The last line that says something, cut to `limit` characters; "" if there is none."""
+    for line in reversed(text.splitlines()):
+        if line.strip():
+            return line.strip()[:limit]
+    return ""
+
+
+def json_size(document: object) -> int:
+    """Bytes of a document as JSON; for checks against the API server's limits."""
+    return len(json.dumps(document, ensure_ascii=False).encode())

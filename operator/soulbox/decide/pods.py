@@ -1,0 +1,177 @@
+"""What a pod of ours says about itself, read from its manifest."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+from typing import Any
+
+from soulbox.model.keys import INCARNATION_LABEL, RECORDED_FINALIZER, RUNNER_CONTAINER
+from soulbox.model.states import SandboxReason
+from soulbox.model.times import parse_time
+
+
+class PodPhase(StrEnum):
+    """What a pod of ours is for us: the kubelet's phase with its container's state."""
+
+    PENDING = "Pending"  # not started yet; `trouble` says why it cannot
+    RUNNING = "Running"  # the container runs
+    ENDED = "Ended"  # the container ended, or never will start
+
+
+class EndCause(StrEnum):
+    """Why a pod ended, as far as Kubernetes tells."""
+
+    FINISHED = "Finished"  # the runner exited by itself
+    OOM_KILLED = "OOMKilled"
+    EVICTED = "Evicted"
+    DEADLINE = "DeadlineExceeded"  # activeDeadlineSeconds: the sandbox's lifetime
+    NODE_LOST = "NodeLost"
+    DELETED = "Deleted"  # somebody deleted it
+    UNKNOWN = "Unknown"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Trouble:
+    """Why a pod does not start, in the API's and the kubelet's own words."""
+
+    reason: SandboxReason
+    message: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PodView:
+    """A pod of ours. Times are the kubelet's, in whole seconds."""
+
+    uid: str
+    name: str
+    phase: PodPhase
+    incarnation: int
+    deleting: bool
+    has_finalizer: bool
+    created_at: datetime
+    node: str | None
+    ip: str | None
+    image_id: str | None
+    runtime_class: str | None
+    started_at: datetime | None
+    finished_at: datetime | None
+    end_cause: EndCause | None  # None while it has not ended
+    end_message: str
+    trouble: Trouble | None
+
+
+# Waiting reasons after which the kubelet keeps trying, but nothing will happen by itself.
+_PULL_REASONS = frozenset(
+    {"ErrImagePull", "ImagePullBackOff", "ErrImageNeverPull", "InvalidImageName"}
+)
+_START_REASONS = frozenset(
+    {"CreateContainerConfigError", "CreateContainerError", "RunContainerError", "CrashLoopBackOff"}
+)
+
+
+def view_pod(manifest: Mapping[str, Any]) -> PodView:
+    """Read a pod's manifest. Malformed labels read as incarnation 0, never as an error."""
+    metadata = manifest["metadata"]
+    spec = manifest.get("spec") or {}
+    status = manifest.get("status") or {}
+    container = _runner_status(status)
+    state = container.get("state") or {}
+    running, terminated = state.get("running"), state.get("terminated")
+    deleting = bool(metadata.get("deletionTimestamp"))
+    phase = _phase(status, running, terminated)
+    cause = None
+    if phase is PodPhase.ENDED:
+        cause = _end_cause(status, terminated, deleting=deleting)
+    label = (metadata.get("labels") or {}).get(INCARNATION_LABEL, "")
+    created = parse_time(metadata["creationTimestamp"])
+    assert created is not None, "the API server sets creationTimestamp"
+    return PodView(
+        uid=metadata["uid"],
+        name=metadata["name"],
+        phase=phase,
+        incarnation=int(label) if label.isascii() and label.isdigit() and len(label) < 10 else 0,
+        deleting=deleting,
+        has_finalizer=RECORDED_FINALIZER in (metadata.get("finalizers") or ()),
+        created_at=created,
+        node=spec.get("nodeName"),
+        ip=status.get("podIP"),
+        image_id=container.get("imageID") or None,
+        runtime_class=spec.get("runtimeClassName"),
+        started_at=parse_time((running or terminated or {}).get("startedAt")),
+        finished_at=parse_time((terminated or {}).get("finishedAt")),
+        end_cause=cause,
+        end_message=_end_message(status, terminated),
+        trouble=_trouble(status, state) if phase is PodPhase.PENDING else None,
+    )
+
+
+def _runner_status(status: Mapping[str, Any]) -> Mapping[str, Any]:
+    for container in status.get("containerStatuses") or ():
+        if container.get("name") == RUNNER_CONTAINER:
+            found: Mapping[str, Any] = container
+            return found
+    return {}
+
+
+def _phase(
+    status: Mapping[str, Any], running: object | None, terminated: object | None
+) -> PodPhase:
+    if terminated is not None or status.get("phase") in ("Succeeded", "Failed"):
+        return PodPhase.ENDED
+    return PodPhase.RUNNING if running is not None else PodPhase.PENDING
+
+
+def _end_cause(
+    status: Mapping[str, Any], terminated: Mapping[str, Any] | None, *, deleting: bool
+) -> EndCause:
+    reason = status.get("reason")
+    for condition in status.get("conditions") or ():
+        if condition.get("type") == "DisruptionTarget" and condition.get("status") == "True":
+            if condition.get("reason") == "DeletionByTaintManager":
+                return EndCause.NODE_LOST
+            return EndCause.EVICTED
+    if reason == "Evicted":
+        return EndCause.EVICTED
+    if reason == "DeadlineExceeded":
+        return EndCause.DEADLINE
+    if reason in ("NodeLost", "NodeShutdown", "Terminated"):
+        return EndCause.NODE_LOST
+    if terminated is None:
+        return EndCause.UNKNOWN
+    if terminated.get("reason") == "OOMKilled":
+        return EndCause.OOM_KILLED
+    if terminated.get("reason") == "ContainerStatusUnknown":
+        return EndCause.NODE_LOST
+    return EndCause.DELETED if deleting else EndCause.FINISHED
+
+
+def _end_message(status: Mapping[str, Any], terminated: Mapping[str, Any] | None) -> str:
+    words = [
+        str(text)
+        for text in (
+            status.get("reason"),
+            status.get("message"),
+            (terminated or {}).get("reason"),
+            (terminated or {}).get("message"),
+        )
+        if text
+    ]
+    if terminated is not None and terminated.get("exitCode") is not None:
+        words.append(f"exit code {terminated['exitCode']}")
+    return "; ".join(dict.fromkeys(words))[:1024]
+
+
+def _trouble(status: Mapping[str, Any], state: Mapping[str, Any]) -> Trouble | None:
+    waiting = state.get("waiting") or {}
+    reason, message = str(waiting.get("reason") or ""), str(waiting.get("message") or "")[:1024]
+    if reason in _PULL_REASONS:
+        return Trouble(reason=SandboxReason.IMAGE_PULL_FAILED, message=message or reason)
+    if reason in _START_REASONS:
+        return Trouble(reason=SandboxReason.START_FAILED, message=f"{reason}: {message}")
+    for condition in status.get("conditions") or ():
+        if condition.get("type") == "PodScheduled" and condition.get("reason") == "Unschedulable":
+            return Trouble(
+                reason=SandboxReason.UNSCHEDULABLE, message=str(condition.get("message"))[:1024]
+            )
+    return None

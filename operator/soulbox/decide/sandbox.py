@@ -1,0 +1,410 @@
+"""What to do next about one Sandbox. ::
+
+finalizer ─> network policy ─> pod of incarnation n ─> runner answers: Running
+pod ended: its rows committed ─> pod goes ─> after a delay incarnation n + 1
+lifetime over: runs end ─> pod goes ─> Terminated, the object stays
+deleted: runs end ─> pod goes ─> final row committed ─> finalizer goes
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+from soulbox.decide.actions import (
+    Action,
+    AddFinalizer,
+    CreatePod,
+    Decision,
+    DeletePod,
+    EnsureNetworkPolicy,
+    PostEvent,
+    ProbeRunner,
+    ReleasePod,
+    RemoveFinalizer,
+    WriteStatus,
+)
+from soulbox.decide.conditions import Condition, merge_conditions, same_conditions
+from soulbox.decide.limits import lifetime_seconds
+from soulbox.decide.pods import EndCause, PodPhase, PodView
+from soulbox.model.errors import InvalidManifest
+from soulbox.model.specs import SandboxClassSpec, SandboxSpec
+from soulbox.model.states import ConditionType, SandboxReason, SandboxState
+from soulbox.model.times import format_time, parse_time
+
+# Starting is written only when it lasts longer than a pod's usual start (about 1 s).
+_QUIET_START_SECONDS = 1.0
+# Runs get this long to be cancelled and reported before their pod goes anyway.
+_DRAIN_SECONDS = 10.0
+# A pod that lived this long was healthy: its successor starts at once.
+_HEALTHY_SECONDS = 60.0
+# Kubernetes' own back-off for restarted containers ends at five minutes.
+_MAX_DELAY_SECONDS = 300.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PodRefusal:
+    """Why the API server refused the pod."""
+
+    reason: SandboxReason
+    message: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SeenSandbox:
+    """Everything one pass looks at."""
+
+    uid: str
+    namespace: str
+    name: str
+    generation: int
+    created_at: datetime
+    deletion_time: datetime | None  # None: not being deleted
+    has_finalizer: bool
+    status: Mapping[str, Any]
+    spec: SandboxSpec | InvalidManifest
+    sandbox_class: SandboxClassSpec | None  # None: it does not exist
+    class_objection: str  # "" for none
+    pods: tuple[PodView, ...]  # all pods of this Sandbox, old incarnations included
+    ready_pods: frozenset[str]  # whose runner has answered this operator
+    recorded_pods: frozenset[str]  # whose times and ledger rows are committed
+    recorded: bool  # the final row of the Sandbox is committed
+    running_executions: int  # dispatched and not final
+    pod_refusal: PodRefusal | None
+
+    @property
+    def state(self) -> SandboxState:
+        """The state as written; Created when nothing valid was."""
+        try:
+            return SandboxState(self.status.get("state", SandboxState.CREATED))
+        except ValueError:
+            return SandboxState.CREATED
+
+    @property
+    def incarnation(self) -> int:
+        """The newest incarnation known, 0 before the first."""
+        written = self.status.get("incarnation")
+        return max(
+            [written if isinstance(written, int) else 0, *(pod.incarnation for pod in self.pods)]
+        )
+
+
+def decide_sandbox(seen: SeenSandbox, now: datetime) -> Decision:
+    """The next actions for one Sandbox; the same input gives the same answer."""
+    if seen.deletion_time is not None:
+        return _end(seen, now, since=seen.deletion_time)
+    if seen.state is SandboxState.TERMINATED:
+        return _end(seen, now, since=parse_time(seen.status.get("terminationTime")) or now)
+    if isinstance(seen.spec, InvalidManifest):
+        return _stall(seen, SandboxReason.INVALID_SPEC, str(seen.spec), now)
+    if seen.sandbox_class is None:
+        message = (
+            f'SandboxClass "{seen.spec.class_name}" does not exist; create it, or make a new '
+            "Sandbox with one of `kubectl get sandboxclasses`."
+        )
+        return Decision(
+            actions=_report(seen, SandboxState.CREATED, SandboxReason.CLASS_NOT_FOUND, message, now)
+        )
+    if seen.class_objection:
+        return _stall(seen, SandboxReason.INVALID_SPEC, seen.class_objection, now)
+    expiration = _expiration(seen, seen.spec, seen.sandbox_class)
+    if expiration is not None and now >= expiration:
+        return _expire(seen, now)
+    decision = _keep_a_pod(seen, seen.spec, seen.sandbox_class, now)
+    if expiration is None:
+        return decision
+    left = (expiration - now).total_seconds()
+    after = decision.requeue_after_seconds
+    return Decision(
+        actions=decision.actions, requeue_after_seconds=left if after is None else min(left, after)
+    )
+
+
+def _expiration(
+    seen: SeenSandbox, spec: SandboxSpec, sandbox_class: SandboxClassSpec
+) -> datetime | None:
+    """Lifetime counts from the first start of a pod; None before it."""
+    started = parse_time(seen.status.get("startTime"))
+    if started is None:
+        starts = [pod.started_at for pod in seen.pods if pod.started_at is not None]
+        started = min(starts, default=None)
+    if started is None:
+        return None
+    return started + timedelta(seconds=lifetime_seconds(spec, sandbox_class))
+
+
+def _keep_a_pod(
+    seen: SeenSandbox, spec: SandboxSpec, sandbox_class: SandboxClassSpec, now: datetime
+) -> Decision:
+    """The running case: exactly one live pod, the newest incarnation."""
+    live = [pod for pod in seen.pods if pod.phase is not PodPhase.ENDED and not pod.deleting]
+    old = [pod for pod in seen.pods if pod not in live]
+    if live:
+        newest = max(live, key=lambda pod: pod.incarnation)
+        extra = tuple(DeletePod(pod_uid=pod.uid) for pod in live if pod is not newest)
+        decision = _watch_pod(seen, spec, sandbox_class, newest, now)
+        return Decision(
+            actions=(*extra, *_clear(seen, old), *decision.actions),
+            requeue_after_seconds=decision.requeue_after_seconds,
+        )
+    if old:
+        return _replace(seen, sandbox_class, old, now)
+    if seen.state in (SandboxState.RUNNING, SandboxState.STARTING):
+        return _lost_without_trace(seen, sandbox_class, now)
+    wait = _delay_left(seen, now)
+    if wait > 0:
+        return Decision(requeue_after_seconds=wait)
+    return _create(seen, spec, sandbox_class, now)
+
+
+def _create(
+    seen: SeenSandbox, spec: SandboxSpec, sandbox_class: SandboxClassSpec, now: datetime
+) -> Decision:
+    actions: list[Action] = []
+    if seen.pod_refusal is not None:
+        refusal = seen.pod_refusal
+        actions += _report(
+            seen, SandboxState.ERROR, refusal.reason, refusal.message, now, warn=True
+        )
+    if not seen.has_finalizer:
+        actions.append(AddFinalizer())
+    lifetime = lifetime_seconds(spec, sandbox_class)
+    started = parse_time(seen.status.get("startTime"))
+    if started is not None:
+        lifetime = max(1, int(lifetime - (now - started).total_seconds()))
+    actions += [
+        EnsureNetworkPolicy(profile="none"),
+        CreatePod(incarnation=seen.incarnation + 1, lifetime_seconds=lifetime),
+    ]
+    return Decision(actions=tuple(actions))
+
+
+def _watch_pod(
+    seen: SeenSandbox,
+    spec: SandboxSpec,
+    sandbox_class: SandboxClassSpec,
+    pod: PodView,
+    now: datetime,
+) -> Decision:
+    if pod.phase is PodPhase.RUNNING:
+        if pod.uid not in seen.ready_pods:
+            return Decision(actions=(ProbeRunner(pod_uid=pod.uid),))
+        return Decision(actions=_report_running(seen, spec, sandbox_class, pod, now))
+    age = (now - pod.created_at).total_seconds()
+    if pod.trouble is None and age < _QUIET_START_SECONDS:
+        return Decision(requeue_after_seconds=_QUIET_START_SECONDS - age)
+    if pod.trouble is not None:
+        return Decision(
+            actions=_report(
+                seen,
+                SandboxState.STARTING,
+                pod.trouble.reason,
+                pod.trouble.message,
+                now,
+                pod=pod,
+                warn=True,
+            )
+        )
+    return Decision(
+        actions=_report(
+            seen,
+            SandboxState.STARTING,
+            SandboxReason.POD_STARTING,
+            "Its pod is starting.",
+            now,
+            pod=pod,
+        )
+    )
+
+
+def _replace(
+    seen: SeenSandbox, sandbox_class: SandboxClassSpec, old: list[PodView], now: datetime
+) -> Decision:
+    """The pod ended: say so, clear it away, then start the next incarnation."""
+    last = max(old, key=lambda pod: pod.incarnation)
+    message = _lost_message(last)
+    if not sandbox_class.replace_lost_pods or last.end_cause is EndCause.DEADLINE:
+        expired = last.end_cause is EndCause.DEADLINE
+        reason = SandboxReason.LIFETIME_EXPIRED if expired else SandboxReason.POD_LOST
+        ended = _report(seen, SandboxState.TERMINATED, reason, message, now, pod=last, warn=True)
+        return Decision(actions=(*ended, *_clear(seen, old)))
+    report = _report(
+        seen, SandboxState.ERROR, SandboxReason.POD_LOST, message, now, pod=last, warn=True
+    )
+    return Decision(actions=(*report, *_clear(seen, old)))
+
+
+def _lost_message(pod: PodView) -> str:
+    if pod.deleting and pod.phase is not PodPhase.ENDED:
+        return f"Its pod {pod.name} is being deleted; the next incarnation follows."
+    detail = f" ({pod.end_message})" if pod.end_message else ""
+    return f"Its pod {pod.name} ended{detail}; the next incarnation follows."
+
+
+def _lost_without_trace(
+    seen: SeenSandbox, sandbox_class: SandboxClassSpec, now: datetime
+) -> Decision:
+    """The pod vanished, finalizer and all (forced away by somebody)."""
+    state = SandboxState.ERROR if sandbox_class.replace_lost_pods else SandboxState.TERMINATED
+    message = "Its pod vanished without a trace; the next incarnation follows."
+    return Decision(actions=_report(seen, state, SandboxReason.POD_LOST, message, now, warn=True))
+
+
+def _delay_left(seen: SeenSandbox, now: datetime) -> float:
+    """Back-off before the next incarnation: none after a healthy life, else doubling."""
+    if seen.state is not SandboxState.ERROR:
+        return 0.0
+    pod = seen.status.get("pod") or {}
+    started, lost = parse_time(pod.get("startTime")), parse_time(pod.get("lostTime"))
+    if lost is None or (
+        started is not None and (lost - started).total_seconds() > _HEALTHY_SECONDS
+    ):
+        return 0.0
+    delay = min(_MAX_DELAY_SECONDS, 2.0 ** min(seen.incarnation - 1, 9) - 1.0)
+    return delay - (now - lost).total_seconds()
+
+
+def _expire(seen: SeenSandbox, now: datetime) -> Decision:
+    message = "Its lifetime is over (spec.lifetimeSeconds); delete it and make a new one."
+    status = _report(seen, SandboxState.TERMINATED, SandboxReason.LIFETIME_EXPIRED, message, now)
+    return Decision(actions=status)
+
+
+def _end(seen: SeenSandbox, now: datetime, *, since: datetime) -> Decision:
+    """Runs end, then pods, then (when deleted) the finalizer goes."""
+    waited = (now - since).total_seconds()
+    if seen.running_executions and waited < _DRAIN_SECONDS:
+        # They see that their sandbox is ending and cancel themselves, output kept.
+        return Decision(requeue_after_seconds=_DRAIN_SECONDS - waited)
+    actions = list(_clear(seen, list(seen.pods)))
+    if not seen.pods and seen.deletion_time is not None and seen.has_finalizer and seen.recorded:
+        actions.append(RemoveFinalizer())
+    return Decision(actions=tuple(actions))
+
+
+def _clear(seen: SeenSandbox, pods: list[PodView]) -> tuple[Action, ...]:
+    """Delete pods, and let go of those that ended and are recorded."""
+    actions: list[Action] = []
+    for pod in pods:
+        recorded = pod.uid in seen.recorded_pods
+        if not pod.deleting:
+            actions.append(DeletePod(pod_uid=pod.uid))
+        elif pod.has_finalizer and recorded:
+            actions.append(ReleasePod(pod_uid=pod.uid))
+    return tuple(actions)
+
+
+def _stall(seen: SeenSandbox, reason: SandboxReason, message: str, now: datetime) -> Decision:
+    return Decision(actions=_report(seen, SandboxState.ERROR, reason, message, now, warn=True))
+
+
+def _report_running(
+    seen: SeenSandbox,
+    spec: SandboxSpec,
+    sandbox_class: SandboxClassSpec,
+    pod: PodView,
+    now: datetime,
+) -> tuple[Action, ...]:
+    return _report(
+        seen,
+        SandboxState.RUNNING,
+        SandboxReason.RUNNING,
+        "Its runner answers; Executions can run.",
+        now,
+        pod=pod,
+        expiration=_expiration(seen, spec, sandbox_class),
+    )
+
+
+def _report(
+    seen: SeenSandbox,
+    state: SandboxState,
+    reason: SandboxReason,
+    message: str,
+    now: datetime,
+    *,
+    pod: PodView | None = None,
+    expiration: datetime | None = None,
+    warn: bool = False,
+) -> tuple[Action, ...]:
+    """Status and Event of a state, nothing when the object says so already."""
+    old = seen.status
+    conditions = merge_conditions(
+        old.get("conditions") or [],
+        _conditions(state, reason, message),
+        generation=seen.generation,
+        now=now,
+    )
+    status: dict[str, Any] = {
+        "state": state.value,
+        "reason": reason.value,
+        "message": message,
+        "observedGeneration": seen.generation,
+        "incarnation": pod.incarnation if pod is not None else seen.incarnation,
+    }
+    if pod is not None:
+        status["pod"] = _pod_status(old, pod, now)
+        if pod.started_at is not None and "startTime" not in old:
+            status["startTime"] = format_time(pod.started_at)
+    if expiration is not None:
+        status["expirationTime"] = format_time(expiration)
+    if state is SandboxState.TERMINATED:
+        status["terminationTime"] = format_time(now)
+    unchanged = all(old.get(key) == value for key, value in status.items())
+    if unchanged and same_conditions(old.get("conditions") or [], conditions):
+        return ()
+    status["conditions"] = conditions
+    write = WriteStatus(status=status)
+    if old.get("state") == state.value and old.get("reason") == reason.value:
+        return (write,)
+    if state in (SandboxState.CREATED, SandboxState.STARTING) and not warn:
+        return (write,)
+    event = PostEvent(
+        type="Warning" if warn else "Normal",
+        reason="Ready" if state is SandboxState.RUNNING else reason.value,
+        message=message,
+        action="Reconcile",
+    )
+    return (write, event)
+
+
+def _pod_status(old: Mapping[str, Any], pod: PodView, now: datetime) -> dict[str, Any]:
+    """`status.pod`. lostTime is when the loss was first seen and then stays."""
+    known = {
+        "name": pod.name,
+        "uid": pod.uid,
+        "node": pod.node,
+        "ip": pod.ip,
+        "imageID": pod.image_id,
+        "runtimeClass": pod.runtime_class,
+        "startTime": None if pod.started_at is None else format_time(pod.started_at),
+    }
+    before = old.get("pod") or {}
+    same = before.get("uid") == pod.uid
+    if pod.deleting or pod.phase is PodPhase.ENDED:
+        lost = before.get("lostTime") if same else None
+        known["lostTime"] = lost or format_time(pod.finished_at or now)
+    written = {key: value for key, value in known.items() if value is not None}
+    if not same:
+        # A merge patch keeps what it does not name: of the old pod nothing may stay.
+        written |= {key: None for key in before if key not in written}
+    return written
+
+
+def _conditions(state: SandboxState, reason: SandboxReason, message: str) -> list[Condition]:
+    def condition(kind: ConditionType, status: Any) -> Condition:
+        return Condition(type=kind, status=status, reason=reason.value, message=message)
+
+    if state is SandboxState.RUNNING:
+        return [condition(ConditionType.READY, "True")]
+    if state is SandboxState.TERMINATED or reason is SandboxReason.INVALID_SPEC:
+        return [
+            condition(ConditionType.READY, "False"),
+            condition(ConditionType.STALLED, "True"),
+        ]
+    if state is SandboxState.STOPPED:
+        return []
+    return [
+        condition(ConditionType.READY, "False"),
+        condition(ConditionType.RECONCILING, "True"),
+    ]

@@ -1,0 +1,126 @@
+"""Where the API server is and how to authenticate, by the official client's own rules.
+
+kubeconfig files (tokens, token files, exec plugins, client certificates) and the
+in-cluster ServiceAccount are read by the `kubernetes` package; here its result becomes an
+aiohttp session whose Authorization header follows a renewed token: ServiceAccount tokens
+live an hour, the kubelet renews the file well before.
+"""
+
+import asyncio
+import os
+import ssl
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import aiohttp
+from kubernetes import client as kubernetes_client
+from kubernetes import config as kubernetes_config
+
+from soulbox.model.errors import ConfigError
+
+# client-go re-reads a token file every minute (transport/token_source.go).
+_RELOAD_SECONDS = 60.0
+_TOKEN_FILE = Path("/var/run/secrets/kubernetes.io/serviceaccount/token")
+
+
+@dataclass(frozen=True, slots=True)
+class _Loaded:
+    server: str
+    tls: ssl.SSLContext
+    authorization: str | None
+
+
+def _load(kubeconfig: str | None) -> _Loaded:
+    configuration = kubernetes_client.Configuration()
+    try:
+        if kubeconfig is None and not os.environ.get("KUBECONFIG") and _TOKEN_FILE.exists():
+            kubernetes_config.load_incluster_config(client_configuration=configuration)
+        else:
+            kubernetes_config.load_kube_config(
+                config_file=kubeconfig,
+                client_configuration=configuration,
+                persist_config=False,
+            )
+    except Exception as error:  # the library raises its own, yaml's, and OS errors
+        where = kubeconfig or os.environ.get("KUBECONFIG") or "~/.kube/config"
+        raise ConfigError(
+            f"no usable Kubernetes credentials: {error} (looked at {where}; set KUBECONFIG or "
+            "pass --kubeconfig, or run in a pod with a ServiceAccount)"
+        ) from error
+    header = configuration.get_api_key_with_prefix(
+        "BearerToken"
+    ) or configuration.get_api_key_with_prefix("authorization")
+    if header and " " not in header:
+        header = f"Bearer {header}"
+    try:
+        tls = ssl.create_default_context(cafile=configuration.ssl_ca_cert)
+        if configuration.cert_file:
+            tls.load_cert_chain(configuration.cert_file, configuration.key_file)
+    except OSError as error:
+        raise ConfigError(f"the kubeconfig's certificates cannot be read: {error}") from error
+    if not configuration.verify_ssl:
+        tls.check_hostname = False
+        tls.verify_mode = ssl.CERT_NONE
+    return _Loaded(server=configuration.host.rstrip("/"), tls=tls, authorization=header)
+
+
+class Credentials:
+    """The server's address and a session factory; re-reads the token once a minute."""
+
+    def __init__(self, kubeconfig: str | None = None) -> None:
+        """Read the configuration. Raises ConfigError with one clear line."""
+        self._kubeconfig = kubeconfig
+        self._loaded = _load(kubeconfig)
+        self._loaded_at = time.monotonic()
+        self._lock = asyncio.Lock()
+        self._session: aiohttp.ClientSession | None = None
+
+    @property
+    def server(self) -> str:
+        """Base URL without a trailing slash."""
+        return self._loaded.server
+
+    async def _authorization(self, *, stale: str | None = None) -> str | None:
+        age = time.monotonic() - self._loaded_at
+        if age < _RELOAD_SECONDS and (stale is None or stale != self._loaded.authorization):
+            return self._loaded.authorization
+        async with self._lock:
+            age = time.monotonic() - self._loaded_at
+            if age >= _RELOAD_SECONDS or stale == self._loaded.authorization:
+                # An exec plugin may take seconds: never in the event loop.
+                fresh = await asyncio.to_thread(_load, self._kubeconfig)
+                self._loaded = _Loaded(fresh.server, self._loaded.tls, fresh.authorization)
+                self._loaded_at = time.monotonic()
+        return self._loaded.authorization
+
+    async def _authenticate(
+        self, request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType
+    ) -> aiohttp.ClientResponse:
+        header = await self._authorization()
+        if header is not None:
+            request.headers["Authorization"] = header
+        response = await handler(request)
+        if response.status == 401 and header is not None:
+            fresh = await self._authorization(stale=header)
+            if fresh != header and fresh is not None:
+                response.release()
+                request.headers["Authorization"] = fresh
+                response = await handler(request)
+        return response
+
+    def session(self) -> aiohttp.ClientSession:
+        """The shared session; a new one when the last was closed (Kopf closes it on 401)."""
+        if self._session is None or self._session.closed:
+            self._session = aiohttp.ClientSession(
+                connector=aiohttp.TCPConnector(limit=0, ssl=self._loaded.tls),
+                headers={"User-Agent": "soulbox-operator"},
+                middlewares=(self._authenticate,),
+                auto_decompress=True,
+            )
+        return self._session
+
+    async def close(self) -> None:
+        """Close the session; safe to repeat."""
+        if self._session is not None:
+            await self._session.close()

@@ -1,0 +1,194 @@
+"""The newest object seen of each uid: what reconcilers observe instead of asking again.
+
+Fed by the watches and by the replies to our own writes (so that a pass sees what the
+last one wrote even before the watch does). Lookups by name, by owner and by sandbox are
+indexes, because a namespace may hold thousands of objects. Nothing here does I/O.
+"""
+
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
+
+from soulbox.model.keys import EXECUTION_UID_LABEL, SANDBOX_UID_LABEL
+from soulbox.model.states import ExecutionState, Kind
+
+Manifest = Mapping[str, Any]
+Name = tuple[str, str]  # (namespace or "", name)
+
+
+def is_older(resource_version: str, than: str) -> bool:
+    """Whether one resourceVersion of an object is older than another of the same uid.
+
+    Opaque by the API conventions, yet comparable as integers since Kubernetes 1.35 by
+    promise (KEP-5504) and always in practice with etcd.
+    """
+    try:
+        return int(resource_version) < int(than)
+    except ValueError:
+        return False
+
+
+class ObjectCache:
+    """Last-seen objects by kind and uid. For one event loop; not thread-safe."""
+
+    def __init__(self) -> None:
+        self._objects: dict[Kind, dict[str, Manifest]] = {kind: {} for kind in Kind}
+        self._uids: dict[tuple[Kind, Name], str] = {}
+        self._pods_of: defaultdict[str, set[str]] = defaultdict(set)
+        # Unfinished Executions by the sandbox they name, in order of arrival (a dict used
+        # as an ordered set): creationTimestamp has whole seconds and cannot order them.
+        self._waiting: defaultdict[Name, dict[str, None]] = defaultdict(dict)
+        self._unsorted: set[Name] = set()
+        self._by_class: defaultdict[str, set[tuple[Kind, str]]] = defaultdict(set)
+
+    def put(self, kind: Kind, manifest: Manifest) -> bool:
+        """Keep the object if it is not older than the one at hand; tell whether it was kept."""
+        metadata = manifest["metadata"]
+        uid: str = metadata["uid"]
+        if _is_removed(kind, metadata):
+            self.remove(kind, uid)
+            return True
+        known = self._objects[kind].get(uid)
+        if known is not None and is_older(
+            metadata["resourceVersion"], known["metadata"]["resourceVersion"]
+        ):
+            return False
+        self._objects[kind][uid] = manifest
+        name = (metadata.get("namespace", ""), metadata["name"])
+        self._uids[kind, name] = uid
+        if kind is Kind.POD:
+            self._index_pod(uid, manifest)
+        elif kind is Kind.EXECUTION:
+            self._index_execution(uid, name[0], manifest)
+        elif kind is Kind.SANDBOX:
+            self._by_class[manifest.get("spec", {}).get("className", "")].add((kind, uid))
+        return True
+
+    def remove(self, kind: Kind, uid: str) -> Manifest | None:
+        """Forget an object; the last one seen, None when there was none."""
+        manifest = self._objects[kind].pop(uid, None)
+        if manifest is None:
+            return None
+        metadata = manifest["metadata"]
+        name = (metadata.get("namespace", ""), metadata["name"])
+        if self._uids.get((kind, name)) == uid:
+            del self._uids[kind, name]
+        if kind is Kind.POD:
+            for owner in _pod_owners(manifest):
+                self._discard(self._pods_of, owner, uid)
+        elif kind is Kind.EXECUTION:
+            self._forget_waiting(uid, name[0], manifest)
+            self._discard(self._by_class, manifest["spec"].get("className", ""), (kind, uid))
+        elif kind is Kind.SANDBOX:
+            self._discard(self._by_class, manifest["spec"].get("className", ""), (kind, uid))
+        return manifest
+
+    def get(self, kind: Kind, uid: str) -> Manifest | None:
+        """The newest object of that uid, None if unknown."""
+        return self._objects[kind].get(uid)
+
+    def by_name(self, kind: Kind, namespace: str, name: str) -> Manifest | None:
+        """The object of that name now (namespace "" for cluster-scoped kinds)."""
+        uid = self._uids.get((kind, (namespace, name)))
+        return None if uid is None else self._objects[kind].get(uid)
+
+    def all(self, kind: Kind) -> Iterable[Manifest]:
+        """Every object of a kind, in no particular order; do not change the cache meanwhile."""
+        return self._objects[kind].values()
+
+    def count(self, kind: Kind) -> int:
+        """How many objects of the kind are known."""
+        return len(self._objects[kind])
+
+    def pods_of(self, owner_uid: str) -> list[Manifest]:
+        """Pods labelled with, and owned by, that Sandbox or Execution, by creation and name."""
+        pods = self._objects[Kind.POD]
+        found = [pods[uid] for uid in self._pods_of.get(owner_uid, ()) if uid in pods]
+        return sorted(
+            found, key=lambda pod: (pod["metadata"]["creationTimestamp"], pod["metadata"]["name"])
+        )
+
+    def unfinished(self, namespace: str, sandbox_name: str) -> Iterator[Manifest]:
+        """Unfinished Executions that name the sandbox, first come first."""
+        executions = self._objects[Kind.EXECUTION]
+        key = (namespace, sandbox_name)
+        if key in self._unsorted:
+            self._unsorted.discard(key)
+            order = sorted(
+                (uid for uid in self._waiting.get(key, ()) if uid in executions),
+                key=lambda uid: str(executions[uid]["metadata"]["creationTimestamp"]),
+            )
+            self._waiting[key] = dict.fromkeys(order)
+        for uid in tuple(self._waiting.get(key, ())):
+            manifest = executions.get(uid)
+            if manifest is not None:
+                yield manifest
+
+    def users_of_class(self, class_name: str) -> list[tuple[Kind, str]]:
+        """Sandboxes and unfinished one-shot Executions of a class, as (kind, uid)."""
+        return sorted(self._by_class.get(class_name, ()))
+
+    def _index_pod(self, uid: str, manifest: Manifest) -> None:
+        for owner in _pod_owners(manifest):
+            self._pods_of[owner].add(uid)
+
+    def _index_execution(self, uid: str, namespace: str, manifest: Manifest) -> None:
+        state = manifest.get("status", {}).get("state", ExecutionState.QUEUED)
+        final = state in _FINAL_STATES
+        spec = manifest.get("spec", {})
+        reference = (spec.get("sandboxRef") or {}).get("name")
+        if reference is not None:
+            if final:
+                self._forget_waiting(uid, namespace, manifest)
+            else:
+                queue = self._waiting[namespace, reference]
+                if uid not in queue:
+                    # A list comes in order of names: sorted when next looked at.
+                    queue[uid] = None
+                    self._unsorted.add((namespace, reference))
+        elif final:
+            self._discard(self._by_class, spec.get("className", ""), (Kind.EXECUTION, uid))
+        else:
+            self._by_class[spec.get("className", "")].add((Kind.EXECUTION, uid))
+
+    def _forget_waiting(self, uid: str, namespace: str, manifest: Manifest) -> None:
+        reference = (manifest.get("spec", {}).get("sandboxRef") or {}).get("name")
+        if reference is None:
+            return
+        queue = self._waiting.get((namespace, reference))
+        if queue is not None:
+            queue.pop(uid, None)
+            if not queue:
+                del self._waiting[namespace, reference]
+                self._unsorted.discard((namespace, reference))
+
+    @staticmethod
+    def _discard(index: "defaultdict[str, Any]", key: str, value: Any) -> None:
+        members = index.get(key)
+        if members is not None:
+            members.discard(value)
+            if not members:
+                del index[key]
+
+
+def _is_removed(kind: Kind, metadata: Mapping[str, Any]) -> bool:
+    """Whether this is the reply to our own last patch, with which the API server removed the
+    object. A pod without finalizers stays until the kubelet confirms (grace period 0)."""
+    if not metadata.get("deletionTimestamp") or metadata.get("finalizers"):
+        return False
+    return kind is not Kind.POD or metadata.get("deletionGracePeriodSeconds") == 0
+
+
+_FINAL_STATES = frozenset(state.value for state in ExecutionState if state.is_final)
+
+
+def _pod_owners(manifest: Manifest) -> list[str]:
+    """UIDs that both a label of ours and an owner reference of the pod name.
+
+    Both, because a tenant may set any label on a pod of his own.
+    """
+    metadata = manifest["metadata"]
+    labels = metadata.get("labels") or {}
+    named = {labels.get(SANDBOX_UID_LABEL), labels.get(EXECUTION_UID_LABEL)}
+    owners = [reference.get("uid") for reference in metadata.get("ownerReferences") or ()]
+    return [uid for uid in owners if uid in named]

@@ -1,0 +1,248 @@
+"""Reconciling Executions: applying what was decided."""
+
+from collections.abc import Mapping
+from typing import Any, assert_never
+
+from soulbox.build.pod import PodOwner, PodPlan
+from soulbox.decide.actions import (
+    Action,
+    AddFinalizer,
+    CancelRun,
+    CollectOutput,
+    CreatePod,
+    DeleteObject,
+    DeletePod,
+    Dispatch,
+    EnsureNetworkPolicy,
+    FollowRun,
+    PostEvent,
+    ProbeRunner,
+    ReleasePod,
+    ReleaseRun,
+    RemoveFinalizer,
+    WriteStatus,
+)
+from soulbox.decide.execution import decide_execution
+from soulbox.decide.execution_seen import RunProblem, SeenExecution
+from soulbox.decide.execution_status import shrink_status
+from soulbox.kube.resources import EXECUTIONS
+from soulbox.model.errors import KubeNotFound, KubeRefused, RunnerRefused
+from soulbox.model.keys import DISPATCHED_ANNOTATION, SANDBOX_UID_LABEL
+from soulbox.model.specs import ExecutionSpec
+from soulbox.model.states import ExecutionReason, ExecutionState, Kind
+from soulbox.reconcile.observe import ExecutionObserver
+from soulbox.reconcile.probe import RunnerProbe
+from soulbox.reconcile.runs import RunFollower
+from soulbox.reconcile.services import Services, address_of
+from soulbox.reconcile.writes import (
+    NameTaken,
+    add_finalizer,
+    create_pod,
+    delete_pod,
+    ensure_network_policy,
+    finalizers_with,
+    is_quota,
+    patch_metadata,
+    release_pod,
+    remove_finalizer,
+    write_status,
+)
+
+_REFUSED_RETRY_SECONDS = 5.0
+
+
+class ExecutionReconciler:
+    """One pass at a time for each uid (the queue sees to that)."""
+
+    def __init__(
+        self,
+        services: Services,
+        observer: ExecutionObserver,
+        runs: RunFollower,
+        probe: RunnerProbe,
+    ) -> None:
+        self._services = services
+        self._observer = observer
+        self._runs = runs
+        self._probe = probe
+
+    async def reconcile(self, uid: str) -> float | None:
+        """Observe, decide, apply. Returns seconds after which to look again, or None.
+
+        Raises Retryable when the API server or a runner cannot answer now.
+        """
+        services = self._services
+        manifest = services.cache.get(Kind.EXECUTION, uid)
+        if manifest is None:
+            self._forget(uid)
+            return None
+        seen = await self._observer.observe(manifest)
+        decision = decide_execution(seen, services.clock.now())
+        current = manifest
+        for action in decision.actions:
+            current = await self._apply(action, current, seen)
+        if uid in services.memory.execution_refusals:
+            return _REFUSED_RETRY_SECONDS
+        return decision.requeue_after_seconds
+
+    def _forget(self, uid: str) -> None:
+        self._runs.forget(uid)
+        self._services.memory.execution_refusals.pop(uid, None)
+        self._services.memory.saved_outputs.discard(uid)
+
+    async def _apply(  # noqa: C901, PLR0912 - one flat match over a closed set
+        self, action: Action, manifest: Mapping[str, Any], seen: SeenExecution
+    ) -> Mapping[str, Any]:
+        """Carry out one action; the Execution as it is afterwards."""
+        services = self._services
+        match action:
+            case AddFinalizer():
+                return await add_finalizer(services, Kind.EXECUTION, manifest)
+            case RemoveFinalizer():
+                await remove_finalizer(services, Kind.EXECUTION, manifest)
+                self._forget(seen.uid)
+            case EnsureNetworkPolicy():
+                await ensure_network_policy(services, seen.namespace, action.profile)
+            case CreatePod():
+                await self._create_pod(action, seen)
+            case DeletePod():
+                await delete_pod(services, action.pod_uid, action.grace_seconds)
+            case ReleasePod():
+                await release_pod(services, action.pod_uid)
+            case ProbeRunner():
+                pod = services.cache.get(Kind.POD, action.pod_uid)
+                if pod is not None:
+                    self._probe.probe(pod, (Kind.EXECUTION, seen.uid))
+            case Dispatch():
+                return await self._dispatch(action, manifest)
+            case FollowRun():
+                await self._follow(action, seen)
+            case CancelRun():
+                await self._cancel(action, seen.uid)
+            case CollectOutput():
+                await self._collect(action, seen)
+            case ReleaseRun():
+                await self._release(action, seen.uid)
+            case WriteStatus():
+                return await self._write_status(manifest, action.status)
+            case DeleteObject():
+                await services.kube.delete(EXECUTIONS, seen.name, seen.namespace, uid=seen.uid)
+            case PostEvent():
+                services.events.post(manifest, Kind.EXECUTION, action)
+            case _ as never:
+                assert_never(never)
+        return manifest
+
+    async def _dispatch(self, action: Dispatch, manifest: Mapping[str, Any]) -> Mapping[str, Any]:
+        metadata: dict[str, Any] = {
+            "finalizers": finalizers_with(manifest),
+            "annotations": {DISPATCHED_ANNOTATION: f"{action.pod_uid}/{action.attempt}"},
+        }
+        if action.sandbox_uid is not None:
+            metadata["labels"] = {SANDBOX_UID_LABEL: action.sandbox_uid}
+        return await patch_metadata(self._services, Kind.EXECUTION, manifest, metadata)
+
+    async def _follow(self, action: FollowRun, seen: SeenExecution) -> None:
+        pod = self._services.cache.get(Kind.POD, action.pod_uid)
+        address = None if pod is None else address_of(pod)
+        if address is None:
+            return
+        request = None
+        if action.may_start:
+            request = await self._observer.start_request(seen)
+        self._runs.follow(seen.uid, address, action.attempt, request)
+
+    async def _cancel(self, action: CancelRun, uid: str) -> None:
+        pod = self._services.cache.get(Kind.POD, action.pod_uid)
+        address = None if pod is None else address_of(pod)
+        if address is None:
+            return
+        try:
+            await self._services.runner.cancel(address, uid, action.attempt)
+        except RunnerRefused as error:
+            # NotFound and Released say that there is nothing left to cancel.
+            self._services.metrics.runner_error(error.code)
+
+    async def _collect(self, action: CollectOutput, seen: SeenExecution) -> None:
+        services = self._services
+        pod = services.cache.get(Kind.POD, action.pod_uid)
+        address = None if pod is None else address_of(pod)
+        if address is None:
+            return
+        for stream in action.streams:
+            chunks = services.runner.read_output(address, seen.uid, action.attempt, stream)
+            await services.mirror.save_output(seen.uid, seen.created_at, stream, chunks)
+        await services.mirror.mark_output_complete(seen.uid, seen.created_at)
+        services.memory.saved_outputs.add(seen.uid)
+        services.enqueue(Kind.EXECUTION, seen.uid)
+
+    async def _release(self, action: ReleaseRun, uid: str) -> None:
+        pod = self._services.cache.get(Kind.POD, action.pod_uid)
+        address = None if pod is None else address_of(pod)
+        if address is not None:
+            try:
+                await self._services.runner.release(address, uid, action.attempt)
+            except RunnerRefused as error:
+                self._services.metrics.runner_error(error.code)
+        self._forget(uid)
+
+    async def _write_status(
+        self, manifest: Mapping[str, Any], status: Mapping[str, Any]
+    ) -> Mapping[str, Any]:
+        services = self._services
+        try:
+            updated = await write_status(services, Kind.EXECUTION, manifest, status)
+        except KubeNotFound:
+            services.cache.remove(Kind.EXECUTION, manifest["metadata"]["uid"])
+            raise
+        except KubeRefused as error:
+            if error.status not in (400, 413, 422, 500):
+                raise
+            # Too large, or output the API server will not store: the end counts, the
+            # whole output goes to PostgreSQL all the same.
+            updated = await write_status(services, Kind.EXECUTION, manifest, shrink_status(status))
+        state = ExecutionState(status["state"])
+        if state.is_final:
+            services.metrics.execution_ended(state, status)
+        return updated
+
+    async def _create_pod(self, action: CreatePod, seen: SeenExecution) -> None:
+        services = self._services
+        assert isinstance(seen.spec, ExecutionSpec)
+        assert seen.sandbox_class is not None
+        plan = PodPlan(
+            owner=PodOwner(
+                kind=Kind.EXECUTION,
+                uid=seen.uid,
+                name=seen.name,
+                namespace=seen.namespace,
+                user=seen.spec.user,
+            ),
+            incarnation=action.incarnation,
+            class_name=seen.class_name,
+            sandbox_class=seen.sandbox_class,
+            limits=seen.sandbox_class.defaults.limits,
+            concurrency=1,
+            lifetime_seconds=action.lifetime_seconds,
+            one_shot=True,
+            network_profile="none",
+            public_keys=services.keys.environment,
+            key_id=services.keys.key_id,
+        )
+        try:
+            await create_pod(services, plan)
+        except NameTaken as error:
+            problem = RunProblem(reason=ExecutionReason.START_FAILED, message=str(error))
+        except KubeRefused as error:
+            reason = (
+                ExecutionReason.QUOTA_EXCEEDED if is_quota(error) else ExecutionReason.START_FAILED
+            )
+            problem = RunProblem(
+                reason=reason, message=f"The API server refused its pod: {error.message}"
+            )
+        else:
+            services.memory.execution_refusals.pop(seen.uid, None)
+            return
+        if services.memory.execution_refusals.get(seen.uid) != problem:
+            services.memory.execution_refusals[seen.uid] = problem
+            services.enqueue(Kind.EXECUTION, seen.uid)

@@ -1,0 +1,342 @@
+"""Everything one pass over an Execution looks at, gathered into one frozen value."""
+
+import base64
+from collections.abc import Mapping
+from typing import Any
+
+from soulbox.decide.execution_seen import (
+    CodeMissing,
+    Dispatched,
+    SandboxSeen,
+    SeenExecution,
+)
+from soulbox.decide.limits import object_to_execution, run_terms, sandbox_limits
+from soulbox.decide.pods import PodPhase, PodView, view_pod
+from soulbox.kube.resources import CONFIG_MAPS, SECRETS
+from soulbox.model.errors import InvalidManifest, KubeNotFound, KubeRefused
+from soulbox.model.keys import (
+    DISPATCHED_ANNOTATION,
+    READABLE_LABEL,
+    RECORDED_FINALIZER,
+    SANDBOX_UID_LABEL,
+    SKU_ANNOTATION,
+)
+from soulbox.model.runs import StartRun
+from soulbox.model.specs import (
+    MAX_CODE_BYTES,
+    CodeFrom,
+    CodeSource,
+    EnvVar,
+    ExecutionSpec,
+    FileEncoding,
+    Limits,
+    SandboxClassSpec,
+    SandboxSpec,
+)
+from soulbox.model.states import Kind, SandboxState
+from soulbox.model.times import parse_time
+from soulbox.reconcile.runs import RunFollower
+from soulbox.reconcile.sandbox import find_class
+from soulbox.reconcile.services import Services
+from soulbox.schema.parse import parse_execution, parse_sandbox
+
+# A guess: the default soft limit of most Linux systems.
+_MAX_OPEN_FILES = 1024
+
+
+class ExecutionObserver:
+    """Reads the cache, and the ConfigMap or Secret that codeFrom names."""
+
+    def __init__(self, services: Services, runs: RunFollower) -> None:
+        self._services = services
+        self._runs = runs
+
+    async def observe(self, manifest: Mapping[str, Any]) -> SeenExecution:
+        """The Execution and all that bears on it, as of now."""
+        services, cache = self._services, self._services.cache
+        metadata = manifest["metadata"]
+        uid, namespace = metadata["uid"], metadata["namespace"]
+        spec = _parse(manifest)
+        dispatched = _parse_dispatched(metadata)
+        own_pods = tuple(view_pod(pod) for pod in cache.pods_of(uid))
+        place = self._place(metadata, spec)
+        pod = self._pod(dispatched, place, own_pods)
+        created = parse_time(metadata["creationTimestamp"])
+        assert created is not None, "the API server sets creationTimestamp"
+        missing = None
+        if dispatched is None and isinstance(spec, ExecutionSpec) and spec.code_from is not None:
+            found = await self._read_code(namespace, spec.code_from)
+            missing = found if isinstance(found, CodeMissing) else None
+        return SeenExecution(
+            uid=uid,
+            namespace=namespace,
+            name=metadata["name"],
+            generation=metadata.get("generation", 1),
+            created_at=created,
+            deleting=bool(metadata.get("deletionTimestamp")),
+            has_finalizer=RECORDED_FINALIZER in (metadata.get("finalizers") or ()),
+            status=manifest.get("status") or {},
+            spec=spec,
+            dispatched=dispatched,
+            sandbox_class=place.sandbox_class,
+            class_name=place.class_name,
+            class_objection=place.objection,
+            sandbox=place.sandbox,
+            pod=pod,
+            pod_ready=pod is not None and pod.uid in services.memory.runner_versions,
+            own_pods=own_pods,
+            pod_refusal=services.memory.execution_refusals.get(uid),
+            slot_free=self._slot_free(uid, namespace, spec, place),
+            code_missing=missing,
+            run=self._runs.newest(uid),
+            recorded=services.mirror.is_recorded(uid),
+            recorded_pods=frozenset(
+                one.uid for one in own_pods if services.mirror.is_recorded(one.uid)
+            ),
+            output_saved=uid in services.memory.saved_outputs,
+            limits=place.limits,
+            price_plan=self._price_plan(pod),
+            runner_version=None if pod is None else services.memory.runner_versions.get(pod.uid),
+            sandbox_not_found_seconds=services.sandbox_not_found_seconds,
+        )
+
+    async def start_request(self, seen: SeenExecution) -> StartRun | None:
+        """What the runner is asked to run; None when it cannot be known (any more)."""
+        spec, sandbox_class = seen.spec, seen.sandbox_class
+        if not isinstance(spec, ExecutionSpec) or sandbox_class is None or seen.class_objection:
+            return None
+        code, encoding = spec.code or "", FileEncoding.UTF8
+        if spec.code_from is not None:
+            found = await self._read_code(seen.namespace, spec.code_from)
+            if isinstance(found, CodeMissing):
+                return None
+            code, encoding = found
+        sandbox = self._sandbox_spec(seen.namespace, spec)
+        terms = run_terms(spec, sandbox_class, sandbox)
+        limits = seen.limits
+        return StartRun(
+            command=terms.interpreter.command,
+            extension=terms.interpreter.extension,
+            code=code,
+            code_encoding=encoding,
+            timeout_seconds=terms.timeout_seconds,
+            output_limit_bytes=sandbox_class.max.output_bytes,
+            max_processes=sandbox_class.max.pids,
+            max_open_files=_MAX_OPEN_FILES,
+            max_file_size_bytes=limits.disk_bytes if limits else 0,
+            files=spec.files,
+            args=spec.args,
+            stdin=spec.stdin,
+            env=_merge_env(sandbox_class, sandbox, spec),
+        )
+
+    def _place(
+        self, metadata: Mapping[str, Any], spec: ExecutionSpec | InvalidManifest
+    ) -> "_Place":
+        """Where an Execution may run: its sandbox, or the class of a pod of its own.
+
+        Once dispatched it belongs to the Sandbox of that uid, even when another one of the
+        same name exists by now.
+        """
+        services = self._services
+        if isinstance(spec, InvalidManifest):
+            return _Place()
+        if spec.sandbox_name is None:
+            class_name = spec.class_name or ""
+            sandbox_class, objection = find_class(services, class_name)
+            place = _Place(class_name=class_name, sandbox_class=sandbox_class, objection=objection)
+            if sandbox_class is not None:
+                place.limits = sandbox_class.defaults.limits
+        else:
+            bound = (metadata.get("labels") or {}).get(SANDBOX_UID_LABEL)
+            if _parse_dispatched(metadata) is not None and bound:
+                manifest = services.cache.get(Kind.SANDBOX, bound)
+            else:
+                manifest = services.cache.by_name(
+                    Kind.SANDBOX, metadata["namespace"], spec.sandbox_name
+                )
+            if manifest is None:
+                return _Place()
+            place = self._sandbox_place(manifest)
+        if place.sandbox_class is not None:
+            place.objection = object_to_execution(spec, place.sandbox_class, place.class_name)
+        return place
+
+    def _sandbox_place(self, manifest: Mapping[str, Any]) -> "_Place":
+        services = self._services
+        place = _Place()
+        status = manifest.get("status") or {}
+        state = status.get("state", SandboxState.CREATED)
+        place.sandbox = SandboxSeen(
+            uid=manifest["metadata"]["uid"],
+            state=SandboxState(state) if state in set(SandboxState) else SandboxState.CREATED,
+            deleting=bool(manifest["metadata"].get("deletionTimestamp")),
+            message=str(status.get("message", "not started yet")),
+            pod_uid=(status.get("pod") or {}).get("uid"),
+        )
+        try:
+            spec = parse_sandbox(manifest)
+        except InvalidManifest:
+            return place
+        place.class_name = spec.class_name
+        place.concurrency = spec.max_concurrent_executions
+        place.sandbox_class, place.objection = find_class(services, spec.class_name)
+        if place.sandbox_class is not None:
+            place.limits = sandbox_limits(spec, place.sandbox_class)
+        return place
+
+    def _pod(
+        self,
+        dispatched: Dispatched | None,
+        place: "_Place",
+        own_pods: tuple[PodView, ...],
+    ) -> PodView | None:
+        cache = self._services.cache
+        uid = None
+        if dispatched is not None:
+            uid = dispatched.pod_uid
+        elif place.sandbox is not None:
+            uid = place.sandbox.pod_uid
+        elif own_pods:
+            return own_pods[-1]
+        manifest = None if uid is None else cache.get(Kind.POD, uid)
+        if manifest is None:
+            return None
+        pod = view_pod(manifest)
+        if dispatched is None and (pod.deleting or pod.phase is not PodPhase.RUNNING):
+            return None
+        return pod
+
+    def _slot_free(
+        self,
+        uid: str,
+        namespace: str,
+        spec: ExecutionSpec | InvalidManifest,
+        place: "_Place",
+    ) -> bool:
+        """Whether this Execution is among the first that the sandbox has room for."""
+        if isinstance(spec, InvalidManifest) or spec.sandbox_name is None:
+            return True
+        room = place.concurrency
+        for other in self._services.cache.unfinished(namespace, spec.sandbox_name):
+            if other["metadata"]["uid"] == uid:
+                return room > 0
+            if other["metadata"].get("deletionTimestamp") and not _is_dispatched(other):
+                continue
+            room -= 1
+            if room <= 0:
+                return False
+        return room > 0
+
+    def _sandbox_spec(self, namespace: str, spec: ExecutionSpec) -> SandboxSpec | None:
+        if spec.sandbox_name is None:
+            return None
+        manifest = self._services.cache.by_name(Kind.SANDBOX, namespace, spec.sandbox_name)
+        try:
+            return None if manifest is None else parse_sandbox(manifest)
+        except InvalidManifest:
+            return None
+
+    def _price_plan(self, pod: PodView | None) -> Any:
+        book = self._services.mirror.price_book()
+        if book is None or pod is None:
+            return None
+        manifest = self._services.cache.get(Kind.POD, pod.uid)
+        if manifest is None:
+            return None
+        annotations = manifest["metadata"].get("annotations") or {}
+        return book.plan_for(
+            annotations.get(SKU_ANNOTATION, "default"), "free", self._services.clock.now()
+        )
+
+    async def _read_code(
+        self, namespace: str, source: CodeFrom
+    ) -> tuple[str, FileEncoding] | CodeMissing:
+        resource = SECRETS if source.source is CodeSource.SECRET else CONFIG_MAPS
+        what = f'{source.source} "{source.name}"'
+        try:
+            manifest = await self._services.kube.get(resource, source.name, namespace)
+        except KubeNotFound:
+            return CodeMissing(message=f"spec.codeFrom: {what} does not exist; create it.")
+        except KubeRefused as error:
+            return CodeMissing(message=f"spec.codeFrom: {what} cannot be read: {error.message}")
+        labels = manifest["metadata"].get("labels") or {}
+        if source.source is CodeSource.SECRET and labels.get(READABLE_LABEL) != "true":
+            return CodeMissing(
+                message=f'spec.codeFrom: {what} lacks the label {READABLE_LABEL}: "true", '
+                "without which Executions may not read it."
+            )
+        return _code_of(manifest, source, what)
+
+
+def _code_of(
+    manifest: Mapping[str, Any], source: CodeFrom, what: str
+) -> tuple[str, FileEncoding] | CodeMissing:
+    data = manifest.get("data") or {}
+    binary = manifest.get("binaryData") or {}
+    if source.key in data and source.source is CodeSource.CONFIG_MAP:
+        text = str(data[source.key])
+        size, found = len(text.encode()), (text, FileEncoding.UTF8)
+    elif source.key in data or source.key in binary:
+        encoded = str(data.get(source.key, binary.get(source.key)))
+        size, found = len(base64.b64decode(encoded)), (encoded, FileEncoding.BASE64)
+    else:
+        return CodeMissing(message=f'spec.codeFrom: {what} has no key "{source.key}".')
+    if size > MAX_CODE_BYTES:
+        return CodeMissing(
+            message=f'spec.codeFrom: key "{source.key}" of {what} has {size} bytes; '
+            f"{MAX_CODE_BYTES} are allowed."
+        )
+    return found
+
+
+class _Place:
+    """Where an Execution may run, while it is being put together."""
+
+    __slots__ = ("class_name", "concurrency", "limits", "objection", "sandbox", "sandbox_class")
+
+    def __init__(
+        self,
+        *,
+        class_name: str = "",
+        sandbox_class: SandboxClassSpec | None = None,
+        objection: str = "",
+    ) -> None:
+        self.sandbox: SandboxSeen | None = None
+        self.class_name = class_name
+        self.sandbox_class = sandbox_class
+        self.objection = objection
+        self.limits: Limits | None = None
+        self.concurrency = 1
+
+
+def _parse(manifest: Mapping[str, Any]) -> ExecutionSpec | InvalidManifest:
+    try:
+        return parse_execution(manifest)
+    except InvalidManifest as error:
+        return error
+
+
+def _is_dispatched(manifest: Mapping[str, Any]) -> bool:
+    return DISPATCHED_ANNOTATION in (manifest["metadata"].get("annotations") or {})
+
+
+def _parse_dispatched(metadata: Mapping[str, Any]) -> Dispatched | None:
+    """The annotation; what a tenant wrote there by hand that is not of our form reads as a
+    pod that does not exist, which harms his own Execution only."""
+    value = (metadata.get("annotations") or {}).get(DISPATCHED_ANNOTATION)
+    if value is None:
+        return None
+    pod_uid, _, attempt = str(value).partition("/")
+    number = int(attempt) if attempt.isascii() and attempt.isdigit() and len(attempt) < 6 else 1
+    return Dispatched(pod_uid=pod_uid, attempt=max(1, number))
+
+
+def _merge_env(
+    sandbox_class: SandboxClassSpec, sandbox: SandboxSpec | None, spec: ExecutionSpec
+) -> tuple[EnvVar, ...]:
+    """Class, then Sandbox, then Execution; the later wins."""
+    merged: dict[str, EnvVar] = {}
+    for source in (sandbox_class.env, sandbox.env if sandbox else (), spec.env):
+        merged.update((variable.name, variable) for variable in source)
+    return tuple(merged.values())

@@ -1,0 +1,72 @@
+"""Asking a pod's runner until it answers for the first time.
+
+The answer tells two things: the sandbox is ready, and which runs the runner still holds
+(after a restart of the operator the first thing to know).
+"""
+
+import asyncio
+from collections.abc import Mapping
+from typing import Any
+
+from soulbox.model.errors import HostileReply, RunnerRefused, RunnerUnavailable
+from soulbox.model.states import Kind
+from soulbox.reconcile.runs import RunFollower
+from soulbox.reconcile.services import Services, address_of
+
+_FIRST_RETRY_SECONDS = 0.02
+_LAST_RETRY_SECONDS = 2.0
+
+
+class RunnerProbe:
+    """One task a pod that has not answered yet."""
+
+    def __init__(self, services: Services, runs: RunFollower) -> None:
+        self._services = services
+        self._runs = runs
+        self._tasks: dict[str, asyncio.Task[None]] = {}
+
+    def probe(self, pod: Mapping[str, Any], owner: tuple[Kind, str]) -> None:
+        """Start asking, unless that is under way."""
+        uid: str = pod["metadata"]["uid"]
+        task = self._tasks.get(uid)
+        if task is None or task.done():
+            self._tasks[uid] = self._services.spawn(f"probe-{uid}", self._probe(uid, owner))
+
+    async def _probe(self, pod_uid: str, owner: tuple[Kind, str]) -> None:
+        services = self._services
+        retry_seconds = _FIRST_RETRY_SECONDS
+        try:
+            while (pod := services.cache.get(Kind.POD, pod_uid)) is not None:
+                address = address_of(pod)
+                if address is not None:
+                    try:
+                        listed = await services.runner.list(address)
+                    except (RunnerUnavailable, RunnerRefused, HostileReply) as error:
+                        services.metrics.runner_error(type(error).__name__)
+                    else:
+                        services.memory.runner_versions[pod_uid] = listed.runner_version
+                        for run in listed.executions:
+                            await self._meet(pod_uid, run.uid, run.attempt)
+                        services.enqueue(*owner)
+                        return
+                await asyncio.sleep(retry_seconds)
+                retry_seconds = min(_LAST_RETRY_SECONDS, retry_seconds * 2)
+        finally:
+            self._tasks.pop(pod_uid, None)
+
+    async def _meet(self, pod_uid: str, execution_uid: str, attempt: int) -> None:
+        """A run the runner holds: follow it, or let it go when its Execution is no more."""
+        services = self._services
+        pod = services.cache.get(Kind.POD, pod_uid)
+        address = None if pod is None else address_of(pod)
+        if address is None:
+            return
+        if services.cache.get(Kind.EXECUTION, execution_uid) is not None:
+            self._runs.follow(execution_uid, address, attempt, None)
+            return
+        try:
+            await services.runner.cancel(address, execution_uid, attempt)
+            await services.runner.release(address, execution_uid, attempt)
+        except (RunnerUnavailable, RunnerRefused, HostileReply) as error:
+            # It holds a little space until the pod ends; nothing else depends on it.
+            services.metrics.runner_error(type(error).__name__)

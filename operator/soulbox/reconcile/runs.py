@@ -1,0 +1,150 @@
+"""Following runs: one task for each run that is not over, long-polling its runner.
+
+The task is the only one that speaks to the runner about a run's progress; what it hears
+is kept as the newest document and the Execution's key is queued. Losing the task loses
+nothing: it is started again by the next pass, and asking is idempotent.
+"""
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from soulbox.box.client import PodAddress, RunnerClient
+from soulbox.decide.execution_seen import RunProblem
+from soulbox.model.errors import HostileReply, RunnerRefused, RunnerUnavailable
+from soulbox.model.runs import RunDocument, StartRun
+from soulbox.model.states import ExecutionReason, Kind, RunState
+from soulbox.reconcile.services import Spawn
+
+# How long the start call waits for the end: most runs are over by then, and it is when a
+# run that is not becomes worth a status write.
+_START_WAIT_SECONDS = 1.0
+# A runner may be a moment behind its container's start, or its node slow.
+_FIRST_RETRY_SECONDS = 0.02
+_LAST_RETRY_SECONDS = 2.0
+# A reply that breaks the contract may be a cut connection once; thrice it is the sandbox.
+_MAX_HOSTILE_REPLIES = 3
+
+
+@dataclass(slots=True)
+class _Following:
+    task: "asyncio.Task[None]"
+    may_start: bool
+
+
+class RunFollower:
+    """Newest run documents by Execution uid, and the tasks that keep them new."""
+
+    def __init__(
+        self,
+        runner: RunnerClient,
+        *,
+        wake: Callable[[Kind, str], None],
+        spawn: Spawn,
+        poll_seconds: float,
+    ) -> None:
+        self._runner = runner
+        self._wake = wake
+        self._spawn = spawn
+        self._poll_seconds = poll_seconds
+        self._newest: dict[str, RunDocument | RunProblem] = {}
+        self._following: dict[str, _Following] = {}
+
+    def newest(self, uid: str) -> RunDocument | RunProblem | None:
+        """What was last heard of a run, None before the first word."""
+        return self._newest.get(uid)
+
+    def follow(self, uid: str, address: PodAddress, attempt: int, request: StartRun | None) -> None:
+        """Keep following; with `request` start the run if its runner does not know it.
+
+        Following without leave to start replaces following with it: from then on nothing
+        starts the run.
+        """
+        known = self._following.get(uid)
+        may_start = request is not None
+        if known is not None:
+            if known.task.done() or (known.may_start and not may_start):
+                known.task.cancel()
+            else:
+                return
+        newest = self._newest.get(uid)
+        if isinstance(newest, RunProblem):
+            return
+        if newest is not None and newest.state is RunState.FINISHED:
+            return
+        task = self._spawn(f"follow-{uid}", self._follow(uid, address, attempt, request))
+        self._following[uid] = _Following(task, may_start)
+
+    def forget(self, uid: str) -> None:
+        """The run is released or its pod is gone: drop what is known of it."""
+        self._newest.pop(uid, None)
+        known = self._following.pop(uid, None)
+        if known is not None:
+            known.task.cancel()
+
+    @property
+    def active(self) -> int:
+        """Tasks that are under way."""
+        return sum(not following.task.done() for following in self._following.values())
+
+    def _heard(self, uid: str, news: RunDocument | RunProblem) -> None:
+        self._newest[uid] = news
+        self._wake(Kind.EXECUTION, uid)
+
+    async def _follow(
+        self, uid: str, address: PodAddress, attempt: int, request: StartRun | None
+    ) -> None:
+        retry_seconds = _FIRST_RETRY_SECONDS
+        hostile = 0
+        while True:
+            try:
+                document = await self._ask(uid, address, attempt, request)
+                self._heard(uid, document)
+                if document.state is RunState.FINISHED:
+                    return
+                # Known to the runner: from here on only listen.
+                request, hostile, retry_seconds = None, 0, _FIRST_RETRY_SECONDS
+                continue
+            except RunnerRefused as error:
+                if error.code == "Conflict":  # known, though we would build it anew now
+                    request = None
+                elif error.code not in ("Busy", "TableFull", "Draining"):
+                    self._heard(uid, _problem(error))
+                    return
+            except HostileReply as error:
+                hostile += 1
+                if hostile >= _MAX_HOSTILE_REPLIES:
+                    self._heard(uid, RunProblem(reason=ExecutionReason.LOST, message=str(error)))
+                    return
+            except RunnerUnavailable:
+                pass
+            await asyncio.sleep(retry_seconds)
+            retry_seconds = min(_LAST_RETRY_SECONDS, retry_seconds * 2)
+
+    async def _ask(
+        self, uid: str, address: PodAddress, attempt: int, request: StartRun | None
+    ) -> RunDocument:
+        if request is not None:
+            return await self._runner.start(
+                address, uid, attempt, request, wait_seconds=_START_WAIT_SECONDS
+            )
+        wait = self._poll_seconds if uid in self._newest else 0.0
+        return await self._runner.get(address, uid, attempt, wait_seconds=wait)
+
+
+def _problem(error: RunnerRefused) -> RunProblem:
+    if error.code == "NotFound":
+        return RunProblem(
+            reason=ExecutionReason.LOST,
+            message="Its runner does not know the run; the code was not started.",
+            never_started=True,
+        )
+    if error.code == "Released":
+        return RunProblem(
+            reason=ExecutionReason.LOST,
+            message="Its runner has let go of the run's result already.",
+        )
+    return RunProblem(
+        reason=ExecutionReason.START_FAILED,
+        message=f"Its runner refused the run ({error.code}): {error.message[:512]}",
+    )

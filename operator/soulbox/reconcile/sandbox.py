@@ -1,0 +1,214 @@
+"""Reconciling Sandboxes."""
+
+from collections.abc import Mapping
+from typing import Any, assert_never
+
+from soulbox.build.pod import PodOwner, PodPlan
+from soulbox.decide.actions import (
+    Action,
+    AddFinalizer,
+    CancelRun,
+    CollectOutput,
+    CreatePod,
+    DeleteObject,
+    DeletePod,
+    Dispatch,
+    EnsureNetworkPolicy,
+    FollowRun,
+    PostEvent,
+    ProbeRunner,
+    ReleasePod,
+    ReleaseRun,
+    RemoveFinalizer,
+    WriteStatus,
+)
+from soulbox.decide.limits import object_to_sandbox, sandbox_limits
+from soulbox.decide.pods import view_pod
+from soulbox.decide.sandbox import PodRefusal, SeenSandbox, decide_sandbox
+from soulbox.model.errors import InvalidManifest, KubeRefused
+from soulbox.model.keys import DISPATCHED_ANNOTATION, RECORDED_FINALIZER
+from soulbox.model.specs import SandboxClassSpec, SandboxSpec
+from soulbox.model.states import Kind, SandboxReason
+from soulbox.model.times import parse_time
+from soulbox.reconcile.probe import RunnerProbe
+from soulbox.reconcile.services import Services
+from soulbox.reconcile.writes import (
+    NameTaken,
+    add_finalizer,
+    create_pod,
+    delete_pod,
+    ensure_network_policy,
+    is_quota,
+    release_pod,
+    remove_finalizer,
+    write_status,
+)
+from soulbox.schema.parse import parse_sandbox, parse_sandbox_class
+
+# A refused pod (quota, policy) is tried again: what refused it may change.
+_REFUSED_RETRY_SECONDS = 10.0
+
+
+class SandboxReconciler:
+    """One pass at a time for each uid (the queue sees to that)."""
+
+    def __init__(self, services: Services, probe: RunnerProbe) -> None:
+        self._services = services
+        self._probe = probe
+
+    async def reconcile(self, uid: str) -> float | None:
+        """Observe, decide, apply. Returns seconds after which to look again, or None.
+
+        Raises Retryable when the API server or a runner cannot answer now.
+        """
+        services = self._services
+        manifest = services.cache.get(Kind.SANDBOX, uid)
+        if manifest is None:
+            services.memory.sandbox_refusals.pop(uid, None)
+            return None
+        seen = self._observe(manifest)
+        decision = decide_sandbox(seen, services.clock.now())
+        current = manifest
+        for action in decision.actions:
+            current = await self._apply(action, current, seen)
+        if uid in services.memory.sandbox_refusals:
+            return _REFUSED_RETRY_SECONDS
+        return decision.requeue_after_seconds
+
+    def _observe(self, manifest: Mapping[str, Any]) -> SeenSandbox:
+        services = self._services
+        metadata = manifest["metadata"]
+        uid: str = metadata["uid"]
+        spec = _parse(manifest)
+        sandbox_class, objection = None, ""
+        if isinstance(spec, SandboxSpec):
+            sandbox_class, objection = find_class(services, spec.class_name)
+            if sandbox_class is not None:
+                objection = object_to_sandbox(spec, sandbox_class, spec.class_name)
+        pods = tuple(view_pod(pod) for pod in services.cache.pods_of(uid))
+        pod_uids = {pod.uid for pod in pods}
+        running = sum(
+            _dispatched_pod(execution) in pod_uids
+            for execution in services.cache.unfinished(metadata["namespace"], metadata["name"])
+        )
+        created = parse_time(metadata["creationTimestamp"])
+        assert created is not None, "the API server sets creationTimestamp"
+        return SeenSandbox(
+            uid=uid,
+            namespace=metadata["namespace"],
+            name=metadata["name"],
+            generation=metadata.get("generation", 1),
+            created_at=created,
+            deletion_time=parse_time(metadata.get("deletionTimestamp")),
+            has_finalizer=RECORDED_FINALIZER in (metadata.get("finalizers") or ()),
+            status=manifest.get("status") or {},
+            spec=spec,
+            sandbox_class=sandbox_class,
+            class_objection=objection,
+            pods=pods,
+            ready_pods=frozenset(pod_uids & services.memory.runner_versions.keys()),
+            recorded_pods=frozenset(one for one in pod_uids if services.mirror.is_recorded(one)),
+            recorded=services.mirror.is_recorded(uid),
+            running_executions=running,
+            pod_refusal=services.memory.sandbox_refusals.get(uid),
+        )
+
+    async def _apply(
+        self, action: Action, manifest: Mapping[str, Any], seen: SeenSandbox
+    ) -> Mapping[str, Any]:
+        """Carry out one action; the Sandbox as it is afterwards."""
+        services = self._services
+        match action:
+            case AddFinalizer():
+                return await add_finalizer(services, Kind.SANDBOX, manifest)
+            case RemoveFinalizer():
+                await remove_finalizer(services, Kind.SANDBOX, manifest)
+            case EnsureNetworkPolicy():
+                await ensure_network_policy(services, seen.namespace, action.profile)
+            case CreatePod():
+                await self._create_pod(action, seen)
+            case DeletePod():
+                await delete_pod(services, action.pod_uid, action.grace_seconds)
+            case ReleasePod():
+                await release_pod(services, action.pod_uid)
+            case ProbeRunner():
+                pod = services.cache.get(Kind.POD, action.pod_uid)
+                if pod is not None:
+                    self._probe.probe(pod, (Kind.SANDBOX, seen.uid))
+            case WriteStatus():
+                return await write_status(services, Kind.SANDBOX, manifest, action.status)
+            case PostEvent():
+                services.events.post(manifest, Kind.SANDBOX, action)
+            case (
+                Dispatch()
+                | FollowRun()
+                | CancelRun()
+                | CollectOutput()
+                | ReleaseRun()
+                | DeleteObject()
+            ):
+                raise AssertionError(f"{type(action).__name__} is not for Sandboxes")
+            case _ as never:
+                assert_never(never)
+        return manifest
+
+    async def _create_pod(self, action: CreatePod, seen: SeenSandbox) -> None:
+        services = self._services
+        assert isinstance(seen.spec, SandboxSpec)
+        assert seen.sandbox_class is not None
+        plan = PodPlan(
+            owner=PodOwner(
+                kind=Kind.SANDBOX,
+                uid=seen.uid,
+                name=seen.name,
+                namespace=seen.namespace,
+                user=seen.spec.user,
+            ),
+            incarnation=action.incarnation,
+            class_name=seen.spec.class_name,
+            sandbox_class=seen.sandbox_class,
+            limits=sandbox_limits(seen.spec, seen.sandbox_class),
+            concurrency=seen.spec.max_concurrent_executions,
+            lifetime_seconds=action.lifetime_seconds,
+            one_shot=False,
+            network_profile="none",
+            public_keys=services.keys.environment,
+            key_id=services.keys.key_id,
+        )
+        try:
+            await create_pod(services, plan)
+        except NameTaken as error:
+            refusal = PodRefusal(reason=SandboxReason.NAME_CONFLICT, message=str(error))
+        except KubeRefused as error:
+            reason = SandboxReason.QUOTA_EXCEEDED if is_quota(error) else SandboxReason.POD_REFUSED
+            refusal = PodRefusal(reason=reason, message=error.message)
+        else:
+            services.memory.sandbox_refusals.pop(seen.uid, None)
+            return
+        known = services.memory.sandbox_refusals.get(seen.uid)
+        services.memory.sandbox_refusals[seen.uid] = refusal
+        if known != refusal:
+            services.enqueue(Kind.SANDBOX, seen.uid)  # the next pass writes it down
+
+
+def find_class(services: Services, name: str) -> tuple[SandboxClassSpec | None, str]:
+    """The class of that name, None if there is none; and what is wrong with it."""
+    manifest = services.cache.by_name(Kind.SANDBOX_CLASS, "", name)
+    if manifest is None:
+        return None, ""
+    try:
+        return parse_sandbox_class(manifest), ""
+    except InvalidManifest as error:
+        return None, f'SandboxClass "{name}": {error}'
+
+
+def _parse(manifest: Mapping[str, Any]) -> SandboxSpec | InvalidManifest:
+    try:
+        return parse_sandbox(manifest)
+    except InvalidManifest as error:
+        return error
+
+
+def _dispatched_pod(execution: Mapping[str, Any]) -> str:
+    annotations = execution["metadata"].get("annotations") or {}
+    return str(annotations.get(DISPATCHED_ANNOTATION, "")).partition("/")[0]

@@ -1,0 +1,112 @@
+"""What reconcilers work with, handed in once by `app`."""
+
+from collections.abc import Callable, Coroutine, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal, Protocol
+
+from soulbox.box.client import PodAddress, RunnerClient
+from soulbox.decide.execution_seen import RunProblem
+from soulbox.decide.prices import PriceBook
+from soulbox.decide.sandbox import PodRefusal
+from soulbox.kube.cache import ObjectCache
+from soulbox.kube.client import KubeClient
+from soulbox.kube.clock import ServerClock
+from soulbox.kube.events import EventRecorder
+from soulbox.model.keys import RUNNER_PORT
+from soulbox.model.states import Kind
+from soulbox.telemetry.metrics import Metrics
+
+
+class Recorder(Protocol):
+    """The mirror, as far as reconcilers use it."""
+
+    def offer(self, kind: Kind, manifest: Mapping[str, Any], *, deleted: bool = False) -> None:
+        """Take the newest object; returns at once."""
+        ...
+
+    def is_recorded(self, uid: str) -> bool:
+        """Whether the final rows of that object are committed."""
+        ...
+
+    def price_book(self) -> PriceBook | None:
+        """The newest price plans read, None before the first read."""
+        ...
+
+
+class OutputSaver(Protocol):
+    """Where whole outputs go."""
+
+    async def save_output(
+        self, uid: str, created_at: Any, stream: Literal["stdout", "stderr"], chunks: Any
+    ) -> int:
+        """Replace what is saved of a stream; the number of bytes saved."""
+        ...
+
+    async def mark_output_complete(self, uid: str, created_at: Any) -> None:
+        """The whole output is saved."""
+        ...
+
+
+class Mirror(Recorder, OutputSaver, Protocol):
+    """Everything reconcilers want of the mirror."""
+
+
+# Starts a supervised background task: (name, coroutine).
+Spawn = Callable[[str, Coroutine[Any, Any, None]], Any]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PublicKeys:
+    """What pods are told about who may command their runner."""
+
+    environment: str  # value of SOULBOX_PUBLIC_KEYS
+    key_id: str  # of the key that signs now
+
+
+@dataclass(slots=True, kw_only=True)
+class Memory:
+    """What one operator process knows beyond the objects; all of it can be asked again."""
+
+    # Pods whose runner answered, and the version it told.
+    runner_versions: dict[str, str] = field(default_factory=dict)
+    # The API server's last refusal of an owner's pod, by owner uid.
+    sandbox_refusals: dict[str, PodRefusal] = field(default_factory=dict)
+    execution_refusals: dict[str, RunProblem] = field(default_factory=dict)
+    # Executions of which every byte of output is saved.
+    saved_outputs: set[str] = field(default_factory=set)
+    # Namespaces and profiles whose NetworkPolicy was seen to exist.
+    policies: set[tuple[str, str]] = field(default_factory=set)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Services:
+    """One operator's tools. Shared by all reconcilers, for one event loop."""
+
+    kube: KubeClient
+    cache: ObjectCache
+    clock: ServerClock
+    mirror: Mirror
+    runner: RunnerClient
+    events: EventRecorder
+    metrics: Metrics
+    keys: PublicKeys
+    enqueue: Callable[[Kind, str], None]
+    spawn: Spawn
+    operator_namespace: str
+    sandbox_not_found_seconds: float
+    run_poll_seconds: float
+    memory: Memory = field(default_factory=Memory)
+
+    def saw(self, kind: Kind, manifest: Mapping[str, Any]) -> None:
+        """An object as the API server just returned it: the next pass, and the mirror, see
+        it even if the watch is late."""
+        if self.cache.put(kind, manifest):
+            self.mirror.offer(kind, manifest)
+
+
+def address_of(pod: Mapping[str, Any]) -> PodAddress | None:
+    """Where a pod's runner listens, None while the pod has no address."""
+    ip = (pod.get("status") or {}).get("podIP")
+    if not ip:
+        return None
+    return PodAddress(uid=pod["metadata"]["uid"], ip=ip, port=RUNNER_PORT)

@@ -1,0 +1,130 @@
+"""Writes that both kinds of reconcilers make, each safe to repeat."""
+
+from collections.abc import Mapping
+from contextlib import suppress
+from typing import Any
+
+from soulbox.build.pod import PodPlan, build_pod
+from soulbox.build.policy import build_network_policy
+from soulbox.kube.resources import EXECUTIONS, NETWORK_POLICIES, PODS, SANDBOXES, Resource
+from soulbox.model.errors import KubeExists, KubeNotFound, KubeRefused, Retryable
+from soulbox.model.keys import RECORDED_FINALIZER
+from soulbox.model.states import Kind
+from soulbox.reconcile.services import Services
+
+Manifest = Mapping[str, Any]
+
+RESOURCES: Mapping[Kind, Resource] = {Kind.SANDBOX: SANDBOXES, Kind.EXECUTION: EXECUTIONS}
+
+
+class NameTaken(Exception):
+    """A pod of our name exists that belongs to somebody else."""
+
+
+async def patch_metadata(
+    services: Services, kind: Kind, manifest: Manifest, metadata: Mapping[str, Any]
+) -> Manifest:
+    """Merge into metadata, on the resourceVersion at hand; the new object."""
+    old = manifest["metadata"]
+    resource = PODS if kind is Kind.POD else RESOURCES[kind]
+    body = {"metadata": {"resourceVersion": old["resourceVersion"], **metadata}}
+    updated = await services.kube.patch(resource, old["name"], body, old.get("namespace"))
+    services.saw(kind, updated)
+    return updated
+
+
+async def write_status(
+    services: Services, kind: Kind, manifest: Manifest, status: Mapping[str, Any]
+) -> Manifest:
+    """Merge into /status, on the resourceVersion the decision was made on."""
+    metadata = manifest["metadata"]
+    body = {"metadata": {"resourceVersion": metadata["resourceVersion"]}, "status": status}
+    updated = await services.kube.patch(
+        RESOURCES[kind], metadata["name"], body, metadata["namespace"], subresource="status"
+    )
+    services.saw(kind, updated)
+    return updated
+
+
+def finalizers_with(manifest: Manifest) -> list[str]:
+    """The object's finalizers and ours; a merge patch replaces lists whole."""
+    finalizers = list(manifest["metadata"].get("finalizers") or ())
+    return finalizers if RECORDED_FINALIZER in finalizers else [*finalizers, RECORDED_FINALIZER]
+
+
+async def add_finalizer(services: Services, kind: Kind, manifest: Manifest) -> Manifest:
+    """Put our finalizer on."""
+    return await patch_metadata(services, kind, manifest, {"finalizers": finalizers_with(manifest)})
+
+
+async def remove_finalizer(services: Services, kind: Kind, manifest: Manifest) -> None:
+    """Take our finalizer off; an object already gone is success."""
+    finalizers = manifest["metadata"].get("finalizers") or ()
+    kept = [name for name in finalizers if name != RECORDED_FINALIZER]
+    try:
+        await patch_metadata(services, kind, manifest, {"finalizers": kept})
+    except KubeNotFound:
+        services.cache.remove(kind, manifest["metadata"]["uid"])
+
+
+async def ensure_network_policy(services: Services, namespace: str, profile: str) -> None:
+    """The namespace's policy exists; asked of the API server once a process life."""
+    if (namespace, profile) in services.memory.policies:
+        return
+    policy = build_network_policy(namespace, profile, services.operator_namespace)
+    try:
+        await services.kube.get(NETWORK_POLICIES, policy["metadata"]["name"], namespace)
+    except KubeNotFound:
+        with suppress(KubeExists):
+            await services.kube.create(NETWORK_POLICIES, policy, namespace)
+    services.memory.policies.add((namespace, profile))
+
+
+async def create_pod(services: Services, plan: PodPlan) -> None:
+    """Create the owner's pod. One of ours that is there already is success.
+
+    Raises:
+        NameTaken: another owner's pod has the name.
+        Retryable: an old pod of ours is still being deleted.
+        KubeRefused: quota, Pod Security or a policy; the caller shows it.
+    """
+    manifest = build_pod(plan)
+    namespace, name = plan.owner.namespace, manifest["metadata"]["name"]
+    try:
+        pod = await services.kube.create(PODS, manifest, namespace)
+    except KubeExists:
+        pod = await services.kube.get(PODS, name, namespace)
+        owners = pod["metadata"].get("ownerReferences") or ()
+        if all(owner.get("uid") != plan.owner.uid for owner in owners):
+            raise NameTaken(
+                f'a pod named "{name}" exists that is not of this {plan.owner.kind}; '
+                "delete or rename it"
+            ) from None
+        if pod["metadata"].get("deletionTimestamp"):
+            services.saw(Kind.POD, pod)
+            raise Retryable(f"pod {name} is still being deleted") from None
+    services.saw(Kind.POD, pod)
+
+
+async def delete_pod(services: Services, pod_uid: str, grace_seconds: int | None) -> None:
+    """Delete a pod by uid; one unknown or already gone is success."""
+    pod = services.cache.get(Kind.POD, pod_uid)
+    if pod is None:
+        return
+    metadata = pod["metadata"]
+    await services.kube.delete(
+        PODS, metadata["name"], metadata["namespace"], uid=pod_uid, grace_seconds=grace_seconds
+    )
+
+
+async def release_pod(services: Services, pod_uid: str) -> None:
+    """Take our finalizer off a pod; one unknown or already gone is success."""
+    pod = services.cache.get(Kind.POD, pod_uid)
+    if pod is not None:
+        await remove_finalizer(services, Kind.POD, pod)
+
+
+def is_quota(error: KubeRefused) -> bool:
+    """Whether a refusal is a ResourceQuota's. The API server tells it only by its words
+    (k8s.io/apiserver plugin/pkg/admission/resourcequota: "exceeded quota")."""
+    return error.status == 403 and "exceeded quota" in error.message

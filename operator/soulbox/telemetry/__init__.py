@@ -1,0 +1,1 @@
+"""Metrics (all declared in metrics.py), logging and the health state. No business rules."""
