@@ -18,6 +18,7 @@ import tempfile
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import psycopg
 
@@ -198,7 +199,7 @@ class PostgresServer:
                 return pwd.getpwnam(name)
         raise RuntimeError("no unprivileged user (postgres, nobody) to run PostgreSQL as")
 
-    def _as_user(self) -> dict[str, object]:
+    def _as_user(self) -> dict[str, Any]:
         user = self._user()
         if user is None:
             return {}

@@ -32,6 +32,11 @@ SKU_ANNOTATION: Final = f"{GROUP}/sku"
 USER_ANNOTATION: Final = f"{GROUP}/user"
 OWNER_NAME_ANNOTATION: Final = f"{GROUP}/owner-name"
 SIGNING_KEY_ANNOTATION: Final = f"{GROUP}/signing-key-id"
+# On a pod whose node was lost: the last renewTime of its node's Lease (RFC 3339), written
+# once; billing takes it as the end of the pod.
+LOST_TIME_ANNOTATION: Final = f"{GROUP}/lost-time"
+# On an Execution with codeFrom: SHA-256 (hex) of the code it ran, all that is mirrored of it.
+CODE_SHA256_ANNOTATION: Final = f"{GROUP}/code-sha256"
 # On a Namespace: the tenant its objects are billed to; without it the namespace's name.
 TENANT_LABEL: Final = f"{GROUP}/tenant"
 # On a Secret: "true" lets Executions of its namespace read it.

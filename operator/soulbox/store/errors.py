@@ -98,27 +98,22 @@ def describe(error: psycopg.Error) -> tuple[str, str | None]:
 
 def translate(error: Exception) -> SoulBoxError:
     """The error of ours that says who has to act."""
-    if isinstance(error, PoolTimeout | TooManyRequests):
+    if isinstance(error, PoolTimeout | TooManyRequests | PoolClosed):
         return StoreUnavailable("no connection to PostgreSQL was free or could be made in time")
-    if isinstance(error, PoolClosed):
-        return StoreUnavailable("the connection pool is closed")
-    if not isinstance(error, psycopg.Error):
-        # A value that cannot even be encoded (lone surrogate, number or year out of range).
+    # Without a SQLSTATE, and no connection lost: a value that cannot even be encoded (NUL,
+    # lone surrogate, number or year out of range).
+    if not isinstance(error, psycopg.Error) or (
+        error.sqlstate is None and isinstance(error, psycopg.DataError | psycopg.ProgrammingError)
+    ):
         return StoreRefused(f"a value cannot be sent to PostgreSQL ({type(error).__name__})")
     words, sqlstate = describe(error)
-    if sqlstate is None:
-        if isinstance(
-            error, psycopg.DataError | psycopg.ProgrammingError | psycopg.NotSupportedError
-        ):
-            return StoreRefused(f"a value cannot be sent to PostgreSQL ({type(error).__name__})")
-        return StoreUnavailable(words)
-    if error.sqlstate is not None and sqlstate[:2] in _REFUSED_CLASSES:
+    if error.sqlstate is not None and error.sqlstate[:2] in _REFUSED_CLASSES:
         return StoreRefused(
             f"PostgreSQL refused: {words}",
-            sqlstate=sqlstate,
+            sqlstate=error.sqlstate,
             constraint=error.diag.constraint_name,
         )
-    return StoreUnavailable(f"PostgreSQL: {words}", sqlstate=sqlstate)
+    return StoreUnavailable(words, sqlstate=sqlstate)
 
 
 @contextmanager

@@ -143,18 +143,30 @@ def _document(status: Manifest, name: str, cleaner: Cleaner) -> dict[str, Any] |
 
 def _inline_is_whole(output: Manifest) -> bool:
     """Whether the status holds every byte of both streams, so that nothing is left to
-    save: never flagged as cut, and encoding to as many bytes as were written. An
-    Execution whose code never started wrote nothing, which is whole too."""
-    for stream in ("stdout", "stderr"):
-        inline, size = output.get(stream), output.get(f"{stream}Bytes")
-        if inline is None and size is None and not output.get(f"{stream}Truncated"):
-            continue
-        if output.get(f"{stream}Truncated") or not isinstance(inline, str):
-            return False
-        # U+FFFD stands for what was no UTF-8 and may be as long as what it replaced.
-        if "\ufffd" in inline or len(inline.encode("utf-8", "surrogatepass")) != size:
-            return False
-    return True
+    save. An Execution whose code never started wrote nothing, which is whole too."""
+    return all(
+        _stream_is_whole(
+            output.get(stream),
+            size=output.get(f"{stream}Bytes"),
+            sha256=output.get(f"{stream}Sha256"),
+            truncated=bool(output.get(f"{stream}Truncated")),
+        )
+        for stream in ("stdout", "stderr")
+    )
+
+
+def _stream_is_whole(inline: Any, *, size: Any, sha256: Any, truncated: bool) -> bool:
+    if truncated:
+        return False
+    if inline is None:
+        return not size
+    if not isinstance(inline, str):
+        return False
+    raw = inline.encode("utf-8", "surrogatepass")
+    if sha256 is not None:
+        return hashlib.sha256(raw).hexdigest() == sha256
+    # U+FFFD may stand for bytes that are no UTF-8, and be as long as they were.
+    return len(raw) == size and "\ufffd" not in inline
 
 
 def _code_sha256(metadata: Manifest, spec: Manifest) -> str | None:

@@ -6,7 +6,7 @@ NOT_STARTED ──> RUNNING ──> FINISHED      its end is known
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import StrEnum
 from typing import Any, Final
@@ -106,7 +106,7 @@ def build_pod_sight(
     if started is not None:
         run = _run(manifest, context, started, finish)
         if finish is None and gone_at is not None:
-            run = _gone(run, gone_at)
+            run = replace(run, deleted_at=gone_at)
     return PodSight(
         uid=uid_of(manifest),
         life=life,
@@ -238,12 +238,6 @@ def _run(
         resource_version=resource_version(manifest),
         deleted_at=None,
     )
-
-
-def _gone(run: PodRunRow, gone_at: datetime) -> PodRunRow:
-    from dataclasses import replace
-
-    return replace(run, deleted_at=gone_at)
 
 
 def _owner_uid(metadata: Manifest, labels: Manifest, label: str, kind: Kind) -> UUID | None:

@@ -46,7 +46,7 @@ def build_sandbox_row(
     class_name = text(spec.get("className")) or _DEFAULT_CLASS
     network = spec.get("network")
     deleted_at = optional_time(metadata.get("deletionTimestamp"), "metadata.deletionTimestamp")
-    row = SandboxRow(
+    return SandboxRow(
         uid=uid_of(manifest),
         cluster=context.cluster,
         tenant=context.tenant_of(namespace),
@@ -75,16 +75,9 @@ def build_sandbox_row(
         labels=cleaner.value(dict(mapping(metadata, "labels"))),
         spec=cleaner.value(_public_spec(spec)),
         resource_version=resource_version(manifest),
-        cleaned=False,
+        cleaned=cleaner.cleaned,  # after every text above
         deleted_at=deleted_at if deleted_at is not None else gone_at,
     )
-    return row if not cleaner.cleaned else _flagged(row)
-
-
-def _flagged(row: SandboxRow) -> SandboxRow:
-    from dataclasses import replace
-
-    return replace(row, cleaned=True)
 
 
 def _public_spec(spec: Manifest) -> dict[str, Any]:
