@@ -21,3 +21,40 @@ $(VENV)/.installed: requirements.lock pyproject.toml
 	@$(BIN)/python -m pip install -q --require-hashes -r requirements.lock
 	@$(BIN)/python -m pip install -q --no-deps -e .
 	@touch $@
+
+.PHONY: demo
+demo: venv ## From nothing to a result: cluster, operator, examples, kubectl and SQL; leaves it running
+	@hack/demo
+
+.PHONY: up
+up: venv ## Bring up the cluster, PostgreSQL and the operator (again); writes .local/env
+	@hack/up
+
+.PHONY: down
+down: ## End everything that up started
+	@hack/down
+
+.PHONY: generate
+generate: venv ## Rewrite every generated file: CRDs, install.yaml, reference docs
+	@hack/generate
+
+.PHONY: check
+check: venv ## Lint, types, import rules, generated files and unit tests (under a minute)
+	@$(BIN)/ruff check operator hack tests
+	@$(BIN)/ruff format --check -q operator tests
+	@$(BIN)/mypy operator/soulbox hack/cluster
+	@$(BIN)/lint-imports --config pyproject.toml --no-cache > .lint-imports.log || { cat .lint-imports.log; exit 1; }
+	@rm -f .lint-imports.log
+	@$(BIN)/pytest -q -n 2 tests/unit
+
+.PHONY: test
+test: venv ## Everything: check, Go tests, then db, runner, api and e2e tests on real servers; leaves nothing running
+	@hack/test
+
+.PHONY: bench
+bench: venv ## Measure Executions against kubectl exec and Sandboxes against bare pods
+	@hack/bench
+
+.PHONY: bench-db
+bench-db: venv ## Measure the mirror's writes against COPY
+	@$(BIN)/python -m tests.perf.bench_mirror

@@ -103,7 +103,15 @@ def decide_sandbox(seen: SeenSandbox, now: datetime) -> Decision:
             "Sandbox with one of `kubectl get sandboxclasses`."
         )
         return Decision(
-            actions=_report(seen, SandboxState.CREATED, SandboxReason.CLASS_NOT_FOUND, message, now)
+            actions=_report(
+                seen,
+                _News(
+                    state=SandboxState.CREATED,
+                    reason=SandboxReason.CLASS_NOT_FOUND,
+                    message=message,
+                ),
+                now,
+            )
         )
     if seen.class_objection:
         return _stall(seen, SandboxReason.INVALID_SPEC, seen.class_objection, now)
@@ -164,7 +172,11 @@ def _create(
     if seen.pod_refusal is not None:
         refusal = seen.pod_refusal
         actions += _report(
-            seen, SandboxState.ERROR, refusal.reason, refusal.message, now, warn=True
+            seen,
+            _News(
+                state=SandboxState.ERROR, reason=refusal.reason, message=refusal.message, warn=True
+            ),
+            now,
         )
     if not seen.has_finalizer:
         actions.append(AddFinalizer())
@@ -197,22 +209,26 @@ def _watch_pod(
         return Decision(
             actions=_report(
                 seen,
-                SandboxState.STARTING,
-                pod.trouble.reason,
-                pod.trouble.message,
+                _News(
+                    state=SandboxState.STARTING,
+                    reason=pod.trouble.reason,
+                    message=pod.trouble.message,
+                    pod=pod,
+                    warn=True,
+                ),
                 now,
-                pod=pod,
-                warn=True,
             )
         )
     return Decision(
         actions=_report(
             seen,
-            SandboxState.STARTING,
-            SandboxReason.POD_STARTING,
-            "Its pod is starting.",
+            _News(
+                state=SandboxState.STARTING,
+                reason=SandboxReason.POD_STARTING,
+                message="Its pod is starting.",
+                pod=pod,
+            ),
             now,
-            pod=pod,
         )
     )
 
@@ -226,10 +242,24 @@ def _replace(
     if not sandbox_class.replace_lost_pods or last.end_cause is EndCause.DEADLINE:
         expired = last.end_cause is EndCause.DEADLINE
         reason = SandboxReason.LIFETIME_EXPIRED if expired else SandboxReason.POD_LOST
-        ended = _report(seen, SandboxState.TERMINATED, reason, message, now, pod=last, warn=True)
+        ended = _report(
+            seen,
+            _News(
+                state=SandboxState.TERMINATED, reason=reason, message=message, pod=last, warn=True
+            ),
+            now,
+        )
         return Decision(actions=(*ended, *_clear(seen, old)))
     report = _report(
-        seen, SandboxState.ERROR, SandboxReason.POD_LOST, message, now, pod=last, warn=True
+        seen,
+        _News(
+            state=SandboxState.ERROR,
+            reason=SandboxReason.POD_LOST,
+            message=message,
+            pod=last,
+            warn=True,
+        ),
+        now,
     )
     return Decision(actions=(*report, *_clear(seen, old)))
 
@@ -247,7 +277,11 @@ def _lost_without_trace(
     """The pod vanished, finalizer and all (forced away by somebody)."""
     state = SandboxState.ERROR if sandbox_class.replace_lost_pods else SandboxState.TERMINATED
     message = "Its pod vanished without a trace; the next incarnation follows."
-    return Decision(actions=_report(seen, state, SandboxReason.POD_LOST, message, now, warn=True))
+    return Decision(
+        actions=_report(
+            seen, _News(state=state, reason=SandboxReason.POD_LOST, message=message, warn=True), now
+        )
+    )
 
 
 def _delay_left(seen: SeenSandbox, now: datetime) -> float:
@@ -266,7 +300,13 @@ def _delay_left(seen: SeenSandbox, now: datetime) -> float:
 
 def _expire(seen: SeenSandbox, now: datetime) -> Decision:
     message = "Its lifetime is over (spec.lifetimeSeconds); delete it and make a new one."
-    status = _report(seen, SandboxState.TERMINATED, SandboxReason.LIFETIME_EXPIRED, message, now)
+    status = _report(
+        seen,
+        _News(
+            state=SandboxState.TERMINATED, reason=SandboxReason.LIFETIME_EXPIRED, message=message
+        ),
+        now,
+    )
     return Decision(actions=status)
 
 
@@ -295,7 +335,11 @@ def _clear(seen: SeenSandbox, pods: list[PodView]) -> tuple[Action, ...]:
 
 
 def _stall(seen: SeenSandbox, reason: SandboxReason, message: str, now: datetime) -> Decision:
-    return Decision(actions=_report(seen, SandboxState.ERROR, reason, message, now, warn=True))
+    return Decision(
+        actions=_report(
+            seen, _News(state=SandboxState.ERROR, reason=reason, message=message, warn=True), now
+        )
+    )
 
 
 def _report_running(
@@ -307,65 +351,75 @@ def _report_running(
 ) -> tuple[Action, ...]:
     return _report(
         seen,
-        SandboxState.RUNNING,
-        SandboxReason.RUNNING,
-        "Its runner answers; Executions can run.",
+        _News(
+            state=SandboxState.RUNNING,
+            reason=SandboxReason.RUNNING,
+            message="Its runner answers; Executions can run.",
+            pod=pod,
+            expiration=_expiration(seen, spec, sandbox_class),
+        ),
         now,
-        pod=pod,
-        expiration=_expiration(seen, spec, sandbox_class),
     )
 
 
-def _report(
-    seen: SeenSandbox,
-    state: SandboxState,
-    reason: SandboxReason,
-    message: str,
-    now: datetime,
-    *,
-    pod: PodView | None = None,
-    expiration: datetime | None = None,
-    warn: bool = False,
-) -> tuple[Action, ...]:
-    """Status and Event of a state, nothing when the object says so already."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _News:
+    """What there is to say about a Sandbox."""
+
+    state: SandboxState
+    reason: SandboxReason
+    message: str
+    pod: PodView | None = None
+    expiration: datetime | None = None
+    warn: bool = False
+
+
+def _report(seen: SeenSandbox, news: _News, now: datetime) -> tuple[Action, ...]:
+    """Status and Event, nothing when the object says so already."""
     old = seen.status
+    status = _status(seen, news, now)
     conditions = merge_conditions(
         old.get("conditions") or [],
-        _conditions(state, reason, message),
+        _conditions(news.state, news.reason, news.message),
         generation=seen.generation,
         now=now,
     )
+    unchanged = all(old.get(key) == value for key, value in status.items())
+    if unchanged and same_conditions(old.get("conditions") or [], conditions):
+        return ()
+    write = WriteStatus(status={**status, "conditions": conditions})
+    same = old.get("state") == news.state.value and old.get("reason") == news.reason.value
+    quiet = news.state in (SandboxState.CREATED, SandboxState.STARTING) and not news.warn
+    if same or quiet:
+        return (write,)
+    event = PostEvent(
+        type="Warning" if news.warn else "Normal",
+        reason="Ready" if news.state is SandboxState.RUNNING else news.reason.value,
+        message=news.message,
+        action="Reconcile",
+    )
+    return (write, event)
+
+
+def _status(seen: SeenSandbox, news: _News, now: datetime) -> dict[str, Any]:
+    """The status but for its conditions."""
+    pod = news.pod
     status: dict[str, Any] = {
-        "state": state.value,
-        "reason": reason.value,
-        "message": message,
+        "state": news.state.value,
+        "reason": news.reason.value,
+        "message": news.message,
         "observedGeneration": seen.generation,
         "incarnation": pod.incarnation if pod is not None else seen.incarnation,
     }
     if pod is not None:
-        status["pod"] = _pod_status(old, pod, now)
-        if pod.started_at is not None and "startTime" not in old:
+        status["pod"] = _pod_status(seen.status, pod, now)
+        if pod.started_at is not None and "startTime" not in seen.status:
             status["startTime"] = format_time(pod.started_at)
-    if expiration is not None:
-        status["expirationTime"] = format_time(expiration)
-    if state is SandboxState.TERMINATED:
+    if news.expiration is not None:
+        status["expirationTime"] = format_time(news.expiration)
+    if news.state is SandboxState.TERMINATED:
         status["terminationTime"] = format_time(now)
-    unchanged = all(old.get(key) == value for key, value in status.items())
-    if unchanged and same_conditions(old.get("conditions") or [], conditions):
-        return ()
-    status["conditions"] = conditions
-    write = WriteStatus(status=status)
-    if old.get("state") == state.value and old.get("reason") == reason.value:
-        return (write,)
-    if state in (SandboxState.CREATED, SandboxState.STARTING) and not warn:
-        return (write,)
-    event = PostEvent(
-        type="Warning" if warn else "Normal",
-        reason="Ready" if state is SandboxState.RUNNING else reason.value,
-        message=message,
-        action="Reconcile",
-    )
-    return (write, event)
+    return status
 
 
 def _pod_status(old: Mapping[str, Any], pod: PodView, now: datetime) -> dict[str, Any]:
