@@ -8,13 +8,18 @@ from __future__ import annotations
 import hashlib
 import io
 import json
+import os
 import tarfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from hack.cluster.config import ClusterError
+
 # Any fixed moment makes archives reproducible; this one is 2024-01-01T00:00:00Z.
 _MOMENT_SECONDS = 1704067200
+_ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64"}
+DEFAULT_ENV = ("PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -23,10 +28,22 @@ class ImageConfig:
 
     entrypoint: tuple[str, ...] = ()
     cmd: tuple[str, ...] = ()
-    env: tuple[str, ...] = ("PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",)
+    env: tuple[str, ...] = DEFAULT_ENV
     working_dir: str = "/"
     user: str = ""
     labels: Mapping[str, str] | None = None
+
+
+def architecture() -> str:
+    """The machine's architecture in Docker's words.
+
+    Raises:
+        ClusterError: one that Kubernetes' images do not name.
+    """
+    machine = os.uname().machine
+    if machine not in _ARCHITECTURES:
+        raise ClusterError(f"unknown architecture {machine}; known: {', '.join(_ARCHITECTURES)}")
+    return _ARCHITECTURES[machine]
 
 
 def _plain(member: tarfile.TarInfo) -> tarfile.TarInfo:
@@ -71,12 +88,11 @@ def write_image(
     tag: str,
     layers: Sequence[Path],
     config: ImageConfig,
-    architecture: str,
 ) -> None:
     """Put uncompressed layers, lowest first, together as one image under one tag."""
     digests = [_digest(layer) for layer in layers]
     described = {
-        "architecture": architecture,
+        "architecture": architecture(),
         "os": "linux",
         "config": {
             "Entrypoint": list(config.entrypoint) or None,

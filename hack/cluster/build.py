@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import tomllib
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -27,7 +28,8 @@ class Program:
     Attributes:
         module: the folder with go.mod.
         package: the main package inside it.
-        values: variables set by the linker (`-X`), such as the version.
+        values: variables set by the linker (`-X`).
+        stamped: whether the linker sets `main.version` to the project's version and the hash.
         how_long: what to tell the person who waits for a cold build.
     """
 
@@ -35,6 +37,7 @@ class Program:
     module: Path
     package: str = "."
     values: tuple[str, ...] = ()
+    stamped: bool = False
     how_long: str = "under a minute"
 
     def sources(self) -> list[Path]:
@@ -47,7 +50,20 @@ class Program:
         ]
 
     def key(self) -> str:
-        return content_hash(self.sources(), self.package, *self.values)
+        version = project_version() if self.stamped else ""
+        return content_hash(self.sources(), self.package, version, *self.values)
+
+    def linker_flags(self) -> str:
+        values = list(self.values)
+        if self.stamped:
+            values.append(f"main.version={project_version()}+{self.key()[:8]}")
+        return " ".join(["-s", "-w", *(f"-X {value}" for value in values)])
+
+
+def project_version() -> str:
+    """The version in pyproject.toml."""
+    project = tomllib.loads((CHECKOUT / "pyproject.toml").read_text())
+    return str(project["project"]["version"])
 
 
 _VERSION = "k8s.io/component-base/version"
@@ -63,7 +79,19 @@ KUBERNETES = Program(
 )
 ETCD = Program(name="etcd", module=HACK / "etcd", how_long="about half a minute, once")
 PAUSE = Program(name="pause", module=HACK / "pause", how_long="a few seconds")
-RUNNER = Program(name="soulbox-runner", module=CHECKOUT / "runner", package="./cmd/soulbox-runner")
+RUNNER = Program(
+    name="soulbox-runner",
+    module=CHECKOUT / "runner",
+    package="./cmd/soulbox-runner",
+    stamped=True,
+)
+
+
+_GO_ENVIRONMENT = {
+    "CGO_ENABLED": "0",  # static, so that it runs in any image
+    "GOFLAGS": "-buildvcs=false -mod=readonly",
+    "GOTOOLCHAIN": "auto",  # Debian's Go is built with `local`
+}
 
 
 def ensure(program: Program, paths: Paths) -> Path:
@@ -75,11 +103,18 @@ def ensure(program: Program, paths: Paths) -> Path:
     step(f"building {program.name} with Go ({program.how_long})")
     output.parent.mkdir(parents=True, exist_ok=True)
     unfinished = output.with_name(f"{output.name}.{os.getpid()}")
-    flags = " ".join(["-s", "-w", *(f"-X {value}" for value in program.values)])
     run(
-        [go, "build", "-trimpath", "-ldflags", flags, "-o", unfinished, program.package],
-        # Static, so that it runs in any image; GOFLAGS of the machine could undo that.
-        env={**os.environ, "CGO_ENABLED": "0", "GOFLAGS": "-buildvcs=false -mod=readonly"},
+        [
+            go,
+            "build",
+            "-trimpath",
+            "-ldflags",
+            program.linker_flags(),
+            "-o",
+            unfinished,
+            program.package,
+        ],
+        env={**os.environ, **_GO_ENVIRONMENT},
         cwd=program.module,
         timeout_seconds=3600,
     )

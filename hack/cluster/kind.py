@@ -31,7 +31,10 @@ from hack.cluster.postgres import free_port
 NAME = "soulbox"
 KIND_VERSION = "v0.30.0"
 IMAGES = ("python", "bash", "operator")
-_DATABASE_SECRET = "soulbox-postgres"
+_POSTGRES = "soulbox-postgres"
+# Where the install's Deployment reads its DSN.
+_DSN_SECRET, _DSN_KEY = "soulbox-database", "dsn"
+_NAMESPACE = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": OPERATOR_NAMESPACE}}
 _SETTINGS = DATA_DIR / "kind.json"
 
 
@@ -124,17 +127,24 @@ def _secret(name: str, **values: str) -> dict[str, object]:
 
 def _start_postgres(paths: Paths, settings: Settings) -> None:
     step("starting PostgreSQL in the cluster")
-    inside = settings.dsn(f"{_DATABASE_SECRET}.{OPERATOR_NAMESPACE}.svc", 5432)
-    namespace = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": OPERATOR_NAMESPACE}}
-    _apply(paths, namespace, _secret(_DATABASE_SECRET, password=settings.password, dsn=inside))
+    _apply(paths, _NAMESPACE, _secret(_POSTGRES, password=settings.password))
     _kubectl(paths, "apply", "-f", "-", stdin=(HACK / "kind" / "postgres.yaml").read_text())
     _kubectl(paths, "-n", OPERATOR_NAMESPACE, "rollout", "status",
-             f"statefulset/{_DATABASE_SECRET}", "--timeout=240s")  # fmt: skip
+             f"statefulset/{_POSTGRES}", "--timeout=240s")  # fmt: skip
+
+
+def _dsn_in_cluster(dsn: str) -> str:
+    """The same database as pods reach it: one that a person gave is taken as it is."""
+    settings = _settings()
+    if dsn == settings.dsn("127.0.0.1", settings.port):
+        return settings.dsn(f"{_POSTGRES}.{OPERATOR_NAMESPACE}.svc", 5432)
+    return dsn
 
 
 def run_operator(paths: Paths, dsn: str) -> None:
     """Install everything, the Deployment too, and follow its log."""
     operator.migrate(paths, dsn)
+    _apply(paths, _NAMESPACE, _secret(_DSN_SECRET, **{_DSN_KEY: _dsn_in_cluster(dsn)}))
     operator.install(paths, "kubectl", everything=True)
     deployment = f"deployment/{OPERATOR_ACCOUNT}"
     inside = ("-n", OPERATOR_NAMESPACE)

@@ -29,7 +29,7 @@ DEFAULT_LISTEN = "127.0.0.1:8080"  # http_listen's default in the operator's set
 
 
 def install(paths: Paths, kubectl: Path | str, *, everything: bool = False) -> None:
-    """Apply the CRDs and the install's manifests; repeating it changes nothing.
+    """Apply the CRDs and the install's other manifests; repeating it changes nothing.
 
     Args:
         everything: with the operator's own Deployment, for a cluster that runs its image.
@@ -37,18 +37,28 @@ def install(paths: Paths, kubectl: Path | str, *, everything: bool = False) -> N
     Raises:
         ClusterError: there are no manifests, or the API server refused one.
     """
-    crds = sorted((CHECKOUT / "crds").glob("*.yaml"))
     manifest = CHECKOUT / "manifests" / "install.yaml"
-    if not crds or not manifest.exists():
-        raise ClusterError("crds/ and manifests/install.yaml are missing: run `make generate`")
-    apply = [kubectl, "--kubeconfig", paths.kubeconfig, "apply", "--server-side",
-             "--force-conflicts", "--field-manager=soulbox-install", "-f", "-"]  # fmt: skip
-    run(apply, stdin="\n---\n".join(file.read_text() for file in crds))
-    run([kubectl, "--kubeconfig", paths.kubeconfig, "wait", "--for=condition=Established",
-         "--timeout=30s", *(word for file in crds for word in ("-f", file))])  # fmt: skip
-    documents = re.split(r"(?m)^---\s*$", manifest.read_text())
-    wanted = [text for text in documents if everything or _kind(text) not in _IN_CLUSTER_ONLY]
-    run(apply, stdin="\n---\n".join(wanted))
+    if not manifest.exists():
+        raise ClusterError(f"{manifest} is missing: run `make generate`")
+    crds, others = split_manifests(manifest.read_text(), everything=everything)
+    command = [kubectl, "--kubeconfig", paths.kubeconfig]
+    apply = [*command, "apply", "--server-side", "--force-conflicts",
+             "--field-manager=soulbox-install", "-f", "-"]  # fmt: skip
+    run(apply, stdin=crds)
+    run([*command, "wait", "--for=condition=Established", "--timeout=30s", "-f", "-"], stdin=crds)
+    run(apply, stdin=others)
+
+
+def split_manifests(text: str, *, everything: bool) -> tuple[str, str]:
+    """The CRDs of a file with YAML documents, and what may be applied after them."""
+    crds, others = [], []
+    for document in re.split(r"(?m)^---\s*$", text):
+        kind = _kind(document)
+        if kind == "CustomResourceDefinition":
+            crds.append(document)
+        elif kind and (everything or kind not in _IN_CLUSTER_ONLY):
+            others.append(document)
+    return "\n---\n".join(crds), "\n---\n".join(others)
 
 
 def _kind(document: str) -> str:

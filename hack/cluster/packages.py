@@ -24,8 +24,8 @@ NODE_PROGRAMS = {
 CNI_PLUGIN_FOLDERS = (Path("/usr/lib/cni"), Path("/opt/cni/bin"))
 CNI_PLUGINS = ("bridge", "host-local", "loopback")
 
-# k8s.io/kubernetes v1.34 and etcd v3.6 ask for it in their go.mod.
-GO_MINIMUM = (1, 24)
+# The first Go that fetches the toolchain a module asks for (GOTOOLCHAIN), newer than itself.
+GO_MINIMUM = (1, 21)
 
 
 def find_program(name: str) -> str | None:
@@ -56,22 +56,19 @@ def ensure_node_packages() -> None:
 
 
 def ensure_go() -> str:
-    """The path of a Go that is new enough; Debian's is installed where it is.
+    """The path of a Go that can build everything here.
 
-    Go itself fetches a newer toolchain when a module asks for one (GOTOOLCHAIN=auto, the
-    default since 1.21), so any Go from 1.21 on will do where the module proxy is reached.
+    Raises:
+        ClusterError: there is none, or it is too old; Debian 12's own is, so none is installed.
     """
     go = find_program("go")
-    if go is None:
-        install({"golang"})
-        go = find_program("go")
-    said = run([go or "go", "version"])
+    said = run([go, "version"]).strip() if go else "no Go"
     found = re.search(r"go(\d+)\.(\d+)", said)
     version = (int(found[1]), int(found[2])) if found else (0, 0)
     if go is None or version < GO_MINIMUM:
         wanted = ".".join(map(str, GO_MINIMUM))
         raise ClusterError(
-            f"Go {wanted} or newer is needed to build the control plane; found: {said.strip()}. "
+            f"Go {wanted} or newer is needed to build Kubernetes and the runner; found: {said}. "
             "Install it from https://go.dev/dl/ and put its bin folder first in PATH"
         )
     return go
