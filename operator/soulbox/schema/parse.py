@@ -43,7 +43,8 @@ def parse_sandbox_class(manifest: Mapping[str, Any]) -> specs.SandboxClassSpec:
                 "has a language that no Execution can name",
                 "use at most 63 of a-z, 0-9, '+', '.', '#' and '-', with a letter first",
             )
-    defaults, maximum = spec.defaults, spec.max
+    defaults, maximum = _class_defaults(spec.defaults), _class_max(spec.max)
+    _refuse_over_max(defaults, maximum)
     return specs.SandboxClassSpec(
         image=spec.image,
         image_pull_policy=spec.image_pull_policy,
@@ -53,17 +54,8 @@ def parse_sandbox_class(manifest: Mapping[str, Any]) -> specs.SandboxClassSpec:
         },
         default_language=spec.default_language,
         runtime_class_name=spec.runtime_class_name,
-        defaults=specs.ClassDefaults(
-            limits=_limits("spec.defaults", defaults), timeout_seconds=defaults.timeout_seconds
-        ),
-        max=specs.ClassMax(
-            limits=_limits("spec.max", maximum),
-            pids=maximum.pids,
-            timeout_seconds=maximum.timeout_seconds,
-            lifetime_seconds=maximum.lifetime_seconds,
-            output_bytes=maximum.output_bytes,
-            concurrency=maximum.concurrency,
-        ),
+        defaults=defaults,
+        max=maximum,
         cpu_request_percent=spec.cpu_request_percent,
         workspace_medium=spec.workspace_medium,
         node_selector=spec.node_selector,
@@ -165,6 +157,39 @@ def _validate(model: type[_Spec], manifest: Mapping[str, Any]) -> _Spec:
             first["msg"][:256],
             "correct the field as kubectl explain describes it",
         ) from None
+
+
+def _class_defaults(defaults: sandbox_class.ClassDefaults) -> specs.ClassDefaults:
+    return specs.ClassDefaults(
+        limits=_limits("spec.defaults", defaults), timeout_seconds=defaults.timeout_seconds
+    )
+
+
+def _class_max(maximum: sandbox_class.ClassMax) -> specs.ClassMax:
+    return specs.ClassMax(
+        limits=_limits("spec.max", maximum),
+        pids=maximum.pids,
+        timeout_seconds=maximum.timeout_seconds,
+        lifetime_seconds=maximum.lifetime_seconds,
+        output_bytes=maximum.output_bytes,
+        concurrency=maximum.concurrency,
+    )
+
+
+def _refuse_over_max(defaults: specs.ClassDefaults, maximum: specs.ClassMax) -> None:
+    limits, most = defaults.limits, maximum.limits
+    for name, value, bound in (
+        ("cpu", limits.cpu_millicores, most.cpu_millicores),
+        ("memory", limits.memory_bytes, most.memory_bytes),
+        ("disk", limits.disk_bytes, most.disk_bytes),
+        ("timeoutSeconds", defaults.timeout_seconds, maximum.timeout_seconds),
+    ):
+        if value > bound:
+            raise InvalidManifest(
+                f"spec.defaults.{name}",
+                f"is more than spec.max.{name}",
+                "lower it or raise the maximum",
+            )
 
 
 def _limits(

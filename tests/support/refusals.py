@@ -1,0 +1,293 @@
+"""What users may not ask for, and the words they must get.
+
+One table for both gates: the API server at apply (tests/api) and the operator's parser for
+objects stored under an older CRD (tests/unit/schema).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+from tests.support.builders import make_execution, make_sandbox, make_sandbox_class
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Refusal:
+    """A manifest that is refused.
+
+    Attributes:
+        want_api: words of the API server's answer: field, problem, remedy.
+        want_field: field that the parser names.
+    """
+
+    make: Callable[..., dict[str, Any]] = make_execution
+    spec: dict[str, Any] = field(default_factory=dict)
+    want_api: tuple[str, ...]
+    want_field: str
+
+
+def _file(path: str = "a.txt", **changes: Any) -> dict[str, Any]:
+    return {"path": path, "content": "x", **changes}
+
+
+_ONE_TARGET = ("exactly one of sandboxRef and className", "set one and remove the other")
+_ONE_CODE = ("exactly one of code and codeFrom", "set one and remove the other")
+_ONE_KEY = ("spec.codeFrom needs exactly one of configMapKeyRef and secretKeyRef", "set one")
+_PATH = ("file path leaves the workspace", "make it relative")
+_RUNNERS_PATH = ("file path holds NUL or starts with .soulbox-", "name it otherwise")
+_ENV_NAME = ("env name is not legal", "do not start with a digit")
+_POSITIVE = ("should be greater than or equal to 1",)
+_KEY = {"name": "code", "key": "main.py"}
+
+REFUSALS: dict[str, Refusal] = {
+    "both sandboxRef and className": Refusal(
+        spec={"className": "python"}, want_api=_ONE_TARGET, want_field="spec"
+    ),
+    "neither sandboxRef nor className": Refusal(
+        spec={"sandboxRef": None}, want_api=_ONE_TARGET, want_field="spec"
+    ),
+    "both code and codeFrom": Refusal(
+        spec={"codeFrom": {"configMapKeyRef": _KEY}}, want_api=_ONE_CODE, want_field="spec"
+    ),
+    "neither code nor codeFrom": Refusal(
+        spec={"code": None}, want_api=_ONE_CODE, want_field="spec"
+    ),
+    "codeFrom with both keys": Refusal(
+        spec={"code": None, "codeFrom": {"configMapKeyRef": _KEY, "secretKeyRef": _KEY}},
+        want_api=_ONE_KEY,
+        want_field="spec.codeFrom",
+    ),
+    "codeFrom with no key": Refusal(
+        spec={"code": None, "codeFrom": {}}, want_api=_ONE_KEY, want_field="spec.codeFrom"
+    ),
+    "code one byte too long, in characters of two bytes": Refusal(
+        spec={"code": "é" * 131_072 + "a"},
+        want_api=("spec.code is larger than 262144 bytes", "shorten it"),
+        want_field="spec.code",
+    ),
+    "code one character too long": Refusal(
+        spec={"code": "a" * 262_145}, want_api=("spec.code", "262144"), want_field="spec.code"
+    ),
+    "code, files, args, stdin and env one byte too many": Refusal(
+        spec={
+            "code": "a" * 200_000,
+            "files": [_file(content="b" * 100_000)],
+            "args": ["c" * 20_000, "é" * 10_000],
+            "stdin": "d" * 40_000,
+            "env": [{"name": "E", "value": "e" * 13_217}],
+        },
+        want_api=("spec holds more than 393216 bytes", "give less input"),
+        want_field="spec",
+    ),
+    "a file path with ..": Refusal(
+        spec={"files": [_file("a/../../etc/passwd")]},
+        want_api=_PATH,
+        want_field="spec.files[0].path",
+    ),
+    "a file path with .": Refusal(
+        spec={"files": [_file("./a")]}, want_api=_PATH, want_field="spec.files[0].path"
+    ),
+    "an absolute file path": Refusal(
+        spec={"files": [_file(), _file("/etc/passwd")]},
+        want_api=_PATH,
+        want_field="spec.files[1].path",
+    ),
+    "a file path with an empty part": Refusal(
+        spec={"files": [_file("a//b")]}, want_api=_PATH, want_field="spec.files[0].path"
+    ),
+    "an empty file path": Refusal(
+        spec={"files": [_file("")]}, want_api=("path",), want_field="spec.files[0].path"
+    ),
+    "a file path with NUL": Refusal(
+        spec={"files": [_file("a\0b")]}, want_api=_RUNNERS_PATH, want_field="spec.files[0].path"
+    ),
+    "a file path of the runner": Refusal(
+        spec={"files": [_file(".soulbox-x")]},
+        want_api=_RUNNERS_PATH,
+        want_field="spec.files[0].path",
+    ),
+    "two files of one path": Refusal(
+        spec={"files": [_file(), _file()]},
+        want_api=("spec.files[1]", "Duplicate value"),
+        want_field="spec.files[1].path",
+    ),
+    "33 files": Refusal(
+        spec={"files": [_file(str(number)) for number in range(33)]},
+        want_api=("spec.files", "must have at most 32 items"),
+        want_field="spec.files",
+    ),
+    "an unknown encoding": Refusal(
+        spec={"files": [_file(encoding="hex")]},
+        want_api=("spec.files[0].encoding", '"utf8", "base64"'),
+        want_field="spec.files[0].encoding",
+    ),
+    "an env name that starts with a digit": Refusal(
+        spec={"env": [{"name": "1A", "value": ""}]},
+        want_api=_ENV_NAME,
+        want_field="spec.env[0].name",
+    ),
+    "an env name with =": Refusal(
+        spec={"env": [{"name": "A=B", "value": ""}]},
+        want_api=_ENV_NAME,
+        want_field="spec.env[0].name",
+    ),
+    "an empty env name": Refusal(
+        spec={"env": [{"name": "", "value": ""}]},
+        want_api=("spec.env[0].name",),
+        want_field="spec.env[0].name",
+    ),
+    "two variables of one name": Refusal(
+        spec={"env": [{"name": "A", "value": "1"}, {"name": "A", "value": "2"}]},
+        want_api=("spec.env[1]", "Duplicate value"),
+        want_field="spec.env[1].name",
+    ),
+    "an env value with NUL": Refusal(
+        spec={"env": [{"name": "A", "value": "a\0b"}]},
+        want_api=("env value holds a NUL character", "remove it"),
+        want_field="spec.env[0].value",
+    ),
+    "an argument with NUL": Refusal(
+        spec={"args": ["fine", "a\0b"]},
+        want_api=("spec.args holds a NUL character", "remove it"),
+        want_field="spec.args[1]",
+    ),
+    "a timeout of zero": Refusal(
+        spec={"timeoutSeconds": 0}, want_api=_POSITIVE, want_field="spec.timeoutSeconds"
+    ),
+    "a negative timeout": Refusal(
+        spec={"timeoutSeconds": -1}, want_api=_POSITIVE, want_field="spec.timeoutSeconds"
+    ),
+    "a timeout of more than a week": Refusal(
+        spec={"timeoutSeconds": 604_801},
+        want_api=("spec.timeoutSeconds", "604800"),
+        want_field="spec.timeoutSeconds",
+    ),
+    "a timeout in words": Refusal(
+        spec={"timeoutSeconds": "5s"},
+        want_api=("spec.timeoutSeconds", "integer"),
+        want_field="spec.timeoutSeconds",
+    ),
+    "a negative ttl": Refusal(
+        spec={"ttlSecondsAfterFinished": -1},
+        want_api=("spec.ttlSecondsAfterFinished",),
+        want_field="spec.ttlSecondsAfterFinished",
+    ),
+    "a sandboxRef that cannot be a name": Refusal(
+        spec={"sandboxRef": {"name": "../other"}},
+        want_api=("spec.sandboxRef.name",),
+        want_field="spec.sandboxRef.name",
+    ),
+    "a sandboxRef without a name": Refusal(
+        spec={"sandboxRef": {}},
+        want_api=("spec.sandboxRef.name", "Required value"),
+        want_field="spec.sandboxRef.name",
+    ),
+    "a language that cannot be a name": Refusal(
+        spec={"language": "Python 3"}, want_api=("spec.language",), want_field="spec.language"
+    ),
+    "an empty user": Refusal(spec={"user": ""}, want_api=("spec.user",), want_field="spec.user"),
+    "code that is a number": Refusal(
+        spec={"code": 42}, want_api=("spec.code", "string"), want_field="spec.code"
+    ),
+    "a Sandbox without CPU": Refusal(
+        make=make_sandbox,
+        spec={"resources": {"cpu": 0}},
+        want_api=("spec.resources.cpu", "below 10m", "ask for 10m or more"),
+        want_field="spec.resources.cpu",
+    ),
+    "a Sandbox with too little memory": Refusal(
+        make=make_sandbox,
+        spec={"resources": {"memory": "16777215"}},
+        want_api=("spec.resources.memory", "below 16Mi", "ask for 16Mi or more"),
+        want_field="spec.resources.memory",
+    ),
+    "a Sandbox without disk": Refusal(
+        make=make_sandbox,
+        spec={"resources": {"disk": "0Gi"}},
+        want_api=("spec.resources.disk", "below 1Mi"),
+        want_field="spec.resources.disk",
+    ),
+    "a Sandbox with memory that is no quantity": Refusal(
+        make=make_sandbox,
+        spec={"resources": {"memory": "1 GB"}},
+        want_api=("spec.resources.memory",),
+        want_field="spec.resources.memory",
+    ),
+    "a Sandbox with negative CPU": Refusal(
+        make=make_sandbox,
+        spec={"resources": {"cpu": "-1"}},
+        want_api=("spec.resources.cpu",),
+        want_field="spec.resources.cpu",
+    ),
+    "a Sandbox with a lifetime of zero": Refusal(
+        make=make_sandbox,
+        spec={"lifetimeSeconds": 0},
+        want_api=_POSITIVE,
+        want_field="spec.lifetimeSeconds",
+    ),
+    "a Sandbox with no room for an Execution": Refusal(
+        make=make_sandbox,
+        spec={"maxConcurrentExecutions": 0},
+        want_api=_POSITIVE,
+        want_field="spec.maxConcurrentExecutions",
+    ),
+    "a Sandbox of a class that cannot be a name": Refusal(
+        make=make_sandbox,
+        spec={"className": "Python"},
+        want_api=("spec.className",),
+        want_field="spec.className",
+    ),
+    "a class without an image": Refusal(
+        make=make_sandbox_class,
+        spec={"image": None},
+        want_api=("spec.image", "Required value"),
+        want_field="spec.image",
+    ),
+    "a class without a language": Refusal(
+        make=make_sandbox_class,
+        spec={"interpreters": {}},
+        want_api=("spec.interpreters",),
+        want_field="spec.interpreters",
+    ),
+    "a class whose default language it does not have": Refusal(
+        make=make_sandbox_class,
+        spec={"defaultLanguage": "ruby"},
+        want_api=("spec.defaultLanguage is not one of spec.interpreters", "name another"),
+        want_field="spec.defaultLanguage",
+    ),
+    "a class with a language that nobody can name": Refusal(
+        make=make_sandbox_class,
+        spec={
+            "interpreters": {"Py": {"command": ["python3"]}},
+            "defaultLanguage": "Py",
+        },
+        want_api=("spec.interpreters has a language that no Execution can name",),
+        want_field="spec.interpreters",
+    ),
+    "a class with a default over its maximum": Refusal(
+        make=make_sandbox_class,
+        spec={"defaults": {"memory": "3Gi"}},
+        want_api=("spec.defaults.memory is more than spec.max.memory", "raise the maximum"),
+        want_field="spec.defaults.memory",
+    ),
+    "a class with a default timeout over its maximum": Refusal(
+        make=make_sandbox_class,
+        spec={"defaults": {"timeoutSeconds": 61}, "max": {"timeoutSeconds": 60}},
+        want_api=("spec.defaults.timeoutSeconds is more than spec.max.timeoutSeconds",),
+        want_field="spec.defaults.timeoutSeconds",
+    ),
+    "a class that requests no CPU": Refusal(
+        make=make_sandbox_class,
+        spec={"cpuRequestPercent": 0},
+        want_api=("spec.cpuRequestPercent",),
+        want_field="spec.cpuRequestPercent",
+    ),
+    "a class with an unknown medium": Refusal(
+        make=make_sandbox_class,
+        spec={"workspaceMedium": "Tape"},
+        want_api=("spec.workspaceMedium", '"Disk", "Memory"'),
+        want_field="spec.workspaceMedium",
+    ),
+}
