@@ -29,6 +29,7 @@ const (
 type ending struct {
 	program  *syscall.WaitStatus // of the program itself; nil when the launcher died first
 	launcher syscall.WaitStatus
+	clean    bool // the launcher saw the last process of its run die
 	usage    launch.Usage
 	hasIO    bool
 }
@@ -52,6 +53,7 @@ func (m *Manager) supervise(run *Run) {
 	if stage.err != nil {
 		stage.tidy()
 		m.finish(run, &wire.Result{Outcome: wire.StartFailed, Message: stage.err.Error()}, nil)
+		m.afterFinish(run, nil, nil)
 		return
 	}
 	start := m.countersNow()
@@ -59,6 +61,7 @@ func (m *Manager) supervise(run *Run) {
 	if err != nil {
 		stage.tidy()
 		m.finish(run, startFailure(run, err), nil)
+		m.afterFinish(run, nil, nil)
 		return
 	}
 	run.started(time.Now())
@@ -74,7 +77,9 @@ func (m *Manager) supervise(run *Run) {
 
 	end := m.follow(run, launcher)
 	run.setLauncher(0)
-	m.sweep(run, end)
+	if !end.clean {
+		m.sweep(run, end)
+	}
 	waitFor(&copies, drainLimit)
 	launcher.Close() // ends a copy whose pipe is still held open somewhere
 	copies.Wait()
@@ -83,6 +88,7 @@ func (m *Manager) supervise(run *Run) {
 		m.capture(run)
 	}
 	m.finish(run, m.judge(run, end, start), m.account(run, end, start))
+	m.afterFinish(run, launcher, end)
 }
 
 // startFailure is the result when the program never ran: perhaps because it
@@ -172,7 +178,12 @@ func (m *Manager) follow(run *Run, launcher *launch.Launcher) *ending {
 				stopped, atOnce = nil, nil
 				kill()
 			case event.Kind == launch.EventDone && event.Usage != nil:
-				end.usage, end.hasIO = *event.Usage, event.Usage.IO != nil
+				// No process of the run is left (package reap says why that
+				// is certain); the launcher's own exit is not waited for.
+				end.usage, end.hasIO, end.clean = *event.Usage, event.Usage.IO != nil, end.program != nil
+				if end.clean {
+					return end
+				}
 			}
 		case <-timeout.C:
 			run.Stop(wire.TimedOut, "the program ran longer than "+run.program.Timeout.String())
@@ -189,27 +200,17 @@ func (m *Manager) follow(run *Run, launcher *launch.Launcher) *ending {
 			next()
 		}
 	}
-	launcher.KillNow() // it closed its socket: it is exiting or gone
+	launcher.KillNow() // it closed its socket without a word: it is gone, or as good as
 	<-launcher.Child.Done()
 	run.endedAt(time.Now())
 	exit := launcher.Child.Exit()
-	end.launcher = exit.Status
-	if end.usage.MaxRSSBytes == 0 { // it died before it could tell
-		end.usage = launch.UsageOf(&exit.Rusage)
-	}
+	end.launcher, end.usage = exit.Status, launch.UsageOf(&exit.Rusage)
 	return end
 }
 
-// sweep kills what outlived the launcher. When this was the last run, a
-// launcher started ahead is given up first: then nothing but the runner may
-// be left, and kill(-1) can make sure of it.
+// sweep kills what outlived a launcher that was killed itself.
 func (m *Manager) sweep(run *Run, end *ending) {
-	m.mu.Lock()
-	alone := len(m.active) == 1
-	m.mu.Unlock()
-	if alone {
-		m.discard(m.takeWarm())
-	}
+	m.giveUpWarm()
 	gone, strays := m.reaper.Sweep(sweepLimit)
 	if !gone {
 		m.log.Error("processes of a run could not be killed", "execution", run.key.String())
@@ -315,14 +316,27 @@ func (m *Manager) finish(run *Run, result *wire.Result, usage *wire.Usage) {
 	m.mu.Unlock()
 	close(run.done)
 	m.log.Info("finished", "execution", run.key.String(), "outcome", string(result.Outcome))
-	m.afterFinish(run)
 }
 
-// afterFinish is off the critical path: the result can be read already.
-func (m *Manager) afterFinish(run *Run) {
+// afterFinish is off the critical path: the result can be read already, and
+// the next run may have begun.
+func (m *Manager) afterFinish(run *Run, launcher *launch.Launcher, end *ending) {
 	run.mu.Lock()
 	run.program = nil
 	run.mu.Unlock()
+	if launcher != nil {
+		select {
+		case <-launcher.Child.Done():
+		case <-time.After(killGrace):
+			launcher.KillNow()
+			<-launcher.Child.Done()
+		}
+		if end.clean {
+			// Makes sure, where kill(-1) is safe, that not even a process
+			// that someone entered from outside stays.
+			m.sweep(run, end)
+		}
+	}
 	if m.config.OneShot {
 		time.AfterFunc(m.config.OneShotLinger, m.requestExit)
 		return

@@ -35,6 +35,18 @@ func (m *Manager) takeWarm() *launch.Launcher {
 	return launcher
 }
 
+// giveUpWarm ends the launcher that waits when no other run is active: then
+// nothing but the runner may be left, and kill(-1) can make sure of it.
+func (m *Manager) giveUpWarm() {
+	m.mu.Lock()
+	var warm *launch.Launcher
+	if len(m.active) <= 1 {
+		warm, m.warm = m.warm, nil
+	}
+	m.mu.Unlock()
+	m.discard(warm)
+}
+
 // Close ends the launcher that waits and closes the journal.
 func (m *Manager) Close() {
 	m.discard(m.takeWarm())

@@ -2,6 +2,7 @@ package sign
 
 import (
 	"encoding/hex"
+	"strings"
 	"sync"
 	"time"
 )
@@ -25,14 +26,19 @@ func newNonceWindow() *nonceWindow {
 	return &nonceWindow{young: map[[16]byte]struct{}{}}
 }
 
+// parseNonce takes 32 lower-case hex characters.
+func parseNonce(text string) (key [16]byte, ok bool) {
+	if len(text) != 2*len(key) || strings.ToLower(text) != text {
+		return key, false
+	}
+	_, err := hex.Decode(key[:], []byte(text))
+	return key, err == nil
+}
+
 // add reports whether the nonce is new and there is room for it. Only the
 // monotonic part of now counts for ageing, when it has one: a step of the
 // wall clock must not empty the window.
-func (w *nonceWindow) add(nonce string, now time.Time) bool {
-	var key [16]byte
-	if _, err := hex.Decode(key[:], []byte(nonce)); err != nil {
-		return false
-	}
+func (w *nonceWindow) add(key [16]byte, now time.Time) bool {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if age := now.Sub(w.youngFrom); age >= 2*Window {

@@ -11,7 +11,6 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
-	"regexp"
 	"strconv"
 	"strings"
 	"time"
@@ -80,8 +79,6 @@ func Message(method, target string, body []byte, podUID, timeMilliseconds, nonce
 	}, "\n"))
 }
 
-var nonceForm = regexp.MustCompile(`^[0-9a-f]{32}$`)
-
 // Verifier checks requests for one pod.
 type Verifier struct {
 	keys   Keys
@@ -119,7 +116,8 @@ func (v *Verifier) Verify(method, target string, h http.Header, body []byte) err
 	if err != nil || len(signature) != ed25519.SignatureSize {
 		return &Error{"Unauthorized", HeaderSignature + " is not base64 of 64 bytes"}
 	}
-	if !nonceForm.MatchString(nonce) {
+	key, ok := parseNonce(nonce)
+	if !ok {
 		return &Error{"Unauthorized", HeaderNonce + " is not 32 lower-case hex characters"}
 	}
 	millis, err := strconv.ParseInt(stamp, 10, 64)
@@ -135,7 +133,7 @@ func (v *Verifier) Verify(method, target string, h http.Header, body []byte) err
 	if skew > Window || skew < -Window {
 		return &Error{"ClockSkew", fmt.Sprintf("the request's time is %v from the runner's clock", skew.Round(time.Millisecond))}
 	}
-	if !v.nonces.add(nonce, now) {
+	if !v.nonces.add(key, now) {
 		return &Error{"Replay", "the nonce was seen before"}
 	}
 	return nil

@@ -9,7 +9,6 @@ import (
 	"io"
 	"math"
 	"path"
-	"regexp"
 	"strings"
 	"time"
 	"unicode/utf8"
@@ -31,13 +30,32 @@ const (
 	maxOutputLimitBytes = 4 << 30
 )
 
-var (
-	uidForm       = regexp.MustCompile(`^[A-Za-z0-9](?:[A-Za-z0-9-]{0,62})$`)
-	extensionForm = regexp.MustCompile(`^(?:\.[A-Za-z0-9_][A-Za-z0-9_.-]{0,15})?$`)
-)
+// Names are checked by hand: to compile a pattern at start costs a third of a
+// millisecond in every launcher.
 
-// ValidUID tells whether a uid of the path may name files of the runner.
-func ValidUID(uid string) bool { return uidForm.MatchString(uid) }
+// ValidUID tells whether a uid of the path may name files of the runner: up to
+// 63 letters, digits and '-', a letter or digit first.
+func ValidUID(uid string) bool {
+	return len(uid) >= 1 && len(uid) <= 63 && uid[0] != '-' && onlyNameBytes(uid, "-")
+}
+
+func validExtension(extension string) bool {
+	if extension == "" {
+		return true
+	}
+	return len(extension) >= 2 && len(extension) <= 17 && extension[0] == '.' && extension[1] != '.' &&
+		onlyNameBytes(extension[1:], "._-")
+}
+
+func onlyNameBytes(text, more string) bool {
+	for i := range len(text) {
+		c := text[i]
+		if !(c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || c >= '0' && c <= '9' || strings.IndexByte(more, c) >= 0) {
+			return false
+		}
+	}
+	return true
+}
 
 // InvalidError names the field of a request that is wrong.
 type InvalidError struct{ Field, Problem string }
@@ -149,7 +167,7 @@ func (r *Request) check() (*Program, error) {
 	if err := checkWords("args", r.Args, maxArgs); err != nil {
 		return nil, err
 	}
-	if !extensionForm.MatchString(r.Extension) {
+	if !validExtension(r.Extension) {
 		return nil, invalid("extension", "must be empty or a dot and up to 16 letters, digits, '.', '-' or '_'")
 	}
 	var err error
