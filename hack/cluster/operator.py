@@ -78,7 +78,7 @@ def migrate(paths: Paths, dsn: str) -> None:
     run([_program(paths), "migrate"], env={**os.environ, "SOULBOX_DSN": dsn}, timeout_seconds=300)
 
 
-def _environment() -> dict[str, str]:
+def environment() -> dict[str, str]:
     """Settings that the person set for the operator; hack's own are not the operator's."""
     return {
         name: value
@@ -111,7 +111,7 @@ def start(paths: Paths, kubectl: Path | str, dsn: str) -> None:
         env={"PYTHONPATH": str(CHECKOUT)},
     )
     kubeconfig = _write_kubeconfig(paths, kubectl, token)
-    settings = _environment()
+    settings = environment()
     before = processes.find(OPERATOR)
     record = processes.ensure(
         OPERATOR,

@@ -14,8 +14,6 @@ from typing import IO
 from hack.cluster.config import CHECKOUT, RUN_DIR, ClusterError, Paths
 from hack.cluster.console import step
 
-_FILE = RUN_DIR / "owner.json"
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Owner:
@@ -26,11 +24,15 @@ class Owner:
     kind: str
 
 
+def _file(run_dir: Path) -> Path:
+    return run_dir / "owner.json"
+
+
 @contextlib.contextmanager
-def lock() -> Iterator[None]:
+def lock(run_dir: Path = RUN_DIR) -> Iterator[None]:
     """Hold the machine's lock; waits while another `up` or `down` runs, saying so."""
-    # Not in RUN_DIR, which `down` removes while it holds the lock.
-    path = RUN_DIR.with_suffix(".lock")
+    # Not in the folder, which `down` removes while it holds the lock.
+    path = run_dir.with_suffix(".lock")
     path.parent.mkdir(parents=True, exist_ok=True)
     while True:
         with path.open("w") as file:
@@ -54,10 +56,10 @@ def _is_same_file(file: IO[str], path: Path) -> bool:
     return False
 
 
-def current() -> Owner | None:
+def current(run_dir: Path = RUN_DIR) -> Owner | None:
     """Whose cluster is up or half up; None if there is none."""
     try:
-        return Owner(**json.loads(_FILE.read_text()))
+        return Owner(**json.loads(_file(run_dir).read_text()))
     except (OSError, ValueError, TypeError):
         return None
 
@@ -67,18 +69,18 @@ def is_abandoned(owner: Owner) -> bool:
     return not (Path(owner.checkout) / "hack" / "down").exists()
 
 
-def claim(paths: Paths, kind: str) -> None:
+def claim(paths: Paths, kind: str, run_dir: Path = RUN_DIR) -> None:
     """Write down that the cluster is this checkout's, before anything is started.
 
     Raises:
         ClusterError: it is up for another checkout, state folder or as another kind.
     """
     mine = Owner(checkout=str(CHECKOUT), state=str(paths.state), kind=kind)
-    owner = current()
+    owner = current(run_dir)
     if owner is not None and owner != mine:
         raise ClusterError(
             f"a cluster is up already: kind {owner.kind}, checkout {owner.checkout}, state folder "
             f"{owner.state}. End it first: {owner.checkout}/hack/down"
         )
-    RUN_DIR.mkdir(parents=True, exist_ok=True, mode=0o755)
-    _FILE.write_text(json.dumps(asdict(mine)))
+    run_dir.mkdir(parents=True, exist_ok=True, mode=0o755)
+    _file(run_dir).write_text(json.dumps(asdict(mine)))

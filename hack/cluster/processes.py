@@ -113,6 +113,7 @@ def ensure(
             start_new_session=True,  # Ctrl-C in the terminal that ran `up` must not end it
             **as_user(user),
         )
+    process.returncode = 0  # it outlives this program on purpose; Popen would warn about that
     ticks = start_ticks(process.pid)
     if ticks is None:
         raise ClusterError(f"{name} ended at once; its log {log} ends with:\n{tail(log)}")

@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import shutil
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -54,8 +54,12 @@ class Recipe:
 
 
 def _dependencies(names: Sequence[str]) -> list[str]:
-    """The packages and what they depend on; the first of alternatives, no virtual packages."""
-    depends = _parse_depends(run(["apt-cache", "depends", "--important", "--recurse", *names]))
+    listing = run(["apt-cache", "depends", "--important", "--recurse", *names])
+    return closure(names, parse_depends(listing))
+
+
+def closure(names: Sequence[str], depends: Mapping[str, Sequence[str]]) -> list[str]:
+    """The packages and what they need at run time, sorted."""
     wanted: set[str] = set()
     todo = list(names)
     while todo:
@@ -68,8 +72,11 @@ def _dependencies(names: Sequence[str]) -> list[str]:
     return sorted(wanted)
 
 
-def _parse_depends(listing: str) -> dict[str, list[str]]:
-    """Package -> what it depends on, from `apt-cache depends --important --recurse`."""
+def parse_depends(listing: str) -> dict[str, list[str]]:
+    """Package -> what it depends on, from `apt-cache depends --important --recurse`.
+
+    Of alternatives the first is taken; a virtual package (`<name>`) is nobody's file.
+    """
     depends: dict[str, list[str]] = {}
     package, alternative = "", False
     for line in listing.splitlines():
@@ -111,7 +118,7 @@ def build(recipe: Recipe, output: Path) -> None:
             run(["apt-get", "download", *wanted], cwd=Path(folder), timeout_seconds=300)
         for package in sorted(Path(folder).glob("*.deb")):
             run(["dpkg", "-x", package, output])
-    _merge_usr(output)
+    merge_usr(output)
     for path in _PRUNED:
         shutil.rmtree(output / path, ignore_errors=True)
     _complete(output, recipe)
@@ -122,7 +129,8 @@ def _known(names: Sequence[str]) -> bool:
                (run(["apt-cache", "policy", name]) for name in names))  # fmt: skip
 
 
-def _merge_usr(root: Path) -> None:
+def merge_usr(root: Path) -> None:
+    """Move the top folders into /usr and link them, as every Debian since bookworm has them."""
     for name in _MERGED:
         source, target = root / name, root / "usr" / name
         if source.is_dir() and not source.is_symlink():
