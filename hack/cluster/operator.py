@@ -112,7 +112,13 @@ def start(paths: Paths, kubectl: Path | str, dsn: str) -> None:
     )
     kubeconfig = _write_kubeconfig(paths, kubectl, token)
     settings = environment()
+    listen = settings.get("SOULBOX_HTTP_LISTEN", DEFAULT_LISTEN)
     before = processes.find(OPERATOR)
+    if before is None and _is_alive(listen):
+        raise ClusterError(
+            f"another program, perhaps another operator, answers on http://{listen}/healthz. End "
+            "it, or choose another address: SOULBOX_HTTP_LISTEN=127.0.0.1:8081 hack/up"
+        )
     record = processes.ensure(
         OPERATOR,
         [_program(paths), "run"],
@@ -122,7 +128,6 @@ def start(paths: Paths, kubectl: Path | str, dsn: str) -> None:
     )
     if record == before:
         return
-    listen = settings.get("SOULBOX_HTTP_LISTEN", DEFAULT_LISTEN)
     processes.wait_until(
         f"answer of the operator on http://{listen}/healthz",
         lambda: _is_alive(listen),
