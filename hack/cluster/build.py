@@ -9,7 +9,7 @@ from pathlib import Path
 
 from hack.cluster import packages
 from hack.cluster.config import CHECKOUT, HACK, KUBERNETES_VERSION, Paths, content_hash
-from hack.cluster.console import run, step
+from hack.cluster.console import run, step, still
 
 KUBERNETES_PROGRAMS = (
     "kube-apiserver",
@@ -103,21 +103,22 @@ def ensure(program: Program, paths: Paths) -> Path:
     step(f"building {program.name} with Go ({program.how_long})")
     output.parent.mkdir(parents=True, exist_ok=True)
     unfinished = output.with_name(f"{output.name}.{os.getpid()}")
-    run(
-        [
-            go,
-            "build",
-            "-trimpath",
-            "-ldflags",
-            program.linker_flags(),
-            "-o",
-            unfinished,
-            program.package,
-        ],
-        env={**os.environ, **_GO_ENVIRONMENT},
-        cwd=program.module,
-        timeout_seconds=3600,
-    )
+    with still(f"building {program.name}"):
+        run(
+            [
+                go,
+                "build",
+                "-trimpath",
+                "-ldflags",
+                program.linker_flags(),
+                "-o",
+                unfinished,
+                program.package,
+            ],
+            env={**os.environ, **_GO_ENVIRONMENT},
+            cwd=program.module,
+            timeout_seconds=3600,
+        )
     unfinished.rename(output)
     drop_older(output, f"{program.name}-*")
     return output

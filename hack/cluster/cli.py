@@ -39,18 +39,21 @@ def up(folders: Paths, *, with_operator: bool) -> None:
         _end(Path(owner.state), owner.kind)
         owner = None
     chosen = _choose()
+    if chosen == "local":
+        local.check_machine()  # before anything is claimed or started
     if owner is None:
         _drop_logs(folders)
     ownership.claim(folders, chosen)
     folders.logs.mkdir(parents=True, exist_ok=True)
+    given = _given_dsn()
     if chosen == "kind":
-        dsn = kind.up(folders)
+        dsn = kind.up(folders, given)
     else:
         with ThreadPoolExecutor(max_workers=1) as pool:
-            database = pool.submit(_database, folders)
+            database = pool.submit(_database, folders, given)
             _cluster(chosen, folders)
             dsn = database.result()
-    _write_env(folders, dsn)
+    _write_env(folders, dsn, own=given is None)
     if with_operator:
         _run_operator(chosen, folders, dsn)
     step(f"up. In your shell: . {os.path.relpath(folders.env_file)}")
@@ -82,23 +85,30 @@ def _kubectl(folders: Paths) -> Path | str:
     return own if own.exists() else "kubectl"
 
 
-def _database(folders: Paths) -> str:
-    """The DSN given in the environment, else that of the embedded server, started now."""
-    given = os.environ.get("SOULBOX_DSN")
-    # A shell that has sourced the env file has our own DSN, perhaps of an earlier cluster.
-    if given and given != os.environ.get("SOULBOX_EMBEDDED_DSN"):
+def _given_dsn() -> str | None:
+    """The DSN that a person set; None if there is none.
+
+    A shell that has sourced the env file has our own DSN, perhaps of an earlier cluster.
+    """
+    dsn = os.environ.get("SOULBOX_DSN")
+    return dsn if dsn and dsn != os.environ.get("SOULBOX_EMBEDDED_DSN") else None
+
+
+def _database(folders: Paths, given: str | None) -> str:
+    """The DSN that a person gave, else that of the embedded server, started now."""
+    if given is not None:
         return given
     if not postgres.is_running(POSTGRES):
         step("starting PostgreSQL")
     return postgres.start(POSTGRES, log=folders.logs / "postgres.log")
 
 
-def _write_env(folders: Paths, dsn: str) -> None:
+def _write_env(folders: Paths, dsn: str, *, own: bool) -> None:
     lines = [
         f"export KUBECONFIG={shlex.quote(str(folders.kubeconfig))}",
         f"export SOULBOX_DSN={shlex.quote(dsn)}",
     ]
-    if postgres.is_running(POSTGRES):
+    if own:
         # Lets a later hack/up tell this DSN from one that a person set.
         lines.append(f"export SOULBOX_EMBEDDED_DSN={shlex.quote(dsn)}")
     if _link_programs(folders):

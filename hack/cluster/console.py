@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import pwd
 import subprocess
 import sys
 import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,24 @@ def step(text: str) -> None:
     """Print a progress line; steps run in threads too, so whole lines only."""
     with _LOCK:
         print(f"[{time.monotonic() - _STARTED:5.1f}s] {text}", file=sys.stderr, flush=True)
+
+
+@contextlib.contextmanager
+def still(what: str, every_seconds: float = 60) -> Iterator[None]:
+    """Say once in a while that a long step goes on, so that nobody thinks it hangs."""
+    ended = threading.Event()
+
+    def speak() -> None:
+        while not ended.wait(every_seconds):
+            step(f"still {what}")
+
+    speaker = threading.Thread(target=speak, daemon=True)
+    speaker.start()
+    try:
+        yield
+    finally:
+        ended.set()
+        speaker.join()
 
 
 def run(

@@ -80,8 +80,12 @@ def _settings() -> Settings:
         return settings
 
 
-def up(paths: Paths) -> str:
-    """Bring up the cluster, its images and PostgreSQL; the DSN from the host is returned."""
+def up(paths: Paths, given_dsn: str | None) -> str:
+    """Bring up the cluster, its images and, unless a DSN is given, PostgreSQL.
+
+    Returns:
+        The DSN as this machine uses it.
+    """
     kind, settings = _kind(), _settings()
     if NAME not in run([kind, "get", "clusters"]).split():
         step("making the kind cluster (a minute or two, longer if its image must be pulled)")
@@ -99,9 +103,8 @@ def up(paths: Paths) -> str:
         dockerfile = CHECKOUT / "images" / image / "Dockerfile"
         run(["docker", "build", "-t", tag, "-f", dockerfile, CHECKOUT], timeout_seconds=1800)
         run([kind, "load", "docker-image", tag, "--name", NAME], timeout_seconds=300)
-    given = os.environ.get("SOULBOX_DSN")
-    if given and given != os.environ.get("SOULBOX_EMBEDDED_DSN"):
-        return given
+    if given_dsn is not None:
+        return given_dsn
     _start_postgres(paths, settings)
     return settings.dsn("127.0.0.1", settings.port)
 

@@ -76,8 +76,10 @@ def _check_ports() -> None:
 
 
 def up(paths: Paths) -> None:
-    """Bring everything up to a Ready node with the images; quick when it is up already."""
-    check_machine()
+    """Bring everything up to a Ready node with the images; quick when it is up already.
+
+    `check_machine` has said that it can run here.
+    """
     packages.ensure_node_packages()
     programs = build.kubernetes_programs(paths)
     archives = [(image, images.ensure_archive(image, paths)) for image in images.CLUSTER_IMAGES]
@@ -117,7 +119,8 @@ def down() -> None:
         record = processes.find(name)
         if record is not None:
             processes.stop(record)
-    containerd.end_containers()
+    if node.was_started():
+        containerd.end_containers()
     containerd.unmount_all()
     node.remove()
     network.remove()

@@ -141,6 +141,11 @@ def wait_ready(client: AdminClient, needs: list[processes.Record]) -> None:
     )
 
 
+def was_started() -> bool:
+    """Whether our kubelet was started since the last boot, so that the pods here are ours."""
+    return _FOUND.exists()
+
+
 def _remember_paths() -> None:
     if not _FOUND.exists():
         _FOUND.write_text(json.dumps([str(path) for path in _FIXED_PATHS if path.exists()]))
