@@ -15,6 +15,7 @@ from soulbox.telemetry.logs import set_up_logging
 app = typer.Typer(
     no_args_is_help=True,
     add_completion=True,
+    pretty_exceptions_enable=False,  # they print local variables, a DSN among them
     help="SoulBox: runs untrusted code on Kubernetes, keeps every outcome, proves every bill.",
 )
 

@@ -157,7 +157,8 @@ def build_registry(intake: Intake, credentials: Credentials) -> kopf.OperatorReg
         return kopf.AiohttpSession(server=credentials.server, aiohttp_session=credentials.session())
 
     def handler(kind: Kind) -> Any:
-        def on_event(event: Mapping[str, Any], **_: Any) -> None:
+        # async, because Kopf runs plain functions in threads.
+        async def on_event(event: Mapping[str, Any], **_: Any) -> None:
             intake.event(kind, event["type"], event["object"])
 
         on_event.__name__ = f"on_{kind.value.lower()}"

@@ -253,8 +253,8 @@ def _declare_gauges(
     metrics.gauge(
         "soulbox_events_dropped", "Events not posted for want of room.", lambda: events.dropped
     )
-    metrics.gauge("soulbox_sandboxes", "Sandboxes known.", lambda: cache.count(Kind.SANDBOX))
-    metrics.gauge("soulbox_executions", "Executions known.", lambda: cache.count(Kind.EXECUTION))
+    metrics.gauge("soulbox_sandboxes_known", "Sandboxes known.", lambda: cache.count(Kind.SANDBOX))
+    metrics.gauge("soulbox_executions_known", "Executions known.", lambda: cache.count(Kind.EXECUTION))
     metrics.gauge(
         "soulbox_mirror_pending_objects",
         "Objects that wait to be written to PostgreSQL.",

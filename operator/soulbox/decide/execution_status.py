@@ -143,13 +143,15 @@ def _frame(
     wanted = _conditions(state, reason, message)
     old = seen.status.get("conditions") or []
     conditions = merge_conditions(old, wanted, generation=seen.generation, now=now)
-    return {
+    frame = {
         "state": state.value,
-        "reason": reason,
         "message": message,
         "observedGeneration": seen.generation,
         "conditions": old if same_conditions(old, conditions) else conditions,
     }
+    if state.is_final:  # the closed list of reasons is of ends
+        frame["reason"] = reason
+    return frame
 
 
 def _conditions(state: ExecutionState, reason: str, message: str) -> list[Condition]:
