@@ -36,9 +36,9 @@ from soulbox.model.runs import (
 from soulbox.model.states import RunOutcome, RunState
 
 MAX_EXCERPT_BYTES: Final = 32_768
-# Four excerpts in base64 are 175 KB; the rest of a document is a few hundred bytes.
-MAX_DOCUMENT_BYTES: Final = 524_288
-MAX_LIST_BYTES: Final = 1_048_576
+# Four excerpts in base64 are 175 KB, the names of 64 captured files at most 256 KB more.
+MAX_DOCUMENT_BYTES: Final = 1_048_576
+MAX_LIST_BYTES: Final = 4_194_304
 MAX_STATS_BYTES: Final = 65_536
 # Clocks of nodes and operator may differ; by more than a day nobody's is right.
 MAX_AHEAD: Final = timedelta(days=1)
