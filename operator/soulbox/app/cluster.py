@@ -1,5 +1,7 @@
 """What the operator must know of the cluster before it starts, and the first full lists."""
 
+from typing import Any
+
 from soulbox.kube.client import KubeClient
 from soulbox.kube.resources import (
     CRDS,
@@ -60,7 +62,7 @@ async def cluster_uid(kube: KubeClient) -> str:
 
 async def list_everything(
     kube: KubeClient, kind: Kind, namespaces: tuple[str, ...]
-) -> list[dict[str, object]]:
+) -> list[dict[str, Any]]:
     """The complete list of one kind, in every namespace served (empty: all of them)."""
     resource, selector = WATCHED[kind]
     scopes: tuple[str | None, ...] = (None,)

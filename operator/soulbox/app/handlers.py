@@ -6,7 +6,7 @@ never retried, therefore nothing here may fail on a malformed object.
 """
 
 import time
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
 import kopf
@@ -148,9 +148,19 @@ class Intake:
 _FINAL = frozenset(state.value for state in ExecutionState if state.is_final)
 
 
-def build_registry(intake: Intake, credentials: Credentials) -> kopf.OperatorRegistry:
-    """Kopf's registry with our handlers: one for each watched kind, and the login."""
+def build_registry(
+    intake: Intake, credentials: Credentials, end_work: Callable[[], Awaitable[None]]
+) -> kopf.OperatorRegistry:
+    """Kopf's registry with our handlers: one for each watched kind, the login, and the end.
+
+    `end_work` is awaited when the watches have ended: Kopf would wait five seconds for
+    every task that began after it (a run that is followed, say), then cancel it.
+    """
     registry = kopf.OperatorRegistry()
+
+    @kopf.on.cleanup(registry=registry)
+    async def cleanup(**_: Any) -> None:
+        await end_work()
 
     @kopf.on.login(registry=registry)
     def login(**_: Any) -> kopf.AiohttpSession:

@@ -25,7 +25,7 @@ from soulbox.kube.cache import ObjectCache
 from soulbox.kube.client import KubeClient
 from soulbox.kube.clock import ServerClock
 from soulbox.kube.events import EventRecorder
-from soulbox.mirror import Mirror, RowContext
+from soulbox.mirror import Mirror, MirrorSettings, RowContext
 from soulbox.model.errors import ConfigError, KubeUnavailable
 from soulbox.model.keys import TENANT_LABEL
 from soulbox.model.states import Kind
@@ -55,7 +55,8 @@ async def run_operator(settings: Settings) -> None:
 
 async def _run(settings: Settings, stack: AsyncExitStack) -> None:
     metrics, clock, cache = Metrics(), ServerClock(), ObjectCache()
-    tasks = TaskGroup()
+    # What works on objects ends first; what records them ends last.
+    work, record = TaskGroup(), TaskGroup()
     credentials = Credentials(None if settings.kubeconfig is None else str(settings.kubeconfig))
     stack.push_async_callback(credentials.close)
     kube = KubeClient(
@@ -91,10 +92,13 @@ async def _run(settings: Settings, stack: AsyncExitStack) -> None:
         store,
         RowContext(cluster_uid=await cluster_uid(kube), tenant_of=tenant_of),
         on_recorded=lambda kind, uid: _recorded(queue, cache, kind, uid),
+        settings=MirrorSettings(
+            linger_seconds=settings.mirror_flush_seconds,
+            batch_size=settings.mirror_batch_rows,
+            max_pending=settings.mirror_capacity_objects,
+        ),
+        on_relist_needed=lambda: periodic.relist(),  # noqa: PLW0108 - made below
         clock=clock.now,
-        flush_seconds=settings.mirror_flush_seconds,
-        batch_rows=settings.mirror_batch_rows,
-        capacity_objects=settings.mirror_capacity_objects,
     )
     runner_session = open_session()
     stack.push_async_callback(runner_session.close)
@@ -115,7 +119,7 @@ async def _run(settings: Settings, stack: AsyncExitStack) -> None:
         metrics=metrics,
         keys=PublicKeys(environment=key.public_entry, key_id=key.key_id),
         enqueue=lambda kind, uid: queue.add(kind, uid),  # noqa: PLW0108 - made below
-        spawn=tasks.spawn,
+        spawn=work.spawn,
         operator_namespace=settings.operator_namespace,
         sandbox_not_found_seconds=settings.sandbox_not_found_seconds,
         run_poll_seconds=settings.run_poll_seconds,
@@ -123,7 +127,7 @@ async def _run(settings: Settings, stack: AsyncExitStack) -> None:
     runs = RunFollower(
         runner,
         wake=services.enqueue,
-        spawn=tasks.spawn,
+        spawn=work.spawn,
         poll_seconds=settings.run_poll_seconds,
     )
     probe = RunnerProbe(services, runs)
@@ -148,39 +152,51 @@ async def _run(settings: Settings, stack: AsyncExitStack) -> None:
     )
     await health.start()
     stack.push_async_callback(health.close)
-    stack.push_async_callback(tasks.close)
+    stack.push_async_callback(record.close)
+    stack.push_async_callback(work.close)
 
     await _first_lists(kube, cache, intake, settings)
-    tasks.spawn("mirror", mirror.run(), vital=True)
-    tasks.spawn("events", events.run(), vital=True)
-    tasks.spawn("queue", queue.run(), vital=True)
-    tasks.spawn("periodic", periodic.run(), vital=True)
+    record.spawn("mirror", mirror.run(), vital=True)
+    record.spawn("events", events.run(), vital=True)
+    work.spawn("queue", queue.run(), vital=True)
+    work.spawn("periodic", periodic.run(), vital=True)
     # What was loaded at start lives as long as the process: out of the collector's way.
     gc.collect()
     gc.freeze()
     _log.info("operator started", action="start", objects=sum(map(cache.count, Kind)))
-    await _watch(settings, intake, credentials, tasks)
+    await _watch(settings, build_registry(intake, credentials, work.close), work, record)
 
 
 async def _watch(
-    settings: Settings, intake: Intake, credentials: Credentials, tasks: TaskGroup
+    settings: Settings, registry: kopf.OperatorRegistry, work: TaskGroup, record: TaskGroup
 ) -> None:
-    """Kopf until a signal, or until a task that nothing works without has ended."""
+    """Kopf until a signal, or until a task that nothing works without has ended.
+
+    Raises:
+        SoulBoxError: such a task failed; its error.
+    """
     stop = asyncio.Event()
 
-    async def end_with_vital_tasks() -> None:
+    async def end_with(tasks: TaskGroup) -> None:
         await tasks.failed_vital.wait()
         stop.set()
 
-    tasks.spawn("guard", end_with_vital_tasks())
+    record.spawn("guard-work", end_with(work))
+    record.spawn("guard-record", end_with(record))
+    # Kopf counts tasks that begin after it as its own and waits for them at the end: let
+    # those that were just spawned begin.
+    await asyncio.sleep(0.01)
     await kopf.operator(
-        registry=build_registry(intake, credentials),
+        registry=registry,
         settings=build_settings(),
         clusterwide=not settings.watch_namespaces,
         namespaces=settings.watch_namespaces,
         stop_flag=stop,
     )
     _log.info("operator stopping", action="stop")
+    error = record.vital_error or work.vital_error
+    if error is not None:
+        raise error
 
 
 async def _reach(kube: KubeClient, credentials: Credentials) -> None:
@@ -254,11 +270,13 @@ def _declare_gauges(
         "soulbox_events_dropped", "Events not posted for want of room.", lambda: events.dropped
     )
     metrics.gauge("soulbox_sandboxes_known", "Sandboxes known.", lambda: cache.count(Kind.SANDBOX))
-    metrics.gauge("soulbox_executions_known", "Executions known.", lambda: cache.count(Kind.EXECUTION))
+    metrics.gauge(
+        "soulbox_executions_known", "Executions known.", lambda: cache.count(Kind.EXECUTION)
+    )
     metrics.gauge(
         "soulbox_mirror_pending_objects",
         "Objects that wait to be written to PostgreSQL.",
-        lambda: mirror.statistics().pending_objects,
+        lambda: mirror.statistics().pending,
     )
     metrics.gauge(
         "soulbox_mirror_lag_seconds",

@@ -2,7 +2,8 @@
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import suppress
 from datetime import datetime
 from typing import Any
 
@@ -41,43 +42,45 @@ class Periodic:
         self._intake = intake
         self._settings = settings
         self._started = time.monotonic()
+        self._relist = asyncio.Event()
 
     async def run(self) -> None:
         """Until cancelled. A failed round is logged and comes again."""
         next_repair = 0.0
         while True:
             try:
-                if time.monotonic() >= next_repair:
+                if self._relist.is_set() or time.monotonic() >= next_repair:
+                    self._relist.clear()
                     await self.repair()
                     next_repair = time.monotonic() + self._settings.repair_period_seconds
                 await self.meter()
             except SoulBoxError as error:
                 _log.warning("periodic work failed", action="periodic", error=str(error)[:512])
-            await asyncio.sleep(_METER_SECONDS)
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._relist.wait(), _METER_SECONDS)
+
+    def relist(self) -> None:
+        """Have the next repair at once: objects were dropped while PostgreSQL was away."""
+        self._relist.set()
 
     async def repair(self) -> None:
         """Compare complete lists with the cache and with PostgreSQL: a watch event that never
         came is made up for here."""
-        kinds = (Kind.POD, Kind.SANDBOX, Kind.EXECUTION)
-        lists = {
-            kind: await list_everything(self._kube, kind, self._settings.watch_namespaces)
-            for kind in kinds
-        }
-        for kind in kinds:
-            listed = {manifest["metadata"]["uid"] for manifest in lists[kind]}  # type: ignore[index]
-            for manifest in lists[kind]:
+        await self._mirror.repair(self._lists())
+
+    async def _lists(self) -> AsyncIterator[tuple[Kind, Sequence[Mapping[str, Any]]]]:
+        """Each kind with all its objects, listed when asked for; the cache learns first."""
+        for kind in (Kind.POD, Kind.SANDBOX, Kind.EXECUTION):
+            manifests = await list_everything(self._kube, kind, self._settings.watch_namespaces)
+            listed = {manifest["metadata"]["uid"] for manifest in manifests}
+            for manifest in manifests:
                 self._intake.seen(kind, manifest)
-            missing = [
+            unlisted = [
                 known for known in self._cache.all(kind) if known["metadata"]["uid"] not in listed
             ]
-            for known in missing:
+            for known in unlisted:
                 await self._confirm_gone(kind, known)
-
-        async def lister() -> AsyncIterator[tuple[Kind, list[Mapping[str, Any]]]]:
-            for kind in kinds:
-                yield kind, list(lists[kind])
-
-        await self._mirror.repair(lister())
+            yield kind, manifests
 
     async def _confirm_gone(self, kind: Kind, known: Mapping[str, Any]) -> None:
         """Absent from the list: deleted, or made after it. The API server knows."""
@@ -123,9 +126,7 @@ class Periodic:
         statistics = self._mirror.statistics()
         if statistics.healthy:
             return {"mirror": ""}
-        return {
-            "mirror": f"PostgreSQL is not taking rows; {statistics.pending_objects} objects wait"
-        }
+        return {"mirror": f"PostgreSQL is not taking rows; {statistics.pending} objects wait"}
 
 
 def _is_running(pod: Mapping[str, Any]) -> bool:

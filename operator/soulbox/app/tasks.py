@@ -16,6 +16,8 @@ class TaskGroup:
     def __init__(self) -> None:
         self._tasks: set[asyncio.Task[None]] = set()
         self.failed_vital = asyncio.Event()
+        # What the first vital task to fail failed with; None while none has.
+        self.vital_error: BaseException | None = None
         self.crashes = 0
 
     def spawn(
@@ -36,6 +38,7 @@ class TaskGroup:
             self.crashes += 1
             _log.error("background task crashed", task=task.get_name(), exc_info=error)
         if vital:
+            self.vital_error = self.vital_error or error
             self.failed_vital.set()
 
     async def close(self) -> None:
