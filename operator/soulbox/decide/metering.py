@@ -11,8 +11,9 @@ as the ledger's UNIQUE (pod_uid, kind, window_hour), so both are violated togeth
 at all.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime, timedelta
+from types import MappingProxyType
 from typing import Final
 from uuid import UUID, uuid5
 
@@ -86,15 +87,21 @@ def billing_kind(run: PodRunRow) -> BillingKind:
 
 
 def bill_run(
-    run: PodRunRow, prices: PriceBook, *, proven_until: datetime | None = None
+    run: PodRunRow,
+    prices: PriceBook,
+    *,
+    proven_until: datetime | None = None,
+    ledger: Mapping[UUID, BillingEvent] = MappingProxyType({}),
 ) -> Iterator[BillingEvent]:
     """Ledger rows of one pod: all of them once it is finished, else its proven hours.
 
-    Each window is priced by the plan valid at its start. A time without any plan costs
-    nothing and says so in `metadata`: the row is there to be corrected.
+    Each window is priced by the plan valid at its start; one that is in the ledger already
+    by the plan and tier stamped there, whatever is valid by now. A time without any plan
+    costs nothing and says so in `metadata`: the row is there to be corrected.
 
     Args:
         proven_until: see `full_windows`; None bills nothing of a still running pod.
+        ledger: rows that are there already, by event_id.
     """
     if run.finished_at is not None:
         found = windows(run.started_at, run.finished_at)
@@ -104,34 +111,35 @@ def bill_run(
         return
     kind = billing_kind(run)
     for window in found:
-        yield _bill_window(run, kind, window, prices)
-
-
-def _bill_window(
-    run: PodRunRow, kind: BillingKind, window: Window, prices: PriceBook
-) -> BillingEvent:
-    plan = prices.plan_for(run.sku, DEFAULT_TIER, window.starts_at)
-    cost = charge(window.seconds, run.cpu_millicores, run.memory_bytes, plan)
-    return BillingEvent(
-        event_id=event_id(run.pod_uid, kind, window.hour),
-        cluster=run.cluster,
-        tenant=run.tenant,
-        user_name=run.user_name,
-        kind=kind,
-        pod_uid=run.pod_uid,
-        window_hour=window.hour,
-        sandbox_uid=run.sandbox_uid,
-        execution_uid=run.execution_uid,
-        starts_at=window.starts_at,
-        ends_at=window.ends_at,
-        quantity=window.seconds,
-        unit=UNIT_SECONDS,
-        compute_units=cost.compute_units,
-        amount=cost.amount,
-        currency=DEFAULT_CURRENCY if plan is None else plan.currency,
-        price_plan=None if plan is None else plan.name,
-        sku=run.sku,
-        tier=DEFAULT_TIER,
-        occurred_at=window.ends_at,
-        metadata={} if plan is not None else {"unpriced": True},
-    )
+        key = event_id(run.pod_uid, kind, window.hour)
+        stamped = ledger.get(key)
+        if stamped is None:
+            tier = DEFAULT_TIER
+            plan = prices.plan_for(run.sku, tier, window.starts_at)
+        else:
+            tier = stamped.tier
+            plan = None if stamped.price_plan is None else prices.named(stamped.price_plan)
+        cost = charge(window.seconds, run.cpu_millicores, run.memory_bytes, plan)
+        yield BillingEvent(
+            event_id=key,
+            cluster=run.cluster,
+            tenant=run.tenant,
+            user_name=run.user_name,
+            kind=kind,
+            pod_uid=run.pod_uid,
+            window_hour=window.hour,
+            sandbox_uid=run.sandbox_uid,
+            execution_uid=run.execution_uid,
+            starts_at=window.starts_at,
+            ends_at=window.ends_at,
+            quantity=window.seconds,
+            unit=UNIT_SECONDS,
+            compute_units=cost.compute_units,
+            amount=cost.amount,
+            currency=DEFAULT_CURRENCY if plan is None else plan.currency,
+            price_plan=None if plan is None else plan.name,
+            sku=run.sku,
+            tier=tier,
+            occurred_at=window.ends_at,
+            metadata={} if plan is not None else {"unpriced": True},
+        )

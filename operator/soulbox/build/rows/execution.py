@@ -164,7 +164,7 @@ def _stream_is_whole(inline: Any, *, size: Any, sha256: Any, truncated: bool) ->
         return False
     raw = inline.encode("utf-8", "surrogatepass")
     if sha256 is not None:
-        return hashlib.sha256(raw).hexdigest() == sha256
+        return bool(hashlib.sha256(raw).hexdigest() == sha256)
     # U+FFFD may stand for bytes that are no UTF-8, and be as long as they were.
     return len(raw) == size and "\ufffd" not in inline
 

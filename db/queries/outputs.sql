@@ -1,0 +1,23 @@
+-- delete_output --
+-- What an interrupted save of a stream left.
+DELETE FROM soulbox.execution_outputs
+ WHERE uid = %(uid)s AND created_at = %(created_at)s AND stream = %(stream)s;
+
+-- insert_output --
+-- One piece of a stream.
+INSERT INTO soulbox.execution_outputs (uid, created_at, stream, seq, cluster, tenant, user_name, bytes)
+VALUES (%(uid)s, %(created_at)s, %(stream)s, %(seq)s, %(cluster)s, %(tenant)s, %(user_name)s,
+        %(bytes)s);
+
+-- output_owner --
+-- Whose an Execution is.
+SELECT tenant, user_name
+  FROM soulbox.executions
+ WHERE uid = %(uid)s AND created_at = %(created_at)s;
+
+-- output_pieces --
+-- A stream in order.
+SELECT bytes, complete
+  FROM soulbox.execution_outputs
+ WHERE uid = %(uid)s AND created_at = %(created_at)s AND stream = %(stream)s
+ ORDER BY seq;

@@ -1,0 +1,100 @@
+-- upsert_sandboxes --
+-- The newest version of each Sandbox, and its change. An older version never overwrites a
+-- newer one; the same version again is a no-op, unless it brings the news that it is gone.
+-- What a row says of its tenant and user stays as first written.
+WITH incoming AS (
+    SELECT *
+      FROM unnest(
+              %(uid)s::uuid[], %(cluster)s::uuid[], %(tenant)s::text[], %(user_name)s::text[],
+              %(namespace)s::text[], %(name)s::text[], %(class_name)s::text[],
+              %(language)s::text[], %(state)s::text[], %(reason)s::text[], %(message)s::text[],
+              %(resource_limits)s::jsonb[], %(network)s::text[], %(incarnation)s::integer[],
+              %(pod_uid)s::uuid[], %(pod_name)s::text[], %(node)s::text[], %(image_id)s::text[],
+              %(runtime_class)s::text[], %(created_at)s::timestamptz[],
+              %(started_at)s::timestamptz[], %(expires_at)s::timestamptz[],
+              %(terminated_at)s::timestamptz[], %(last_activity_at)s::timestamptz[],
+              %(runtime_seconds)s::numeric[], %(labels)s::jsonb[], %(spec)s::jsonb[],
+              %(resource_version)s::bigint[], %(cleaned)s::boolean[],
+              %(deleted_at)s::timestamptz[]
+           ) AS r (
+              uid, cluster, tenant, user_name, namespace, name, class_name, language, state,
+              reason, message, resource_limits, network, incarnation, pod_uid, pod_name, node,
+              image_id, runtime_class, created_at, started_at, expires_at, terminated_at,
+              last_activity_at, runtime_seconds, labels, spec, resource_version, cleaned,
+              deleted_at)
+), written AS (
+    INSERT INTO soulbox.sandboxes AS t (
+            uid, cluster, tenant, user_name, namespace, name, class_name, language, state,
+            reason, message, resource_limits, network, incarnation, pod_uid, pod_name, node,
+            image_id, runtime_class, created_at, started_at, expires_at, terminated_at,
+            last_activity_at, runtime_seconds, labels, spec, resource_version, cleaned,
+            deleted_at, mirror_epoch)
+    SELECT i.uid, i.cluster, i.tenant, i.user_name, i.namespace, i.name, i.class_name,
+           i.language, i.state, i.reason, i.message, i.resource_limits, i.network,
+           i.incarnation, i.pod_uid, i.pod_name, i.node, i.image_id, i.runtime_class,
+           i.created_at, i.started_at, i.expires_at, i.terminated_at, i.last_activity_at,
+           i.runtime_seconds, i.labels, i.spec, i.resource_version, i.cleaned, i.deleted_at,
+           %(mirror_epoch)s
+      FROM incoming i
+    ON CONFLICT (uid) DO UPDATE SET
+            class_name = excluded.class_name, language = excluded.language,
+            state = excluded.state, reason = excluded.reason, message = excluded.message,
+            resource_limits = excluded.resource_limits, network = excluded.network,
+            incarnation = excluded.incarnation, pod_uid = excluded.pod_uid,
+            pod_name = excluded.pod_name, node = excluded.node, image_id = excluded.image_id,
+            runtime_class = excluded.runtime_class, started_at = excluded.started_at,
+            expires_at = excluded.expires_at, terminated_at = excluded.terminated_at,
+            last_activity_at = excluded.last_activity_at,
+            runtime_seconds = excluded.runtime_seconds, labels = excluded.labels,
+            spec = excluded.spec, resource_version = excluded.resource_version,
+            cleaned = excluded.cleaned, deleted_at = excluded.deleted_at,
+            mirror_epoch = excluded.mirror_epoch
+    WHERE (t.mirror_epoch, t.resource_version)
+        < (excluded.mirror_epoch, excluded.resource_version)
+       OR ((t.mirror_epoch, t.resource_version)
+           = (excluded.mirror_epoch, excluded.resource_version)
+           AND t.deleted_at IS NULL AND excluded.deleted_at IS NOT NULL)
+    RETURNING t.uid, t.cluster, t.tenant, t.user_name, t.namespace, t.name, t.state, t.reason,
+              t.resource_version, t.deleted_at, t.recorded_at, t.updated_at
+)
+INSERT INTO soulbox.changes (epoch, cluster, tenant, user_name, kind, uid, sandbox_uid, op, payload)
+SELECT %(database_epoch)s, cluster, tenant, user_name, 'sandbox', uid, uid,
+       CASE WHEN deleted_at IS NOT NULL THEN 'delete'
+            WHEN recorded_at = updated_at THEN 'insert' ELSE 'update' END,
+       jsonb_build_object('namespace', namespace, 'name', name, 'state', state,
+                          'reason', reason, 'resource_version', resource_version)
+  FROM written;
+
+-- sandbox_by_uid --
+-- One Sandbox.
+SELECT uid, cluster, tenant, user_name, namespace, name, class_name, language, state, reason,
+       message, resource_limits, network, incarnation, pod_uid, pod_name, node, image_id,
+       runtime_class, created_at, started_at, expires_at, terminated_at, last_activity_at,
+       runtime_seconds, labels, spec, resource_version, cleaned, deleted_at
+  FROM soulbox.sandboxes
+ WHERE uid = %(uid)s;
+
+-- sandbox_versions --
+-- Which version of each of these is written.
+SELECT uid, mirror_epoch, resource_version, deleted_at IS NOT NULL AS is_deleted,
+       updated_at < %(before)s AS is_settled
+  FROM soulbox.sandboxes
+ WHERE uid = ANY (%(uids)s::uuid[]);
+
+-- mark_gone_sandboxes --
+-- Sandboxes that a complete list taken after `before` no longer has, and their change.
+WITH written AS (
+    UPDATE soulbox.sandboxes t
+       SET deleted_at = %(gone_at)s
+     WHERE t.cluster = %(cluster)s
+       AND t.deleted_at IS NULL
+       AND t.updated_at < %(before)s
+       AND NOT EXISTS (SELECT FROM unnest(%(seen)s::uuid[]) AS s (uid) WHERE s.uid = t.uid)
+    RETURNING t.uid, t.cluster, t.tenant, t.user_name, t.namespace, t.name, t.state, t.reason,
+              t.resource_version
+)
+INSERT INTO soulbox.changes (epoch, cluster, tenant, user_name, kind, uid, sandbox_uid, op, payload)
+SELECT %(database_epoch)s, cluster, tenant, user_name, 'sandbox', uid, uid, 'delete',
+       jsonb_build_object('namespace', namespace, 'name', name, 'state', state,
+                          'reason', reason, 'resource_version', resource_version)
+  FROM written;

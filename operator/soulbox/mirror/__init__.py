@@ -1,0 +1,22 @@
+"""From Kubernetes objects to rows: what was is written down.
+
+Belongs here: what is written when (bounded map, batches, back-off, repair, dead letters),
+and what may be forgotten once it is committed. Does not belong here: statements (store),
+what a row or a bill looks like (build/rows, decide/metering), what to do with a cluster
+(reconcile). It may wait for PostgreSQL; nobody waits for it.
+"""
+
+from soulbox.build.rows import RowContext
+from soulbox.mirror.fence import LeaderFenced
+from soulbox.mirror.mirror import Mirror
+from soulbox.mirror.settings import MirrorSettings, MirrorStatistics
+from soulbox.store.state import acquire_epoch
+
+__all__ = [
+    "LeaderFenced",
+    "Mirror",
+    "MirrorSettings",
+    "MirrorStatistics",
+    "RowContext",
+    "acquire_epoch",
+]

@@ -1,0 +1,133 @@
+"""From a sighting to what is written of it."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from datetime import datetime
+from typing import Any
+
+from soulbox.build.rows import (
+    PodSight,
+    RowContext,
+    RowError,
+    build_execution_row,
+    build_pod_sight,
+    build_program_row,
+    build_sandbox_row,
+)
+from soulbox.build.rows.execution import is_final_state
+from soulbox.mirror.pending import Sighting
+from soulbox.mirror.tracker import namespace_of
+from soulbox.model.errors import StoreRefused
+from soulbox.model.rows import DeadLetterRow, ExecutionRow, ProgramRow, SandboxRow
+from soulbox.model.states import Kind
+
+# Kind of a dead letter that holds a program PostgreSQL would not take.
+PROGRAM_KIND = "Program"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Item:
+    """A sighting with its rows; exactly one of sandbox, execution and pod is set.
+
+    Attributes:
+        program: of an Execution whose code is in the object and not known to be written.
+        proven_until: bill a still running pod's hours up to this Lease renewTime.
+    """
+
+    sighting: Sighting
+    sandbox: SandboxRow | None = None
+    execution: ExecutionRow | None = None
+    program: ProgramRow | None = None
+    pod: PodSight | None = None
+    proven_until: datetime | None = None
+
+
+def build_item(
+    sighting: Sighting,
+    context: RowContext,
+    *,
+    started_at: datetime | None = None,
+    proven_until: datetime | None = None,
+) -> Item:
+    """The rows of a sighting.
+
+    Args:
+        started_at: see build_pod_sight.
+
+    Raises:
+        RowError: no rows can be made of it. A stored object can be malformed in ways
+            nobody thought of, so whatever a builder trips over counts as this.
+    """
+    gone_at = sighting.seen_at if sighting.deleted else None
+    manifest = sighting.manifest
+    try:
+        match sighting.kind:
+            case Kind.SANDBOX:
+                row = build_sandbox_row(manifest, context, gone_at=gone_at)
+                return Item(sighting=sighting, sandbox=row)
+            case Kind.EXECUTION:
+                return Item(
+                    sighting=sighting,
+                    execution=build_execution_row(manifest, context, gone_at=gone_at),
+                    program=build_program_row(manifest, context),
+                )
+            case Kind.POD:
+                sight = build_pod_sight(manifest, context, started_at=started_at, gone_at=gone_at)
+                return Item(sighting=sighting, pod=sight, proven_until=proven_until)
+            case _:
+                raise RowError(f"{sighting.kind} is not mirrored")
+    except RowError:
+        raise
+    except (TypeError, ValueError, KeyError, AttributeError, OverflowError) as error:
+        raise RowError(f"malformed ({type(error).__name__})") from error
+
+
+def is_final(sighting: Sighting) -> bool:
+    """Whether nothing more is to be written of an object once this version is; for pods
+    of which no row can be made. Malformed objects are as final as they look."""
+    manifest = sighting.manifest
+    metadata, status = manifest.get("metadata"), manifest.get("status")
+    deleting = isinstance(metadata, Mapping) and bool(metadata.get("deletionTimestamp"))
+    if sighting.kind is Kind.EXECUTION:
+        return is_final_state(manifest) or sighting.deleted
+    if sighting.kind is Kind.POD and isinstance(status, Mapping):
+        return deleting or status.get("phase") in ("Succeeded", "Failed")
+    return deleting or sighting.deleted
+
+
+def dead_letter(sighting: Sighting, error: Exception, context: RowContext) -> DeadLetterRow:
+    """What is kept of an object that could not be written."""
+    metadata = sighting.manifest.get("metadata")
+    names: Mapping[str, Any] = metadata if isinstance(metadata, Mapping) else {}
+    namespace = namespace_of(sighting.manifest)
+    return DeadLetterRow(
+        cluster=context.cluster,
+        tenant=context.tenant_of(namespace) if namespace else None,
+        user_name=None,
+        kind=sighting.kind.value,
+        uid=sighting.uid,
+        namespace=namespace or None,
+        name=_plain(names.get("name")),
+        resource_version=_plain(names.get("resourceVersion")),
+        sqlstate=error.sqlstate if isinstance(error, StoreRefused) else None,
+        constraint_name=error.constraint if isinstance(error, StoreRefused) else None,
+        error=str(error)[:1024],
+        payload=to_json(sighting.manifest),
+    )
+
+
+def dead_program(item: Item, error: StoreRefused, context: RowContext) -> DeadLetterRow:
+    """What is kept of a program that was refused while its Execution was not."""
+    assert item.program is not None
+    letter = dead_letter(item.sighting, error, context)
+    return replace(letter, kind=PROGRAM_KIND, uid=item.program.code_sha256)
+
+
+def to_json(value: Any) -> str:
+    """JSON text of ASCII characters, so that it holds NUL and lone surrogates as escapes."""
+    return json.dumps(value, default=str, ensure_ascii=True, separators=(",", ":"))
+
+
+def _plain(value: Any) -> str | None:
+    return value if isinstance(value, str) and value.isprintable() else None

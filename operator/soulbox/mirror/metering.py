@@ -1,0 +1,30 @@
+"""Which hours of a still running pod can be billed by now."""
+
+from collections.abc import Callable, Mapping
+from datetime import datetime
+
+from soulbox.build.rows.pod import container_started_at
+from soulbox.decide.metering import PROOF_MARGIN, full_windows, hour_of
+from soulbox.mirror.pending import Sighting
+from soulbox.mirror.tracker import Tracker
+
+
+def provable(
+    sighting: Sighting, tracker: Tracker, lease_renew_time: Callable[[str], datetime | None]
+) -> datetime | None:
+    """The Lease renewTime that proves hours not billed before; None when there is nothing
+    to bill."""
+    spec = sighting.manifest.get("spec")
+    node = spec.get("nodeName") if isinstance(spec, Mapping) else None
+    started_at = container_started_at(sighting.manifest)
+    if not isinstance(node, str) or started_at is None:
+        return None
+    renewed = lease_renew_time(node)
+    if renewed is None:
+        return None
+    if not any(True for _ in full_windows(started_at, renewed)):
+        return None
+    billed = tracker.metered_until(sighting.uid)
+    if billed is not None and hour_of(billed - PROOF_MARGIN) >= hour_of(renewed - PROOF_MARGIN):
+        return None
+    return renewed

@@ -1,0 +1,440 @@
+"""The mirror: takes the newest version of every object and sees to it that it is written.
+
+::
+
+    offer() ─> pending map ─> run(): batches ─> BatchWriter ─> PostgreSQL
+                  ^                                  │ committed
+    repair() ─────┘ (what a complete list says)      └─> on_recorded(): finalizers go
+
+Handlers only offer, which never waits. While PostgreSQL is away the map keeps the newest
+version of each object; when it overflows a relist is needed, since the API server has all
+of it anyway. Nothing here is needed for reconciling to go on.
+"""
+
+import asyncio
+import logging
+import random
+from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable, Mapping, Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+from soulbox.build.rows import RowContext
+from soulbox.decide.prices import PriceBook
+from soulbox.mirror.fence import Fence, LeaderFenced
+from soulbox.mirror.items import is_final
+from soulbox.mirror.metering import provable
+from soulbox.mirror.outputs import OutputSaver
+from soulbox.mirror.pending import PendingMap, Sighting
+from soulbox.mirror.repair import Repair
+from soulbox.mirror.settings import MirrorSettings, MirrorStatistics
+from soulbox.mirror.tracker import Tracker
+from soulbox.mirror.upkeep import Upkeep
+from soulbox.mirror.writer import MIRRORED, BatchResult, BatchWriter
+from soulbox.model.errors import StoreUnavailable
+from soulbox.model.states import Kind
+from soulbox.store.outputs import Stream
+from soulbox.store.pool import Store
+
+_log = logging.getLogger(__name__)
+Manifest = Mapping[str, Any]
+
+
+def _utc_now() -> datetime:
+    return datetime.now(UTC)
+
+
+class Mirror:
+    """Mirrors Sandboxes, Executions and their pods. For one event loop.
+
+    Args:
+        on_recorded: told (kind, uid) after the commit in which `is_recorded` became true.
+        epoch: from `acquire_epoch`; None acquires one when PostgreSQL is first reached.
+        on_relist_needed: told once PostgreSQL is back after objects had to be dropped:
+            call `repair` then.
+        clock: present time in UTC, for what says no time itself.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        context: RowContext,
+        *,
+        on_recorded: Callable[[Kind, str], None],
+        epoch: int | None = None,
+        settings: MirrorSettings | None = None,
+        on_relist_needed: Callable[[], None] | None = None,
+        clock: Callable[[], datetime] = _utc_now,
+    ) -> None:
+        self._store = store
+        self._settings = settings or MirrorSettings()
+        self._on_recorded = on_recorded
+        self._on_relist_needed = on_relist_needed
+        self._clock = clock
+        self._pending = PendingMap(self._settings.max_pending)
+        self._tracker = Tracker()
+        self._fence = Fence(store, context.cluster_uid, epoch)
+        self._writer = BatchWriter(store, context, self._fence, self._tracker)
+        self._saver = OutputSaver(
+            store, context, self._fence, self._tracker, self._writer, self._settings.output_saves
+        )
+        self._upkeep = Upkeep(store, self._fence, self._writer, self._settings)
+        self._context = context
+        # One batch at a time, whoever it comes from.
+        self._writing = asyncio.Lock()
+        self._work = asyncio.Event()
+        self._full = asyncio.Event()
+        self._prices: PriceBook | None = None
+        self._relist_needed = self._relist_asked = False
+        self._totals = BatchResult()
+        self._failures = 0
+        self._ends_unknown = 0
+        self._last_batch_size = 0
+        self._last_commit_time: datetime | None = None
+
+    # What handlers and reconcilers call: never waits.
+
+    def offer(self, kind: Kind, manifest: Manifest, *, deleted: bool = False) -> None:
+        """Take a version of an object; the newest by resourceVersion is written.
+
+        Args:
+            kind: Sandbox, Execution or Pod; others are ignored.
+            deleted: the object no longer exists, `manifest` is the last that was seen.
+        """
+        sighting = self._sighting(kind, manifest, deleted=deleted)
+        if sighting is None:
+            return
+        if not self._pending.offer(sighting):
+            if not self._relist_needed:
+                _log.warning(
+                    "too many objects wait for PostgreSQL; a relist will be needed",
+                    extra={"action": "mirror-overflow"},
+                )
+            self._relist_needed = True
+            return
+        self._tracker.see(sighting)
+        self._work.set()
+        if len(self._pending) >= self._settings.batch_size:
+            self._full.set()
+
+    def is_recorded(self, uid: str) -> bool:
+        """Whether the final rows of an object are committed, so that it may go.
+
+        A Sandbox: its newest version offered is being deleted, and its row says so. An
+        Execution: the row of its final state. A pod: its running time with its end, and
+        all its bills; at once for one that ended without having started. An object that
+        went to the dead letters counts as recorded.
+        """
+        return self._tracker.is_recorded(uid)
+
+    def price_book(self) -> PriceBook | None:
+        """The price plans as last read; None until PostgreSQL was first reached."""
+        return self._prices
+
+    def statistics(self) -> MirrorStatistics:
+        """A snapshot of counters and queue."""
+        since = self._pending.waiting_since
+        return MirrorStatistics(
+            pending=len(self._pending),
+            oldest_pending_seconds=0.0 if since is None else max(0.0, _monotonic() - since),
+            rows_written=self._totals.rows_written,
+            batches=self._totals.batches,
+            last_batch_size=self._last_batch_size,
+            failures=self._failures,
+            dead_letters=self._totals.dead_letters,
+            bill_conflicts=self._totals.bill_conflicts,
+            ends_unknown=self._ends_unknown,
+            last_commit_time=self._last_commit_time,
+            healthy=self._store.healthy(),
+            relist_needed=self._relist_needed,
+        )
+
+    # What may wait for PostgreSQL.
+
+    async def save_output(
+        self, uid: str, created_at: datetime, stream: Stream, chunks: AsyncIterator[bytes]
+    ) -> int:
+        """Save a whole stream of an Execution; replaces what an interrupted try left.
+
+        Args:
+            created_at: metadata.creationTimestamp of the Execution.
+            chunks: the bytes in order, in pieces of any size.
+
+        Returns:
+            How many bytes were saved. All or nothing is visible.
+
+        Raises:
+            StoreUnavailable: nothing is saved; try again.
+            StoreRefused: the Execution was never offered and has no row.
+            LeaderFenced: another operator writes now.
+        """
+        return await self._saver.save(uid, created_at, stream, chunks)
+
+    async def mark_output_complete(self, uid: str, created_at: datetime) -> None:
+        """All output of an Execution is saved: its row says so, now or once it is written.
+
+        Raises:
+            StoreUnavailable: it was not marked; try again.
+        """
+        # Not beside a batch that writes the row: each would miss the other's.
+        async with self._writing:
+            await self._saver.mark_complete(uid, created_at)
+
+    async def meter_running(
+        self,
+        pods: Iterable[Manifest],
+        lease_renew_time: Callable[[str], datetime | None],
+    ) -> None:
+        """Bill the full hours of pods that still run, as far as they are certainly over.
+
+        Args:
+            pods: manifests, read after the Leases were.
+            lease_renew_time: renewTime of a node's Lease; None when it is not known.
+
+        Raises:
+            StoreUnavailable: not all was written; the next call does it.
+        """
+        sightings: list[Sighting] = []
+        proven: dict[str, datetime] = {}
+        for manifest in pods:
+            sighting = self._sighting(Kind.POD, manifest)
+            if sighting is None:
+                continue
+            until = provable(sighting, self._tracker, lease_renew_time)
+            if until is not None:
+                sightings.append(sighting)
+                proven[sighting.uid] = until
+        for start in range(0, len(sightings), self._settings.batch_size):
+            batch = sightings[start : start + self._settings.batch_size]
+            await self._write(batch, proven)
+            for sighting in batch:
+                self._tracker.set_metered(sighting.uid, proven[sighting.uid])
+
+    async def repair(self, lister: AsyncIterable[tuple[Kind, Sequence[Manifest]]]) -> None:
+        """Make the rows agree with complete lists of all objects. Run it at start, every
+        ten minutes, and when a relist is needed.
+
+        Writes what differs and marks what is gone; no time is made up. When stored
+        versions are newer than the cluster's (etcd was restored), a new mirror epoch
+        begins and everything is written again.
+
+        Args:
+            lister: yields each kind with all its objects. A list must be asked for only
+                when it is pulled, and from the API server's newest state: an object it
+                lacks counts as gone.
+
+        Raises:
+            StoreUnavailable: not all was compared; run it again.
+            LeaderFenced: another operator writes now.
+        """
+        repair = Repair(self._store, self._context, self._fence, self._clock)
+        before = await repair.begin()
+        tracked = {kind: self._tracker.uids(kind) for kind in MIRRORED}
+        self._relist_needed = False
+        try:
+            async for kind, manifests in lister:
+                await self._repair_kind(repair, kind, manifests, before)
+                present = {str((m.get("metadata") or {}).get("uid")) for m in manifests}
+                self._tracker.forget(
+                    uid for uid in tracked.get(kind, set()) - present if uid not in self._pending
+                )
+        except StoreUnavailable:
+            self._relist_needed = True
+            raise
+
+    async def run(self) -> None:
+        """Write what is offered until cancelled; then once more, for a bounded time.
+
+        Raises:
+            LeaderFenced: another operator writes now; this process must end.
+        """
+        tries = 0
+        try:
+            while True:
+                try:
+                    await self._round(wait=tries == 0)
+                except StoreUnavailable as error:
+                    self._note_failure(error, tries)
+                    tries += 1
+                    await asyncio.sleep(self._backoff_seconds(tries))
+                    await self._store.recover()
+                except LeaderFenced:
+                    raise
+                except Exception:
+                    # A defect of ours must not end the mirror for all other objects, nor
+                    # lose any: they went back to the map.
+                    _log.exception("the mirror failed", extra={"action": "mirror-defect"})
+                    self._failures += 1
+                    tries += 1
+                    await asyncio.sleep(self._backoff_seconds(tries))
+                else:
+                    if tries:
+                        _log.info("PostgreSQL is back", extra={"action": "mirror-recovered"})
+                    tries = 0
+        except asyncio.CancelledError:
+            await self._flush_at_exit()
+            raise
+
+    # Inside.
+
+    async def _round(self, *, wait: bool) -> None:
+        if wait:
+            await self._wait_for_work()
+        await self._flush()
+        if self._relist_needed and not self._relist_asked:
+            self._relist_asked = True
+            if self._on_relist_needed is not None:
+                self._on_relist_needed()
+        # After the objects: what fails here must not keep them waiting.
+        prices = await self._upkeep.run(_monotonic())
+        self._prices = prices if prices is not None else self._prices
+
+    async def _wait_for_work(self) -> None:
+        """Until a batch is due: something was offered and had company long enough, or
+        nothing was for so long that a sign of life is due."""
+        try:
+            await asyncio.wait_for(self._work.wait(), self._upkeep.next_seconds(_monotonic()))
+            await asyncio.wait_for(self._full.wait(), self._settings.linger_seconds)
+        except TimeoutError:
+            return
+
+    async def _flush(self) -> None:
+        batch = self._pending.take(self._settings.batch_size)
+        if len(self._pending) < self._settings.batch_size:
+            self._full.clear()
+        if not self._pending:
+            self._work.clear()
+        if batch:
+            await self._write(batch)
+
+    async def _write(
+        self, batch: Sequence[Sighting], proven_until: dict[str, datetime] | None = None
+    ) -> None:
+        """Write a batch; what could not be written waits again."""
+        result = BatchResult()
+        try:
+            async with self._writing:
+                await self._writer.write(batch, result, proven_until=proven_until)
+        except BaseException:
+            done = {sighting.uid for sighting in result.done}
+            self._pending.put_back(item for item in batch if item.uid not in done)
+            self._work.set()
+            raise
+        finally:
+            self._take_result(result)
+
+    def _take_result(self, result: BatchResult) -> None:
+        totals = self._totals
+        totals.rows_written += result.rows_written
+        totals.batches += result.batches
+        totals.dead_letters += result.dead_letters
+        totals.bill_conflicts += result.bill_conflicts
+        if result.prices is not None:
+            self._prices = result.prices
+        if result.batches:
+            self._last_commit_time = self._clock()
+            self._last_batch_size = len(result.done)
+        self._tracker.forget(
+            sighting.uid
+            for sighting in result.done
+            if sighting.deleted and sighting.uid not in self._pending
+        )
+        for sighting in result.recorded:
+            # A version offered meanwhile decides about a Sandbox when it is written.
+            if sighting.kind is Kind.SANDBOX and sighting.uid in self._pending:
+                continue
+            if self._tracker.set_recorded(sighting.uid):
+                self._on_recorded(sighting.kind, sighting.uid)
+
+    async def _repair_kind(
+        self, repair: Repair, kind: Kind, manifests: Sequence[Manifest], before: datetime
+    ) -> set[str]:
+        """Returns the UIDs in the list."""
+        sightings = [
+            sighting
+            for manifest in manifests
+            if (sighting := self._sighting(kind, manifest)) is not None
+        ]
+        for sighting in sightings:
+            if sighting.uid not in self._pending:
+                self._tracker.see(sighting)
+        size = self._settings.batch_size
+        async with self._writing:
+            differing = await repair.differing(kind, sightings, before)
+        wanted = [
+            sighting
+            for sighting in sightings
+            if sighting.uid in differing
+            or (is_final(sighting) and not self._tracker.is_recorded(sighting.uid))
+        ]
+        for start in range(0, len(wanted), size):
+            await self._write(wanted[start : start + size])
+        async with self._writing:
+            gone = await repair.mark_gone(kind, sightings, before)
+        if gone:
+            _log.info(
+                "objects were found gone",
+                extra={"action": "repair-gone", "kind": kind.value, "count": gone},
+            )
+        if kind is Kind.POD:
+            self._ends_unknown += gone
+        return {sighting.uid for sighting in sightings}
+
+    def _sighting(
+        self, kind: Kind, manifest: Manifest, *, deleted: bool = False
+    ) -> Sighting | None:
+        metadata = manifest.get("metadata")
+        uid = metadata.get("uid") if isinstance(metadata, Mapping) else None
+        if kind not in MIRRORED or not isinstance(uid, str) or not isinstance(metadata, Mapping):
+            return None
+        version = str(metadata.get("resourceVersion"))
+        is_number = version.isascii() and version.isdigit() and len(version) < 20
+        return Sighting(
+            kind=kind,
+            uid=uid,
+            manifest=manifest,
+            version=int(version) if is_number else -1,
+            deleted=deleted,
+            seen_at=self._clock(),
+            waiting_since=_monotonic(),
+        )
+
+    def _note_failure(self, error: StoreUnavailable, tries: int) -> None:
+        self._failures += 1
+        if tries == 0:
+            _log.warning(
+                "PostgreSQL cannot be used; objects wait",
+                extra={"action": "mirror-waiting", "error": str(error)[:256]},
+            )
+
+    def _backoff_seconds(self, tries: int) -> float:
+        """Doubles with each try, half of it by chance: two operators or a fleet of them
+        must not come back in step."""
+        settings = self._settings
+        longest = min(
+            settings.backoff_max_seconds, settings.backoff_min_seconds * 2 ** min(tries - 1, 20)
+        )
+        return float(longest) * random.uniform(0.5, 1.0)
+
+    async def _flush_at_exit(self) -> None:
+        """A last try, given up after exit_flush_seconds whatever PostgreSQL does: what is
+        left is read again from the API server at the next start."""
+
+        async def flush_all() -> None:
+            while self._pending:
+                await self._flush()
+
+        if not self._pending:
+            return
+        task = asyncio.create_task(flush_all(), name="mirror-exit-flush")
+        done, _ = await asyncio.wait({task}, timeout=self._settings.exit_flush_seconds)
+        if not done:
+            task.cancel()
+        elif task.exception() is not None:
+            _log.warning(
+                "not all objects were written before the end",
+                extra={"action": "mirror-exit", "count": len(self._pending)},
+            )
+
+
+def _monotonic() -> float:
+    return asyncio.get_running_loop().time()

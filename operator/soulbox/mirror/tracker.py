@@ -1,0 +1,107 @@
+"""What the mirror must remember of living objects; nothing of those that are gone."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+from soulbox.build.rows.pod import container_started_at
+from soulbox.mirror.pending import Sighting
+from soulbox.model.states import Kind
+
+
+@dataclass(slots=True)
+class _Memory:
+    kind: Kind
+    namespace: str = ""
+    user_name: str = ""
+    recorded: bool = False
+    # A kubelet that lost the container forgets when it started.
+    started_at: datetime | None = None
+    # Last hour of a running pod that was billed.
+    metered_until: datetime | None = None
+    # Version that went to the dead letters: not tried again and again.
+    buried_version: int | None = None
+
+
+@dataclass(slots=True)
+class Tracker:
+    """Memory by uid. A few hundred bytes an object that exists in the cluster."""
+
+    _memories: dict[str, _Memory] = field(default_factory=dict)
+
+    def __len__(self) -> int:
+        return len(self._memories)
+
+    def see(self, sighting: Sighting) -> None:
+        """Remember what later versions may no longer say."""
+        memory = self._memories.get(sighting.uid)
+        if memory is None:
+            memory = self._memories[sighting.uid] = _Memory(sighting.kind)
+            memory.namespace = namespace_of(sighting.manifest)
+        if sighting.kind is Kind.EXECUTION:
+            spec = sighting.manifest.get("spec")
+            user = spec.get("user") if isinstance(spec, Mapping) else None
+            memory.user_name = user if isinstance(user, str) else ""
+        elif sighting.kind is Kind.POD and memory.started_at is None:
+            memory.started_at = container_started_at(sighting.manifest)
+        elif sighting.kind is Kind.SANDBOX:
+            # A newer version waits: what is committed is not its end.
+            memory.recorded = False
+
+    def is_recorded(self, uid: str) -> bool:
+        memory = self._memories.get(uid)
+        return memory is not None and memory.recorded
+
+    def set_recorded(self, uid: str) -> bool:
+        """Returns whether that is news; not for objects that are gone."""
+        memory = self._memories.get(uid)
+        if memory is None or memory.recorded:
+            return False
+        memory.recorded = True
+        return True
+
+    def started_at(self, uid: str) -> datetime | None:
+        """When a pod's container started, by any version offered."""
+        memory = self._memories.get(uid)
+        return None if memory is None else memory.started_at
+
+    def owner(self, uid: str) -> tuple[str, str] | None:
+        """Namespace and user of an Execution; None when it was never offered."""
+        memory = self._memories.get(uid)
+        return None if memory is None else (memory.namespace, memory.user_name)
+
+    def metered_until(self, uid: str) -> datetime | None:
+        memory = self._memories.get(uid)
+        return None if memory is None else memory.metered_until
+
+    def set_metered(self, uid: str, until: datetime) -> None:
+        memory = self._memories.get(uid)
+        if memory is not None:
+            memory.metered_until = until
+
+    def is_buried(self, sighting: Sighting) -> bool:
+        """Whether this very version was refused already."""
+        memory = self._memories.get(sighting.uid)
+        return memory is not None and memory.buried_version == sighting.version
+
+    def set_buried(self, sighting: Sighting) -> None:
+        memory = self._memories.get(sighting.uid)
+        if memory is not None:
+            memory.buried_version = sighting.version
+
+    def uids(self, kind: Kind) -> set[str]:
+        """UIDs remembered of a kind."""
+        return {uid for uid, memory in self._memories.items() if memory.kind is kind}
+
+    def forget(self, uids: Iterable[str]) -> None:
+        """These objects are gone."""
+        for uid in uids:
+            self._memories.pop(uid, None)
+
+
+def namespace_of(manifest: Mapping[str, Any]) -> str:
+    """metadata.namespace; empty when malformed."""
+    metadata = manifest.get("metadata")
+    value = metadata.get("namespace") if isinstance(metadata, Mapping) else None
+    return value if isinstance(value, str) else ""

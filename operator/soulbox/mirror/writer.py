@@ -1,0 +1,236 @@
+"""One batch of objects into PostgreSQL, whatever is in it.
+
+All rows of a batch go in one transaction. When PostgreSQL refuses it for what is in it,
+the batch is halved until the rows that are to blame stand alone; those go to the dead
+letters, whole, and count as recorded. n poison rows in a batch of b cost about n log2(b)
+transactions more.
+"""
+
+import logging
+from collections import OrderedDict
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+
+from soulbox.build.rows import RowContext, RowError
+from soulbox.decide.prices import PriceBook
+from soulbox.mirror.bills import PodOutcome, record_pods
+from soulbox.mirror.fence import Fence
+from soulbox.mirror.items import Item, build_item, dead_letter, dead_program, is_final
+from soulbox.mirror.pending import Sighting
+from soulbox.mirror.tracker import Tracker
+from soulbox.model.errors import StoreRefused
+from soulbox.model.rows import DeadLetterRow
+from soulbox.model.states import Kind
+from soulbox.store.feed import FeedStore
+from soulbox.store.objects import ExecutionStore, ProgramStore, SandboxStore
+from soulbox.store.pool import Store, Transaction
+from soulbox.store.state import Epochs, StateStore
+
+_log = logging.getLogger(__name__)
+
+# Programs known to be written: so that a program that runs a thousand times is sent once.
+# 64 bytes each; more would only save more writes.
+_KNOWN_PROGRAMS = 10_000
+
+
+@dataclass(slots=True)
+class BatchResult:
+    """What has been committed so far; grows while a batch is written.
+
+    Attributes:
+        done: sightings that are written, or buried.
+        recorded: those of them of which nothing more is to be written.
+    """
+
+    done: list[Sighting] = field(default_factory=list)
+    recorded: list[Sighting] = field(default_factory=list)
+    rows_written: int = 0
+    batches: int = 0
+    dead_letters: int = 0
+    bill_conflicts: int = 0
+    prices: PriceBook | None = None
+
+
+class BatchWriter:
+    """Writes batches. One at a time: the caller holds a lock."""
+
+    def __init__(self, store: Store, context: RowContext, fence: Fence, tracker: Tracker) -> None:
+        self._store = store
+        self._context = context
+        self._fence = fence
+        self._tracker = tracker
+        self._known_programs: OrderedDict[tuple[str, str], None] = OrderedDict()
+        self._known_months: set[tuple[int, int]] = set()
+
+    async def write(
+        self,
+        sightings: Sequence[Sighting],
+        result: BatchResult,
+        *,
+        proven_until: dict[str, datetime] | None = None,
+    ) -> None:
+        """Write these, each uid at most once. Safe to repeat.
+
+        Args:
+            result: told what is committed, also when this raises on the way.
+            proven_until: Lease renewTimes by uid of still running pods whose hours are
+                to be billed.
+
+        Raises:
+            StoreUnavailable: some or all are not written.
+            LeaderFenced: another operator writes now.
+        """
+        await self._fence.acquire()
+        items: list[Item] = []
+        for sighting in sightings:
+            if self._tracker.is_buried(sighting):
+                self._finish(sighting, result, recorded=is_final(sighting))
+                continue
+            try:
+                items.append(
+                    build_item(
+                        sighting,
+                        self._context,
+                        started_at=self._tracker.started_at(sighting.uid),
+                        proven_until=(proven_until or {}).get(sighting.uid),
+                    )
+                )
+            except RowError as error:
+                await self._bury(sighting, error, result)
+        # One order for all writers, so that no two wait for each other's rows.
+        items.sort(key=lambda item: item.sighting.uid)
+        await self._write_or_halve([self._without_known_program(item) for item in items], result)
+
+    async def ensure_partitions(self, moments: Iterable[datetime]) -> None:
+        """Make the partitions of months that were not asked about before.
+
+        Raises:
+            StoreRefused: a moment is before the year 2000 or after 2199.
+        """
+        missing = {
+            (moment.year, moment.month): moment
+            for moment in moments
+            if (moment.year, moment.month) not in self._known_months
+        }
+        if missing:
+            async with self._store.transaction() as tx:
+                await StateStore(tx).ensure_partitions(list(missing.values()))
+            self._known_months.update(missing)
+
+    async def _write_or_halve(self, items: list[Item], result: BatchResult) -> None:
+        if not items:
+            return
+        try:
+            await self._commit(items, result)
+        except StoreRefused as error:
+            # A partition may have been dropped since it was made: ask again.
+            self._known_months.clear()
+            if len(items) == 1:
+                await self._give_up(items[0], error, result)
+                return
+            middle = len(items) // 2
+            await self._write_or_halve(items[:middle], result)
+            await self._write_or_halve(items[middle:], result)
+
+    async def _commit(self, items: Sequence[Item], result: BatchResult) -> None:
+        executions = [item.execution for item in items if item.execution is not None]
+        await self.ensure_partitions(row.created_at for row in executions)
+        async with self._store.transaction() as tx:
+            epochs = await self._fence.check(tx)
+            changed, programs = await self._write_objects(tx, items, epochs)
+            pods = [item for item in items if item.pod is not None]
+            outcome: PodOutcome | None = None
+            if pods:
+                outcome = await record_pods(tx, pods, epochs)
+            if changed:
+                await FeedStore(tx).notify(self._context.cluster)
+        result.batches += 1
+        result.rows_written += changed + programs
+        for item in items:
+            if item.program is not None:
+                self._remember_program(item.program.tenant, item.program.code_sha256)
+        recorded = frozenset[object]()
+        if outcome is not None:
+            recorded = outcome.recorded
+            result.rows_written += outcome.rows_written
+            result.bill_conflicts += outcome.conflicts
+            result.dead_letters += outcome.conflicts
+            result.prices = outcome.prices or result.prices
+        for item in items:
+            final = item.pod.uid in recorded if item.pod else is_final(item.sighting)
+            self._finish(item.sighting, result, recorded=final)
+
+    async def _write_objects(
+        self, tx: Transaction, items: Sequence[Item], epochs: Epochs
+    ) -> tuple[int, int]:
+        """Rows of Sandboxes and Executions that changed, and programs that were new."""
+        changed = programs = 0
+        sandboxes = [item.sandbox for item in items if item.sandbox is not None]
+        if sandboxes:
+            changed += await SandboxStore(tx).upsert(sandboxes, epochs)
+        new_programs = [item.program for item in items if item.program is not None]
+        if new_programs:
+            programs = await ProgramStore(tx).insert(new_programs)
+        executions = [item.execution for item in items if item.execution is not None]
+        if executions:
+            changed += await ExecutionStore(tx).upsert(executions, epochs)
+        return changed, programs
+
+    async def _give_up(self, item: Item, error: StoreRefused, result: BatchResult) -> None:
+        """The one to blame: bury it, or only its program if it is fine without."""
+        if item.program is not None:
+            try:
+                await self._commit([replace(item, program=None)], result)
+            except StoreRefused as own_error:
+                await self._bury(item.sighting, own_error, result)
+                return
+            await self._bury_row(dead_program(item, error, self._context), result)
+            self._remember_program(item.program.tenant, item.program.code_sha256)
+            return
+        await self._bury(item.sighting, error, result)
+
+    async def _bury(
+        self, sighting: Sighting, error: RowError | StoreRefused, result: BatchResult
+    ) -> None:
+        await self._bury_row(dead_letter(sighting, error, self._context), result)
+        self._tracker.set_buried(sighting)
+        self._finish(sighting, result, recorded=is_final(sighting))
+
+    async def _bury_row(self, row: DeadLetterRow, result: BatchResult) -> None:
+        _log.error(
+            "an object cannot be written and went to the dead letters",
+            extra={
+                "action": "dead-letter",
+                "kind": row.kind,
+                "namespace": row.namespace,
+                "object_name": row.name,
+                "uid": row.uid,
+                "error": row.error[:256],
+            },
+        )
+        async with self._store.transaction() as tx:
+            await self._fence.check(tx)
+            await FeedStore(tx).bury(row)
+        result.dead_letters += 1
+
+    def _finish(self, sighting: Sighting, result: BatchResult, *, recorded: bool) -> None:
+        result.done.append(sighting)
+        if recorded:
+            result.recorded.append(sighting)
+
+    def _without_known_program(self, item: Item) -> Item:
+        program = item.program
+        if program is not None and (program.tenant, program.code_sha256) in self._known_programs:
+            self._known_programs.move_to_end((program.tenant, program.code_sha256))
+            return replace(item, program=None)
+        return item
+
+    def _remember_program(self, tenant: str, code_sha256: str) -> None:
+        self._known_programs[tenant, code_sha256] = None
+        self._known_programs.move_to_end((tenant, code_sha256))
+        while len(self._known_programs) > _KNOWN_PROGRAMS:
+            self._known_programs.popitem(last=False)
+
+
+MIRRORED = (Kind.SANDBOX, Kind.EXECUTION, Kind.POD)

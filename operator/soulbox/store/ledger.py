@@ -1,0 +1,112 @@
+"""Running times, prices and the ledger."""
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from soulbox.model.billing import BillingEvent, BillingKind, EndSource, PricePlan
+from soulbox.model.rows import PodRunRow
+from soulbox.store.files import load_queries
+from soulbox.store.objects import Absence, StoredVersion
+from soulbox.store.pool import Transaction
+from soulbox.store.rowsets import columns
+from soulbox.store.state import Epochs
+
+# Names of what the database itself guards, for who maps a refusal to them.
+APPEND_ONLY_CONSTRAINT = "billing_events_append_only"
+WINDOW_CONSTRAINT = "billing_events_window_key"
+PLAN_IMMUTABLE_CONSTRAINT = "price_plans_immutable"
+PLAN_OVERLAP_CONSTRAINT = "price_plans_no_overlap"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PodEnd:
+    """The end of a pod whose start only the database remembers."""
+
+    pod_uid: UUID
+    finished_at: datetime
+    end_source: EndSource
+    exit_reason: str | None
+    resource_version: int
+
+
+class PodRunStore:
+    """Table pod_runs."""
+
+    def __init__(self, tx: Transaction) -> None:
+        self._tx = tx
+        self._queries = load_queries("pod_runs")
+
+    async def upsert(self, rows: Sequence[PodRunRow], epochs: Epochs) -> int:
+        """Write starts and ends; what was written of either stays. Returns how many rows
+        changed."""
+        return await self._tx.execute(
+            self._queries["upsert_pod_runs"], {**columns(rows), **epochs.parameters()}
+        )
+
+    async def finish(self, ends: Sequence[PodEnd], epochs: Epochs) -> int:
+        """Write ends where there is a row without one. Returns how many there were."""
+        return await self._tx.execute(
+            self._queries["finish_pod_runs"], {**columns(ends), **epochs.parameters()}
+        )
+
+    async def get(self, pod_uids: Collection[UUID]) -> dict[UUID, PodRunRow]:
+        """Rows of these pods, as far as there are any."""
+        found = await self._tx.fetch(self._queries["pod_runs_by_uid"], {"pod_uids": list(pod_uids)})
+        return {row["pod_uid"]: _pod_run(row) for row in found}
+
+    async def versions(
+        self, uids: Mapping[UUID, datetime], before: datetime
+    ) -> list[StoredVersion]:
+        """Which versions of these (created_at by uid) are stored."""
+        found = await self._tx.fetch(
+            self._queries["pod_run_versions"], {"uids": list(uids), "before": before}
+        )
+        return [StoredVersion(**row) for row in found]
+
+    async def mark_gone(self, absence: Absence, _epochs: Epochs) -> int:
+        """Say of running pods that they are gone; returns how many."""
+        return await self._tx.execute(self._queries["mark_gone_pod_runs"], absence.parameters())
+
+
+class LedgerStore:
+    """Table billing_events: rows are added and read, never changed."""
+
+    def __init__(self, tx: Transaction) -> None:
+        self._tx = tx
+        self._queries = load_queries("ledger")
+
+    async def insert(self, events: Sequence[BillingEvent]) -> int:
+        """Add rows; keys that are there already are left alone. Returns how many were new."""
+        return await self._tx.execute(self._queries["insert_billing_events"], columns(events))
+
+    async def of_pods(self, pod_uids: Collection[UUID]) -> list[BillingEvent]:
+        """Rows of these pods in order of pod and time."""
+        found = await self._tx.fetch(
+            self._queries["billing_events_by_pod"], {"pod_uids": list(pod_uids)}
+        )
+        return [_event(row) for row in found]
+
+
+class PriceStore:
+    """Table price_plans."""
+
+    def __init__(self, tx: Transaction) -> None:
+        self._tx = tx
+        self._queries = load_queries("prices")
+
+    async def plans(self) -> list[PricePlan]:
+        """All plans."""
+        found = await self._tx.fetch(self._queries["price_plans"])
+        return [PricePlan(**row) for row in found]
+
+
+def _pod_run(row: dict[str, Any]) -> PodRunRow:
+    source = row.pop("end_source")
+    return PodRunRow(**row, end_source=None if source is None else EndSource(source))
+
+
+def _event(row: dict[str, Any]) -> BillingEvent:
+    return BillingEvent(**{**row, "kind": BillingKind(row["kind"])})

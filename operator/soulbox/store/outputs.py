@@ -1,0 +1,74 @@
+"""Whole output of Executions, in pieces."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Literal
+from uuid import UUID
+
+from soulbox.store.files import load_queries
+from soulbox.store.pool import Transaction
+
+Stream = Literal["stdout", "stderr"]
+# A piece as it is stored: large enough that 10 MiB are ten rows, small enough that a
+# reader never needs more memory than it likes.
+PIECE_BYTES = 1024 * 1024
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OutputKey:
+    """One stream of one Execution."""
+
+    uid: UUID
+    created_at: datetime
+    stream: Stream
+
+    def parameters(self) -> dict[str, Any]:
+        """As the statements name them."""
+        return {"uid": self.uid, "created_at": self.created_at, "stream": self.stream}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OutputOwner:
+    """Whose output it is."""
+
+    cluster: UUID
+    tenant: str
+    user_name: str
+
+
+class OutputStore:
+    """Table execution_outputs. The partition of the month in question must be there."""
+
+    def __init__(self, tx: Transaction) -> None:
+        self._tx = tx
+        self._queries = load_queries("outputs")
+
+    async def clear(self, key: OutputKey) -> int:
+        """Remove what is there of a stream; returns how many pieces."""
+        return await self._tx.execute(self._queries["delete_output"], key.parameters())
+
+    async def append(self, key: OutputKey, owner: OutputOwner, seq: int, piece: bytes) -> None:
+        """Add a piece of 1 to PIECE_BYTES bytes."""
+        await self._tx.execute(
+            self._queries["insert_output"],
+            {
+                **key.parameters(),
+                "seq": seq,
+                "cluster": owner.cluster,
+                "tenant": owner.tenant,
+                "user_name": owner.user_name,
+                "bytes": piece,
+            },
+        )
+
+    async def owner(self, key: OutputKey, cluster: UUID) -> OutputOwner | None:
+        """Whose an Execution is, by its row; None when that is not written yet."""
+        found = await self._tx.fetch(self._queries["output_owner"], key.parameters())
+        return OutputOwner(cluster=cluster, **found[0]) if found else None
+
+    async def read(self, key: OutputKey) -> tuple[bytes, bool]:
+        """A whole stream, and whether all output of its Execution is saved."""
+        found = await self._tx.fetch(self._queries["output_pieces"], key.parameters())
+        return b"".join(row["bytes"] for row in found), bool(found) and all(
+            row["complete"] for row in found
+        )
