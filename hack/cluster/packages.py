@@ -17,7 +17,6 @@ NODE_PROGRAMS = {
     "runc": "runc",
     "ip": "iproute2",
     "nft": "nftables",
-    "conntrack": "conntrack",
     "openssl": "openssl",
     "mount": "mount",
 }
