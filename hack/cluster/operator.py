@@ -87,7 +87,7 @@ def environment() -> dict[str, str]:
     }
 
 
-def _write_kubeconfig(paths: Paths, kubectl: Path | str, token: Path) -> Path:
+def write_kubeconfig(paths: Paths, kubectl: Path | str, token: Path) -> Path:
     """The cluster as the administrator knows it, with the ServiceAccount's token instead."""
     shown = run([kubectl, "--kubeconfig", paths.kubeconfig, "config", "view",
                  "--raw", "--minify", "--flatten", "--output=json"])  # fmt: skip
@@ -110,7 +110,7 @@ def start(paths: Paths, kubectl: Path | str, dsn: str) -> None:
         log=paths.logs / "operator-token.log",
         env={"PYTHONPATH": str(CHECKOUT)},
     )
-    kubeconfig = _write_kubeconfig(paths, kubectl, token)
+    kubeconfig = write_kubeconfig(paths, kubectl, token)
     settings = environment()
     listen = settings.get("SOULBOX_HTTP_LISTEN", DEFAULT_LISTEN)
     before = processes.find(OPERATOR)

@@ -16,8 +16,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from hack.cluster import containerd, node, ownership, postgres, processes
-from hack.cluster.config import BRIDGE, CHECKOUT, DATA_DIR, NODE_ADDRESS, RUN_DIR
+from hack.cluster import containerd, node, operator, ownership, postgres, processes, tokens
+from hack.cluster.config import BRIDGE, CHECKOUT, DATA_DIR, NODE_ADDRESS, RUN_DIR, paths
 
 pytestmark = [
     pytest.mark.e2e,
@@ -204,6 +204,28 @@ def test_audit_log_names_who_wrote_with_which_program(cluster: Cluster) -> None:
     assert "requestObject" not in creations[0]
 
 
+def test_operators_kubeconfig_holds_its_service_account_and_a_fresh_token(
+    cluster: Cluster,
+) -> None:
+    folders = paths(str(cluster.state))
+    kubectl = str(cluster.state / "bin" / "kubectl")
+    token = cluster.state / "operator.token"
+    operator.install(folders, kubectl)
+    tokens.renew(kubectl, folders.kubeconfig, token)
+    first = token.read_text()
+
+    kubeconfig = operator.write_kubeconfig(folders, kubectl, token)
+    who = said(kubectl, "--kubeconfig", str(kubeconfig), "auth", "whoami", "-o", "json")
+
+    account = json.loads(who)["status"]["userInfo"]
+    assert account["username"] == "system:serviceaccount:soulbox-system:soulbox-operator"
+    assert "system:masters" not in account["groups"]
+    assert "certificate" not in kubeconfig.read_text().replace("certificate-authority", "")
+    assert token.stat().st_mode & 0o077 == 0
+    tokens.renew(kubectl, folders.kubeconfig, token)
+    assert token.read_text() != first
+
+
 def test_up_again_restarts_nothing(cluster: Cluster) -> None:
     before = pids()
     cluster.up()
@@ -251,7 +273,7 @@ def test_down_leaves_nothing_whatever_died_before(
     for name, want in machine_before.items():
         assert traces()[name] == want, name
     left = {file.name for file in cluster.state.iterdir()}
-    assert left <= {"logs", "audit.log"}
+    assert left <= {"logs", "audit.log"}  # the operator's own kubeconfig and token go too
     assert not containerd.STATE.exists()
     assert not postgres.is_running(DATA_DIR / "postgres")
 
