@@ -1,0 +1,162 @@
+"""What the API server refuses, with the words that users see."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from tests.support.builders import make_execution, make_sandbox
+from tests.support.fix_kube import Kubectl, KubectlError
+from tests.support.refusals import REFUSALS, Refusal
+
+pytestmark = pytest.mark.api
+
+DRY_RUN = "--dry-run=server"
+
+
+@pytest.mark.parametrize("refusal", REFUSALS.values(), ids=REFUSALS.keys())
+def test_refused_at_apply_with_field_problem_and_remedy(refusal: Refusal, kubectl: Kubectl) -> None:
+    with pytest.raises(KubectlError) as caught:
+        kubectl.create(refusal.make(**refusal.spec), DRY_RUN, "--validate=false")
+    for words in refusal.want_api:
+        assert words in str(caught.value)
+
+
+def test_code_of_exactly_262144_bytes_is_taken(kubectl: Kubectl) -> None:
+    """131,072 characters of two bytes each: maxLength alone would take twice as much."""
+    taken = kubectl.create(make_execution(code="é" * 131_072), DRY_RUN)
+    assert len(taken["spec"]["code"].encode()) == 262_144
+
+
+def test_input_of_exactly_393216_bytes_is_taken(kubectl: Kubectl) -> None:
+    manifest = make_execution(
+        code="a" * 200_000,
+        files=[{"path": "b", "content": "b" * 100_000}],
+        args=["c" * 20_000, "é" * 10_000],
+        stdin="d" * 40_000,
+        env=[{"name": "E", "value": "e" * 13_216}],
+    )
+    kubectl.create(manifest, DRY_RUN)
+
+
+@pytest.mark.parametrize(
+    "path", ["a", "a/b/c.txt", "...", "a..b", "..a/b..", ".hidden", "ünï/côde", "a b"]
+)
+def test_plain_relative_path_is_taken(path: str, kubectl: Kubectl) -> None:
+    kubectl.create(make_execution(files=[{"path": path, "content": "x"}]), DRY_RUN)
+
+
+@pytest.mark.parametrize("name", ["A", "_", "a.b-c_1", "LD_PRELOAD"])
+def test_legal_env_name_is_taken(name: str, kubectl: Kubectl) -> None:
+    kubectl.create(make_execution(env=[{"name": name, "value": "x"}]), DRY_RUN)
+
+
+@pytest.mark.parametrize("cpu", [1, "1", "250m", "0.5", "1e-1", ".5", "10m"])
+def test_quantity_may_be_a_number_or_text(cpu: int | str, kubectl: Kubectl) -> None:
+    stored = kubectl.create(make_sandbox(resources={"cpu": cpu}), DRY_RUN)
+    assert stored["spec"]["resources"]["cpu"] == cpu
+
+
+EXECUTION = make_execution(
+    sandboxRef=None,
+    className="python",
+    language="python",
+    files=[{"path": "a", "content": "x"}],
+    args=["a"],
+    stdin="in",
+    env=[{"name": "A", "value": "1"}],
+    timeoutSeconds=5,
+)
+CHANGED: dict[str, Any] = {
+    "className": "bash",
+    "language": "bash",
+    "code": "print(43)",
+    "files": [{"path": "a", "content": "y"}],
+    "args": ["b"],
+    "stdin": "other",
+    "env": [{"name": "A", "value": "2"}],
+    "timeoutSeconds": 6,
+}
+
+
+@pytest.fixture
+def execution(kubectl: Kubectl, namespace: str) -> str:
+    """Name of a stored Execution that waits for its Sandbox, with every field that can
+    stand beside the others."""
+    manifest = make_execution("stored", namespace, **EXECUTION["spec"])
+    manifest["spec"] |= {"sandboxRef": {"name": "none"}}
+    del manifest["spec"]["className"]
+    kubectl.create(manifest)
+    return "stored"
+
+
+@pytest.mark.parametrize("field", sorted(CHANGED))
+def test_execution_cannot_be_changed(
+    field: str, execution: str, kubectl: Kubectl, namespace: str
+) -> None:
+    for value in (CHANGED[field], None):
+        if field in ("className", "code") and value is None:
+            continue
+        with pytest.raises(KubectlError) as caught:
+            kubectl.merge_patch(
+                "executions", execution, namespace, {"spec": {field: value}}, DRY_RUN
+            )
+        assert f"spec.{field} cannot be changed after creation" in str(caught.value)
+        assert "create another Execution" in str(caught.value)
+
+
+def test_optional_fields_of_an_execution_cannot_be_added(kubectl: Kubectl, namespace: str) -> None:
+    kubectl.create(make_execution("bare", namespace, sandboxRef={"name": "none"}))
+    for field in ("language", "files", "args", "stdin", "env", "timeoutSeconds"):
+        patch = {"spec": {field: CHANGED[field]}}
+        with pytest.raises(KubectlError, match=f"spec.{field} cannot be changed"):
+            kubectl.merge_patch("executions", "bare", namespace, patch, DRY_RUN)
+    for field, value in (("user", "kubernetes-admin"), ("sandboxRef", {"name": "other"})):
+        with pytest.raises(KubectlError, match=f"spec.{field} cannot be changed"):
+            kubectl.merge_patch("executions", "bare", namespace, {"spec": {field: value}}, DRY_RUN)
+
+
+def test_target_and_code_cannot_be_swapped(kubectl: Kubectl, namespace: str) -> None:
+    kubectl.create(make_execution("bare", namespace, sandboxRef={"name": "none"}))
+    code_from = {"configMapKeyRef": {"name": "c", "key": "k"}}
+    patches: list[dict[str, Any]] = [
+        {"sandboxRef": None, "className": "python"},
+        {"code": None, "codeFrom": code_from},
+    ]
+    for patch in patches:
+        with pytest.raises(KubectlError, match="cannot be changed after creation"):
+            kubectl.merge_patch("executions", "bare", namespace, {"spec": patch}, DRY_RUN)
+
+
+def test_cancel_is_for_ever_and_ttl_may_change(kubectl: Kubectl, namespace: str) -> None:
+    kubectl.create(make_execution("bare", namespace, sandboxRef={"name": "none"}))
+    patch = {"spec": {"ttlSecondsAfterFinished": 600}}
+    assert kubectl.merge_patch("executions", "bare", namespace, patch)["spec"]
+    kubectl.merge_patch("executions", "bare", namespace, {"spec": {"cancel": False}})
+    kubectl.merge_patch("executions", "bare", namespace, {"spec": {"cancel": True}})
+    for value in (False, None):
+        with pytest.raises(KubectlError, match=r"spec\.cancel cannot be taken back"):
+            kubectl.merge_patch(
+                "executions", "bare", namespace, {"spec": {"cancel": value}}, DRY_RUN
+            )
+    unset = {"spec": {"ttlSecondsAfterFinished": None}}
+    kubectl.merge_patch("executions", "bare", namespace, unset, DRY_RUN)
+
+
+def test_sandbox_keeps_class_resources_env_and_user(kubectl: Kubectl, namespace: str) -> None:
+    manifest = make_sandbox("box", namespace, className="none", resources={"cpu": "100m"})
+    kubectl.create(manifest)
+    fixed: list[tuple[str, Any]] = [
+        ("className", "bash"),
+        ("resources", {"cpu": "200m"}),
+        ("resources", {"memory": "64Mi"}),
+        ("resources", None),
+        ("env", [{"name": "A", "value": "1"}]),
+        ("user", "kubernetes-admin"),
+    ]
+    for field, value in fixed:
+        with pytest.raises(KubectlError, match=f"spec.{field} cannot be changed after creation"):
+            kubectl.merge_patch("sandboxes", "box", namespace, {"spec": {field: value}}, DRY_RUN)
+    free = {"lifetimeSeconds": 60, "defaultTimeoutSeconds": 5, "maxConcurrentExecutions": 2}
+    kubectl.merge_patch("sandboxes", "box", namespace, {"spec": free}, DRY_RUN)

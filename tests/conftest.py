@@ -1,0 +1,3 @@
+"""Fixtures by concern; each module says what it needs."""
+
+pytest_plugins = ("tests.support.fix_db", "tests.support.fix_kube")
