@@ -84,7 +84,7 @@ CREATE TABLE soulbox.pod_runs (
     class_name       text,
     sandbox_uid      uuid,
     execution_uid    uuid,
-    incarnation      integer     NOT NULL DEFAULT 0,
+    incarnation      bigint      NOT NULL DEFAULT 0,
     node             text,
     cpu_millicores   bigint      NOT NULL,
     memory_bytes     bigint      NOT NULL,

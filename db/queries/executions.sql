@@ -1,32 +1,30 @@
+-- stage_executions --
+-- Where rows of a batch wait within its transaction.
+CREATE TEMP TABLE IF NOT EXISTS incoming_executions ON COMMIT DELETE ROWS AS
+SELECT uid, created_at, cluster, tenant, user_name, sandbox_uid, one_shot, namespace, name,
+       class_name, language, code_sha256, state, reason, message, attempt, queued_at,
+       started_at, completed_at, duration_ms, exit_code, signal, stdout, stderr, stdout_bytes,
+       stderr_bytes, stdout_truncated, stderr_truncated, stdout_sha256, stderr_sha256,
+       output_complete, error, resource_usage, billing, receipt, resource_version, cleaned,
+       deleted_at
+  FROM soulbox.executions
+  WITH NO DATA;
+
+-- copy_executions --
+-- The rows of a batch.
+COPY pg_temp.incoming_executions (
+        uid, created_at, cluster, tenant, user_name, sandbox_uid, one_shot, namespace, name,
+        class_name, language, code_sha256, state, reason, message, attempt, queued_at,
+        started_at, completed_at, duration_ms, exit_code, signal, stdout, stderr, stdout_bytes,
+        stderr_bytes, stdout_truncated, stderr_truncated, stdout_sha256, stderr_sha256,
+        output_complete, error, resource_usage, billing, receipt, resource_version, cleaned,
+        deleted_at)
+FROM STDIN (FORMAT BINARY);
+
 -- upsert_executions --
 -- The newest version of each Execution, and its change; the same rules as for Sandboxes.
 -- Output that was saved whole stays complete, whichever of row and output came first.
-WITH incoming AS (
-    SELECT *
-      FROM unnest(
-              %(uid)s::uuid[], %(created_at)s::timestamptz[], %(cluster)s::uuid[],
-              %(tenant)s::text[], %(user_name)s::text[], %(sandbox_uid)s::uuid[],
-              %(one_shot)s::boolean[], %(namespace)s::text[], %(name)s::text[],
-              %(class_name)s::text[], %(language)s::text[], %(code_sha256)s::text[],
-              %(state)s::text[], %(reason)s::text[], %(message)s::text[],
-              %(attempt)s::integer[], %(queued_at)s::timestamptz[],
-              %(started_at)s::timestamptz[], %(completed_at)s::timestamptz[],
-              %(duration_ms)s::bigint[], %(exit_code)s::integer[], %(signal)s::text[],
-              %(stdout)s::text[], %(stderr)s::text[], %(stdout_bytes)s::bigint[],
-              %(stderr_bytes)s::bigint[], %(stdout_truncated)s::boolean[],
-              %(stderr_truncated)s::boolean[], %(stdout_sha256)s::text[],
-              %(stderr_sha256)s::text[], %(output_complete)s::boolean[], %(error)s::jsonb[],
-              %(resource_usage)s::jsonb[], %(billing)s::jsonb[], %(receipt)s::jsonb[],
-              %(resource_version)s::bigint[], %(cleaned)s::boolean[],
-              %(deleted_at)s::timestamptz[]
-           ) AS r (
-              uid, created_at, cluster, tenant, user_name, sandbox_uid, one_shot, namespace,
-              name, class_name, language, code_sha256, state, reason, message, attempt,
-              queued_at, started_at, completed_at, duration_ms, exit_code, signal, stdout,
-              stderr, stdout_bytes, stderr_bytes, stdout_truncated, stderr_truncated,
-              stdout_sha256, stderr_sha256, output_complete, error, resource_usage, billing,
-              receipt, resource_version, cleaned, deleted_at)
-), written AS (
+WITH written AS (
     INSERT INTO soulbox.executions AS t (
             uid, created_at, cluster, tenant, user_name, sandbox_uid, one_shot, namespace, name,
             class_name, language, code_sha256, state, reason, message, attempt, queued_at,
@@ -44,7 +42,7 @@ WITH incoming AS (
                 WHERE o.uid = i.uid AND o.created_at = i.created_at AND o.complete)),
            i.error, i.resource_usage, i.billing, i.receipt, i.resource_version, i.cleaned,
            i.deleted_at, %(mirror_epoch)s
-      FROM incoming i
+      FROM pg_temp.incoming_executions i
     ON CONFLICT (uid, created_at) DO UPDATE SET
             sandbox_uid = excluded.sandbox_uid, class_name = excluded.class_name,
             language = excluded.language, code_sha256 = excluded.code_sha256,

@@ -1,3 +1,20 @@
+-- stage_pod_runs --
+-- Where rows of a batch wait within its transaction.
+CREATE TEMP TABLE IF NOT EXISTS incoming_pod_runs ON COMMIT DELETE ROWS AS
+SELECT pod_uid, cluster, tenant, user_name, namespace, pod_name, owner_name, class_name,
+       sandbox_uid, execution_uid, incarnation, node, cpu_millicores, memory_bytes, sku,
+       started_at, finished_at, end_source, exit_reason, resource_version, deleted_at
+  FROM soulbox.pod_runs
+  WITH NO DATA;
+
+-- copy_pod_runs --
+-- The rows of a batch.
+COPY pg_temp.incoming_pod_runs (
+        pod_uid, cluster, tenant, user_name, namespace, pod_name, owner_name, class_name,
+        sandbox_uid, execution_uid, incarnation, node, cpu_millicores, memory_bytes, sku,
+        started_at, finished_at, end_source, exit_reason, resource_version, deleted_at)
+FROM STDIN (FORMAT BINARY);
+
 -- upsert_pod_runs --
 -- The running time of pods. A start, once written, stays, and so does an end: bills are
 -- made from them. In between the newest version wins.
@@ -10,18 +27,7 @@ SELECT r.pod_uid, r.cluster, r.tenant, r.user_name, r.namespace, r.pod_name, r.o
        r.class_name, r.sandbox_uid, r.execution_uid, r.incarnation, r.node, r.cpu_millicores,
        r.memory_bytes, r.sku, r.started_at, r.finished_at, r.end_source, r.exit_reason,
        r.resource_version, r.deleted_at, %(mirror_epoch)s
-  FROM unnest(
-          %(pod_uid)s::uuid[], %(cluster)s::uuid[], %(tenant)s::text[], %(user_name)s::text[],
-          %(namespace)s::text[], %(pod_name)s::text[], %(owner_name)s::text[],
-          %(class_name)s::text[], %(sandbox_uid)s::uuid[], %(execution_uid)s::uuid[],
-          %(incarnation)s::integer[], %(node)s::text[], %(cpu_millicores)s::bigint[],
-          %(memory_bytes)s::bigint[], %(sku)s::text[], %(started_at)s::timestamptz[],
-          %(finished_at)s::timestamptz[], %(end_source)s::text[], %(exit_reason)s::text[],
-          %(resource_version)s::bigint[], %(deleted_at)s::timestamptz[]
-       ) AS r (
-          pod_uid, cluster, tenant, user_name, namespace, pod_name, owner_name, class_name,
-          sandbox_uid, execution_uid, incarnation, node, cpu_millicores, memory_bytes, sku,
-          started_at, finished_at, end_source, exit_reason, resource_version, deleted_at)
+  FROM pg_temp.incoming_pod_runs r
 ON CONFLICT (pod_uid) DO UPDATE SET
         node = coalesce(excluded.node, t.node), finished_at = excluded.finished_at,
         end_source = excluded.end_source, exit_reason = excluded.exit_reason,

@@ -1,28 +1,27 @@
+-- stage_sandboxes --
+-- Where rows of a batch wait within its transaction.
+CREATE TEMP TABLE IF NOT EXISTS incoming_sandboxes ON COMMIT DELETE ROWS AS
+SELECT uid, cluster, tenant, user_name, namespace, name, class_name, language, state, reason,
+       message, resource_limits, network, incarnation, pod_uid, pod_name, node, image_id,
+       runtime_class, created_at, started_at, expires_at, terminated_at, last_activity_at,
+       runtime_seconds, labels, spec, resource_version, cleaned, deleted_at
+  FROM soulbox.sandboxes
+  WITH NO DATA;
+
+-- copy_sandboxes --
+-- The rows of a batch.
+COPY pg_temp.incoming_sandboxes (
+        uid, cluster, tenant, user_name, namespace, name, class_name, language, state, reason,
+        message, resource_limits, network, incarnation, pod_uid, pod_name, node, image_id,
+        runtime_class, created_at, started_at, expires_at, terminated_at, last_activity_at,
+        runtime_seconds, labels, spec, resource_version, cleaned, deleted_at)
+FROM STDIN (FORMAT BINARY);
+
 -- upsert_sandboxes --
 -- The newest version of each Sandbox, and its change. An older version never overwrites a
 -- newer one; the same version again is a no-op, unless it brings the news that it is gone.
 -- What a row says of its tenant and user stays as first written.
-WITH incoming AS (
-    SELECT *
-      FROM unnest(
-              %(uid)s::uuid[], %(cluster)s::uuid[], %(tenant)s::text[], %(user_name)s::text[],
-              %(namespace)s::text[], %(name)s::text[], %(class_name)s::text[],
-              %(language)s::text[], %(state)s::text[], %(reason)s::text[], %(message)s::text[],
-              %(resource_limits)s::jsonb[], %(network)s::text[], %(incarnation)s::integer[],
-              %(pod_uid)s::uuid[], %(pod_name)s::text[], %(node)s::text[], %(image_id)s::text[],
-              %(runtime_class)s::text[], %(created_at)s::timestamptz[],
-              %(started_at)s::timestamptz[], %(expires_at)s::timestamptz[],
-              %(terminated_at)s::timestamptz[], %(last_activity_at)s::timestamptz[],
-              %(runtime_seconds)s::numeric[], %(labels)s::jsonb[], %(spec)s::jsonb[],
-              %(resource_version)s::bigint[], %(cleaned)s::boolean[],
-              %(deleted_at)s::timestamptz[]
-           ) AS r (
-              uid, cluster, tenant, user_name, namespace, name, class_name, language, state,
-              reason, message, resource_limits, network, incarnation, pod_uid, pod_name, node,
-              image_id, runtime_class, created_at, started_at, expires_at, terminated_at,
-              last_activity_at, runtime_seconds, labels, spec, resource_version, cleaned,
-              deleted_at)
-), written AS (
+WITH written AS (
     INSERT INTO soulbox.sandboxes AS t (
             uid, cluster, tenant, user_name, namespace, name, class_name, language, state,
             reason, message, resource_limits, network, incarnation, pod_uid, pod_name, node,
@@ -35,7 +34,7 @@ WITH incoming AS (
            i.created_at, i.started_at, i.expires_at, i.terminated_at, i.last_activity_at,
            i.runtime_seconds, i.labels, i.spec, i.resource_version, i.cleaned, i.deleted_at,
            %(mirror_epoch)s
-      FROM incoming i
+      FROM pg_temp.incoming_sandboxes i
     ON CONFLICT (uid) DO UPDATE SET
             class_name = excluded.class_name, language = excluded.language,
             state = excluded.state, reason = excluded.reason, message = excluded.message,

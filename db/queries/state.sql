@@ -1,8 +1,10 @@
 -- configure --
--- Settings of each new connection. Times are read and written in UTC.
+-- Settings of each new connection. Times are read and written in UTC; that a temporary
+-- table is there already is no news.
 SELECT set_config('statement_timeout', %(statement_timeout)s, false),
        set_config('idle_in_transaction_session_timeout', %(idle_in_transaction_timeout)s, false),
-       set_config('TimeZone', 'UTC', false);
+       set_config('TimeZone', 'UTC', false),
+       set_config('client_min_messages', 'warning', false);
 
 -- ping --
 -- A sign of life.

@@ -123,7 +123,7 @@ def translated() -> Iterator[None]:
         yield
     except SoulBoxError:
         raise
-    except (psycopg.Error, UnicodeError, OverflowError, ValueError) as error:
+    except (psycopg.Error, UnicodeError, OverflowError, ValueError, TypeError) as error:
         raise translate(error) from error
 
 

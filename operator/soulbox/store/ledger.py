@@ -11,7 +11,6 @@ from soulbox.model.rows import PodRunRow
 from soulbox.store.files import load_queries
 from soulbox.store.objects import Absence, StoredVersion
 from soulbox.store.pool import Transaction
-from soulbox.store.rowsets import columns
 from soulbox.store.state import Epochs
 
 # Names of what the database itself guards, for who maps a refusal to them.
@@ -42,14 +41,17 @@ class PodRunStore:
     async def upsert(self, rows: Sequence[PodRunRow], epochs: Epochs) -> int:
         """Write starts and ends; what was written of either stays. Returns how many rows
         changed."""
-        return await self._tx.execute(
-            self._queries["upsert_pod_runs"], {**columns(rows), **epochs.parameters()}
-        )
+        queries = self._queries
+        await self._tx.stage(queries["stage_pod_runs"], queries["copy_pod_runs"], rows)
+        return await self._tx.execute(queries["upsert_pod_runs"], epochs.parameters())
 
     async def finish(self, ends: Sequence[PodEnd], epochs: Epochs) -> int:
         """Write ends where there is a row without one. Returns how many there were."""
+        arrays: dict[str, Any] = {
+            name: [getattr(end, name) for end in ends] for name in PodEnd.__dataclass_fields__
+        }
         return await self._tx.execute(
-            self._queries["finish_pod_runs"], {**columns(ends), **epochs.parameters()}
+            self._queries["finish_pod_runs"], {**arrays, **epochs.parameters()}
         )
 
     async def get(self, pod_uids: Collection[UUID]) -> dict[UUID, PodRunRow]:
@@ -80,7 +82,11 @@ class LedgerStore:
 
     async def insert(self, events: Sequence[BillingEvent]) -> int:
         """Add rows; keys that are there already are left alone. Returns how many were new."""
-        return await self._tx.execute(self._queries["insert_billing_events"], columns(events))
+        queries = self._queries
+        await self._tx.stage(
+            queries["stage_billing_events"], queries["copy_billing_events"], events
+        )
+        return await self._tx.execute(queries["insert_billing_events"])
 
     async def of_pods(self, pod_uids: Collection[UUID]) -> list[BillingEvent]:
         """Rows of these pods in order of pod and time."""

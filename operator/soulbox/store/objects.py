@@ -9,7 +9,6 @@ from uuid import UUID
 from soulbox.model.rows import ExecutionRow, ProgramRow, SandboxRow
 from soulbox.store.files import load_queries
 from soulbox.store.pool import Transaction
-from soulbox.store.rowsets import columns
 from soulbox.store.state import Epochs
 
 
@@ -68,9 +67,9 @@ class SandboxStore:
         Returns:
             How many rows changed.
         """
-        return await self._tx.execute(
-            self._queries["upsert_sandboxes"], {**columns(rows), **epochs.parameters()}
-        )
+        queries = self._queries
+        await self._tx.stage(queries["stage_sandboxes"], queries["copy_sandboxes"], rows)
+        return await self._tx.execute(queries["upsert_sandboxes"], epochs.parameters())
 
     async def get(self, uid: UUID) -> SandboxRow | None:
         """One row; None when there is none."""
@@ -107,9 +106,9 @@ class ExecutionStore:
         Returns:
             How many rows changed.
         """
-        return await self._tx.execute(
-            self._queries["upsert_executions"], {**columns(rows), **epochs.parameters()}
-        )
+        queries = self._queries
+        await self._tx.stage(queries["stage_executions"], queries["copy_executions"], rows)
+        return await self._tx.execute(queries["upsert_executions"], epochs.parameters())
 
     async def get(self, uid: UUID, created_at: datetime) -> ExecutionRow | None:
         """One row; None when there is none."""
@@ -151,7 +150,9 @@ class ProgramStore:
 
     async def insert(self, rows: Sequence[ProgramRow]) -> int:
         """Keep code that is new in its tenant; returns how many were."""
-        return await self._tx.execute(self._queries["insert_programs"], columns(rows))
+        queries = self._queries
+        await self._tx.stage(queries["stage_programs"], queries["copy_programs"], rows)
+        return await self._tx.execute(queries["insert_programs"])
 
     async def get(self, tenant: str, code_sha256: str) -> ProgramRow | None:
         """One program; None when there is none."""

@@ -8,17 +8,23 @@ each use raises StoreUnavailable until it can. A server that neither answers nor
 import asyncio
 import os
 import socket
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
-from typing import Any, Final, LiteralString
+from typing import TYPE_CHECKING, Any, Final, LiteralString
 
+import orjson
 from psycopg import AsyncConnection
 from psycopg.rows import TupleRow, dict_row
+from psycopg.types.json import set_json_dumps, set_json_loads
 from psycopg_pool import AsyncConnectionPool
 
 from soulbox.model.errors import StoreRefused, StoreUnavailable
 from soulbox.store.errors import check_dsn, translated
 from soulbox.store.files import load_queries
+from soulbox.store.staging import column_types, values
+
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
 
 # How long after statement_timeout the server may still take to say so, before the
 # connection is cut. A guess: an answer takes milliseconds.
@@ -65,6 +71,31 @@ class Transaction:
             async with self._connection.cursor(row_factory=dict_row) as cursor:
                 await cursor.execute(query, params)
                 return await cursor.fetchall()
+
+    async def stage(
+        self,
+        create: LiteralString,
+        copy: LiteralString,
+        rows: "Sequence[DataclassInstance]",
+    ) -> None:
+        """Put rows of one type into a temporary table, for a statement to take them from.
+
+        Args:
+            create: makes the table where this connection does not have it yet.
+            copy: COPY into it of all fields of the rows, in order.
+            rows: at least one; mappings in them go to jsonb columns.
+
+        Raises:
+            StoreUnavailable, StoreRefused: the transaction is lost.
+        """
+        types = column_types(type(rows[0]))
+        with translated(), self._watch():
+            async with self._connection.cursor() as cursor:
+                await cursor.execute(create)
+                async with cursor.copy(copy) as target:
+                    target.set_types(list(types.values()))
+                    for row in rows:
+                        await target.write_row(values(row, tuple(types)))
 
     def _watch(self) -> "_Watchdog":
         return _Watchdog(self._connection, self._deadline_seconds)
@@ -202,6 +233,8 @@ async def open_store(
     }
 
     async def configure(connection: AsyncConnection[TupleRow]) -> None:
+        set_json_dumps(orjson.dumps, connection)
+        set_json_loads(orjson.loads, connection)
         await connection.execute(queries["configure"], settings)
 
     pool: AsyncConnectionPool[AsyncConnection[TupleRow]] = AsyncConnectionPool(

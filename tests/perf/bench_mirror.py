@@ -1,0 +1,142 @@
+"""How fast the mirror writes: `python -m tests.perf.bench_mirror [--rows N]`.
+
+Prints Execution upserts a second through the whole path (manifest to committed row with
+its change), the share of it that is building rows, and a raw COPY of the same rows into a
+table without indexes on the same server. Figures are printed, nothing is asserted.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import time
+import uuid
+from typing import Any
+
+import orjson
+import psycopg
+from psycopg.types.json import set_json_dumps
+from tests.support.fix_mirror import CONTEXT
+from tests.support.make_mirrored import make_finished_execution, merge
+from tests.support.postgres_server import PostgresServer
+
+from soulbox.build.rows import build_execution_row
+from soulbox.mirror.fence import Fence
+from soulbox.mirror.pending import Sighting
+from soulbox.mirror.tracker import Tracker
+from soulbox.mirror.writer import BatchResult, BatchWriter
+from soulbox.model.rows import ExecutionRow
+from soulbox.model.states import Kind
+from soulbox.store.migrate import migrate
+from soulbox.store.pool import open_store
+from soulbox.store.staging import column_types, values
+
+BATCH = 500
+
+
+def make_manifests(count: int) -> list[dict[str, Any]]:
+    template = make_finished_execution()
+    return [
+        merge(
+            template,
+            {
+                "metadata": {
+                    "uid": str(uuid.uuid4()),
+                    "name": f"run-{index}",
+                    "resourceVersion": str(index + 1),
+                },
+                "spec": {"code": f"print({index % 100})"},
+            },
+        )
+        for index in range(count)
+    ]
+
+
+def sightings(manifests: list[dict[str, Any]]) -> list[Sighting]:
+    from datetime import UTC, datetime
+
+    now = datetime.now(UTC)
+    return [
+        Sighting(
+            kind=Kind.EXECUTION,
+            uid=manifest["metadata"]["uid"],
+            manifest=manifest,
+            version=int(manifest["metadata"]["resourceVersion"]),
+            deleted=False,
+            seen_at=now,
+            waiting_since=0.0,
+        )
+        for manifest in manifests
+    ]
+
+
+async def write_all(dsn: str, manifests: list[dict[str, Any]], batch: int) -> float:
+    store = await open_store(dsn)
+    fence = Fence(store, CONTEXT.cluster_uid, None)
+    writer = BatchWriter(store, CONTEXT, fence, Tracker())
+    result = BatchResult()
+    seen = sightings(manifests)
+    started = time.perf_counter()
+    for start in range(0, len(seen), batch):
+        await writer.write(seen[start : start + batch], result)
+    seconds = time.perf_counter() - started
+    await store.close()
+    return seconds
+
+
+def copy_rate(dsn: str, manifests: list[dict[str, Any]]) -> float:
+    rows = [build_execution_row(manifest, CONTEXT) for manifest in manifests]
+    types = column_types(ExecutionRow)
+    names = tuple(types)
+    with psycopg.connect(dsn) as connection:
+        set_json_dumps(orjson.dumps, connection)
+        connection.execute(
+            "create unlogged table raw as select * from soulbox.executions with no data"
+        )
+        copy_raw = f"copy raw ({', '.join(names)}) from stdin (format binary)"
+        started = time.perf_counter()
+        with connection.cursor() as cursor, cursor.copy(copy_raw) as copy:
+            copy.set_types(list(types.values()))
+            for row in rows:
+                copy.write_row(values(row, names))
+        connection.commit()
+        return len(rows) / (time.perf_counter() - started)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--rows", type=int, default=20_000)
+    parser.add_argument("--batch", type=int, default=BATCH)
+    options = parser.parse_args()
+    manifests = make_manifests(options.rows)
+    started = time.perf_counter()
+    for manifest in manifests:
+        build_execution_row(manifest, CONTEXT)
+    built = options.rows / (time.perf_counter() - started)
+    # Durable, as in production: the figure is of commits that survive a power cut.
+    settings = {"fsync": "on", "synchronous_commit": "on", "full_page_writes": "on"}
+    with PostgresServer(settings=settings) as server:
+        with psycopg.connect(server.dsn(), autocommit=True) as connection:
+            connection.execute("create database bench")
+            version = connection.info.server_version
+        dsn = server.dsn("bench")
+        migrate(dsn)
+        inserts = options.rows / asyncio.run(write_all(dsn, manifests, options.batch))
+        again = [
+            merge(one, {"metadata": {"resourceVersion": str(10_000_000 + index)}})
+            for index, one in enumerate(manifests)
+        ]
+        updates = options.rows / asyncio.run(write_all(dsn, again, options.batch))
+        same = options.rows / asyncio.run(write_all(dsn, again, options.batch))
+        raw = copy_rate(dsn, manifests)
+    print(f"PostgreSQL {version // 10000}, {options.rows} Executions, batches of {options.batch}")
+    print(f"  rows built from manifests   {built:10,.0f} /s")
+    print(f"  upserts of new Executions   {inserts:10,.0f} /s")
+    print(f"  upserts of newer versions   {updates:10,.0f} /s")
+    print(f"  upserts that change nothing {same:10,.0f} /s")
+    print(f"  raw COPY, no index          {raw:10,.0f} /s")
+    print(f"  new upserts / raw COPY      {inserts / raw:10.2f}")
+
+
+if __name__ == "__main__":
+    main()
