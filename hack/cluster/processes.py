@@ -172,24 +172,39 @@ def _reap(pid: int) -> None:
 
 
 def kill_strays(programs: Collection[str], folders: Sequence[Path]) -> None:
-    """Kill what an `up` that was itself killed left without a record.
+    """Kill what an `up` that was itself killed left without a record, and wait for its end.
 
     Only a program of these names, run from one of our folders or told one of them, is meant:
     a person's `tail -f` of a file in there is not.
+
+    Raises:
+        ClusterError: one does not end.
     """
+    deadline = time.monotonic() + 10
+    while strays := _strays(programs, folders):  # again: one may have started another meanwhile
+        if time.monotonic() > deadline:
+            raise ClusterError(f"these processes do not end on SIGKILL: {sorted(strays)}")
+        for pid in strays:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        time.sleep(0.02)
+
+
+def _strays(programs: Collection[str], folders: Sequence[Path]) -> set[int]:
+    found = set()
     for process in Path("/proc").glob("[0-9]*"):
         try:
             program = (process / "exe").readlink().name
             words = (process / "cmdline").read_bytes().decode(errors="replace").split("\0")
             place = (process / "cwd").readlink()
         except OSError:
-            continue
+            continue  # gone, a zombie, or not ours to see
         ours = any(str(folder) in word for folder in folders for word in words) or any(
             place.is_relative_to(folder) for folder in folders
         )
         if ours and program.split("-")[0] in programs:
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(int(process.name), signal.SIGKILL)
+            found.add(int(process.name))
+    return found
 
 
 def wait_until(
