@@ -1,0 +1,131 @@
+"""The operator ends at bad moments; nothing is lost, run twice or left unbilled."""
+
+from datetime import datetime
+
+import pytest
+
+from tests.support.builders import make_execution, make_sandbox
+from tests.support.fix_operator import OperatorProcess
+from tests.support.waiting import World
+
+pytestmark = [pytest.mark.e2e, pytest.mark.slow]
+
+# Appends a line to a file each time it runs, so that a second run would show.
+ONCE = """
+import time
+with open('/workspace/runs', 'a') as runs:
+    runs.write('ran\\n')
+print('begun', flush=True)
+time.sleep(3)
+print('ended')
+"""
+
+
+def test_killed_during_a_run_the_execution_completes_once(
+    world: World, operator: OperatorProcess
+) -> None:
+    world.create(make_sandbox("box"))
+    world.sandbox("box")
+    world.create(make_execution("run", code=ONCE))
+    world.wait("execution", "run", lambda e: e["status"]["state"] == "Running", "Running")
+    operator.kill()
+    operator.start()
+    status = world.execution("run")["status"]
+    assert (status["state"], status["output"]["stdout"]) == ("Completed", "begun\nended\n")
+    assert status["attempt"] == 1
+    assert world.shell(world.pod_of("box"), "cat", "/workspace/runs") == "ran\n"
+
+
+def test_a_run_that_ended_while_the_operator_was_away_keeps_its_result(
+    world: World, operator: OperatorProcess
+) -> None:
+    world.create(make_sandbox("box"))
+    world.sandbox("box")
+    world.create(make_execution("run", code=ONCE))
+    world.wait("execution", "run", lambda e: e["status"]["state"] == "Running", "Running")
+    operator.kill()
+    pod = world.pod_of("box")
+    world.poll(lambda: "python3" not in world.shell(pod, "sh", "-c", PROCESSES), "the run to end")
+    operator.start()
+    status = world.execution("run")["status"]
+    assert (status["state"], status["output"]["stdout"]) == ("Completed", "begun\nended\n")
+    assert 3000 <= status["durationMilliseconds"] < 6000
+
+
+PROCESSES = "for f in /proc/[0-9]*/cmdline; do tr '\\0' ' ' < $f; echo; done"
+
+
+def test_a_pod_deleted_while_the_operator_is_away_is_billed_to_its_real_end(
+    world: World, operator: OperatorProcess
+) -> None:
+    created = world.create(make_sandbox("box"))
+    world.sandbox("box")
+    pod = world.pod_of("box")
+    operator.kill()
+    world.delete("pod", pod)
+    ended = world.wait(
+        "pod",
+        pod,
+        lambda p: "terminated" in p["status"]["containerStatuses"][0]["state"],
+        "the container's end",
+    )
+    terminated = ended["status"]["containerStatuses"][0]["state"]["terminated"]
+    operator.start()
+    rows = world.wait_rows(
+        "select starts_at, ends_at from soulbox.billing_events"
+        " where pod_uid = %(pod)s order by starts_at",
+        pod=ended["metadata"]["uid"],
+    )
+    assert rows[0]["starts_at"] == datetime.fromisoformat(terminated["startedAt"])
+    assert rows[-1]["ends_at"] == datetime.fromisoformat(terminated["finishedAt"])
+    world.wait_gone("pod", pod)
+    status = world.wait(
+        "sandbox", "box", lambda s: s["status"].get("incarnation") == 2, "the next incarnation"
+    )
+    assert status["metadata"]["uid"] == created["metadata"]["uid"]
+
+
+def test_sigterm_ends_within_two_seconds_even_with_a_run_under_way(
+    world: World, operator: OperatorProcess
+) -> None:
+    world.create(make_sandbox("box"))
+    world.sandbox("box")
+    world.create(make_execution("run", code=ONCE))
+    world.wait("execution", "run", lambda e: e["status"]["state"] == "Running", "Running")
+    assert operator.stop() < 2.0
+    operator.start()
+    assert world.execution("run")["status"]["state"] == "Completed"
+
+
+def test_objects_deleted_while_the_operator_is_away_go_when_it_is_back(
+    world: World, operator: OperatorProcess
+) -> None:
+    box = world.create(make_sandbox("box"))
+    world.sandbox("box")
+    run = world.create(make_execution("run"))
+    world.execution("run")
+    operator.kill()
+    world.delete("sandbox", "box")
+    world.delete("execution", "run")
+    operator.start()
+    world.wait_gone("sandbox", "box")
+    world.wait_gone("execution", "run")
+    assert world.pods() == []
+    for table, found in (("sandboxes", box), ("executions", run)):
+        world.wait_rows(
+            f"select 1 from soulbox.{table} where uid = %(uid)s and deleted_at is not null",
+            uid=found["metadata"]["uid"],
+        )
+
+
+def test_a_namespace_deleted_with_everything_in_it_ends(world: World) -> None:
+    world.create(make_sandbox("box"))
+    world.sandbox("box")
+    world.create(make_execution("run", code=ONCE))
+    world.wait("execution", "run", lambda e: e["status"]["state"] == "Running", "Running")
+    name = f"{world.namespace}"
+    world.kubectl.run("delete", "namespace", name, "--timeout=90s")
+    rows = world.wait_rows(
+        "select state from soulbox.executions where namespace = %(name)s", name=name
+    )
+    assert rows[0]["state"] in {"cancelled", "failed"}

@@ -1,0 +1,198 @@
+"""Waiting for objects and rows by watching, with a deadline that explains itself."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import psycopg
+from psycopg.rows import dict_row
+
+from tests.support.fix_kube import Kubectl, KubectlError
+
+Manifest = dict[str, Any]
+
+# A pod is started at the kubelet's one-second look; everything else takes milliseconds.
+# A machine that runs other things at the same time takes several times that.
+PATIENCE_SECONDS = 60.0
+
+
+class World:
+    """One test's namespace on the cluster, and its rows in PostgreSQL."""
+
+    def __init__(self, kubectl: Kubectl, namespace: str, dsn: str, operator_log: Path) -> None:
+        self.kubectl = kubectl
+        self.namespace = namespace
+        self.dsn = dsn
+        self._operator_log = operator_log
+
+    def create(self, manifest: Manifest) -> Manifest:
+        """Create an object in the namespace."""
+        metadata = {**manifest["metadata"], "namespace": self.namespace}
+        return self.kubectl.create({**manifest, "metadata": metadata})
+
+    def get(self, kind: str, name: str) -> Manifest:
+        """An object as it is now."""
+        return self.kubectl.get(kind, name, "--namespace", self.namespace)
+
+    def find(self, kind: str, name: str) -> Manifest | None:
+        """An object, None if it does not exist."""
+        try:
+            return self.get(kind, name)
+        except KubectlError as error:
+            if "NotFound" in str(error):
+                return None
+            raise
+
+    def patch(self, kind: str, name: str, patch: Manifest) -> Manifest:
+        """Merge-patch an object."""
+        return self.kubectl.merge_patch(kind, name, self.namespace, patch)
+
+    def delete(self, kind: str, name: str, *options: str) -> None:
+        """Delete an object and return at once."""
+        self.kubectl.run(
+            "delete", kind, name, "--namespace", self.namespace, "--wait=false", *options
+        )
+
+    def pods(self) -> list[Manifest]:
+        """All pods of the namespace."""
+        return list(self.kubectl.get("pods", "--namespace", self.namespace)["items"])
+
+    def events_of(self, name: str) -> list[Manifest]:
+        """Events on the objects of that name."""
+        selector = f"--field-selector=involvedObject.name={name}"
+        return list(self.kubectl.get("events", "--namespace", self.namespace, selector)["items"])
+
+    def pod_of(self, sandbox: str) -> str:
+        """Name of the pod that a Sandbox's status names."""
+        return str(self.get("sandbox", sandbox)["status"]["pod"]["name"])
+
+    def shell(self, pod: str, *command: str) -> str:
+        """stdout of a command in a pod's container."""
+        return self.kubectl.run("exec", pod, "--namespace", self.namespace, "--", *command)
+
+    def wait(
+        self,
+        kind: str,
+        name: str,
+        done: Callable[[Manifest], bool],
+        what: str,
+        seconds: float = PATIENCE_SECONDS,
+    ) -> Manifest:
+        """The object once `done` accepts it, as a watch brings it.
+
+        Raises:
+            AssertionError: not within `seconds`; with the object, its Events, the pods and
+                the end of the operator's log.
+        """
+        command = [
+            self.kubectl.program, "--kubeconfig", self.kubectl.kubeconfig, "get", kind,
+            "--namespace", self.namespace, f"--field-selector=metadata.name={name}",
+            "--watch", "--output=json",
+        ]  # fmt: skip
+        newest: Manifest | None = None
+        with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) as watch:
+            timer = threading.Timer(seconds, watch.kill)
+            timer.start()
+            try:
+                assert watch.stdout is not None
+                decoder, buffer = json.JSONDecoder(), ""
+                while chunk := os.read(watch.stdout.fileno(), 65_536):
+                    buffer += chunk.decode()
+                    while buffer:
+                        try:
+                            newest, end = decoder.raw_decode(buffer)
+                        except json.JSONDecodeError:
+                            break
+                        buffer = buffer[end:].lstrip()
+                        assert newest is not None
+                        if done(newest):
+                            return newest
+            finally:
+                timer.cancel()
+                watch.kill()
+        raise AssertionError(self._explain(kind, name, newest, what, seconds))
+
+    def wait_gone(self, kind: str, name: str, seconds: float = PATIENCE_SECONDS) -> None:
+        """Until an object does not exist any more."""
+        self.poll(lambda: self.find(kind, name) is None, f"{kind} {name} to go", seconds)
+
+    def execution(self, name: str, seconds: float = PATIENCE_SECONDS) -> Manifest:
+        """An Execution once it is over."""
+        return self.wait(
+            "execution",
+            name,
+            lambda found: "completionTime" in found.get("status", {}),
+            "a completionTime",
+            seconds,
+        )
+
+    def sandbox(self, name: str, state: str = "Running") -> Manifest:
+        """A Sandbox once it is in a state."""
+        return self.wait(
+            "sandbox",
+            name,
+            lambda found: found.get("status", {}).get("state") == state,
+            f"state {state}",
+        )
+
+    def rows(self, query: str, **params: Any) -> list[Manifest]:
+        """Rows of a query, as dicts."""
+        with psycopg.connect(self.dsn, row_factory=dict_row, autocommit=True) as connection:
+            return connection.execute(query, params).fetchall()  # type: ignore[arg-type]
+
+    def wait_rows(
+        self,
+        query: str,
+        done: Callable[[list[Manifest]], bool] = bool,
+        seconds: float = PATIENCE_SECONDS,
+        **params: Any,
+    ) -> list[Manifest]:
+        """Rows of a query once `done` accepts them: the mirror is a moment behind."""
+        found: list[Manifest] = []
+
+        def look() -> bool:
+            nonlocal found
+            found = self.rows(query, **params)
+            return done(found)
+
+        self.poll(look, f"rows of {query} ({params}), last {found}", seconds)
+        return found
+
+    def poll(self, done: Callable[[], bool], what: str, seconds: float = PATIENCE_SECONDS) -> None:
+        """Until `done`, for what no watch tells."""
+        deadline = time.monotonic() + seconds
+        while not done():
+            if time.monotonic() > deadline:
+                raise AssertionError(f"waited {seconds} s for {what}\n{self._log_end()}")
+            time.sleep(0.05)
+
+    def _explain(
+        self, kind: str, name: str, newest: Manifest | None, what: str, seconds: float
+    ) -> str:
+        if newest is not None:
+            newest["metadata"].pop("managedFields", None)
+        events = [f"{e.get('reason')}: {e.get('message')}" for e in self.events_of(name)]
+        pods = [
+            {"name": pod["metadata"]["name"], "status": pod.get("status")} for pod in self.pods()
+        ]
+        return "\n".join(
+            (
+                f"waited {seconds} s for {what} of {kind} {name}",
+                json.dumps(newest, indent=1),
+                f"Events: {events}",
+                f"pods: {json.dumps(pods, indent=1)}",
+                self._log_end(),
+            )
+        )
+
+    def _log_end(self) -> str:
+        if not self._operator_log.exists():
+            return "there is no operator log"
+        return "operator log:\n" + "\n".join(self._operator_log.read_text().splitlines()[-40:])
