@@ -142,6 +142,8 @@ def _setting_type(field: FieldInfo) -> str:
 
 
 def _plain(value: object) -> str:
+    if value == "":
+        return '""'
     return str(value).lower() if isinstance(value, bool) else str(value)
 
 

@@ -67,13 +67,6 @@ class Settings(BaseSettings):
         le=100,
         description="Most connections. Ten: a tenth of PostgreSQL's own default of 100.",
     )
-    pool_timeout_seconds: float = Field(
-        default=10,
-        gt=0,
-        le=300,
-        description="Longest wait for a free connection, in seconds; then the database counts as"
-        " unavailable and the mirror backs off.",
-    )
     connect_timeout_seconds: float = Field(
         default=5,
         ge=1,
@@ -92,7 +85,7 @@ class Settings(BaseSettings):
     # Kubernetes
     operator_namespace: str = Field(
         default="soulbox-system",
-        description="Namespace of the operator: its Lease and its signing key live there.",
+        description="Namespace of the operator: its signing key lives there.",
     )
     watch_namespaces: Annotated[tuple[str, ...], NoDecode] = Field(
         default=(),
@@ -123,8 +116,8 @@ class Settings(BaseSettings):
         default=64,
         ge=1,
         le=1024,
-        description="Objects reconciled at once. They wait for answers most of the time; 64 keeps"
-        " a core busy.",
+        description="Objects reconciled at once. They wait for answers most of the time; 64 is"
+        " a guess.",
     )
     run_poll_seconds: float = Field(
         default=30,
@@ -152,7 +145,8 @@ class Settings(BaseSettings):
         default=500,
         ge=1,
         le=10_000,
-        description="Most objects in one transaction. Larger ones gained nothing when measured.",
+        description="Most objects in one transaction. A row that PostgreSQL refuses is found by"
+        " halving the batch, so a larger one costs more then.",
     )
     mirror_capacity_objects: int = Field(
         default=50_000,
@@ -166,13 +160,6 @@ class Settings(BaseSettings):
         ge=10,
         le=86_400,
         description="Time between two comparisons of cluster and database, in seconds.",
-    )
-    record_deadline_seconds: float = Field(
-        default=600,
-        ge=0,
-        le=86_400,
-        description="How long a deleted object is kept for PostgreSQL to come back, in seconds,"
-        " before an Event says that it cannot go.",
     )
 
     # Process
