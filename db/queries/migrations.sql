@@ -43,6 +43,8 @@ BEGIN
         END IF;
     END LOOP;
     EXECUTE format('GRANT CREATE ON DATABASE %I TO soulbox_owner', current_database());
+    -- The mirror stages its batches in temporary tables.
+    EXECUTE format('GRANT TEMPORARY ON DATABASE %I TO soulbox_writer', current_database());
 END
 $$;
 

@@ -1,0 +1,222 @@
+"""Hour windows: properties for any start and end, and the table of edges."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta, timezone
+from decimal import Decimal
+from uuid import UUID, uuid5
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from soulbox.decide.metering import (
+    EVENT_NAMESPACE,
+    PROOF_MARGIN,
+    bill_run,
+    billing_kind,
+    event_id,
+    full_windows,
+    windows,
+)
+from soulbox.decide.prices import PriceBook, PricePlan
+from soulbox.model.billing import BillingKind, EndSource
+from soulbox.model.rows import PodRunRow
+
+HOUR = timedelta(hours=1)
+PLAN = PricePlan(
+    name="p1",
+    sku="default",
+    tier="free",
+    rate=Decimal("0.00002"),
+    currency="USD",
+    valid_from=datetime(2020, 1, 1, tzinfo=UTC),
+    valid_to=None,
+)
+RUN = PodRunRow(
+    pod_uid=UUID(int=1),
+    cluster=UUID(int=2),
+    tenant="t",
+    user_name="ada",
+    namespace="n",
+    pod_name="p",
+    owner_name="box",
+    class_name="python",
+    sandbox_uid=UUID(int=3),
+    execution_uid=None,
+    incarnation=1,
+    node="node-1",
+    cpu_millicores=250,
+    memory_bytes=256 * 2**20,
+    sku="default",
+    started_at=datetime(2026, 11, 22, 10, 30, tzinfo=UTC),
+    finished_at=datetime(2026, 11, 22, 12, 0, 10, tzinfo=UTC),
+    end_source=EndSource.KUBELET,
+    exit_reason="Completed",
+    resource_version=1,
+    deleted_at=None,
+)
+
+zones = st.integers(-14 * 60, 14 * 60).map(lambda minutes: timezone(timedelta(minutes=minutes)))
+moments = st.datetimes(datetime(2001, 1, 1), datetime(2199, 1, 1), timezones=zones)
+# Up to two months: longer only repeats the same hour.
+spans = st.timedeltas(timedelta(0), timedelta(days=62))
+
+
+@given(moments, spans)
+def test_windows_sum_to_exactly_the_running_time(start: datetime, span: timedelta) -> None:
+    found = list(windows(start, start + span))
+    total = sum((window.seconds for window in found), Decimal(0))
+    microseconds = span // timedelta(microseconds=1)
+    assert total == Decimal(microseconds).scaleb(-6)
+
+
+@given(moments, spans)
+def test_windows_lie_in_their_hours_without_gap_or_overlap(
+    start: datetime, span: timedelta
+) -> None:
+    found = list(windows(start, start + span))
+    assert found[0].starts_at == start
+    assert found[-1].ends_at == start + span
+    for window in found:
+        assert window.hour.timestamp() % 3600 == 0
+        assert window.hour <= window.starts_at <= window.ends_at <= window.hour + HOUR
+    for one, following in zip(found, found[1:], strict=False):
+        assert one.ends_at == following.starts_at == following.hour
+    assert len({window.hour for window in found}) == len(found)
+
+
+@given(moments, spans, spans)
+def test_hours_billed_while_running_are_those_billed_at_the_end(
+    start: datetime, seen_after: timedelta, ran_on: timedelta
+) -> None:
+    """Whenever the Lease is looked at while the pod runs, no row differs later."""
+    renewed = start + seen_after
+    end = renewed + ran_on
+    final = {window.hour: window for window in windows(start, end)}
+    for window in full_windows(start, renewed):
+        assert final[window.hour] == window
+        assert window.ends_at == window.hour + HOUR
+        assert window.ends_at + PROOF_MARGIN <= renewed
+
+
+@given(moments, spans)
+def test_every_hour_is_billed_once_the_lease_proves_it(start: datetime, span: timedelta) -> None:
+    proven = list(full_windows(start, start + span))
+    whole = [
+        window
+        for window in windows(start, start + span)
+        if window.hour + HOUR + PROOF_MARGIN <= start + span
+    ]
+    assert proven == whole
+
+
+@pytest.mark.parametrize(
+    ("start", "end", "want_seconds"),
+    [
+        pytest.param("10:30:00", "10:30:00", ["0"], id="no time at all still has a row"),
+        pytest.param("10:30:00", "10:29:00", ["0"], id="the node's clock was set back"),
+        pytest.param("10:00:00", "11:00:00", ["3600"], id="exactly one hour is one row"),
+        pytest.param("10:59:59", "11:00:01", ["1", "1"], id="across an hour"),
+        pytest.param("11:00:00", "11:00:00", ["0"], id="nothing, on the hour"),
+        pytest.param("10:30:00", "12:00:00", ["1800", "3600"], id="ends on the hour"),
+    ],
+)
+def test_windows_at_the_edges(start: str, end: str, want_seconds: list[str]) -> None:
+    found = windows(
+        datetime.fromisoformat(f"2026-11-22T{start}Z"), datetime.fromisoformat(f"2026-11-22T{end}Z")
+    )
+    assert [window.seconds for window in found] == [Decimal(one) for one in want_seconds]
+
+
+def test_windows_are_cut_in_utc_whatever_zone_the_times_are_in() -> None:
+    kathmandu = timezone(timedelta(hours=5, minutes=45))
+    start = datetime(2026, 11, 22, 10, 50, tzinfo=kathmandu)
+    found = list(windows(start, start + timedelta(minutes=20)))
+    assert [window.hour.isoformat() for window in found] == [
+        "2026-11-22T05:00:00+00:00",
+    ]
+
+
+def test_full_windows_before_the_start_are_none() -> None:
+    start = datetime(2026, 11, 22, 10, 30, tzinfo=UTC)
+    assert list(full_windows(start, start - timedelta(days=3))) == []
+
+
+def test_full_windows_wait_for_the_margin_after_the_hour() -> None:
+    start = datetime(2026, 11, 22, 10, 30, tzinfo=UTC)
+    hour_end = datetime(2026, 11, 22, 11, tzinfo=UTC)
+    assert list(full_windows(start, hour_end + PROOF_MARGIN - timedelta(microseconds=1))) == []
+    (window,) = full_windows(start, hour_end + PROOF_MARGIN)
+    assert (window.starts_at, window.ends_at) == (start, hour_end)
+
+
+def test_event_id_is_made_from_pod_kind_and_hour() -> None:
+    hour = datetime(2026, 11, 22, 10, tzinfo=UTC)
+    want = uuid5(
+        UUID("be67f3a9-3bf2-5107-8102-42e6a16c85c8"),
+        "00000000-0000-0000-0000-000000000001/sandbox_runtime/2026-11-22T10:00:00Z",
+    )
+    assert event_id(UUID(int=1), BillingKind.SANDBOX_RUNTIME, hour) == want
+    local = hour.astimezone(timezone(timedelta(hours=2)))
+    assert event_id(UUID(int=1), BillingKind.SANDBOX_RUNTIME, local) == want
+    assert UUID("be67f3a9-3bf2-5107-8102-42e6a16c85c8") == EVENT_NAMESPACE
+
+
+def test_bill_of_a_finished_pod_has_all_its_windows() -> None:
+    events = list(bill_run(RUN, PriceBook([PLAN])))
+    assert [event.quantity for event in events] == [Decimal(1800), Decimal(3600), Decimal(10)]
+    assert [event.amount for event in events] == [
+        Decimal("0.009"),
+        Decimal("0.018"),
+        Decimal("0.00005"),
+    ]
+    assert {event.price_plan for event in events} == {"p1"}
+    assert events[-1].occurred_at == RUN.finished_at
+
+
+def test_bill_of_a_running_pod_has_only_proven_hours() -> None:
+    running = replace(RUN, finished_at=None, end_source=None, exit_reason=None)
+    book = PriceBook([PLAN])
+    assert list(bill_run(running, book)) == []
+    proven = datetime(2026, 11, 22, 11, 30, tzinfo=UTC)
+    (event,) = bill_run(running, book, proven_until=proven)
+    assert event == next(bill_run(RUN, book))
+
+
+def test_bill_of_a_one_shot_is_of_kind_execution() -> None:
+    one_shot = replace(RUN, sandbox_uid=None, execution_uid=UUID(int=4))
+    assert billing_kind(RUN) is BillingKind.SANDBOX_RUNTIME
+    assert {event.kind for event in bill_run(one_shot, PriceBook([PLAN]))} == {
+        BillingKind.EXECUTION
+    }
+
+
+def test_bill_without_a_plan_costs_nothing_and_says_so() -> None:
+    for event in bill_run(RUN, PriceBook([])):
+        assert (event.amount, event.price_plan) == (Decimal(0), None)
+        assert event.metadata == {"unpriced": True}
+        assert event.compute_units > 0
+
+
+def test_each_window_is_priced_by_the_plan_at_its_start() -> None:
+    change = datetime(2026, 11, 22, 11, 15, tzinfo=UTC)
+    early = replace(PLAN, valid_to=change)
+    late = replace(PLAN, name="p2", rate=Decimal("0.00004"), valid_from=change)
+    events = list(bill_run(RUN, PriceBook([early, late])))
+    assert [event.price_plan for event in events] == ["p1", "p1", "p2"]
+
+
+def test_a_written_window_keeps_the_plan_it_was_priced_by() -> None:
+    written = {event.event_id: event for event in bill_run(RUN, PriceBook([PLAN]))}
+    # A plan of the SKU's own appears later, valid back then.
+    dearer = replace(PLAN, name="own", rate=Decimal(1))
+    cheap = replace(PLAN, sku="other")
+    again = list(bill_run(RUN, PriceBook([dearer, cheap, PLAN]), ledger=written))
+    assert again == list(written.values())
+
+
+def test_a_window_written_unpriced_stays_so() -> None:
+    written = {event.event_id: event for event in bill_run(RUN, PriceBook([]))}
+    assert list(bill_run(RUN, PriceBook([PLAN]), ledger=written)) == list(written.values())
