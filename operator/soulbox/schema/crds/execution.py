@@ -1,10 +1,5 @@
-"""Execution: one program run once. Namespaced.
+"""Execution: one program run once. Namespaced."""
 
-Bounds on status are looser than what the operator writes: a status that the API server
-refuses would leave an Execution without its end.
-"""
-
-from datetime import datetime
 from typing import Annotated, Final
 
 from pydantic import Field
@@ -15,7 +10,6 @@ from soulbox.model.specs import (
     RESERVED_PATH_PREFIX,
     FileEncoding,
 )
-from soulbox.model.states import ConditionType, ExecutionReason, ExecutionState
 from soulbox.schema.crds.common import (
     ATOMIC,
     DNS_NAME_PATTERN,
@@ -23,23 +17,18 @@ from soulbox.schema.crds.common import (
     MAX_ENV,
     MAX_TIMEOUT_SECONDS,
     ApiModel,
-    Condition,
     EnvVar,
-    LimitTexts,
-    Message,
     cel,
     immutable,
     list_map,
-    pending_conditions,
     validations,
 )
+from soulbox.schema.crds.execution_status import STATUS_DEFAULT, ExecutionStatus
 
 # With 64 the estimated cost of the rule on all input is over the API server's budget.
 MAX_FILES: Final = 32
 MAX_ARGS: Final = 128
 MAX_ARG: Final = 32_768
-# Inline output is at most 32 KiB a stream as the operator writes it; twice that is room.
-MAX_INLINE_OUTPUT: Final = 65_536
 
 
 class SandboxRef(ApiModel):
@@ -271,182 +260,6 @@ class ExecutionSpec(ApiModel):
     ] = None
 
 
-class ExecutionOutput(ApiModel):
-    """What the program wrote. Here are the head and the tail of each stream; all of it, up
-    to the class's max.outputBytes, is in the table execution_outputs."""
-
-    stdout: Annotated[
-        str, Field(max_length=MAX_INLINE_OUTPUT, description="Standard output, perhaps cut.")
-    ] = ""
-    stderr: Annotated[
-        str, Field(max_length=MAX_INLINE_OUTPUT, description="Standard error, perhaps cut.")
-    ] = ""
-    stdout_bytes: Annotated[
-        int | None, Field(ge=0, description="Bytes the program wrote to stdout, all counted.")
-    ] = None
-    stderr_bytes: Annotated[
-        int | None, Field(ge=0, description="Bytes the program wrote to stderr, all counted.")
-    ] = None
-    stdout_truncated: Annotated[
-        bool | None, Field(description="Whether stdout above is less than what was written.")
-    ] = None
-    stderr_truncated: Annotated[
-        bool | None, Field(description="Whether stderr above is less than what was written.")
-    ] = None
-    stdout_sha256: Annotated[
-        str | None, Field(max_length=64, description="SHA-256 in hex of all of stdout.")
-    ] = None
-    stderr_sha256: Annotated[
-        str | None, Field(max_length=64, description="SHA-256 in hex of all of stderr.")
-    ] = None
-
-
-class ExecutionError(ApiModel):
-    """What went wrong in the program: a Python exception, else stderr's last line."""
-
-    type: Annotated[
-        str | None,
-        Field(max_length=256, description="Exception class (ValueError), else the reason."),
-    ] = None
-    message: Annotated[
-        str | None,
-        Field(max_length=8192, description="The exception's words, or stderr's last line."),
-    ] = None
-    stack_trace: Annotated[
-        str | None,
-        Field(max_length=16384, description="The traceback as printed, its end if long."),
-    ] = None
-
-
-class ExecutionUsage(ApiModel):
-    """What the run used; a figure that could not be read is absent."""
-
-    cpu_time_milliseconds: Annotated[
-        int | None, Field(ge=0, description="CPU time of all its processes, user and system.")
-    ] = None
-    peak_memory_bytes: Annotated[
-        int | None, Field(ge=0, description="Largest memory of its process tree seen.")
-    ] = None
-    disk_read_bytes: Annotated[int | None, Field(ge=0, description="Bytes read from disk.")] = None
-    disk_write_bytes: Annotated[int | None, Field(ge=0, description="Bytes written to disk.")] = (
-        None
-    )
-    network_rx_bytes: Annotated[
-        int | None, Field(ge=0, description="Bytes the pod received during the run.")
-    ] = None
-    network_tx_bytes: Annotated[
-        int | None, Field(ge=0, description="Bytes the pod sent during the run.")
-    ] = None
-    shared: Annotated[
-        bool | None,
-        Field(
-            description="Whether other runs overlapped, so that pod-wide figures hold theirs too."
-        ),
-    ] = None
-
-
-class ExecutionBilling(ApiModel):
-    """The part of its pod's bill that falls on this run, decimal numbers as text. In a
-    Sandbox it is a share for information: the Sandbox's own seconds are what is billed."""
-
-    compute_units: Annotated[
-        str | None,
-        Field(max_length=40, description="Seconds times the larger of vCPU and GiB / 2."),
-    ] = None
-    cost_usd: Annotated[
-        str | None, Field(max_length=40, description="computeUnits at the price in force, in USD.")
-    ] = None
-    tier: Annotated[str | None, Field(max_length=63, description="Tier of the tenant.")] = None
-    price_plan: Annotated[
-        str | None, Field(max_length=253, description="Price plan the price came from.")
-    ] = None
-
-
-class ExecutionReceipt(ApiModel):
-    """What exactly it ran on."""
-
-    image_id: Annotated[
-        str | None,
-        Field(alias="imageID", max_length=1024, description="Image with its digest, as pulled."),
-    ] = None
-    runtime_class: Annotated[
-        str | None,
-        Field(max_length=253, description="RuntimeClass it ran under; absent for the default."),
-    ] = None
-    limits: Annotated[LimitTexts | None, Field(description="Limits of its pod.")] = None
-    network_profile: Annotated[
-        str | None, Field(max_length=63, description="Network profile of its pod.")
-    ] = None
-    node: Annotated[str | None, Field(max_length=253, description="Node it ran on.")] = None
-    pod_uid: Annotated[
-        str | None, Field(alias="podUID", max_length=64, description="UID of its pod.")
-    ] = None
-    runner_version: Annotated[
-        str | None, Field(max_length=128, description="Version of the runner that ran it.")
-    ] = None
-
-
-class ExecutionStatus(ApiModel):
-    """What became of it, written by the operator. After completionTime nothing changes but
-    observedGeneration."""
-
-    observed_generation: Annotated[
-        int | None, Field(ge=0, description="metadata.generation this status was made from.")
-    ] = None
-    conditions: Annotated[
-        list[Condition],
-        Field(
-            default_factory=list,
-            max_length=8,
-            description="Succeeded, Ready, Reconciling and Stalled, after the kstatus conventions.",
-            json_schema_extra=list_map("type"),
-        ),
-    ]
-    state: Annotated[
-        ExecutionState | None,
-        Field(description="Queued, Running, Completed, Failed, Timeout or Cancelled."),
-    ] = None
-    reason: Annotated[
-        ExecutionReason | None,
-        Field(description="Why it is in this final state, one word; absent before its end."),
-    ] = None
-    message: Message | None = None
-    queued_time: Annotated[datetime | None, Field(description="When the operator took it up.")] = (
-        None
-    )
-    start_time: Annotated[datetime | None, Field(description="When its code started.")] = None
-    completion_time: Annotated[datetime | None, Field(description="When it ended.")] = None
-    duration_milliseconds: Annotated[
-        int | None, Field(ge=0, description="Wall time of the code, in milliseconds.")
-    ] = None
-    attempt: Annotated[
-        int | None, Field(ge=0, description="How many times it was handed to a runner.")
-    ] = None
-    exit_code: Annotated[
-        int | None,
-        Field(
-            ge=0,
-            le=255,
-            description="The program's exit code; absent when a signal ended it or it never ran.",
-        ),
-    ] = None
-    signal: Annotated[
-        str | None, Field(max_length=32, description="Signal that ended it, as SIGSEGV.")
-    ] = None
-    output: Annotated[
-        ExecutionOutput | None,
-        Field(description="What the program wrote; present, perhaps empty, once code has started."),
-    ] = None
-    error: Annotated[
-        ExecutionError | None, Field(description="What went wrong in the program.")
-    ] = None
-    usage: Annotated[ExecutionUsage | None, Field(description="What the run used.")] = None
-    billing: Annotated[
-        ExecutionBilling | None, Field(description="The part of its pod's bill that falls on it.")
-    ] = None
-    receipt: Annotated[ExecutionReceipt | None, Field(description="What exactly it ran on.")] = None
-
-
 # Bytes, not characters: maxLength counts characters, and what is stored, sent and billed
 # are bytes.
 _INPUT_BYTES = " + ".join(
@@ -503,15 +316,6 @@ SPEC_RULES = validations(
     ),
     *(immutable(field, "create another Execution") for field in IMMUTABLE_FIELDS),
 )
-STATUS_DEFAULT = {
-    "default": {
-        "observedGeneration": 0,
-        "state": ExecutionState.QUEUED,
-        "conditions": pending_conditions(
-            ConditionType.SUCCEEDED, ConditionType.READY, ConditionType.RECONCILING
-        ),
-    }
-}
 
 
 class Execution(ApiModel):
