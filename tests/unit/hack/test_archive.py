@@ -6,6 +6,7 @@ import tarfile
 from pathlib import Path
 
 import pytest
+
 from hack.cluster import archive
 from hack.cluster.archive import ImageConfig
 

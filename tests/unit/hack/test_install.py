@@ -6,6 +6,7 @@ import stat
 from pathlib import Path
 
 import pytest
+
 from hack.cluster import operator
 from hack.cluster.config import CHECKOUT, content_hash
 from hack.cluster.pki import write_private

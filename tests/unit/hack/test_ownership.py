@@ -6,6 +6,7 @@ from multiprocessing.synchronize import Event
 from pathlib import Path
 
 import pytest
+
 from hack.cluster import ownership
 from hack.cluster.config import CHECKOUT, ClusterError, Paths
 

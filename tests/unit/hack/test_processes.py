@@ -11,6 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+
 from hack.cluster import processes
 from hack.cluster.config import ClusterError
 
