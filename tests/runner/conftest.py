@@ -24,9 +24,9 @@ def binary() -> Iterator[Path]:
     directory = Path(tempfile.mkdtemp(prefix="soulbox-runner-"))
     directory.chmod(0o755)
     target = directory / "soulbox-runner"
-    ldflags = "-s -w -X main.version=test"
+    flags = ["-trimpath", "-ldflags", "-s -w -X main.version=test", "-o", str(target)]
     subprocess.run(
-        ["go", "build", "-trimpath", "-ldflags", ldflags, "-o", str(target), "./cmd/soulbox-runner"],
+        ["go", "build", *flags, "./cmd/soulbox-runner"],
         cwd=SOURCE, check=True, env={**os.environ, "CGO_ENABLED": "0"},
     )  # fmt: skip
     yield target

@@ -63,11 +63,12 @@ class Signer:
         path, _, query = target.partition("?")
         digest = hashlib.sha256(body).hexdigest()
         parts = ("soulbox-v1", method, path, query, digest, pod_uid, stamp, nonce)
+        signature = self.key.sign("\n".join(parts).encode())
         return {
             "Soulbox-Key-Id": self.key_id,
             "Soulbox-Time": stamp,
             "Soulbox-Nonce": nonce,
-            "Soulbox-Signature": base64.b64encode(self.key.sign("\n".join(parts).encode())).decode(),
+            "Soulbox-Signature": base64.b64encode(signature).decode(),
         }
 
 
@@ -113,13 +114,17 @@ class Runner:
                 reply = self.connection.getresponse()
                 content = reply.read()
             except (http.client.RemoteDisconnected, ConnectionError):
-                self.connection.close()
-                self.connection = None
+                self.disconnect()
                 if attempt == 2:
                     raise
                 continue
             return Reply(reply.status, {k.lower(): v for k, v in reply.getheaders()}, content)
         raise AssertionError("unreachable")
+
+    def disconnect(self) -> None:
+        if self.connection is not None:
+            self.connection.close()
+            self.connection = None
 
     def call(self, method: str, target: str, body: bytes = b"", **changes: Any) -> Reply:
         return self.send(method, target, body, self.signer.headers(method, target, body, **changes))
@@ -159,7 +164,7 @@ class Runner:
 
     def stored(self, uid: str, stream: str, attempt: int = 1, offset: int = 0) -> bytes:
         """All stored bytes of a stream from an offset, call by call."""
-        parts = []
+        parts: list[bytes] = []
         while True:
             target = f"/v1/executions/{uid}/{attempt}/output/{stream}?offset={offset}"
             reply = self.call("GET", target)
@@ -247,6 +252,7 @@ def start_runner(
     log: list[str] = []
     listening = threading.Event()
     port: list[int] = []
+    started: list[Runner] = []
 
     def read_log() -> None:
         assert process.stdout is not None
@@ -262,8 +268,11 @@ def start_runner(
     try:
         assert listening.wait(START_SECONDS), "the runner does not listen"
         assert port, log
-        yield Runner(process, signer, host, port[0], base, log)
+        started.append(Runner(process, signer, host, port[0], base, log))
+        yield started[0]
     finally:
+        for runner in started:
+            runner.disconnect()
         process.kill()
         process.wait()
         reader.join(timeout=10)

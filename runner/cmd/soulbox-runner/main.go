@@ -32,7 +32,10 @@ func main() {
 		command = os.Args[1]
 	}
 	if command == "serve" {
-		signals.Register() // first of all; see there
+		stops, err := signals.Register() // first of all; see there
+		exitOn(err)
+		exitOn(serve(os.Args[2:], stops))
+		return
 	}
 	switch command {
 	case "launch":
@@ -43,8 +46,6 @@ func main() {
 		fmt.Println(version)
 	case "install":
 		exitOn(install(os.Args[2:]))
-	case "serve":
-		exitOn(serve(os.Args[2:]))
 	default:
 		fmt.Fprint(os.Stderr, usage)
 		os.Exit(2)

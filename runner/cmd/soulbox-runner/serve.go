@@ -84,7 +84,7 @@ func parse(args []string) (*settings, error) {
 	return s, nil
 }
 
-func serve(args []string) error {
+func serve(args []string, stops *signals.Stops) error {
 	s, err := parse(args)
 	if err != nil {
 		return err
@@ -136,7 +136,7 @@ func serve(args []string) error {
 	// Not with ctx: the last children are collected while the rest has ended.
 	go func() { failed <- reaper.Start(context.Background()) }()
 	manager.Prepare()
-	go func() { failed <- signals.Drain(ctx, namespace != nil, log, manager.Drain) }()
+	go func() { failed <- stops.Start(namespace != nil, log, manager.Drain) }()
 	if outputLog != nil {
 		// A log that cannot be written any more ends nothing.
 		go func() { log.Warn("copying output to the log ended", "error", outputLog.Start(ctx)) }()

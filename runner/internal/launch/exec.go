@@ -22,8 +22,8 @@ const mostMemoryFirst = "1000"
 // ExecMain is `soulbox-runner exec`: wait for a spec, take on its limits and
 // become the program. It returns only when that failed.
 func ExecMain() int {
-	// Signal mask, no_new_privs and Landlock belong to a thread and go along
-	// with the thread that calls execve.
+	// The no_new_privs bit and Landlock belong to a thread and go along
+	// with the one that calls execve.
 	runtime.LockOSThread()
 	unix.CloseOnExec(execSpec)
 	unix.CloseOnExec(execStatus)
@@ -68,12 +68,6 @@ func become(spec *Spec) error {
 	// a library left open.
 	if err := unix.CloseRange(3, ^uint(0), unix.CLOSE_RANGE_CLOEXEC); err != nil && !errors.Is(err, unix.ENOSYS) {
 		return os.NewSyscallError("close_range", err)
-	}
-	// The server blocks SIGTERM in itself (package server, signals.go) and
-	// execve would pass that on.
-	var none unix.Sigset_t
-	if err := unix.PthreadSigmask(unix.SIG_SETMASK, &none, nil); err != nil {
-		return os.NewSyscallError("sigprocmask", err)
 	}
 	err = syscall.Exec(path, spec.Argv, spec.Env)
 	return startError(spec, path, err)

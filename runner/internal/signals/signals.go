@@ -9,31 +9,30 @@
 // for, which makes Go deliver instead of die.
 //
 // TERM and INT mean "drain", and a program must not be able to say so. Their
-// sender is only in siginfo, which Go does not show; signalfd(2) does, for
-// signals that are blocked. Go cannot block a signal in all its threads, but
-// every thread starts with the mask of the process at its start
-// (runtime.initSigmask). So the runner blocks the two and executes itself
-// again, once. A sender outside the namespace, such as the kubelet, has
-// pid 0 in siginfo (kernel/signal.c, has_si_pid_and_uid).
+// sender is only in siginfo, which os/signal does not pass on; and signalfd(2)
+// is no way out, for Go never lets a thread block them (runtime,
+// blockableSig). So the two get a handler of our own: a few instructions that
+// write siginfo to a pipe (handler_*.s).
+//
+// A sender outside the namespace, such as the kubelet's container runtime, has
+// pid 0 there (kernel/signal.c, __send_signal_locked). A program cannot forge
+// that: rt_sigqueueinfo(2) refuses a code of SI_USER or above.
 //
 // Links: https://man7.org/linux/man-pages/man7/pid_namespaces.7.html,
-// https://man7.org/linux/man-pages/man2/signalfd.2.html
+// https://man7.org/linux/man-pages/man2/rt_sigqueueinfo.2.html
 package signals
 
 import (
-	"context"
 	"log/slog"
 	"os"
 	"os/signal"
-	"runtime"
-	"syscall"
-	"unsafe"
 
 	"golang.org/x/sys/unix"
 )
 
 // Survived is every signal a program can send that would otherwise end, stop
-// or dump a Go process. SIGCHLD belongs to package reap; SIGURG is Go's own.
+// or dump a Go process, beside TERM and INT. SIGCHLD belongs to package reap;
+// SIGURG is Go's own.
 var Survived = []os.Signal{
 	unix.SIGHUP, unix.SIGQUIT, unix.SIGILL, unix.SIGTRAP, unix.SIGABRT, unix.SIGBUS, unix.SIGFPE,
 	unix.SIGSEGV, unix.SIGUSR1, unix.SIGUSR2, unix.SIGPIPE, unix.SIGALRM, unix.SIGSTKFLT,
@@ -41,60 +40,36 @@ var Survived = []os.Signal{
 	unix.SIGPROF, unix.SIGIO, unix.SIGPWR, unix.SIGSYS,
 }
 
-// again in the environment says that the program was executed again already.
-const again = "SOULBOX_RUNNER_SIGNALS_BLOCKED"
+// Stops are the requests to stop that came.
+type Stops struct{ next func() (stop, error) }
 
-func drainSet() (set unix.Sigset_t) {
-	for _, s := range []syscall.Signal{unix.SIGTERM, unix.SIGINT} {
-		set.Val[(s-1)/64] |= 1 << ((s - 1) % 64)
-	}
-	return set
+// stop is one TERM or INT. Outside is true when its sender is not in our PID
+// namespace, or cannot be told.
+type stop struct {
+	name    string
+	pid     int
+	outside bool
 }
 
-// Register is the first call of main. It returns once all signals are taken
-// care of; the first time it does not return but executes the program again
-// with TERM and INT blocked.
-func Register() {
+// Register is the first call of main.
+func Register() (*Stops, error) {
 	signal.Notify(make(chan os.Signal, 1), Survived...)
-	runtime.LockOSThread() // a mask is a thread's, and execve keeps the calling thread's
-	defer runtime.UnlockOSThread()
-	var mask unix.Sigset_t
-	want := drainSet()
-	_ = unix.PthreadSigmask(unix.SIG_SETMASK, nil, &mask)
-	if mask.Val[0]&want.Val[0] == want.Val[0] {
-		return
-	}
-	if os.Getenv(again) != "" {
-		return // tried, in vain
-	}
-	if err := unix.PthreadSigmask(unix.SIG_BLOCK, &want, nil); err == nil {
-		_ = syscall.Exec("/proc/self/exe", os.Args, append(os.Environ(), again+"=1"))
-	}
-	// Then they end the process: a pod that cannot drain, but can stop.
+	next, err := takeStops()
+	return &Stops{next: next}, err
 }
 
-// Drain calls stop for each TERM or INT that does not come from inside the
-// sandbox. InNamespace says that we are PID 1 of a PID namespace.
-func Drain(ctx context.Context, inNamespace bool, log *slog.Logger, stop func(reason string)) error {
-	set := drainSet()
-	fd, err := unix.Signalfd(-1, &set, unix.SFD_CLOEXEC)
-	if err != nil {
-		return os.NewSyscallError("signalfd", err)
-	}
-	file := os.NewFile(uintptr(fd), "signalfd")
-	defer file.Close()
-	for ctx.Err() == nil {
-		var info unix.SignalfdSiginfo
-		buf := unsafe.Slice((*byte)(unsafe.Pointer(&info)), unsafe.Sizeof(info))
-		if _, err := file.Read(buf); err != nil {
+// Start calls drain for each request to stop. InNamespace says that we are
+// PID 1 of a PID namespace: then those from inside it are ignored.
+func (s *Stops) Start(inNamespace bool, log *slog.Logger, drain func(reason string)) error {
+	for {
+		request, err := s.next()
+		if err != nil {
 			return err
 		}
-		name := unix.SignalName(syscall.Signal(info.Signo))
-		if inNamespace && info.Pid != 0 {
-			log.Warn("signal from inside the sandbox ignored", "signal", name, "pid", info.Pid)
+		if inNamespace && !request.outside {
+			log.Warn("signal from inside the sandbox ignored", "signal", request.name, "pid", request.pid)
 			continue
 		}
-		stop(name)
+		drain(request.name)
 	}
-	return ctx.Err()
 }

@@ -1,0 +1,29 @@
+#include "textflag.h"
+
+// The signal handler: write(pipeFD, siginfo, 128). Called by the kernel with
+// the C convention (DI signal, SI siginfo, DX context), on any thread, at any
+// time. It touches no Go state and needs no register kept: rt_sigreturn, to
+// which RET leads through the restorer, puts all of them back.
+TEXT handler<>(SB),NOSPLIT|NOFRAME|TOPFRAME,$0
+	MOVL ·pipeFD(SB), DI
+	MOVL $128, DX
+	MOVL $1, AX // write
+	SYSCALL
+	RET
+
+TEXT restorer<>(SB),NOSPLIT|NOFRAME|TOPFRAME,$0
+	MOVL $15, AX // rt_sigreturn
+	SYSCALL
+	INT $3
+
+// func handlerAddress() uintptr
+TEXT ·handlerAddress(SB),NOSPLIT,$0-8
+	MOVQ $handler<>(SB), AX
+	MOVQ AX, ret+0(FP)
+	RET
+
+// func restorerAddress() uintptr
+TEXT ·restorerAddress(SB),NOSPLIT,$0-8
+	MOVQ $restorer<>(SB), AX
+	MOVQ AX, ret+0(FP)
+	RET

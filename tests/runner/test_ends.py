@@ -1,0 +1,252 @@
+"""How runs end, and that nothing of them stays."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from pathlib import Path
+
+import pytest
+
+from tests.support.runner_client import Runner, children_of, start_runner, text, wait_until
+
+SLEEP = "import time; print('begun', flush=True); time.sleep(60)"
+IGNORE_TERM = "import signal; signal.signal(signal.SIGTERM, signal.SIG_IGN)\n" + SLEEP
+# Detaches as daemons do: new session, parent gone, streams closed; then writes its pid and sleeps.
+DAEMON = """
+import os, sys, time
+def daemon(name):
+    if os.fork() == 0:
+        os.setsid()
+        if os.fork() == 0:
+            for fd in (0, 1, 2):
+                os.close(fd)
+            with open(name + '.tmp', 'w') as f:
+                f.write(str(os.getpid()))
+            os.rename(name + '.tmp', name)
+            time.sleep(60)
+        os._exit(0)
+daemon('daemon')
+while not os.path.exists('daemon'):
+    time.sleep(0.001)
+"""
+
+
+def is_alive(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] not in "ZX"
+    except OSError:
+        return False
+
+
+def launcher_of(runner: Runner) -> int:
+    """The launcher of the one run: the process whose child is not a stage waiting for a run."""
+    for pid in children_of(runner.process.pid):
+        if Path(f"/proc/{pid}/cmdline").read_bytes().startswith(b"soulbox-runner\0launch"):
+            below = children_of(pid)
+            if below and b"soulbox-runner" not in Path(f"/proc/{below[0]}/cmdline").read_bytes():
+                return pid
+    raise AssertionError("no launcher with a program")
+
+
+@pytest.mark.parametrize("code", [0, 1, 7, 255])
+def test_exit_code_is_passed_on(runner: Runner, code: int) -> None:
+    doc = runner.run("a", f"import sys; sys.exit({code})")
+    assert doc["result"] == {"outcome": "Exited", "exitCode": code}
+
+
+@pytest.mark.parametrize("name", ["SIGSEGV", "SIGABRT", "SIGKILL", "SIGTERM", "SIGUSR1"])
+def test_signal_is_named(runner: Runner, name: str) -> None:
+    doc = runner.run("a", f"import os, signal; os.kill(os.getpid(), signal.{name})")
+    assert doc["result"]["outcome"] == "Signaled"
+    assert doc["result"]["signal"] == name
+    assert "exitCode" not in doc["result"]
+
+
+def test_command_that_does_not_exist_fails_to_start(runner: Runner) -> None:
+    doc = runner.run("a", "", command=["python9"])
+    assert doc["result"]["outcome"] == "StartFailed"
+    assert 'command "python9" was not found in PATH' in doc["result"]["message"]
+    assert "startTime" not in doc
+    assert "output" not in doc
+
+
+@pytest.mark.parametrize(
+    ("command", "want"),
+    [
+        (["/nowhere/python3"], "no such file"),
+        (["/etc/passwd"], "permission denied"),
+        (["/etc"], "permission denied"),
+    ],
+)
+def test_command_that_cannot_be_executed_says_why(
+    runner: Runner, command: list[str], want: str
+) -> None:
+    doc = runner.run("a", "", command=command)
+    assert doc["result"]["outcome"] == "StartFailed"
+    assert want in doc["result"]["message"]
+
+
+def test_argument_beyond_the_kernels_bound_says_so(runner: Runner) -> None:
+    doc = runner.run("a", "", args=["x" * 200_000])
+    assert doc["result"]["outcome"] == "StartFailed"
+    assert "too large" in doc["result"]["message"]
+
+
+def test_timeout_ends_the_run_and_keeps_its_output(runner: Runner) -> None:
+    doc = runner.run("a", SLEEP, timeoutSeconds=0.5)
+    assert doc["result"]["outcome"] == "TimedOut"
+    assert doc["result"]["signal"] == "SIGTERM"
+    assert 500 <= doc["durationMilliseconds"] < 1500
+    assert text(doc["output"]["stdout"]) == "begun\n"
+
+
+def test_timeout_of_a_program_that_ignores_term_kills_it_a_second_later(runner: Runner) -> None:
+    doc = runner.run("a", IGNORE_TERM, timeoutSeconds=0.5)
+    assert (doc["result"]["outcome"], doc["result"]["signal"]) == ("TimedOut", "SIGKILL")
+    assert 1500 <= doc["durationMilliseconds"] < 3000
+
+
+def test_timeout_answered_with_an_orderly_exit_is_a_timeout(runner: Runner) -> None:
+    code = "import signal, sys\nsignal.signal(signal.SIGTERM, lambda *a: sys.exit(0))\n" + SLEEP
+    doc = runner.run("a", code, timeoutSeconds=0.5)
+    assert doc["result"]["outcome"] == "TimedOut"
+    assert "exitCode" not in doc["result"]
+
+
+def test_timeout_reaches_children_and_grandchildren(runner: Runner) -> None:
+    code = "sh -c 'sleep 60 & sleep 60' & echo $! > pid; sleep 60"
+    doc = runner.run("a", code, command=["bash"], timeoutSeconds=0.5)
+    assert doc["result"]["outcome"] == "TimedOut"
+    assert not is_alive(int((runner.workspace / "pid").read_text()))
+
+
+def test_double_forked_child_dies_with_its_run(runner: Runner) -> None:
+    doc = runner.run("a", DAEMON)
+    assert doc["result"] == {"outcome": "Exited", "exitCode": 0}
+    assert not is_alive(int((runner.workspace / "daemon").read_text()))
+
+
+def test_double_forked_child_that_ignores_all_signals_dies_with_its_run(runner: Runner) -> None:
+    code = (
+        "import signal\nfor s in range(1, 65):\n"
+        "    try: signal.signal(s, signal.SIG_IGN)\n    except (OSError, ValueError): pass\n"
+    )
+    doc = runner.run("a", code + DAEMON)
+    assert doc["result"] == {"outcome": "Exited", "exitCode": 0}
+    assert not is_alive(int((runner.workspace / "daemon").read_text()))
+
+
+def test_cpu_of_a_double_forked_child_is_counted(runner: Runner) -> None:
+    code = DAEMON.replace("time.sleep(60)", "x = [0 for _ in range(10**9)]", 1) + (
+        "end = time.monotonic() + 1\nwhile time.monotonic() < end: time.sleep(0.01)\n"
+    )
+    code = code.replace("x = [0 for _ in range(10**9)]", "\n            while True: pass")
+    doc = runner.run("a", code)
+    assert doc["usage"]["cpuTimeMilliseconds"] > 300
+
+
+def test_stopped_program_is_ended_by_its_timeout(runner: Runner) -> None:
+    doc = runner.run(
+        "a", "import os, signal; os.kill(os.getpid(), signal.SIGSTOP)", timeoutSeconds=0.5
+    )
+    assert (doc["result"]["outcome"], doc["result"]["signal"]) == ("TimedOut", "SIGKILL")
+
+
+def test_program_that_kills_its_launcher_ends_its_run(binary: Path, base: Path) -> None:
+    with start_runner(binary, base, "--landlock=false") as runner:
+        doc = runner.run("a", DAEMON + "os.kill(os.getppid(), 9)\ntime.sleep(60)")
+        assert (doc["result"]["outcome"], doc["result"]["signal"]) == ("Signaled", "SIGKILL")
+        assert "launcher" in doc["result"]["message"]
+        assert not is_alive(int((runner.workspace / "daemon").read_text()))
+        assert doc["usage"]["cpuTimeMilliseconds"] > 0
+        assert runner.run("b", "print('next')")["result"]["outcome"] == "Exited"
+
+
+def test_program_that_stops_its_launcher_is_ended_by_its_timeout(binary: Path, base: Path) -> None:
+    with start_runner(binary, base, "--landlock=false") as runner:
+        code = (
+            "import os, time\nlauncher = os.getppid()\n"
+            "while True: os.kill(launcher, 19); time.sleep(0.001)"
+        )
+        doc = runner.run("a", code, timeoutSeconds=0.5, within=15)
+        assert doc["result"]["outcome"] == "TimedOut"
+        assert runner.run("b", "print('next')")["result"]["outcome"] == "Exited"
+
+
+def test_launcher_killed_from_outside_ends_its_run(runner: Runner) -> None:
+    runner.put("a", code=DAEMON + SLEEP)
+    wait_until((runner.workspace / "daemon").exists, 10, "daemon file")
+    os.kill(launcher_of(runner), signal.SIGKILL)
+    doc = runner.finish("a", within=10)
+    assert (doc["result"]["outcome"], doc["result"]["signal"]) == ("Signaled", "SIGKILL")
+    assert not is_alive(int((runner.workspace / "daemon").read_text()))
+
+
+def test_launcher_that_waits_and_is_killed_is_replaced(runner: Runner) -> None:
+    runner.run("a", "1")
+    wait_until(lambda: len(children_of(runner.process.pid)) == 2, 5, "the next launcher")
+    for pid in children_of(runner.process.pid):
+        os.kill(pid, signal.SIGKILL)
+    assert runner.run("b", "print(1)")["result"]["outcome"] == "Exited"
+
+
+def test_exec_stage_that_waits_and_is_killed_is_replaced(runner: Runner) -> None:
+    runner.run("a", "1")
+    wait_until(lambda: len(children_of(runner.process.pid)) == 2, 5, "the next launcher")
+    for pid in children_of(runner.process.pid):
+        if b"exec" in Path(f"/proc/{pid}/cmdline").read_bytes():
+            os.kill(pid, signal.SIGKILL)
+    assert runner.run("b", "print(1)")["result"]["outcome"] == "Exited"
+
+
+def test_runner_killed_takes_its_runs_along(binary: Path, base: Path) -> None:
+    with start_runner(binary, base) as runner:
+        runner.put("a", code=DAEMON + SLEEP)
+        wait_until((runner.workspace / "daemon").exists, 10, "daemon file")
+        below = children_of(runner.process.pid)
+        assert len(below) >= 3
+        runner.process.kill()
+        runner.process.wait()
+        wait_until(lambda: not any(map(is_alive, below)), 5, "all of the run gone")
+
+
+def test_one_of_two_runs_ends_without_harm_to_the_other(binary: Path, base: Path) -> None:
+    with start_runner(binary, base, "--max-concurrent", "2", "--landlock=false") as runner:
+        runner.put("a", code="import time; time.sleep(2); print('unharmed')")
+        killed = runner.run("b", DAEMON + "os.kill(os.getppid(), 9)\ntime.sleep(60)")
+        assert killed["result"]["outcome"] == "Signaled"
+        assert not is_alive(int((runner.workspace / "daemon").read_text()))
+        assert text(runner.finish("a")["output"]["stdout"]) == "unharmed\n"
+
+
+def test_nothing_of_a_run_stays_but_its_files(runner: Runner) -> None:
+    code = "import tempfile, os; open('kept', 'w'); tempfile.mkdtemp(); print(os.environ['TMPDIR'])"
+    doc = runner.run("a", code)
+    assert sorted(p.name for p in runner.workspace.iterdir()) == ["kept"]
+    assert list((runner.base / "tmp").iterdir()) == []
+    assert text(doc["output"]["stdout"]).startswith(str(runner.base / "tmp"))
+
+
+def test_private_tmpdir_made_unreadable_is_removed(runner: Runner) -> None:
+    code = "import os; t = os.environ['TMPDIR']; os.makedirs(t + '/a/b'); os.chmod(t + '/a', 0)"
+    runner.run("a", code)
+    assert list((runner.base / "tmp").iterdir()) == []
+
+
+def test_cancel_before_the_start_never_starts_it(runner: Runner) -> None:
+    """Cancel races the start; whichever wins, the run ends as Cancelled or had ended."""
+    for i in range(20):
+        runner.put(f"a{i}", code=SLEEP)
+        runner.cancel(f"a{i}")
+        doc = runner.finish(f"a{i}", within=5)
+        assert doc["result"]["outcome"] == "Cancelled"
+        assert "exitCode" not in doc["result"]
+
+
+def test_duration_is_measured_from_the_programs_start(runner: Runner) -> None:
+    begin = time.monotonic()
+    doc = runner.run("a", "import time; time.sleep(0.3)")
+    whole = (time.monotonic() - begin) * 1000
+    assert 300 <= doc["durationMilliseconds"] <= whole
