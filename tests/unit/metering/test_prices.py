@@ -60,9 +60,7 @@ def test_charge_without_a_plan_costs_nothing() -> None:
     ("seconds", "millicores", "memory_bytes"),
     [("-1", 1, 1), ("NaN", 1, 1), ("Infinity", 1, 1), ("1", -1, 1), ("1", 1, -1)],
 )
-def test_charge_refuses_what_is_no_figure(
-    seconds: str, millicores: int, memory_bytes: int
-) -> None:
+def test_charge_refuses_what_is_no_figure(seconds: str, millicores: int, memory_bytes: int) -> None:
     with pytest.raises(ValueError, match="zero or more"):
         charge(Decimal(seconds), millicores, memory_bytes, PLAN)
 
@@ -121,10 +119,11 @@ def test_named_plan() -> None:
 def test_plan_takes_any_zone_as_utc_and_refuses_naive_times() -> None:
     local = replace(PLAN, valid_from=datetime(2026, 1, 1, tzinfo=timezone(timedelta(hours=1))))
     assert local.valid_from.isoformat() == "2025-12-31T23:00:00+00:00"
+    naive = DAY.replace(tzinfo=None)
     with pytest.raises(ValueError, match="valid_from must be an aware time"):
-        replace(PLAN, valid_from=datetime(2026, 1, 1))
+        replace(PLAN, valid_from=naive)
     with pytest.raises(ValueError, match="valid_to"):
-        replace(PLAN, valid_to=datetime(2026, 1, 1))
+        replace(PLAN, valid_to=naive)
 
 
 @pytest.mark.parametrize("rate", [Decimal(-1), Decimal("NaN"), 0.5])

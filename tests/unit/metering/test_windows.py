@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta, timezone
 from decimal import Decimal
+from itertools import pairwise
 from uuid import UUID, uuid5
 
 import pytest
@@ -59,7 +60,12 @@ RUN = PodRunRow(
 )
 
 zones = st.integers(-14 * 60, 14 * 60).map(lambda minutes: timezone(timedelta(minutes=minutes)))
-moments = st.datetimes(datetime(2001, 1, 1), datetime(2199, 1, 1), timezones=zones)
+moments = st.datetimes(
+    # hypothesis takes the bounds naive and adds the zone itself.
+    datetime(2001, 1, 1),  # noqa: DTZ001
+    datetime(2199, 1, 1),  # noqa: DTZ001
+    timezones=zones,
+)
 # Up to two months: longer only repeats the same hour.
 spans = st.timedeltas(timedelta(0), timedelta(days=62))
 
@@ -82,7 +88,7 @@ def test_windows_lie_in_their_hours_without_gap_or_overlap(
     for window in found:
         assert window.hour.timestamp() % 3600 == 0
         assert window.hour <= window.starts_at <= window.ends_at <= window.hour + HOUR
-    for one, following in zip(found, found[1:], strict=False):
+    for one, following in pairwise(found):
         assert one.ends_at == following.starts_at == following.hour
     assert len({window.hour for window in found}) == len(found)
 
