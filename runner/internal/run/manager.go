@@ -12,6 +12,7 @@ import (
 	"path/filepath"
 	"sort"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/soulbox-dev/soulbox/runner/internal/journal"
@@ -73,6 +74,7 @@ type Manager struct {
 	log       *slog.Logger
 	exit      chan struct{}
 	exitOnce  sync.Once
+	diskStale atomic.Bool // a run ended since the disk was measured
 
 	mu       sync.Mutex
 	runs     map[Key]*Run
@@ -175,11 +177,12 @@ func (m *Manager) newRun(key Key, bodySHA256 string, program *wire.Program) (*Ru
 	run := &Run{
 		key: key, bodySHA256: bodySHA256, program: program, dir: dir,
 		done: make(chan struct{}), stopped: make(chan struct{}), atOnce: make(chan struct{}),
-		over: make(chan struct{}), diskBefore: m.disk.Last(),
+		over: make(chan struct{}),
 		doc: wire.Document{
 			UID: key.UID, Attempt: key.Attempt, State: wire.Accepted, AcceptedTime: wire.Time{Time: time.Now()},
 		},
 	}
+	run.diskBefore.Store(m.disk.Last() + ownBytes(program))
 	if err := m.journal.Write(run.record()); err != nil {
 		return nil, refuse(503, "JournalFailed", "the acceptance of %s cannot be made durable: %v", key, err)
 	}

@@ -3,6 +3,7 @@ package run
 import (
 	"path/filepath"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/soulbox-dev/soulbox/runner/internal/journal"
@@ -29,7 +30,7 @@ type Run struct {
 	stopped    chan struct{} // closed by Stop
 	atOnce     chan struct{} // closed by killAtOnce
 	over       chan struct{} // closed when the program itself is over
-	diskBefore int64         // bytes on disk when it was accepted
+	diskBefore atomic.Int64  // bytes on disk for which it is not to blame
 
 	mu         sync.Mutex
 	program    *wire.Program // nil once it ended: code and files need their memory no more

@@ -311,6 +311,10 @@ func (m *Manager) finish(run *Run, result *wire.Result, usage *wire.Usage) {
 		// It stays in memory, from where it can be read and released.
 		m.log.Error("result not journalled", "execution", run.key.String(), "error", err)
 	}
+	m.diskStale.Store(true)
+	if result.Outcome == wire.DiskLimit {
+		m.rebaseDisk(m.activeRuns()...)
+	}
 	m.mu.Lock()
 	delete(m.active, run.key)
 	m.mu.Unlock()
@@ -341,8 +345,8 @@ func (m *Manager) afterFinish(run *Run, launcher *launch.Launcher, end *ending) 
 		time.AfterFunc(m.config.OneShotLinger, m.requestExit)
 		return
 	}
-	if m.config.DiskLimitBytes > 0 {
-		m.disk.Used(diskEvery)
-	}
 	m.warmUp()
+	if m.config.DiskLimitBytes > 0 && m.diskStale.Load() {
+		m.rebaseDisk()
+	}
 }

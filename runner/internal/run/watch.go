@@ -101,6 +101,9 @@ func (m *Manager) watchDisk(run *Run) {
 	if limit == 0 {
 		return
 	}
+	if m.diskStale.Load() {
+		m.rebaseDisk(run)
+	}
 	ticker := time.NewTicker(diskEvery)
 	defer ticker.Stop()
 	for {
@@ -111,8 +114,8 @@ func (m *Manager) watchDisk(run *Run) {
 		}
 		used, complete := m.disk.Used(diskEvery / 2)
 		used += m.unlinkedBytes()
-		tooMuch := used > limit && used > run.diskBefore
-		if (!tooMuch && complete) || m.largest(writtenBy) != run {
+		tooMuch := used > limit && used > run.diskBefore.Load()
+		if (!tooMuch && complete) || m.diskLimitMet() || m.largest(writtenBy) != run {
 			continue
 		}
 		text := fmt.Sprintf("workspace and temporary files took %d bytes, %d are allowed", used, limit)
@@ -122,6 +125,39 @@ func (m *Manager) watchDisk(run *Run) {
 		run.Stop(wire.DiskLimit, text)
 		return
 	}
+}
+
+// rebaseDisk takes what is on disk now as the state before these runs.
+func (m *Manager) rebaseDisk(runs ...*Run) {
+	m.diskStale.Store(false)
+	used, _ := m.disk.Used(0)
+	for _, run := range runs {
+		run.diskBefore.Store(max(run.diskBefore.Load(), used))
+	}
+}
+
+// diskLimitMet tells whether a run is being ended for the disk's sake: what
+// it wrote is no fault of the others.
+func (m *Manager) diskLimitMet() bool {
+	for _, run := range m.activeRuns() {
+		run.mu.Lock()
+		cause := run.cause
+		run.mu.Unlock()
+		if cause == wire.DiskLimit {
+			return true
+		}
+	}
+	return false
+}
+
+func (m *Manager) activeRuns() []*Run {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	runs := make([]*Run, 0, len(m.active))
+	for _, run := range m.active {
+		runs = append(runs, run)
+	}
+	return runs
 }
 
 // unlinkedBytes counts files without a name that a process still holds open.
@@ -155,10 +191,8 @@ func (m *Manager) processes() map[*Run][]int {
 	if err != nil || !proc.Usable() {
 		return nil
 	}
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	all := make(map[*Run][]int, len(m.active))
-	for _, run := range m.active {
+	all := map[*Run][]int{}
+	for _, run := range m.activeRuns() {
 		run.mu.Lock()
 		launcher := run.launcher
 		run.mu.Unlock()
@@ -172,14 +206,8 @@ func (m *Manager) processes() map[*Run][]int {
 // largest gives the active run for which the measure is the largest; of equal
 // ones the oldest, so that all who ask agree.
 func (m *Manager) largest(measure func(*Run) int64) (found *Run) {
-	m.mu.Lock()
-	runs := make([]*Run, 0, len(m.active))
-	for _, run := range m.active {
-		runs = append(runs, run)
-	}
-	m.mu.Unlock()
 	most := int64(-1)
-	for _, run := range runs {
+	for _, run := range m.activeRuns() {
 		amount := measure(run)
 		if amount > most || (amount == most && run.doc.AcceptedTime.Before(found.doc.AcceptedTime.Time)) {
 			found, most = run, amount

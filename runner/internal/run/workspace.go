@@ -54,6 +54,18 @@ func (m *Manager) prepare(run *Run) *stage {
 	return s
 }
 
+// ownBytes is a bound of what prepare takes on disk, and a little for what an
+// interpreter leaves: a run that finds the disk over its limit is not to blame
+// for that.
+func ownBytes(p *wire.Program) int64 {
+	const block, little = 4096, 64 << 10
+	sum := int64(len(p.Code)) + 2*block + little
+	for _, file := range p.Files {
+		sum += int64(len(file.Content)) + 2*block
+	}
+	return sum
+}
+
 // write makes a new file. What was there is unlinked first and not opened: it
 // may be a FIFO, which would block, or a link to another file.
 func (s *stage) write(name string, content []byte, mode os.FileMode) error {
