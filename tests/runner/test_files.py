@@ -1,0 +1,157 @@
+"""Files given to a run and files captured from it."""
+
+from __future__ import annotations
+
+import ast
+import base64
+import hashlib
+from pathlib import Path
+
+from tests.support.runner_client import Runner, text
+
+
+def get_file(runner: Runner, uid: str, path: str, offset: int = 0) -> bytes:
+    reply = runner.call("GET", f"/v1/executions/{uid}/1/files/{path}?offset={offset}")
+    assert reply.status == 200, reply
+    return reply.body
+
+
+def test_given_files_are_beside_the_code(runner: Runner) -> None:
+    files = [
+        {"path": "pkg/__init__.py", "content": "answer = 42\n"},
+        {"path": "raw.bin", "content": base64.b64encode(b"\0\xff").decode(), "encoding": "base64"},
+    ]
+    code = "import pkg; print(pkg.answer, open('raw.bin', 'rb').read())"
+    doc = runner.run("a", code, command=["python3"], files=files)
+    assert text(doc["output"]["stdout"]) == "42 b'\\x00\\xff'\n", text(doc["output"]["stderr"])
+
+
+def test_arguments_and_environment_are_the_requests(runner: Runner) -> None:
+    code = "import os, sys; print(sys.argv[1:], dict(os.environ) == {}, sorted(os.environ.items()))"
+    env = [{"name": "A", "value": "b c"}, {"name": "LANG", "value": "C"}]
+    doc = runner.run("a", code, args=["x y", "", "Zoë"], env=env)
+    out = text(doc["output"]["stdout"])
+    assert out.startswith("['x y', '', 'Zoë'] False ")
+    names = {name for name, _ in ast.literal_eval(out.split("False ")[1])}
+    assert names <= {"A", "HOME", "LANG", "LC_CTYPE", "PATH", "TMPDIR"}
+    assert "('LANG', 'C')" in out
+    assert "('A', 'b c')" in out
+
+
+def test_code_is_hidden_and_goes_with_the_run(runner: Runner) -> None:
+    doc = runner.run("a", "import os; print(os.listdir('.'), __file__)", command=["python3"])
+    assert ".soulbox-a-1.py" in text(doc["output"]["stdout"])
+    assert list(runner.workspace.iterdir()) == []
+
+
+def test_links_in_the_workspace_lead_nowhere_else(runner: Runner) -> None:
+    outside = runner.base / "outside"
+    outside.mkdir()
+    (outside / "target").write_text("untouched")
+    plant = (
+        f"import os; os.symlink({str(outside)!r}, 'dir');"
+        f"os.symlink({str(outside / 'target')!r}, 'file'); os.symlink('inside', 'link');"
+        "open('inside', 'w').write('mine'); os.mkfifo('fifo')"
+    )
+    runner.run("a", plant)
+    doc = runner.run("b", "1", files=[{"path": "dir/x", "content": "bad"}])
+    assert doc["result"]["outcome"] == "StartFailed"
+    assert "dir/x" in doc["result"]["message"]
+    files = [{"path": name, "content": "new"} for name in ("file", "link", "fifo")]
+    code = "print(*[open(n).read() for n in ('file', 'link', 'fifo', 'inside')])"
+    doc = runner.run("c", code, files=files, within=10)
+    assert text(doc["output"]["stdout"]) == "new new new mine\n"
+    assert sorted(p.name for p in outside.iterdir()) == ["target"]
+    assert (outside / "target").read_text() == "untouched"
+
+
+def test_code_file_planted_as_a_link_is_replaced(runner: Runner) -> None:
+    victim = runner.base / "victim"
+    victim.write_text("untouched")
+    runner.run("a", f"import os; os.symlink({str(victim)!r}, '.soulbox-b-1.py')")
+    assert text(runner.run("b", "print(1)")["output"]["stdout"]) == "1\n"
+    assert victim.read_text() == "untouched"
+
+
+def test_captured_files_are_named_hashed_and_kept(runner: Runner) -> None:
+    code = """
+import os
+os.makedirs('out/deep')
+open('plot.png', 'wb').write(bytes(range(256)))
+open('out/a.csv', 'w').write('a')
+open('out/deep/b.csv', 'w').write('b')
+open('other.txt', 'w').write('not asked for')
+"""
+    doc = runner.run("a", code, captureFiles=["*.png", "out/**/*.csv"])
+    want = {"plot.png": bytes(range(256)), "out/a.csv": b"a", "out/deep/b.csv": b"b"}
+    assert {f["path"]: (f["size"], f["sha256"]) for f in doc["files"]} == {
+        path: (len(content), hashlib.sha256(content).hexdigest()) for path, content in want.items()
+    }
+    assert "filesOmitted" not in doc
+    # A later run changes them; what was captured stays.
+    runner.run("b", "open('plot.png', 'w').write('changed'); import os; os.remove('out/a.csv')")
+    for path, content in want.items():
+        assert get_file(runner, "a", path) == content
+    assert get_file(runner, "a", "plot.png", offset=250) == bytes(range(250, 256))
+    assert runner.call("GET", "/v1/executions/a/1/files/other.txt").status == 404
+    assert runner.call("GET", "/v1/executions/b/1/files/plot.png").status == 404
+
+
+def test_no_captured_file_is_no_field(runner: Runner) -> None:
+    assert "files" not in runner.run("a", "1", captureFiles=["*.png"])
+
+
+def test_links_devices_fifos_and_sockets_are_not_captured(runner: Runner) -> None:
+    secret = runner.base / "secret"
+    secret.write_text("secret")
+    code = f"""
+import os, socket
+os.symlink({str(secret)!r}, 'link.x')
+os.symlink({str(runner.base)!r}, 'dir')
+os.mkfifo('fifo.x')
+socket.socket(socket.AF_UNIX).bind('socket.x')
+try:
+    os.mknod('device.x', 0o20666, os.makedev(1, 5))
+except PermissionError:
+    pass
+open('file.x', 'w').write('fine')
+"""
+    doc = runner.run("a", code, captureFiles=["*.x", "dir/secret", "**/*"], within=10)
+    assert [f["path"] for f in doc["files"]] == ["file.x"]
+
+
+def test_ten_thousand_captured_files_name_sixty_four(runner: Runner) -> None:
+    code = "for i in range(10_000): open(f'{i:05}.txt', 'w').write(str(i))"
+    doc = runner.run("a", code, captureFiles=["*.txt"])
+    assert [f["path"] for f in doc["files"]] == [f"{i:05}.txt" for i in range(64)]
+    assert doc["filesOmitted"] == 10_000 - 64
+    assert get_file(runner, "a", "00063.txt") == b"63"
+
+
+def test_captured_file_beyond_the_limit_is_cut(runner: Runner) -> None:
+    code = "open('a.bin', 'wb').write(b'a' * 600)\nopen('b.bin', 'wb').truncate(1 << 40)"
+    limits = {"fileSizeBytes": 1 << 42}
+    doc = runner.run("a", code, captureFiles=["*.bin"], outputLimitBytes=1000, limits=limits)
+    first, second = doc["files"]
+    assert (first["size"], "truncated" in first) == (600, False)
+    assert (second["size"], second["truncated"]) == (1 << 40, True)
+    assert second["sha256"] == hashlib.sha256(b"\0" * 400).hexdigest()
+    assert get_file(runner, "a", "b.bin") == b"\0" * 400
+
+
+def test_files_whose_names_are_no_text_do_not_break_the_document(runner: Runner) -> None:
+    code = "open(b'bad-\\xff.txt', 'w').write('x'); open('new\\nline.txt', 'w').write('y')"
+    doc = runner.run("a", code, captureFiles=["*.txt"])
+    assert [f["path"] for f in doc["files"]] == ["bad-\ufffd.txt", "new\nline.txt"]
+
+
+def test_workspace_stays_between_runs(runner: Runner) -> None:
+    runner.run("a", "open('kept', 'w').write('x')")
+    assert text(runner.run("b", "print(open('kept').read())")["output"]["stdout"]) == "x\n"
+
+
+def test_socket_in_the_workspace_does_not_stop_a_file_of_its_name(runner: Runner) -> None:
+    runner.run("a", "import socket; socket.socket(socket.AF_UNIX).bind('name')")
+    doc = runner.run("b", "print(open('name').read())", files=[{"path": "name", "content": "x"}])
+    assert text(doc["output"]["stdout"]) == "x\n"
+    assert Path(runner.workspace / "name").is_file()

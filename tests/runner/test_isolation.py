@@ -1,0 +1,192 @@
+"""What a program can and cannot reach of the runner and of other runs.
+
+All under one uid, as in a pod: the runner, its launchers and the programs are equals to the kernel.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import shutil
+import subprocess
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.support.runner_client import HIGH_UID, POD_UID, Runner, start_runner, text, wait_until
+
+SETPRIV = ("setpriv", f"--reuid={HIGH_UID}", f"--regid={HIGH_UID}", "--clear-groups")
+
+pytestmark = pytest.mark.skipif(
+    os.geteuid() != 0 or shutil.which("setpriv") is None,
+    reason="needs root, to become another uid, and setpriv",
+)
+
+
+@pytest.fixture
+def runner(binary: Path, base: Path) -> Iterator[Runner]:
+    with start_runner(binary, base, prefix=SETPRIV, env={"RUNNERS_OWN": "secret"}) as started:
+        yield started
+
+
+# Directories as in a pod: the program can make nothing beside them. On a tmpfs of its own in a
+# mount namespace of its own, for all that is temporary here is open to everyone.
+CLOSED = Path("/mnt")
+IN_CLOSED = (
+    "unshare", "--mount", "sh", "-ec",
+    f"""mount -t tmpfs -o mode=755 tmpfs {CLOSED}
+    mkdir {CLOSED}/workspace {CLOSED}/state {CLOSED}/output {CLOSED}/tmp
+    chown {HIGH_UID}:{HIGH_UID} {CLOSED}/*
+    exec "$@" """, "sh", *SETPRIV,
+)  # fmt: skip
+
+
+def test_environment_of_the_runner_is_not_passed_on(runner: Runner) -> None:
+    out = text(runner.run("a", "import os; print(dict(os.environ))")["output"]["stdout"])
+    for secret in ("RUNNERS_OWN", "SOULBOX", POD_UID, runner.signer.key_id, "GOGC", "GOMAXPROCS"):
+        assert secret not in out
+
+
+def test_program_has_three_descriptors_and_no_other(runner: Runner) -> None:
+    code = "import os; print(sorted(int(f) for f in os.listdir('/proc/self/fd')))"
+    out = text(runner.run("a", code)["output"]["stdout"])
+    assert out == "[0, 1, 2, 3]\n"  # 3 is the directory being listed
+
+
+def test_program_is_the_leader_of_a_session_of_its_own(runner: Runner) -> None:
+    code = "import os; print(os.getsid(0) == os.getpid() == os.getpgrp())"
+    assert text(runner.run("a", code)["output"]["stdout"]) == "True\n"
+
+
+def test_program_gains_no_privileges(runner: Runner) -> None:
+    code = "print(*[l for l in open('/proc/self/status') if l.startswith('NoNewPrivs')])"
+    assert text(runner.run("a", code)["output"]["stdout"]).split() == ["NoNewPrivs:", "1"]
+
+
+PEEK = """
+import ctypes, os
+def attempt(what, *args):
+    try:
+        what(*args)
+        return 'yes'
+    except OSError as error:
+        return error.strerror
+libc = ctypes.CDLL(None, use_errno=True)
+def trace(pid):
+    if libc.ptrace(16, pid, None, None) != 0:
+        raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()))
+def of(pid):
+    return int(open(f'/proc/{pid}/stat').read().rpartition(')')[2].split()[1])
+launcher = os.getppid()
+server = of(launcher)
+for pid in (launcher, server):
+    print(attempt(trace, pid), attempt(open, f'/proc/{pid}/environ'),
+          attempt(open, f'/proc/{pid}/mem', 'r+b'), attempt(os.listdir, f'/proc/{pid}/fd'), sep=';')
+"""
+
+
+@pytest.mark.parametrize("landlock", ["true", "false"])
+def test_runner_and_launcher_cannot_be_looked_into(binary: Path, base: Path, landlock: str) -> None:
+    with start_runner(binary, base, f"--landlock={landlock}", prefix=SETPRIV) as runner:
+        out = text(runner.run("a", PEEK)["output"]["stdout"]).splitlines()
+        denied = "Operation not permitted;Permission denied;Permission denied;Permission denied"
+        assert out == [denied, denied]
+
+
+def test_stage_that_waits_for_the_next_run_cannot_be_looked_into(binary: Path, base: Path) -> None:
+    flags = ("--landlock=false", "--max-concurrent", "2")
+    with start_runner(binary, base, *flags, prefix=SETPRIV) as runner:
+        code = PEEK.replace("for pid in (launcher, server):", "for pid in waiting:")
+        find = """
+waiting = []
+while not waiting:
+    for entry in os.listdir('/proc'):
+        if entry.isdigit() and os.stat('/proc/' + entry).st_uid in (0, os.getuid()):
+            try:
+                if open(f'/proc/{entry}/cmdline').read() == 'soulbox-runner\\0exec\\0':
+                    if of(of(entry)) == server:
+                        waiting.append(int(entry))
+            except OSError:
+                pass
+"""
+        code = code.replace("for pid in waiting:", find + "for pid in waiting:")
+        runner.run("first", "1")  # after it, the launcher of the next run is made ready
+        runner.put("hold", code="import time; time.sleep(0.3)")
+        time.sleep(0.1)
+        out = text(runner.run("a", code, timeoutSeconds=5)["output"]["stdout"]).splitlines()
+        assert set(out) == {
+            "Operation not permitted;Permission denied;Permission denied;Permission denied"
+        }
+
+
+def landlock_version() -> int:
+
+    return int(ctypes.CDLL(None).syscall(444, 0, 0, 1))
+
+
+@pytest.mark.skipif(landlock_version() < 3, reason="the kernel has no Landlock of version 3")
+def test_landlock_hides_the_runners_directories(binary: Path) -> None:
+    if subprocess.run(["unshare", "--mount", "true"], check=False).returncode != 0:
+        pytest.skip("making a mount namespace is not permitted here")
+    with start_runner(binary, CLOSED, prefix=IN_CLOSED) as runner:
+        runner.run("old", "print('earlier output')")
+        state, output = CLOSED / "state", CLOSED / "output"
+        attempts = [
+            f"open({str(output / 'old.1/stdout')!r})",
+            f"open({str(output / 'old.1/stdout')!r}, 'w')",
+            f"os.remove({str(output / 'old.1/stdout')!r})",
+            f"os.rename({str(output / 'old.1')!r}, {str(output / 'x')!r})",
+            f"open({str(state / 'old.1.json')!r})",
+            f"open({str(state / 'new')!r}, 'w')",
+            f"os.mkdir({str(state / 'new')!r})",
+            f"os.symlink('x', {str(state / 'link')!r})",
+            f"os.truncate({str(output / 'old.1/stdout')!r}, 0)",
+        ]
+        code = "import os\n"
+        for attempt in attempts:
+            code += f"try:\n  {attempt}; print('reached')\nexcept OSError as e: print(e.errno)\n"
+        # And takes nothing else away.
+        code += "import tempfile\nopen('w', 'w').write('x'); os.rename('w', 'v'); os.mkdir('d')\n"
+        code += "os.rename('v', 'd/v')\ntempfile.mkdtemp()\nopen('/dev/null', 'w').write('x')\n"
+        code += "open('/etc/passwd').read(); print('fine')\n"
+        doc = runner.run("a", code)
+        out = text(doc["output"]["stdout"]).split()
+        assert out == ["13"] * len(attempts) + ["fine"], text(doc["output"]["stderr"])
+        assert runner.stored("old", "stdout") == b"earlier output\n"
+
+
+def test_landlock_takes_nothing_away_where_it_cannot_hide(runner: Runner) -> None:
+    """In a directory that programs may write to, as here, hiding would close all of it."""
+    code = f"open({str(runner.base / 'beside')!r}, 'w').write('x'); print('fine')"
+    assert text(runner.run("a", code)["output"]["stdout"]) == "fine\n"
+
+
+@pytest.mark.skipif(landlock_version() < 6, reason="Landlock keeps signals in from Linux 6.12 on")
+def test_landlock_keeps_signals_within_the_run(binary: Path, base: Path) -> None:
+    with start_runner(binary, base, "--max-concurrent", "2", prefix=SETPRIV) as runner:
+        runner.put("other", code="import os, time; open('pid', 'w').write(str(os.getpid()));"
+                   "os.rename('pid', 'ready'); time.sleep(2); print('unharmed')")  # fmt: skip
+        wait_until((runner.workspace / "ready").exists, 10, "the other run")
+        code = """
+import os, subprocess
+child = subprocess.Popen(['sleep', '60'])
+child.kill()
+print(child.wait())
+for pid in (int(open('ready').read()), os.getppid()):
+    try:
+        os.kill(pid, 9)
+    except PermissionError:
+        print('kept in')
+"""
+        doc = runner.run("a", code)
+        assert text(doc["output"]["stdout"]).splitlines() == ["-9", "kept in", "kept in"]
+        assert text(runner.finish("other")["output"]["stdout"]) == "unharmed\n"
+
+
+def test_program_is_taken_first_when_memory_runs_out(runner: Runner) -> None:
+    code = "print(open('/proc/self/oom_score_adj').read().strip())"
+    assert text(runner.run("a", code)["output"]["stdout"]) == "1000\n"
+    own = Path(f"/proc/{runner.process.pid}/oom_score_adj").read_text()
+    assert int(own) < 1000
