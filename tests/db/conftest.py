@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+
 from tests.support.fix_db import (
     dsn,
     empty_dsn,

@@ -5,6 +5,8 @@ from __future__ import annotations
 from decimal import Decimal
 
 import psycopg
+
+from soulbox.model.states import Kind
 from tests.support.fix_mirror import MakeMirror, Recorded, drained, running
 from tests.support.make_mirrored import (
     make_finished_execution,
@@ -12,8 +14,6 @@ from tests.support.make_mirrored import (
     make_running_sandbox,
     newer,
 )
-
-from soulbox.model.states import Kind
 
 
 async def test_offered_objects_become_rows(

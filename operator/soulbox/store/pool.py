@@ -45,6 +45,7 @@ class Transaction:
     def __init__(self, connection: AsyncConnection[TupleRow], deadline_seconds: float) -> None:
         self._connection = connection
         self._deadline_seconds = deadline_seconds
+        self._staged: set[type] = set()
 
     async def execute(self, query: LiteralString, params: Mapping[str, Any] | None = None) -> int:
         """Run a statement.
@@ -87,8 +88,14 @@ class Transaction:
 
         Raises:
             StoreUnavailable, StoreRefused: the transaction is lost.
+            RuntimeError: rows of this type are in the table already: it is emptied when
+                the transaction ends.
         """
-        types = column_types(type(rows[0]))
+        row_type = type(rows[0])
+        if row_type in self._staged:
+            raise RuntimeError(f"a transaction stages {row_type.__name__}s once")
+        self._staged.add(row_type)
+        types = column_types(row_type)
         with translated(), self._watch():
             async with self._connection.cursor() as cursor:
                 await cursor.execute(create)
@@ -155,6 +162,7 @@ class Store:
                 connection = await self._pool.getconn()
             try:
                 await self._control(connection, "BEGIN")
+                self._healthy = True
                 try:
                     yield Transaction(connection, self._deadline_seconds)
                 except BaseException:
@@ -166,7 +174,6 @@ class Store:
         except StoreUnavailable:
             self._healthy = False
             raise
-        self._healthy = True
 
     async def _control(self, connection: AsyncConnection[TupleRow], word: LiteralString) -> None:
         with translated(), _Watchdog(connection, self._deadline_seconds):
