@@ -82,9 +82,10 @@ SELECT uid, mirror_epoch, resource_version, deleted_at IS NOT NULL AS is_deleted
 
 -- mark_gone_sandboxes --
 -- Sandboxes that a complete list taken after `before` no longer has, and their change.
+-- They have ended, nobody knows when.
 WITH written AS (
     UPDATE soulbox.sandboxes t
-       SET deleted_at = %(gone_at)s
+       SET deleted_at = %(gone_at)s, state = 'terminated'
      WHERE t.cluster = %(cluster)s
        AND t.deleted_at IS NULL
        AND t.updated_at < %(before)s

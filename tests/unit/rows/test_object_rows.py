@@ -80,9 +80,11 @@ def test_sandbox_row_before_the_first_status_is_created() -> None:
 def test_deleted_at_is_when_deletion_was_asked_for_else_when_it_was_found_gone() -> None:
     deleting = make_sandbox(metadata={"deletionTimestamp": "2026-11-22T11:00:00Z"})
     asked = datetime(2026, 11, 22, 11, tzinfo=UTC)
-    assert build_sandbox_row(deleting, CONTEXT).deleted_at == asked
+    row = build_sandbox_row(deleting, CONTEXT)
+    assert (row.deleted_at, row.terminated_at, row.state) == (asked, asked, "terminated")
     assert build_sandbox_row(deleting, CONTEXT, gone_at=GONE_AT).deleted_at == asked
-    assert build_sandbox_row(make_sandbox(), CONTEXT, gone_at=GONE_AT).deleted_at == GONE_AT
+    missed = build_sandbox_row(make_running_sandbox(), CONTEXT, gone_at=GONE_AT)
+    assert (missed.deleted_at, missed.terminated_at, missed.state) == (GONE_AT, None, "terminated")
     execution = build_execution_row(make_execution(), CONTEXT, gone_at=GONE_AT)
     assert execution.deleted_at == GONE_AT
 

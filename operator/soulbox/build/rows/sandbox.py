@@ -45,7 +45,14 @@ def build_sandbox_row(
     namespace = str(metadata.get("namespace") or "")
     class_name = text(spec.get("className")) or _DEFAULT_CLASS
     network = spec.get("network")
-    deleted_at = optional_time(metadata.get("deletionTimestamp"), "metadata.deletionTimestamp")
+    asked_at = optional_time(metadata.get("deletionTimestamp"), "metadata.deletionTimestamp")
+    deleted_at = asked_at if asked_at is not None else gone_at
+    terminated_at = optional_time(status.get("terminationTime"), "status.terminationTime")
+    state = text(status.get("state")) or SandboxState.CREATED
+    if deleted_at is not None:
+        # Nobody writes a last status on an object that goes; its end is its deletion. When
+        # nobody saw that being asked for, the end is not made up from when it was missed.
+        state, terminated_at = SandboxState.TERMINATED, terminated_at or asked_at
     return SandboxRow(
         uid=uid_of(manifest),
         cluster=context.cluster,
@@ -55,7 +62,7 @@ def build_sandbox_row(
         name=str(metadata.get("name") or ""),
         class_name=class_name,
         language=context.language_of(class_name),
-        state=(text(status.get("state")) or SandboxState.CREATED).lower(),
+        state=state.lower(),
         reason=text(status.get("reason")),
         message=text(status.get("message")),
         resource_limits=cleaner.value(dict(mapping(spec, "resources"))),
@@ -69,14 +76,14 @@ def build_sandbox_row(
         created_at=required_time(metadata.get("creationTimestamp"), "metadata.creationTimestamp"),
         started_at=optional_time(status.get("startTime"), "status.startTime"),
         expires_at=optional_time(status.get("expirationTime"), "status.expirationTime"),
-        terminated_at=optional_time(status.get("terminationTime"), "status.terminationTime"),
+        terminated_at=terminated_at,
         last_activity_at=optional_time(status.get("lastActivityTime"), "status.lastActivityTime"),
         runtime_seconds=_decimal(status.get("runtimeSeconds"), "status.runtimeSeconds"),
         labels=cleaner.value(dict(mapping(metadata, "labels"))),
         spec=cleaner.value(_public_spec(spec)),
         resource_version=resource_version(manifest),
         cleaned=cleaner.cleaned,  # after every text above
-        deleted_at=deleted_at if deleted_at is not None else gone_at,
+        deleted_at=deleted_at,
     )
 
 
