@@ -121,9 +121,9 @@ def test_objects_deleted_while_the_operator_is_away_go_when_it_is_back(
 def test_a_namespace_deleted_with_everything_in_it_ends(world: World) -> None:
     world.create(make_sandbox("box"))
     world.sandbox("box")
-    world.create(make_execution("run", code=ONCE))
+    world.create(make_execution("run", code="import time\ntime.sleep(600)\n"))
     world.wait("execution", "run", lambda e: e["status"]["state"] == "Running", "Running")
-    name = f"{world.namespace}"
+    name = world.namespace
     world.kubectl.run("delete", "namespace", name, "--timeout=90s")
     rows = world.wait_rows(
         "select state from soulbox.executions where namespace = %(name)s", name=name

@@ -111,4 +111,4 @@ def namespace(kubectl: Kubectl) -> Iterator[str]:
     name = f"test-{uuid.uuid4().hex[:12]}"
     kubectl.run("create", "namespace", name)
     yield name
-    kubectl.run("delete", "namespace", name, "--wait=false")
+    kubectl.run("delete", "namespace", name, "--wait=false", "--ignore-not-found")

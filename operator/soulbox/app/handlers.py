@@ -97,6 +97,7 @@ class Intake:
             case Kind.EXECUTION:
                 self._queue.add(kind, metadata["uid"])
                 self._wake_neighbours(manifest)
+                self._count_later(manifest)
             case Kind.POD:
                 self._wake_owner(manifest)
             case Kind.SANDBOX_CLASS:
@@ -104,6 +105,15 @@ class Intake:
                     self._queue.add(owner_kind, uid)
             case Kind.NAMESPACE:
                 pass
+
+    def _count_later(self, manifest: Mapping[str, Any]) -> None:
+        """Its Sandbox's counters may have changed; they are written now and then only."""
+        reference = ((manifest.get("spec") or {}).get("sandboxRef") or {}).get("name")
+        if reference is None:
+            return
+        sandbox = self._cache.by_name(Kind.SANDBOX, manifest["metadata"]["namespace"], reference)
+        if sandbox is not None:
+            self._queue.add_later(Kind.SANDBOX, sandbox["metadata"]["uid"], _COUNT_SECONDS)
 
     def _wake_owner(self, manifest: Mapping[str, Any]) -> None:
         for owner in manifest["metadata"].get("ownerReferences") or ():
@@ -144,6 +154,9 @@ class Intake:
             if terminated:
                 self._queue.add(Kind.SANDBOX, sandbox["metadata"]["uid"])
 
+
+# Counters of a Sandbox are written at most this often.
+_COUNT_SECONDS = 30.0
 
 _FINAL = frozenset(state.value for state in ExecutionState if state.is_final)
 

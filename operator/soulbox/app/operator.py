@@ -142,7 +142,7 @@ async def _run(settings: Settings, stack: AsyncExitStack) -> None:
         workers=settings.workers,
     )
     intake = Intake(cache, mirror, queue, metrics, clock)
-    periodic = Periodic(kube, cache, mirror, intake, settings)
+    periodic = Periodic(kube, cache, mirror, intake, settings, clock)
     _declare_gauges(metrics, queue, cache, runs, mirror, events)
     health = HealthServer(
         settings.http_listen,

@@ -11,15 +11,21 @@ from soulbox.app.cluster import WATCHED, list_everything
 from soulbox.app.handlers import Intake
 from soulbox.kube.cache import ObjectCache
 from soulbox.kube.client import KubeClient
-from soulbox.kube.resources import LEASES
+from soulbox.kube.clock import ServerClock
+from soulbox.kube.resources import LEASES, PODS
 from soulbox.mirror import Mirror
 from soulbox.model.errors import KubeNotFound, KubeUnavailable, SoulBoxError
+from soulbox.model.keys import LOST_TIME_ANNOTATION
 from soulbox.model.states import Kind
-from soulbox.model.times import parse_time
+from soulbox.model.times import format_time, parse_time
 from soulbox.schema.settings import Settings
 from soulbox.telemetry.logs import get_logger
 
 _log = get_logger(__name__)
+
+# The node controller calls a node unreachable after 40 s and has its pods deleted after
+# 300 s more (kube-controller-manager's defaults); a Lease is renewed every 10 s.
+_NODE_LOST_SECONDS = 300.0
 
 # Hour windows are written within a minute of their end.
 _METER_SECONDS = 60.0
@@ -35,7 +41,9 @@ class Periodic:
         mirror: Mirror,
         intake: Intake,
         settings: Settings,
+        clock: ServerClock,
     ) -> None:
+        self._clock = clock
         self._kube = kube
         self._cache = cache
         self._mirror = mirror
@@ -111,6 +119,22 @@ class Periodic:
                 continue
             renewed[node] = parse_time((lease.get("spec") or {}).get("renewTime"))
         await self._mirror.meter_running(pods, renewed.get)
+        for pod in pods:
+            await self._mark_lost(pod, renewed.get(str(pod["spec"].get("nodeName"))))
+
+    async def _mark_lost(self, pod: Mapping[str, Any], renewed: datetime | None) -> None:
+        """A pod that is being deleted on a node that is silent will never report its end: it
+        ended, for the bill, with its node's last sign of life. Written once, then final."""
+        metadata = pod["metadata"]
+        annotations = metadata.get("annotations") or {}
+        if not metadata.get("deletionTimestamp") or LOST_TIME_ANNOTATION in annotations:
+            return
+        silent = 0.0 if renewed is None else (self._clock.now() - renewed).total_seconds()
+        if renewed is None or silent < _NODE_LOST_SECONDS:
+            return
+        body = {"metadata": {"annotations": {LOST_TIME_ANNOTATION: format_time(renewed)}}}
+        updated = await self._kube.patch(PODS, metadata["name"], body, metadata["namespace"])
+        self._intake.seen(Kind.POD, updated)
 
     def live(self, intake: Intake) -> dict[str, str]:
         """Liveness: the watches speak. Namespaces and classes may be silent for hours, but

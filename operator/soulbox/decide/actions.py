@@ -2,7 +2,7 @@
 once; `reconcile.apply` holds the one `match` over them."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 Status = Mapping[str, Any]
@@ -123,23 +123,18 @@ class PostEvent:
     action: str
 
 
-Action = (
+# What both kinds of objects may be asked for, and what only one may.
+SharedAction = (
     AddFinalizer
     | RemoveFinalizer
     | EnsureNetworkPolicy
-    | CreatePod
     | DeletePod
     | ReleasePod
     | ProbeRunner
-    | Dispatch
-    | FollowRun
-    | CancelRun
-    | CollectOutput
-    | ReleaseRun
-    | WriteStatus
-    | DeleteObject
     | PostEvent
 )
+RunAction = Dispatch | FollowRun | CancelRun | CollectOutput | ReleaseRun | DeleteObject
+Action = SharedAction | RunAction | CreatePod | WriteStatus
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -149,6 +144,13 @@ class Decision:
 
     actions: tuple[Action, ...] = ()
     requeue_after_seconds: float | None = None
+
+    def no_later_than(self, seconds: float) -> "Decision":
+        """The same, looked at again after `seconds` at the latest."""
+        after = self.requeue_after_seconds
+        return replace(
+            self, requeue_after_seconds=seconds if after is None else min(seconds, after)
+        )
 
 
 NOTHING = Decision()

@@ -285,7 +285,9 @@ def _hand_over_output(seen: SeenExecution) -> Decision | None:
         )
     if not seen.recorded:
         return NOTHING  # the mirror's commit brings the key back
-    return Decision(actions=(ReleaseRun(pod_uid=pod.uid, attempt=run.attempt),))
+    # Nothing changes on the object by that: look again, for what comes after.
+    release = ReleaseRun(pod_uid=pod.uid, attempt=run.attempt)
+    return Decision(actions=(release,), requeue_after_seconds=0)
 
 
 def _clear_own_pods(seen: SeenExecution, now: datetime) -> tuple[Action, ...]:
@@ -329,12 +331,7 @@ def _wait_at_most(
     give_up_at = seen.created_at + timedelta(seconds=seen.sandbox_not_found_seconds)
     if now >= give_up_at:
         return _finish(seen, _failed(reason, message), now)
-    decision = _wait(seen, message, now)
-    left = (give_up_at - now).total_seconds()
-    after = decision.requeue_after_seconds
-    return Decision(
-        actions=decision.actions, requeue_after_seconds=left if after is None else min(left, after)
-    )
+    return _wait(seen, message, now).no_later_than((give_up_at - now).total_seconds())
 
 
 def _failed(reason: ExecutionReason, message: str) -> Ending:

@@ -6,7 +6,12 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
-from soulbox.model.keys import INCARNATION_LABEL, RECORDED_FINALIZER, RUNNER_CONTAINER
+from soulbox.model.keys import (
+    INCARNATION_LABEL,
+    LOST_TIME_ANNOTATION,
+    RECORDED_FINALIZER,
+    RUNNER_CONTAINER,
+)
 from soulbox.model.states import SandboxReason
 from soulbox.model.times import parse_time
 
@@ -80,9 +85,14 @@ def view_pod(manifest: Mapping[str, Any]) -> PodView:
     running, terminated = state.get("running"), state.get("terminated")
     deleting = bool(metadata.get("deletionTimestamp"))
     phase = _phase(status, running, terminated)
+    lost_at = parse_time((metadata.get("annotations") or {}).get(LOST_TIME_ANNOTATION))
+    if deleting and terminated is None and lost_at is not None:
+        phase = PodPhase.ENDED
     cause = None
     if phase is PodPhase.ENDED:
         cause = _end_cause(status, terminated, deleting=deleting)
+        if terminated is None and lost_at is not None:
+            cause = EndCause.NODE_LOST
     label = (metadata.get("labels") or {}).get(INCARNATION_LABEL, "")
     created = parse_time(metadata["creationTimestamp"])
     assert created is not None, "the API server sets creationTimestamp"
@@ -99,7 +109,7 @@ def view_pod(manifest: Mapping[str, Any]) -> PodView:
         image_id=container.get("imageID") or None,
         runtime_class=spec.get("runtimeClassName"),
         started_at=parse_time((running or terminated or {}).get("startedAt")),
-        finished_at=parse_time((terminated or {}).get("finishedAt")),
+        finished_at=parse_time((terminated or {}).get("finishedAt")) or lost_at,
         end_cause=cause,
         end_message=_end_message(status, terminated),
         trouble=_trouble(status, state) if phase is PodPhase.PENDING else None,

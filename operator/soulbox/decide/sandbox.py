@@ -25,9 +25,10 @@ from soulbox.decide.actions import (
     WriteStatus,
 )
 from soulbox.decide.conditions import Condition, merge_conditions, same_conditions
-from soulbox.decide.limits import lifetime_seconds
+from soulbox.decide.limits import lifetime_seconds, sandbox_limits
 from soulbox.decide.pods import EndCause, PodPhase, PodView
 from soulbox.model.errors import InvalidManifest
+from soulbox.model.quantity import format_bytes, format_millicores
 from soulbox.model.specs import SandboxClassSpec, SandboxSpec
 from soulbox.model.states import ConditionType, SandboxReason, SandboxState
 from soulbox.model.times import format_time, parse_time
@@ -51,6 +52,31 @@ class PodRefusal:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Activity:
+    """What the Executions that name a Sandbox are doing."""
+
+    queued: int = 0
+    running: int = 0
+    completed: int = 0
+    failed: int = 0
+    last_time: str | None = None  # as written in their status; None before the first start
+
+    def as_status(self) -> dict[str, Any]:
+        """The members of `status`."""
+        status: dict[str, Any] = {
+            "executions": {
+                "queued": self.queued,
+                "running": self.running,
+                "completed": self.completed,
+                "failed": self.failed,
+            }
+        }
+        if self.last_time is not None:
+            status["lastActivityTime"] = self.last_time
+        return status
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class SeenSandbox:
     """Everything one pass looks at."""
 
@@ -70,6 +96,9 @@ class SeenSandbox:
     recorded_pods: frozenset[str]  # whose times and ledger rows are committed
     recorded: bool  # the final row of the Sandbox is committed
     running_executions: int  # dispatched and not final
+    activity: Activity
+    # Seconds until counters may be written again: they are coalesced to one write in 30 s.
+    activity_due_seconds: float
     pod_refusal: PodRefusal | None
 
     @property
@@ -119,12 +148,27 @@ def decide_sandbox(seen: SeenSandbox, now: datetime) -> Decision:
     if expiration is not None and now >= expiration:
         return _expire(seen, now)
     decision = _keep_a_pod(seen, seen.spec, seen.sandbox_class, now)
-    if expiration is None:
+    if expiration is not None:
+        decision = decision.no_later_than((expiration - now).total_seconds())
+    return _count(seen, decision)
+
+
+def _count(seen: SeenSandbox, decision: Decision) -> Decision:
+    """Counters and last activity, when they changed and are due."""
+    status = seen.activity.as_status()
+    if seen.state is not SandboxState.RUNNING or any(
+        isinstance(action, WriteStatus) for action in decision.actions
+    ):
         return decision
-    left = (expiration - now).total_seconds()
-    after = decision.requeue_after_seconds
+    if all(seen.status.get(key) == value for key, value in status.items()):
+        return decision
+    if seen.status.get("executions") is None and not any(status["executions"].values()):
+        return decision
+    if seen.activity_due_seconds > 0:
+        return decision.no_later_than(seen.activity_due_seconds)
     return Decision(
-        actions=decision.actions, requeue_after_seconds=left if after is None else min(left, after)
+        actions=(*decision.actions, WriteStatus(status=status)),
+        requeue_after_seconds=decision.requeue_after_seconds,
     )
 
 
@@ -286,13 +330,15 @@ def _lost_without_trace(
 
 def _delay_left(seen: SeenSandbox, now: datetime) -> float:
     """Back-off before the next incarnation: none after a healthy life, else doubling."""
-    if seen.state is not SandboxState.ERROR:
+    conditions = seen.status.get("conditions") or []
+    lost = next(
+        (parse_time(c.get("lastTransitionTime")) for c in conditions if c.get("type") == "Ready"),
+        None,
+    )
+    if seen.state is not SandboxState.ERROR or lost is None:
         return 0.0
-    pod = seen.status.get("pod") or {}
-    started, lost = parse_time(pod.get("startTime")), parse_time(pod.get("lostTime"))
-    if lost is None or (
-        started is not None and (lost - started).total_seconds() > _HEALTHY_SECONDS
-    ):
+    started = parse_time((seen.status.get("pod") or {}).get("startTime"))
+    if started is not None and (lost - started).total_seconds() > _HEALTHY_SECONDS:
         return 0.0
     delay = min(_MAX_DELAY_SECONDS, 2.0 ** min(seen.incarnation - 1, 9) - 1.0)
     return delay - (now - lost).total_seconds()
@@ -411,8 +457,16 @@ def _status(seen: SeenSandbox, news: _News, now: datetime) -> dict[str, Any]:
         "observedGeneration": seen.generation,
         "incarnation": pod.incarnation if pod is not None else seen.incarnation,
     }
+    if isinstance(seen.spec, SandboxSpec) and seen.sandbox_class is not None:
+        limits = sandbox_limits(seen.spec, seen.sandbox_class)
+        status["resources"] = {
+            "cpu": format_millicores(limits.cpu_millicores),
+            "memory": format_bytes(limits.memory_bytes),
+            "disk": format_bytes(limits.disk_bytes),
+        }
     if pod is not None:
-        status["pod"] = _pod_status(seen.status, pod, now)
+        status["pod"] = _pod_status(seen.status, pod)
+        status |= _runtime(seen.status, pod)
         if pod.started_at is not None and "startTime" not in seen.status:
             status["startTime"] = format_time(pod.started_at)
     if news.expiration is not None:
@@ -422,8 +476,19 @@ def _status(seen: SeenSandbox, news: _News, now: datetime) -> dict[str, Any]:
     return status
 
 
-def _pod_status(old: Mapping[str, Any], pod: PodView, now: datetime) -> dict[str, Any]:
-    """`status.pod`. lostTime is when the loss was first seen and then stays."""
+def _runtime(old: Mapping[str, Any], pod: PodView) -> dict[str, Any]:
+    """runtimeSeconds with the seconds of a pod that ended, added once: with its finishTime."""
+    before = old.get("pod") or {}
+    added = before.get("uid") == pod.uid and ("finishTime" in before or "lostTime" in before)
+    if added or pod.started_at is None or pod.finished_at is None:
+        return {}
+    ran = int((pod.finished_at - pod.started_at).total_seconds())
+    known = old.get("runtimeSeconds")
+    return {"runtimeSeconds": max(0, ran) + (known if isinstance(known, int) else 0)}
+
+
+def _pod_status(old: Mapping[str, Any], pod: PodView) -> dict[str, Any]:
+    """`status.pod`."""
     known = {
         "name": pod.name,
         "uid": pod.uid,
@@ -433,11 +498,12 @@ def _pod_status(old: Mapping[str, Any], pod: PodView, now: datetime) -> dict[str
         "runtimeClass": pod.runtime_class,
         "startTime": None if pod.started_at is None else format_time(pod.started_at),
     }
+    if pod.finished_at is not None:
+        known["lostTime" if pod.end_cause is EndCause.NODE_LOST else "finishTime"] = format_time(
+            pod.finished_at
+        )
     before = old.get("pod") or {}
     same = before.get("uid") == pod.uid
-    if pod.deleting or pod.phase is PodPhase.ENDED:
-        lost = before.get("lostTime") if same else None
-        known["lostTime"] = lost or format_time(pod.finished_at or now)
     written = {key: value for key, value in known.items() if value is not None}
     if not same:
         # A merge patch keeps what it does not name: of the old pod nothing may stay.

@@ -39,6 +39,8 @@ class ObjectCache:
         # as an ordered set): creationTimestamp has whole seconds and cannot order them.
         self._waiting: defaultdict[Name, dict[str, None]] = defaultdict(dict)
         self._unsorted: set[Name] = set()
+        # All Executions by the sandbox they name, finished ones too, for its counters.
+        self._naming: defaultdict[Name, set[str]] = defaultdict(set)
         self._by_class: defaultdict[str, set[tuple[Kind, str]]] = defaultdict(set)
 
     def put(self, kind: Kind, manifest: Manifest) -> bool:
@@ -78,6 +80,8 @@ class ObjectCache:
                 self._discard(self._pods_of, owner, uid)
         elif kind is Kind.EXECUTION:
             self._forget_waiting(uid, name[0], manifest)
+            reference = (manifest["spec"].get("sandboxRef") or {}).get("name")
+            self._discard(self._naming, (name[0], reference), uid)
             self._discard(self._by_class, manifest["spec"].get("className", ""), (kind, uid))
         elif kind is Kind.SANDBOX:
             self._discard(self._by_class, manifest["spec"].get("className", ""), (kind, uid))
@@ -124,6 +128,13 @@ class ObjectCache:
             if manifest is not None:
                 yield manifest
 
+    def naming(self, namespace: str, sandbox_name: str) -> Iterator[Manifest]:
+        """All Executions that name the sandbox, in no particular order."""
+        executions = self._objects[Kind.EXECUTION]
+        for uid in self._naming.get((namespace, sandbox_name), ()):
+            if uid in executions:
+                yield executions[uid]
+
     def users_of_class(self, class_name: str) -> list[tuple[Kind, str]]:
         """Sandboxes and unfinished one-shot Executions of a class, as (kind, uid)."""
         return sorted(self._by_class.get(class_name, ()))
@@ -138,6 +149,7 @@ class ObjectCache:
         spec = manifest.get("spec", {})
         reference = (spec.get("sandboxRef") or {}).get("name")
         if reference is not None:
+            self._naming[namespace, reference].add(uid)
             if final:
                 self._forget_waiting(uid, namespace, manifest)
             else:
@@ -163,7 +175,7 @@ class ObjectCache:
                 self._unsorted.discard((namespace, reference))
 
     @staticmethod
-    def _discard(index: "defaultdict[str, Any]", key: str, value: Any) -> None:
+    def _discard(index: "defaultdict[Any, Any]", key: object, value: object) -> None:
         members = index.get(key)
         if members is not None:
             members.discard(value)

@@ -210,4 +210,12 @@ def _error(verb: str, path: str, status: int, payload: bytes, retry_after: str |
     if status in (408, 410, 429) or status >= 500:
         delay = float(retry_after) if retry_after and retry_after.isdigit() else None
         return KubeUnavailable(f"{verb} {path}: {message}", status=status, delay_seconds=delay)
-    return KubeRefused(status, reason, message)
+    return KubeRefused(status, reason, message, _causes(answer))
+
+
+def _causes(answer: Mapping[str, Any]) -> frozenset[str]:
+    details = answer.get("details")
+    causes = details.get("causes") if isinstance(details, dict) else None
+    if not isinstance(causes, list):
+        return frozenset()
+    return frozenset(str(cause.get("reason")) for cause in causes if isinstance(cause, dict))

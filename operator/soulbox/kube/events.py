@@ -13,7 +13,7 @@ from typing import Any, Final, Literal, Protocol
 from soulbox.kube.client import KubeClient
 from soulbox.kube.clock import ServerClock
 from soulbox.kube.resources import EVENTS
-from soulbox.model.errors import KubeExists, SoulBoxError
+from soulbox.model.errors import KubeExists, KubeRefused, SoulBoxError
 from soulbox.model.keys import API_VERSION
 from soulbox.model.states import Kind
 from soulbox.model.times import format_time
@@ -120,5 +120,8 @@ class EventRecorder:
                 await self._kube.create(EVENTS, manifest, namespace)
             except KubeExists:
                 continue
+            except KubeRefused as error:
+                if "NamespaceTerminating" not in error.causes:  # nobody will read it there
+                    self._on_error(error)
             except SoulBoxError as error:
                 self._on_error(error)

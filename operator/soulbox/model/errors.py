@@ -72,13 +72,17 @@ class KubeRefused(Terminal):
         status: HTTP status.
         reason: the Status object's reason, for example "Forbidden" or "Invalid".
         message: the API server's own words.
+        causes: reasons of the Status object's causes, for example "NamespaceTerminating".
     """
 
-    def __init__(self, status: int, reason: str, message: str) -> None:
+    def __init__(
+        self, status: int, reason: str, message: str, causes: frozenset[str] = frozenset()
+    ) -> None:
         super().__init__(f"API server refused ({status} {reason}): {message}")
         self.status = status
         self.reason = reason
         self.message = message
+        self.causes = causes
 
 
 class StoreUnavailable(Retryable):

@@ -30,21 +30,17 @@ from soulbox.model.errors import KubeNotFound, KubeRefused, RunnerRefused
 from soulbox.model.keys import DISPATCHED_ANNOTATION, SANDBOX_UID_LABEL
 from soulbox.model.specs import ExecutionSpec
 from soulbox.model.states import ExecutionReason, ExecutionState, Kind
+from soulbox.reconcile.apply import apply_shared
 from soulbox.reconcile.observe import ExecutionObserver
 from soulbox.reconcile.probe import RunnerProbe
 from soulbox.reconcile.runs import RunFollower
 from soulbox.reconcile.services import Services, address_of
 from soulbox.reconcile.writes import (
     NameTaken,
-    add_finalizer,
     create_pod,
-    delete_pod,
-    ensure_network_policy,
     finalizers_with,
     is_quota,
     patch_metadata,
-    release_pod,
-    remove_finalizer,
     write_status,
 )
 
@@ -90,29 +86,24 @@ class ExecutionReconciler:
         self._services.memory.execution_refusals.pop(uid, None)
         self._services.memory.saved_outputs.discard(uid)
 
-    async def _apply(  # noqa: C901, PLR0912 - one flat match over a closed set
+    async def _apply(
         self, action: Action, manifest: Mapping[str, Any], seen: SeenExecution
     ) -> Mapping[str, Any]:
         """Carry out one action; the Execution as it is afterwards."""
         services = self._services
         match action:
-            case AddFinalizer():
-                return await add_finalizer(services, Kind.EXECUTION, manifest)
-            case RemoveFinalizer():
-                await remove_finalizer(services, Kind.EXECUTION, manifest)
-                self._forget(seen.uid)
-            case EnsureNetworkPolicy():
-                await ensure_network_policy(services, seen.namespace, action.profile)
+            case (
+                AddFinalizer()
+                | RemoveFinalizer()
+                | EnsureNetworkPolicy()
+                | DeletePod()
+                | ReleasePod()
+                | ProbeRunner()
+                | PostEvent()
+            ):
+                return await apply_shared(services, self._probe, Kind.EXECUTION, action, manifest)
             case CreatePod():
                 await self._create_pod(action, seen)
-            case DeletePod():
-                await delete_pod(services, action.pod_uid, action.grace_seconds)
-            case ReleasePod():
-                await release_pod(services, action.pod_uid)
-            case ProbeRunner():
-                pod = services.cache.get(Kind.POD, action.pod_uid)
-                if pod is not None:
-                    self._probe.probe(pod, (Kind.EXECUTION, seen.uid))
             case Dispatch():
                 return await self._dispatch(action, manifest)
             case FollowRun():
@@ -127,8 +118,6 @@ class ExecutionReconciler:
                 return await self._write_status(manifest, action.status)
             case DeleteObject():
                 await services.kube.delete(EXECUTIONS, seen.name, seen.namespace, uid=seen.uid)
-            case PostEvent():
-                services.events.post(manifest, Kind.EXECUTION, action)
             case _ as never:
                 assert_never(never)
         return manifest

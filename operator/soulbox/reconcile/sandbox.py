@@ -1,5 +1,6 @@
 """Reconciling Sandboxes."""
 
+from collections import Counter
 from collections.abc import Mapping
 from typing import Any, assert_never
 
@@ -24,29 +25,27 @@ from soulbox.decide.actions import (
 )
 from soulbox.decide.limits import object_to_sandbox, sandbox_limits
 from soulbox.decide.pods import view_pod
-from soulbox.decide.sandbox import PodRefusal, SeenSandbox, decide_sandbox
+from soulbox.decide.sandbox import Activity, PodRefusal, SeenSandbox, decide_sandbox
 from soulbox.model.errors import InvalidManifest, KubeRefused
-from soulbox.model.keys import DISPATCHED_ANNOTATION, RECORDED_FINALIZER
+from soulbox.model.keys import DISPATCHED_ANNOTATION, RECORDED_FINALIZER, SANDBOX_UID_LABEL
 from soulbox.model.specs import SandboxClassSpec, SandboxSpec
-from soulbox.model.states import Kind, SandboxReason
+from soulbox.model.states import ExecutionState, Kind, SandboxReason
 from soulbox.model.times import parse_time
+from soulbox.reconcile.apply import apply_shared
 from soulbox.reconcile.probe import RunnerProbe
 from soulbox.reconcile.services import Services
 from soulbox.reconcile.writes import (
     NameTaken,
-    add_finalizer,
     create_pod,
-    delete_pod,
-    ensure_network_policy,
     is_quota,
-    release_pod,
-    remove_finalizer,
     write_status,
 )
 from soulbox.schema.parse import parse_sandbox, parse_sandbox_class
 
 # A refused pod (quota, policy) is tried again: what refused it may change.
 _REFUSED_RETRY_SECONDS = 10.0
+# Counters and activity are coalesced to one write in so long.
+_COUNT_SECONDS = 30.0
 
 
 class SandboxReconciler:
@@ -65,6 +64,7 @@ class SandboxReconciler:
         manifest = services.cache.get(Kind.SANDBOX, uid)
         if manifest is None:
             services.memory.sandbox_refusals.pop(uid, None)
+            services.memory.counted_at.pop(uid, None)
             return None
         seen = self._observe(manifest)
         decision = decide_sandbox(seen, services.clock.now())
@@ -91,6 +91,8 @@ class SandboxReconciler:
             _dispatched_pod(execution) in pod_uids
             for execution in services.cache.unfinished(metadata["namespace"], metadata["name"])
         )
+        counted_at = services.memory.counted_at.get(uid, float("-inf"))
+        due = counted_at + _COUNT_SECONDS - services.clock.now().timestamp()
         created = parse_time(metadata["creationTimestamp"])
         assert created is not None, "the API server sets creationTimestamp"
         return SeenSandbox(
@@ -110,6 +112,8 @@ class SandboxReconciler:
             recorded_pods=frozenset(one for one in pod_uids if services.mirror.is_recorded(one)),
             recorded=services.mirror.is_recorded(uid),
             running_executions=running,
+            activity=self._activity(metadata["namespace"], metadata["name"], uid),
+            activity_due_seconds=max(0.0, due),
             pod_refusal=services.memory.sandbox_refusals.get(uid),
         )
 
@@ -119,26 +123,22 @@ class SandboxReconciler:
         """Carry out one action; the Sandbox as it is afterwards."""
         services = self._services
         match action:
-            case AddFinalizer():
-                return await add_finalizer(services, Kind.SANDBOX, manifest)
-            case RemoveFinalizer():
-                await remove_finalizer(services, Kind.SANDBOX, manifest)
-            case EnsureNetworkPolicy():
-                await ensure_network_policy(services, seen.namespace, action.profile)
+            case (
+                AddFinalizer()
+                | RemoveFinalizer()
+                | EnsureNetworkPolicy()
+                | DeletePod()
+                | ReleasePod()
+                | ProbeRunner()
+                | PostEvent()
+            ):
+                return await apply_shared(services, self._probe, Kind.SANDBOX, action, manifest)
             case CreatePod():
                 await self._create_pod(action, seen)
-            case DeletePod():
-                await delete_pod(services, action.pod_uid, action.grace_seconds)
-            case ReleasePod():
-                await release_pod(services, action.pod_uid)
-            case ProbeRunner():
-                pod = services.cache.get(Kind.POD, action.pod_uid)
-                if pod is not None:
-                    self._probe.probe(pod, (Kind.SANDBOX, seen.uid))
             case WriteStatus():
+                if "executions" in action.status:
+                    services.memory.counted_at[seen.uid] = services.clock.now().timestamp()
                 return await write_status(services, Kind.SANDBOX, manifest, action.status)
-            case PostEvent():
-                services.events.post(manifest, Kind.SANDBOX, action)
             case (
                 Dispatch()
                 | FollowRun()
@@ -151,6 +151,27 @@ class SandboxReconciler:
             case _ as never:
                 assert_never(never)
         return manifest
+
+    def _activity(self, namespace: str, name: str, uid: str) -> Activity:
+        """Executions that name the Sandbox; those of an earlier one of the name are not its."""
+        counts = Counter[str]()
+        times = []
+        for execution in self._services.cache.naming(namespace, name):
+            bound = (execution["metadata"].get("labels") or {}).get(SANDBOX_UID_LABEL)
+            if bound not in (None, uid):
+                continue
+            status = execution.get("status") or {}
+            state = str(status.get("state", ExecutionState.QUEUED))
+            known = ("Queued", "Running", "Completed")
+            counts[state.lower() if state in known else "failed"] += 1
+            times += [str(status[key]) for key in ("startTime", "completionTime") if key in status]
+        return Activity(
+            queued=counts["queued"],
+            running=counts["running"],
+            completed=counts["completed"],
+            failed=counts["failed"],
+            last_time=max(times, default=None),
+        )
 
     async def _create_pod(self, action: CreatePod, seen: SeenSandbox) -> None:
         services = self._services

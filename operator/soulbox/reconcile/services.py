@@ -74,6 +74,8 @@ class Memory:
     execution_refusals: dict[str, RunProblem] = field(default_factory=dict)
     # Executions of which every byte of output is saved.
     saved_outputs: set[str] = field(default_factory=set)
+    # When each Sandbox's counters were last written, Unix seconds.
+    counted_at: dict[str, float] = field(default_factory=dict)
     # Namespaces and profiles whose NetworkPolicy was seen to exist.
     policies: set[tuple[str, str]] = field(default_factory=set)
 

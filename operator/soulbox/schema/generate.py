@@ -67,10 +67,8 @@ RESOURCES: Final = (
         columns=(
             Column("State", "string", ".status.state", "Summary of its conditions."),
             Column("Class", "string", ".spec.className", "SandboxClass it is made from."),
-            Column("CPU", "string", ".spec.resources.cpu", "CPU limit; empty: the class's."),
-            Column(
-                "Memory", "string", ".spec.resources.memory", "Memory limit; empty: the class's."
-            ),
+            Column("CPU", "string", ".status.resources.cpu", "CPU limit of its pods."),
+            Column("Memory", "string", ".status.resources.memory", "Memory limit of its pods."),
             Column("Node", "string", ".status.pod.node", "Node of its pod."),
             _AGE,
         ),

@@ -17,6 +17,7 @@ from soulbox.schema.crds.common import (
     Cpu,
     Disk,
     EnvVar,
+    LimitTexts,
     Memory,
     Message,
     immutable,
@@ -138,6 +139,10 @@ class SandboxPod(ApiModel):
             description="When its container started, by the kubelet's clock; billing starts here."
         ),
     ] = None
+    finish_time: Annotated[
+        datetime | None,
+        Field(description="When its container ended, by the kubelet's clock; billing ends here."),
+    ] = None
     lost_time: Annotated[
         datetime | None,
         Field(
@@ -190,6 +195,10 @@ class SandboxStatus(ApiModel):
     pod: Annotated[SandboxPod | None, Field(description="The pod of the present incarnation.")] = (
         None
     )
+    resources: Annotated[
+        LimitTexts | None,
+        Field(description="Limits its pods get: what it asks for, else the class's defaults."),
+    ] = None
     start_time: Annotated[datetime | None, Field(description="When its first pod was running.")] = (
         None
     )
@@ -211,7 +220,9 @@ class SandboxStatus(ApiModel):
         int | None,
         Field(
             ge=0,
-            description="Seconds its pods have run, all incarnations; at most 30 s behind.",
+            description=(
+                "Seconds its pods have run that ended; the present one's count from pod.startTime."
+            ),
         ),
     ] = None
 

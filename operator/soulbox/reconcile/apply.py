@@ -1,0 +1,56 @@
+"""Carrying out the actions that both kinds of reconcilers know."""
+
+from collections.abc import Mapping
+from typing import Any, assert_never
+
+from soulbox.decide.actions import (
+    AddFinalizer,
+    DeletePod,
+    EnsureNetworkPolicy,
+    PostEvent,
+    ProbeRunner,
+    ReleasePod,
+    RemoveFinalizer,
+    SharedAction,
+)
+from soulbox.model.states import Kind
+from soulbox.reconcile.probe import RunnerProbe
+from soulbox.reconcile.services import Services
+from soulbox.reconcile.writes import (
+    add_finalizer,
+    delete_pod,
+    ensure_network_policy,
+    release_pod,
+    remove_finalizer,
+)
+
+
+async def apply_shared(
+    services: Services,
+    probe: RunnerProbe,
+    kind: Kind,
+    action: SharedAction,
+    manifest: Mapping[str, Any],
+) -> Mapping[str, Any]:
+    """Carry out one action on a Sandbox or an Execution; the object as it is afterwards."""
+    metadata = manifest["metadata"]
+    match action:
+        case AddFinalizer():
+            return await add_finalizer(services, kind, manifest)
+        case RemoveFinalizer():
+            await remove_finalizer(services, kind, manifest)
+        case EnsureNetworkPolicy():
+            await ensure_network_policy(services, metadata["namespace"], action.profile)
+        case DeletePod():
+            await delete_pod(services, action.pod_uid, action.grace_seconds)
+        case ReleasePod():
+            await release_pod(services, action.pod_uid)
+        case ProbeRunner():
+            pod = services.cache.get(Kind.POD, action.pod_uid)
+            if pod is not None:
+                probe.probe(pod, (kind, metadata["uid"]))
+        case PostEvent():
+            services.events.post(manifest, kind, action)
+        case _ as never:
+            assert_never(never)
+    return manifest
