@@ -56,9 +56,20 @@ def test_exit_code_is_passed_on(runner: Runner, code: int) -> None:
     assert doc["result"] == {"outcome": "Exited", "exitCode": code}
 
 
-@pytest.mark.parametrize("name", ["SIGSEGV", "SIGABRT", "SIGKILL", "SIGTERM", "SIGUSR1"])
-def test_signal_is_named(runner: Runner, name: str) -> None:
-    doc = runner.run("a", f"import os, signal; os.kill(os.getpid(), signal.{name})")
+@pytest.mark.parametrize(
+    ("name", "number"),
+    [
+        ("SIGSEGV", 11),
+        ("SIGABRT", 6),
+        ("SIGKILL", 9),
+        ("SIGTERM", 15),
+        ("SIGUSR1", 10),
+        ("SIGRTMIN", 34),
+        ("SIGRTMIN+30", 64),
+    ],
+)
+def test_signal_is_named(runner: Runner, name: str, number: int) -> None:
+    doc = runner.run("a", f"import os; os.kill(os.getpid(), {number})")
     assert doc["result"]["outcome"] == "Signaled"
     assert doc["result"]["signal"] == name
     assert "exitCode" not in doc["result"]
@@ -92,6 +103,12 @@ def test_argument_beyond_the_kernels_bound_says_so(runner: Runner) -> None:
     doc = runner.run("a", "", args=["x" * 200_000])
     assert doc["result"]["outcome"] == "StartFailed"
     assert "too large" in doc["result"]["message"]
+
+
+def test_message_of_any_length_is_cut(runner: Runner) -> None:
+    doc = runner.run("a", "", command=["/" + "é" * 5000])
+    assert doc["result"]["outcome"] == "StartFailed"
+    assert 500 < len(doc["result"]["message"].encode()) < 1100
 
 
 def test_timeout_ends_the_run_and_keeps_its_output(runner: Runner) -> None:

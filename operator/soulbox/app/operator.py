@@ -164,11 +164,15 @@ async def _run(settings: Settings, stack: AsyncExitStack) -> None:
     gc.collect()
     gc.freeze()
     _log.info("operator started", action="start", objects=sum(map(cache.count, Kind)))
-    await _watch(settings, build_registry(intake, credentials, work.close), work, record)
+    await _watch(settings, intake, credentials, work, record)
 
 
 async def _watch(
-    settings: Settings, registry: kopf.OperatorRegistry, work: TaskGroup, record: TaskGroup
+    settings: Settings,
+    intake: Intake,
+    credentials: Credentials,
+    work: TaskGroup,
+    record: TaskGroup,
 ) -> None:
     """Kopf until a signal, or until a task that nothing works without has ended.
 
@@ -176,6 +180,10 @@ async def _watch(
         SoulBoxError: such a task failed; its error.
     """
     stop = asyncio.Event()
+
+    async def end_work() -> None:
+        stop.set()  # or Kopf waits for its own task that waits for this
+        await work.close()
 
     async def end_with(tasks: TaskGroup) -> None:
         await tasks.failed_vital.wait()
@@ -187,7 +195,7 @@ async def _watch(
     # those that were just spawned begin.
     await asyncio.sleep(0.01)
     await kopf.operator(
-        registry=registry,
+        registry=build_registry(intake, credentials, end_work),
         settings=build_settings(),
         clusterwide=not settings.watch_namespaces,
         namespaces=settings.watch_namespaces,

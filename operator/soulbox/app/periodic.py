@@ -65,7 +65,8 @@ class Periodic:
             except SoulBoxError as error:
                 _log.warning("periodic work failed", action="periodic", error=str(error)[:512])
             with suppress(TimeoutError):
-                await asyncio.wait_for(self._relist.wait(), _METER_SECONDS)
+                async with asyncio.timeout(_METER_SECONDS):
+                    await self._relist.wait()
 
     def relist(self) -> None:
         """Have the next repair at once: objects were dropped while PostgreSQL was away."""

@@ -291,9 +291,13 @@ class Mirror:
     async def _wait_for_work(self) -> None:
         """Until a batch is due: something was offered and had company long enough, or
         nothing was for so long that a sign of life is due."""
+        # Not wait_for: on Python 3.11 it makes a task of its own, which Kopf, at its end,
+        # takes for one of a handler and waits for.
         try:
-            await asyncio.wait_for(self._work.wait(), self._upkeep.next_seconds(_monotonic()))
-            await asyncio.wait_for(self._full.wait(), self._settings.linger_seconds)
+            async with asyncio.timeout(self._upkeep.next_seconds(_monotonic())):
+                await self._work.wait()
+            async with asyncio.timeout(self._settings.linger_seconds):
+                await self._full.wait()
         except TimeoutError:
             return
 

@@ -217,13 +217,16 @@ func (m *Manager) Find(key Key) (*Run, error) {
 	return nil, refuse(404, "NotFound", "no execution %s is known here", key)
 }
 
-// List gives all unreleased executions, oldest first, without output.
+// List gives all unreleased executions, oldest first, without output
+// and files.
 func (m *Manager) List() []wire.Document {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	docs := make([]wire.Document, 0, len(m.runs))
 	for _, run := range m.runs {
-		docs = append(docs, run.summary())
+		doc := run.summary()
+		doc.Files, doc.FilesOmitted = nil, 0 // of any length, and in GET of the one execution
+		docs = append(docs, doc)
 	}
 	sort.Slice(docs, func(i, j int) bool { return docs[i].AcceptedTime.Before(docs[j].AcceptedTime.Time) })
 	return docs

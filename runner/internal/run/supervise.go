@@ -2,7 +2,9 @@ package run
 
 import (
 	"errors"
+	"fmt"
 	"os"
+	"strings"
 	"sync"
 	"syscall"
 	"time"
@@ -239,7 +241,7 @@ func (m *Manager) judge(run *Run, end *ending, start before) *wire.Result {
 	}
 	result := &wire.Result{Outcome: cause, Message: text}
 	if status.Signaled() {
-		result.Signal = unix.SignalName(status.Signal())
+		result.Signal = signalName(status.Signal())
 	}
 	if cause != "" {
 		return result
@@ -271,6 +273,21 @@ func (m *Manager) judge(run *Run, end *ending, start before) *wire.Result {
 	return result
 }
 
+// signalName is as in signal(7), for real-time signals too, which have no name
+// in the kernel.
+func signalName(sig syscall.Signal) string {
+	const rtMin, rtMax = 34, 64 // of the C library, which keeps 32 and 33 for itself
+	switch name := unix.SignalName(sig); {
+	case name != "":
+		return name
+	case sig == rtMin:
+		return "SIGRTMIN"
+	case sig > rtMin && sig <= rtMax:
+		return fmt.Sprintf("SIGRTMIN+%d", sig-rtMin)
+	}
+	return fmt.Sprintf("SIG%d", sig)
+}
+
 // account adds up what the run consumed.
 func (m *Manager) account(run *Run, end *ending, start before) *wire.Usage {
 	run.mu.Lock()
@@ -299,6 +316,7 @@ func (m *Manager) finish(run *Run, result *wire.Result, usage *wire.Usage) {
 			m.log.Warn("tail of output not saved", "execution", run.key.String(), "error", err)
 		}
 	}
+	result.Message = cut(result.Message)
 	run.mu.Lock()
 	run.doc.Result, run.doc.Usage = result, usage
 	run.doc.State = wire.Finished
@@ -320,6 +338,15 @@ func (m *Manager) finish(run *Run, result *wire.Result, usage *wire.Usage) {
 	m.mu.Unlock()
 	close(run.done)
 	m.log.Info("finished", "execution", run.key.String(), "outcome", string(result.Outcome))
+}
+
+// cut bounds a message: it may quote a PATH or a file name of any length.
+func cut(message string) string {
+	const most = 1024
+	if len(message) <= most {
+		return message
+	}
+	return strings.ToValidUTF8(message[:most], "") + "…"
 }
 
 // afterFinish is off the critical path: the result can be read already, and
