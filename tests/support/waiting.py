@@ -173,6 +173,10 @@ class World:
                 raise AssertionError(f"waited {seconds} s for {what}\n{self._log_end()}")
             time.sleep(0.05)
 
+    def pause(self, seconds: float) -> None:
+        """For "nothing happens": that holds for a named duration only."""
+        time.sleep(seconds)
+
     def _explain(
         self, kind: str, name: str, newest: Manifest | None, what: str, seconds: float
     ) -> str:

@@ -33,8 +33,9 @@ from soulbox.model.specs import SandboxClassSpec, SandboxSpec
 from soulbox.model.states import ConditionType, SandboxReason, SandboxState
 from soulbox.model.times import format_time, parse_time
 
-# Starting is written only when it lasts longer than a pod's usual start (about 1 s).
-_QUIET_START_SECONDS = 1.0
+# Starting is written only when it lasts over 1 s; creationTimestamp, cut to whole seconds,
+# makes a pod look up to a second older than it is.
+_QUIET_START_SECONDS = 2.0
 # Runs get this long to be cancelled and reported before their pod goes anyway.
 _DRAIN_SECONDS = 10.0
 # A pod that lived this long was healthy: its successor starts at once.
@@ -430,6 +431,8 @@ def _report(seen: SeenSandbox, news: _News, now: datetime) -> tuple[Action, ...]
         generation=seen.generation,
         now=now,
     )
+    if news.state is SandboxState.STARTING and _is_known(old, news):
+        return ()  # where its pod is by now is said with Running
     unchanged = all(old.get(key) == value for key, value in status.items())
     if unchanged and same_conditions(old.get("conditions") or [], conditions):
         return ()
@@ -445,6 +448,14 @@ def _report(seen: SeenSandbox, news: _News, now: datetime) -> tuple[Action, ...]
         action="Reconcile",
     )
     return (write, event)
+
+
+def _is_known(old: Mapping[str, Any], news: _News) -> bool:
+    """Whether the object says the same of the same pod, in the words a person reads."""
+    pod_uid = (old.get("pod") or {}).get("uid")
+    words = (old.get("state"), old.get("reason"), old.get("message"), pod_uid)
+    wanted_uid = None if news.pod is None else news.pod.uid
+    return words == (news.state.value, news.reason.value, news.message, wanted_uid)
 
 
 def _status(seen: SeenSandbox, news: _News, now: datetime) -> dict[str, Any]:

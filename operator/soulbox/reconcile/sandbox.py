@@ -91,8 +91,9 @@ class SandboxReconciler:
             _dispatched_pod(execution) in pod_uids
             for execution in services.cache.unfinished(metadata["namespace"], metadata["name"])
         )
-        counted_at = services.memory.counted_at.get(uid, float("-inf"))
-        due = counted_at + _COUNT_SECONDS - services.clock.now().timestamp()
+        now_seconds = services.clock.now().timestamp()
+        counted_at = services.memory.counted_at.setdefault(uid, now_seconds)
+        due = counted_at + _COUNT_SECONDS - now_seconds
         created = parse_time(metadata["creationTimestamp"])
         assert created is not None, "the API server sets creationTimestamp"
         return SeenSandbox(
