@@ -82,8 +82,9 @@ def of(pid):
 launcher = os.getppid()
 server = of(launcher)
 for pid in (launcher, server):
-    print(attempt(trace, pid), attempt(open, f'/proc/{pid}/environ'),
-          attempt(open, f'/proc/{pid}/mem', 'r+b'), attempt(os.readlink, f'/proc/{pid}/fd/3'), sep=';')
+    of_pid = f'/proc/{pid}/'
+    print(attempt(trace, pid), attempt(open, of_pid + 'environ'),
+          attempt(open, of_pid + 'mem', 'r+b'), attempt(os.readlink, of_pid + 'fd/3'), sep=';')
 """
 
 

@@ -53,8 +53,7 @@ func (l *Log) Tee(execution, stream string, block []byte) {
 
 // Start writes until the context ends or the log cannot be written.
 func (l *Log) Start(ctx context.Context) error {
-	encoder := json.NewEncoder(l.to)
-	encoder.SetEscapeHTML(false)
+	encoder := newEncoder(l.to)
 	for {
 		select {
 		case <-ctx.Done():
@@ -65,6 +64,12 @@ func (l *Log) Start(ctx context.Context) error {
 			}
 		}
 	}
+}
+
+func newEncoder(to io.Writer) *json.Encoder {
+	encoder := json.NewEncoder(to)
+	encoder.SetEscapeHTML(false)
+	return encoder
 }
 
 func (l *Log) write(encoder *json.Encoder, block logBlock) error {

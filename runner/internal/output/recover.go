@@ -10,16 +10,22 @@ import (
 	"github.com/soulbox-dev/soulbox/runner/internal/wire"
 )
 
-// tailSuffix names the file that holds the tail of a stream whose end was not
-// stored.
-const tailSuffix = ".tail"
+// When not all of a stream is stored, its head and tail are saved in files of
+// their own, named after its path.
+const (
+	headSuffix = ".head"
+	tailSuffix = ".tail"
+)
 
-// SaveTail writes the tail beside the stored bytes when they do not contain
-// it, so that a new runner process can still give it.
-func (s *Stream) SaveTail() error {
+// SaveEnds writes head and tail beside the stored bytes when these do not
+// contain them, so that a new runner process can still give them.
+func (s *Stream) SaveEnds() error {
 	doc := s.Document()
-	if !doc.Truncated || len(doc.Tail) == 0 {
+	if !doc.Truncated {
 		return nil
+	}
+	if err := os.WriteFile(s.path+headSuffix, doc.Head, 0o600); err != nil {
+		return err
 	}
 	return os.WriteFile(s.path+tailSuffix, doc.Tail, 0o600)
 }
@@ -37,12 +43,13 @@ func Recover(path string, doc *wire.Stream) *Recovered {
 	} else {
 		out = measure(path)
 	}
-	out.Head, _ = ReadStored(path, 0, wire.HeadBytes)
-	if rest := out.StoredBytes - wire.HeadBytes; !out.Truncated && rest > 0 {
-		length := min(rest, wire.TailBytes)
-		out.Tail, _ = ReadStored(path, out.StoredBytes-length, int(length))
-	} else if out.Truncated {
+	if out.Truncated {
+		out.Head, _ = os.ReadFile(path + headSuffix)
 		out.Tail, _ = os.ReadFile(path + tailSuffix)
+	} else {
+		length := min(max(out.StoredBytes-wire.HeadBytes, 0), wire.TailBytes)
+		out.Head, _ = ReadStored(path, 0, wire.HeadBytes)
+		out.Tail, _ = ReadStored(path, out.StoredBytes-length, int(length))
 	}
 	if out.Head == nil {
 		out.Head = []byte{}
@@ -69,8 +76,8 @@ func (r *Recovered) Document() wire.Stream { return r.doc }
 // Sizes gives the bytes written and the bytes stored.
 func (r *Recovered) Sizes() (total, stored int64) { return r.doc.Bytes, r.doc.StoredBytes }
 
-// SaveTail does nothing: it is on disk already.
-func (r *Recovered) SaveTail() error { return nil }
+// SaveEnds does nothing: they are on disk already.
+func (r *Recovered) SaveEnds() error { return nil }
 
 // ReadStored reads at most that many bytes from an offset; none beyond the
 // end or where the file does not exist.

@@ -15,7 +15,7 @@ import (
 type stream interface {
 	Document() wire.Stream
 	Sizes() (total, stored int64)
-	SaveTail() error
+	SaveEnds() error
 }
 
 // Run is one execution in the table. Its fields above the lock do not change

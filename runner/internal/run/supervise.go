@@ -2,18 +2,13 @@ package run
 
 import (
 	"errors"
-	"fmt"
 	"os"
-	"strings"
 	"sync"
 	"syscall"
 	"time"
 
-	"golang.org/x/sys/unix"
-
 	"github.com/soulbox-dev/soulbox/runner/internal/launch"
 	"github.com/soulbox-dev/soulbox/runner/internal/output"
-	"github.com/soulbox-dev/soulbox/runner/internal/proc"
 	"github.com/soulbox-dev/soulbox/runner/internal/wire"
 )
 
@@ -34,19 +29,6 @@ type ending struct {
 	clean    bool // the launcher saw the last process of its run die
 	usage    launch.Usage
 	hasIO    bool
-}
-
-// before holds the counters at the start, to subtract.
-type before struct {
-	network   proc.Network
-	networkOK bool
-	oomKills  *int64
-}
-
-func (m *Manager) countersNow() (b before) {
-	b.network, b.networkOK = proc.ReadNetwork()
-	b.oomKills = m.cgroup.OOMKills()
-	return b
 }
 
 // supervise takes one run from Accepted to Finished.
@@ -231,89 +213,12 @@ func waitFor(group *sync.WaitGroup, limit time.Duration) {
 	}
 }
 
-// judge turns how the processes ended into an outcome. A cause set by the
-// runner before the program's end counts first.
-func (m *Manager) judge(run *Run, end *ending, start before) *wire.Result {
-	cause, text := run.endedAt(time.Now())
-	status := end.launcher
-	if end.program != nil {
-		status = *end.program
-	}
-	result := &wire.Result{Outcome: cause, Message: text}
-	if status.Signaled() {
-		result.Signal = signalName(status.Signal())
-	}
-	if cause != "" {
-		return result
-	}
-	killedForMemory := int64(0)
-	if now := m.cgroup.OOMKills(); now != nil && start.oomKills != nil {
-		killedForMemory = *now - *start.oomKills
-	}
-	switch {
-	case status.Signaled() && status.Signal() == unix.SIGKILL && killedForMemory > 0:
-		result.Outcome = wire.OOMKilled
-		result.Message = "the kernel killed the program: the pod's memory limit was reached"
-	case end.program == nil:
-		result.Outcome = wire.Signaled
-		if result.Signal == "" {
-			result.Signal = "SIGKILL"
-		}
-		result.Message = "the launcher of the run was killed, and all of the run with it"
-	case status.Signaled():
-		result.Outcome = wire.Signaled
-	default:
-		result.Outcome = wire.Exited
-		code := status.ExitStatus()
-		result.ExitCode = &code
-	}
-	if result.Message == "" && killedForMemory > 0 {
-		result.Message = "the kernel killed a process of the sandbox during the run: its memory limit was reached"
-	}
-	return result
-}
-
-// signalName is as in signal(7), for real-time signals too, which have no name
-// in the kernel.
-func signalName(sig syscall.Signal) string {
-	const rtMin, rtMax = 34, 64 // of the C library, which keeps 32 and 33 for itself
-	switch name := unix.SignalName(sig); {
-	case name != "":
-		return name
-	case sig == rtMin:
-		return "SIGRTMIN"
-	case sig > rtMin && sig <= rtMax:
-		return fmt.Sprintf("SIGRTMIN+%d", sig-rtMin)
-	}
-	return fmt.Sprintf("SIG%d", sig)
-}
-
-// account adds up what the run consumed.
-func (m *Manager) account(run *Run, end *ending, start before) *wire.Usage {
-	run.mu.Lock()
-	usage := &wire.Usage{
-		CPUTimeMilliseconds: end.usage.CPUMicroseconds / 1000,
-		PeakMemoryBytes:     max(end.usage.MaxRSSBytes, run.peakMemory),
-		Shared:              run.shared,
-	}
-	run.mu.Unlock()
-	if end.hasIO {
-		usage.DiskReadBytes, usage.DiskWriteBytes = &end.usage.IO.ReadBytes, &end.usage.IO.WriteBytes
-	}
-	if now, ok := proc.ReadNetwork(); ok && start.networkOK {
-		received := now.RxBytes - start.network.RxBytes
-		sent := now.TxBytes - start.network.TxBytes
-		usage.NetworkRxBytes, usage.NetworkTxBytes = &received, &sent
-	}
-	return usage
-}
-
 // finish makes the result durable and then visible.
 func (m *Manager) finish(run *Run, result *wire.Result, usage *wire.Usage) {
 	run.endedAt(time.Now())
 	for _, s := range []stream{run.stdout, run.stderr} {
-		if err := s.SaveTail(); err != nil {
-			m.log.Warn("tail of output not saved", "execution", run.key.String(), "error", err)
+		if err := s.SaveEnds(); err != nil {
+			m.log.Warn("ends of output not saved", "execution", run.key.String(), "error", err)
 		}
 	}
 	result.Message = cut(result.Message)
@@ -338,15 +243,6 @@ func (m *Manager) finish(run *Run, result *wire.Result, usage *wire.Usage) {
 	m.mu.Unlock()
 	close(run.done)
 	m.log.Info("finished", "execution", run.key.String(), "outcome", string(result.Outcome))
-}
-
-// cut bounds a message: it may quote a PATH or a file name of any length.
-func cut(message string) string {
-	const most = 1024
-	if len(message) <= most {
-		return message
-	}
-	return strings.ToValidUTF8(message[:most], "") + "…"
 }
 
 // afterFinish is off the critical path: the result can be read already, and

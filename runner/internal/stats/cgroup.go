@@ -174,7 +174,8 @@ func (g *Cgroup) CPUSeconds() *float64 {
 	return &seconds
 }
 
-// DiskIO sums the bytes read from and written to all devices.
+// DiskIO sums the bytes read from and written to all devices. On v1 a kernel
+// that does not count leaves the file without a line for any device.
 func (g *Cgroup) DiskIO() (read, written *int64) {
 	if g.blkio == "" {
 		return nil, nil
@@ -188,9 +189,11 @@ func (g *Cgroup) DiskIO() (read, written *int64) {
 		return nil, nil
 	}
 	var r, w int64
+	counted := g.Version == 2
 	for line := range strings.SplitSeq(string(raw), "\n") {
 		fields := strings.Fields(line)
 		if g.Version == 1 && len(fields) == 3 { // "254:0 Read 4096"
+			counted = true
 			n, _ := strconv.ParseInt(fields[2], 10, 64)
 			switch fields[1] {
 			case "Read":
@@ -208,6 +211,9 @@ func (g *Cgroup) DiskIO() (read, written *int64) {
 				w += n
 			}
 		}
+	}
+	if !counted {
+		return nil, nil
 	}
 	return &r, &w
 }
