@@ -71,6 +71,7 @@ def make_mirror(store: Store, recorded: Recorded) -> MakeMirror:
 async def running(mirror: Mirror) -> AsyncIterator[Mirror]:
     """The mirror at work within the block."""
     task = asyncio.create_task(mirror.run())
+    await asyncio.sleep(0)  # a task cancelled before its first step never runs at all
     try:
         yield mirror
     finally:

@@ -199,6 +199,7 @@ class Mirror:
             sighting = self._sighting(Kind.POD, manifest)
             if sighting is None:
                 continue
+            self._tracker.see(sighting)
             until = provable(sighting, self._tracker, lease_renew_time)
             if until is not None:
                 sightings.append(sighting)
