@@ -130,14 +130,14 @@ def _decide_in_sandbox(seen: SeenExecution, spec: ExecutionSpec, now: datetime) 
 
 
 def _decide_one_shot(seen: SeenExecution, now: datetime) -> Decision:
+    if seen.class_objection:  # first: a malformed class is objected to, and not missing
+        return _finish(seen, _failed(ExecutionReason.INVALID_SPEC, seen.class_objection), now)
     if seen.sandbox_class is None:
         message = (
             f'SandboxClass "{seen.class_name}" does not exist; `kubectl get sandboxclasses` '
             "lists those that do."
         )
         return _wait_at_most(seen, ExecutionReason.INVALID_SPEC, message, now)
-    if seen.class_objection:
-        return _finish(seen, _failed(ExecutionReason.INVALID_SPEC, seen.class_objection), now)
     if seen.code_missing is not None:  # before a pod is paid for
         return _wait_at_most(seen, ExecutionReason.INVALID_SPEC, seen.code_missing.message, now)
     pod = seen.pod
@@ -261,10 +261,11 @@ def _wind_down(seen: SeenExecution, now: datetime) -> Decision:
     left = seen.spec.ttl_seconds_after_finished - (now - completed).total_seconds()
     if left <= 0 and seen.recorded:
         actions.append(DeleteObject())
-    return Decision(
+    decision = Decision(
         actions=tuple(actions),
         requeue_after_seconds=left if left > 0 else (None if seen.recorded else 5.0),
     )
+    return decision.no_later_than(_LINGER_SECONDS) if seen.own_pods else decision
 
 
 def _linger(seen: SeenExecution) -> float | None:
@@ -300,8 +301,9 @@ def _clear_own_pods(seen: SeenExecution, now: datetime) -> tuple[Action, ...]:
                 actions.append(ReleasePod(pod_uid=pod.uid))
             if not pod.deleting and pod.uid in seen.recorded_pods:
                 actions.append(DeletePod(pod_uid=pod.uid, grace_seconds=0))
-        elif pod.phase is PodPhase.PENDING and pod.deleting and pod.uid in seen.recorded_pods:
-            actions.append(ReleasePod(pod_uid=pod.uid))
+        elif pod.phase is PodPhase.PENDING and pod.deleting:
+            if pod.has_finalizer and pod.uid in seen.recorded_pods:
+                actions.append(ReleasePod(pod_uid=pod.uid))
         elif not pod.deleting:
             lingered = (now - completed).total_seconds() >= _LINGER_SECONDS
             if seen.deleting or lingered or pod.phase is PodPhase.PENDING:

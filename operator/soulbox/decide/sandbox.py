@@ -127,6 +127,8 @@ def decide_sandbox(seen: SeenSandbox, now: datetime) -> Decision:
         return _end(seen, now, since=parse_time(seen.status.get("terminationTime")) or now)
     if isinstance(seen.spec, InvalidManifest):
         return _stall(seen, SandboxReason.INVALID_SPEC, str(seen.spec), now)
+    if seen.class_objection:  # first: a malformed class is objected to, and not missing
+        return _stall(seen, SandboxReason.INVALID_SPEC, seen.class_objection, now)
     if seen.sandbox_class is None:
         message = (
             f'SandboxClass "{seen.spec.class_name}" does not exist; create it, or make a new '
@@ -143,8 +145,6 @@ def decide_sandbox(seen: SeenSandbox, now: datetime) -> Decision:
                 now,
             )
         )
-    if seen.class_objection:
-        return _stall(seen, SandboxReason.INVALID_SPEC, seen.class_objection, now)
     expiration = _expiration(seen, seen.spec, seen.sandbox_class)
     if expiration is not None and now >= expiration:
         return _expire(seen, now)
