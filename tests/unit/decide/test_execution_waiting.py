@@ -1,0 +1,411 @@
+"""Before dispatch: what an Execution waits for, and what ends it before any code ran."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+import pytest
+
+from soulbox.decide.actions import (
+    AddFinalizer,
+    CreatePod,
+    Dispatch,
+    EnsureNetworkPolicy,
+    FollowRun,
+    PostEvent,
+    ProbeRunner,
+    WriteStatus,
+)
+from soulbox.decide.execution import decide_execution
+from soulbox.decide.execution_seen import CodeMissing, RunProblem, SeenExecution
+from soulbox.decide.pods import EndCause, Trouble
+from soulbox.model.errors import InvalidManifest
+from soulbox.model.specs import ExecutionSpec
+from soulbox.model.states import ExecutionReason, SandboxReason, SandboxState
+from tests.support.fix_clock import NOW, at
+from tests.support.seen import (
+    BOX_UID,
+    POD_UID,
+    make_ended_pod,
+    make_one_shot,
+    make_pending_pod,
+    make_pod,
+    make_sandbox_seen,
+    make_seen,
+)
+
+
+@dataclass(frozen=True)
+class Waits:
+    """One wait: at NOW + `after` seconds."""
+
+    seen: SeenExecution
+    want_message: str = ""  # part of what the status says; "" for no write
+    want_requeue_seconds: float | None = None
+    after: float = 2.0
+    want_event: bool = False
+
+
+NOT_FOUND = {"sandbox": None, "pod": None, "sandbox_class": None, "limits": None}
+TROUBLE = Trouble(reason=SandboxReason.IMAGE_PULL_FAILED, message="no such image")
+
+WAITS = {
+    "a wait under a second is normal life and costs no write": Waits(
+        make_seen(slot_free=False), after=0.25, want_requeue_seconds=0.75
+    ),
+    "a full sandbox": Waits(
+        make_seen(slot_free=False),
+        want_message='Waiting for other Executions in Sandbox "box".',
+        want_requeue_seconds=3.0,
+    ),
+    "a wait over five seconds is worth an Event and no timer": Waits(
+        make_seen(slot_free=False),
+        after=5.0,
+        want_message="Waiting for other Executions",
+        want_event=True,
+    ),
+    "a sandbox that does not exist yet, looked at again by the end of its minute": Waits(
+        make_seen(**NOT_FOUND),
+        after=58.0,
+        want_message='Sandbox "box" does not exist in namespace "team-a"; create it',
+        want_requeue_seconds=2.0,
+        want_event=True,
+    ),
+    "a sandbox that does not exist yet, the next threshold sooner than the last": Waits(
+        make_seen(**NOT_FOUND),
+        after=2.0,
+        want_message="does not exist",
+        want_requeue_seconds=3.0,
+    ),
+    "a sandbox that is starting": Waits(
+        make_seen(
+            sandbox=make_sandbox_seen(state=SandboxState.STARTING, message="Its pod is starting."),
+            pod=None,
+        ),
+        want_message='Waiting for Sandbox "box" (Starting): Its pod is starting.',
+        want_requeue_seconds=3.0,
+    ),
+    "a sandbox in error": Waits(
+        make_seen(sandbox=make_sandbox_seen(state=SandboxState.ERROR, message="no quota")),
+        want_message='Waiting for Sandbox "box" (Error): no quota',
+        want_requeue_seconds=3.0,
+    ),
+    "a running sandbox whose pod the cache does not have": Waits(
+        make_seen(pod=None), want_message="Waiting for Sandbox", want_requeue_seconds=3.0
+    ),
+    "code that is not there yet, in a sandbox": Waits(
+        make_seen(code_missing=CodeMissing(message='ConfigMap "c" does not exist; create it.')),
+        want_message='ConfigMap "c" does not exist; create it.',
+        want_requeue_seconds=3.0,
+    ),
+    "code that is not there yet, before a pod is paid for": Waits(
+        make_one_shot(code_missing=CodeMissing(message="no key")),
+        want_message="no key",
+        want_requeue_seconds=3.0,
+    ),
+    "a class that does not exist yet": Waits(
+        make_one_shot(sandbox_class=None, class_name="gpu"),
+        want_message='SandboxClass "gpu" does not exist',
+        want_requeue_seconds=3.0,
+    ),
+    "its pod starts": Waits(
+        make_one_shot(make_pending_pod()),
+        want_message="Waiting for its pod to start.",
+        want_requeue_seconds=3.0,
+    ),
+    "its pod has trouble that may heal": Waits(
+        make_one_shot(make_pending_pod(trouble=TROUBLE)),
+        want_message="Its pod cannot start: no such image",
+        want_requeue_seconds=3.0,
+    ),
+    "its pod cannot be scheduled, for ever so long": Waits(
+        make_one_shot(
+            make_pending_pod(
+                trouble=Trouble(reason=SandboxReason.UNSCHEDULABLE, message="0/1 nodes")
+            )
+        ),
+        after=3600.0,
+        want_message="0/1 nodes",
+        want_event=True,
+    ),
+}
+
+
+@pytest.mark.parametrize("case", WAITS.values(), ids=WAITS.keys())
+def test_waiting_execution_stays_queued_and_says_why(case: Waits) -> None:
+    decision = decide_execution(case.seen, at(case.after))
+
+    writes = [one for one in decision.actions if isinstance(one, WriteStatus)]
+    events = [one for one in decision.actions if isinstance(one, PostEvent)]
+    assert len(writes) + len(events) == len(decision.actions)
+    if case.want_message:
+        (write,) = writes
+        assert case.want_message in write.status["message"]
+        assert write.status["state"] == "Queued"
+        assert "reason" not in write.status, "reasons are of ends"
+        assert write.status["queuedTime"] == "2026-01-02T03:04:05.000Z"
+        assert {one["type"]: one["status"] for one in write.status["conditions"]} == {
+            "Succeeded": "Unknown",
+            "Ready": "Unknown",
+            "Reconciling": "True",
+        }
+    else:
+        assert not writes
+    assert [one.reason for one in events] == (["Waiting"] if case.want_event else [])
+    assert decision.requeue_after_seconds == (
+        None
+        if case.want_requeue_seconds is None
+        else pytest.approx(case.want_requeue_seconds, abs=1e-6)
+    )
+
+
+@pytest.mark.parametrize("after", [2.0, 7.0])
+def test_wait_that_is_written_already_is_not_written_again(after: float) -> None:
+    seen = make_seen(slot_free=False)
+    (write, *_) = decide_execution(seen, at(2.0)).actions
+    assert isinstance(write, WriteStatus)
+
+    again = decide_execution(make_seen(slot_free=False, status=write.status), at(after))
+
+    assert not [one for one in again.actions if isinstance(one, WriteStatus)]
+
+
+TWO_SECONDS_LATER = at(2.0)
+
+
+@dataclass(frozen=True)
+class Ends:
+    """An end before any code ran."""
+
+    seen: SeenExecution
+    want_state: str
+    want_reason: str
+    want_message: str
+    now: datetime = TWO_SECONDS_LATER
+
+
+CANCEL = ExecutionSpec(sandbox_name="box", code="1", cancel=True)
+INVALID = InvalidManifest("spec.files[0].path", "leaves the workspace", "make it relative")
+
+ENDS = {
+    "cancelled while it waits": Ends(
+        make_seen(spec=CANCEL, slot_free=False),
+        "Cancelled",
+        "Cancelled",
+        "was cancelled before its code started",
+    ),
+    "deleted while it waits": Ends(
+        make_seen(deleting=True, slot_free=False),
+        "Cancelled",
+        "Cancelled",
+        "was deleted before its code started",
+    ),
+    "deleted, and malformed besides": Ends(
+        make_seen(deleting=True, spec=INVALID), "Cancelled", "Cancelled", "was deleted"
+    ),
+    "a stored spec that cannot be acted on": Ends(
+        make_seen(spec=INVALID),
+        "Failed",
+        "InvalidSpec",
+        "spec.files[0].path: leaves the workspace; make it relative",
+    ),
+    "its sandbox never came": Ends(
+        make_seen(**NOT_FOUND),
+        "Failed",
+        "SandboxNotFound",
+        'Sandbox "box" does not exist in namespace "team-a"',
+        now=at(60.0),
+    ),
+    "its sandbox has ended": Ends(
+        make_seen(
+            sandbox=make_sandbox_seen(state=SandboxState.TERMINATED, message="lifetime over")
+        ),
+        "Failed",
+        "SandboxTerminated",
+        'Sandbox "box" has ended: lifetime over',
+    ),
+    "its sandbox is being deleted": Ends(
+        make_seen(sandbox=make_sandbox_seen(deleting=True)),
+        "Failed",
+        "SandboxTerminated",
+        "has ended",
+    ),
+    "a language its sandbox's class does not have": Ends(
+        make_seen(class_objection="spec.language: no interpreter"),
+        "Failed",
+        "InvalidSpec",
+        "spec.language: no interpreter",
+    ),
+    "a language its own class does not have": Ends(
+        make_one_shot(class_objection="spec.language: no interpreter"),
+        "Failed",
+        "InvalidSpec",
+        "spec.language: no interpreter",
+    ),
+    "its class never came": Ends(
+        make_one_shot(sandbox_class=None, class_name="gpu"),
+        "Failed",
+        "InvalidSpec",
+        'SandboxClass "gpu" does not exist',
+        now=at(60.0),
+    ),
+    "its class is there, and malformed": Ends(
+        make_one_shot(
+            sandbox_class=None,
+            class_name="gpu",
+            class_objection='SandboxClass "gpu": spec.image: missing',
+        ),
+        "Failed",
+        "InvalidSpec",
+        'SandboxClass "gpu": spec.image: missing',
+    ),
+    "its code never came, in a sandbox": Ends(
+        make_seen(code_missing=CodeMissing(message="no such key")),
+        "Failed",
+        "InvalidSpec",
+        "no such key",
+        now=at(60.0),
+    ),
+    "its code never came, one-shot": Ends(
+        make_one_shot(code_missing=CodeMissing(message="no such key")),
+        "Failed",
+        "InvalidSpec",
+        "no such key",
+        now=at(61.0),
+    ),
+    "its pod ended before it could be asked": Ends(
+        make_one_shot(make_ended_pod(end_cause=EndCause.EVICTED, end_message="low on memory")),
+        "Failed",
+        "Evicted",
+        "Its pod was evicted (low on memory). No code of it has run.",
+    ),
+    "its pod was deleted before it could be asked": Ends(
+        make_one_shot(make_pending_pod(deleting=True)),
+        "Failed",
+        "StartFailed",
+        "Its pod was deleted. No code of it has run.",
+    ),
+    "its pod's image cannot be pulled for a minute": Ends(
+        make_one_shot(make_pending_pod(trouble=TROUBLE)),
+        "Failed",
+        "ImagePullFailed",
+        "Its pod cannot start: no such image",
+        now=at(60.0),
+    ),
+    "its pod cannot start for a minute": Ends(
+        make_one_shot(
+            make_pending_pod(
+                trouble=Trouble(reason=SandboxReason.START_FAILED, message="no such user")
+            )
+        ),
+        "Failed",
+        "StartFailed",
+        "Its pod cannot start: no such user",
+        now=at(60.0),
+    ),
+    "its pod is over the namespace's quota for a minute": Ends(
+        make_one_shot(
+            pod_refusal=RunProblem(
+                reason=ExecutionReason.QUOTA_EXCEEDED, message="exceeded quota: pods=0"
+            )
+        ),
+        "Failed",
+        "QuotaExceeded",
+        "exceeded quota: pods=0",
+        now=at(60.0),
+    ),
+}
+
+
+@pytest.mark.parametrize("case", ENDS.values(), ids=ENDS.keys())
+def test_execution_that_cannot_run_ends_with_reason_and_event(case: Ends) -> None:
+    decision = decide_execution(case.seen, case.now)
+
+    *before, write, event = decision.actions
+    # An object that is going takes no finalizer any more.
+    assert before == ([] if case.seen.deleting else [AddFinalizer()])
+    assert isinstance(write, WriteStatus)
+    assert isinstance(event, PostEvent)
+    assert write.status["state"] == case.want_state
+    assert write.status["reason"] == case.want_reason
+    assert case.want_message in write.status["message"]
+    assert (event.type, event.reason) == ("Warning", case.want_reason)
+    assert write.status["error"]["type"] == case.want_reason
+    assert "completionTime" in write.status
+    for never in ("startTime", "output", "exitCode", "usage", "billing", "receipt"):
+        assert never not in write.status, "no code has run"
+    assert decision.requeue_after_seconds is None
+
+
+def test_finalizer_that_is_there_is_not_added_again() -> None:
+    seen = make_seen(has_finalizer=True, spec=INVALID)
+    assert AddFinalizer() not in decide_execution(seen, NOW).actions
+
+
+GOES_ON: dict[str, tuple[SeenExecution, tuple[Any, ...], float | None]] = {
+    "a free slot in a running sandbox: the annotation, then the run": (
+        make_seen(),
+        (
+            Dispatch(pod_uid=POD_UID, attempt=1, sandbox_uid=BOX_UID),
+            FollowRun(pod_uid=POD_UID, attempt=1, may_start=True),
+        ),
+        None,
+    ),
+    "a one-shot without a pod makes one, finalizer first": (
+        make_one_shot(),
+        (
+            EnsureNetworkPolicy(profile="none"),
+            AddFinalizer(),
+            CreatePod(incarnation=1, lifetime_seconds=None),
+        ),
+        5.0,
+    ),
+    "a one-shot whose finalizer is there already": (
+        make_one_shot(has_finalizer=True),
+        (EnsureNetworkPolicy(profile="none"), CreatePod(incarnation=1, lifetime_seconds=None)),
+        5.0,
+    ),
+    "a one-shot's pod runs and its runner has not answered": (
+        make_one_shot(make_pod(), pod_ready=False),
+        (ProbeRunner(pod_uid=POD_UID),),
+        None,
+    ),
+    "a one-shot's runner answers": (
+        make_one_shot(make_pod()),
+        (
+            Dispatch(pod_uid=POD_UID, attempt=1, sandbox_uid=None),
+            FollowRun(pod_uid=POD_UID, attempt=1, may_start=True),
+        ),
+        None,
+    ),
+}
+
+
+@pytest.mark.parametrize("name", GOES_ON)
+def test_execution_whose_turn_it_is_goes_on(name: str) -> None:
+    seen, want_actions, want_requeue_seconds = GOES_ON[name]
+    decision = decide_execution(seen, NOW)
+    assert decision.actions == want_actions
+    assert decision.requeue_after_seconds == want_requeue_seconds
+
+
+def test_refused_pod_is_shown_and_tried_again_until_its_minute_is_over() -> None:
+    refusal = RunProblem(reason=ExecutionReason.QUOTA_EXCEEDED, message="exceeded quota")
+    seen = make_one_shot(pod_refusal=refusal)
+
+    first = decide_execution(seen, at(2.0))
+    assert [type(one) for one in first.actions] == [WriteStatus]
+    assert isinstance(first.actions[0], WriteStatus)
+    assert first.actions[0].status["message"] == "exceeded quota"
+
+    shown = make_one_shot(pod_refusal=refusal, status=first.actions[0].status)
+    again = decide_execution(shown, at(7.0))
+    assert CreatePod(incarnation=1, lifetime_seconds=None) in again.actions
+    assert not [one for one in again.actions if isinstance(one, WriteStatus)]
+
+
+def test_status_that_no_release_ever_wrote_reads_as_queued() -> None:
+    seen = make_seen(status={"state": "Exploded"})
+    assert isinstance(decide_execution(seen, NOW).actions[0], Dispatch)
