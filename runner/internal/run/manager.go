@@ -65,16 +65,17 @@ func refuse(status int, code, format string, args ...any) error {
 
 // Manager is the table of executions.
 type Manager struct {
-	config    Config
-	reaper    *reap.Reaper
-	journal   *journal.Journal
-	cgroup    *stats.Cgroup
-	disk      *stats.Disk
-	workspace *os.Root
-	log       *slog.Logger
-	exit      chan struct{}
-	exitOnce  sync.Once
-	diskStale atomic.Bool // a run ended since the disk was measured
+	config     Config
+	reaper     *reap.Reaper
+	journal    *journal.Journal
+	cgroup     *stats.Cgroup
+	disk       *stats.Disk
+	workspace  *os.Root
+	log        *slog.Logger
+	exit       chan struct{}
+	exitOnce   sync.Once
+	memoryKill atomic.Pointer[time.Time] // when the watchdog last ended a run
+	diskStale  atomic.Bool               // a run ended since the disk was measured
 
 	mu       sync.Mutex
 	runs     map[Key]*Run

@@ -28,7 +28,7 @@ type Run struct {
 	stderr     stream
 	done       chan struct{} // closed when Finished
 	stopped    chan struct{} // closed by Stop
-	atOnce     chan struct{} // closed by killAtOnce
+	atOnce     chan struct{} // closed by StopAtOnce
 	over       chan struct{} // closed when the program itself is over
 	diskBefore atomic.Int64  // bytes on disk for which it is not to blame
 
@@ -41,8 +41,6 @@ type Run struct {
 	shared     bool
 	launcher   int   // pid, 0 while there is none
 	peakMemory int64 // sampled over all its processes
-	memory     int64 // the last sample
-	skipTerm   bool  // killAtOnce was called
 }
 
 // Key names the run.
@@ -103,26 +101,22 @@ func (r *Run) record() journal.Record {
 	return journal.Record{BodySHA256: r.bodySHA256, Document: r.summary()}
 }
 
-// Stop ends the run for a reason. The first reason counts, and none counts
-// once the program has ended by itself. Safe to repeat.
-func (r *Run) Stop(cause wire.Outcome, text string) {
+// Stop ends the run for a reason: SIGTERM, a second later SIGKILL. The first
+// reason counts, and none counts once the program has ended by itself. Safe to
+// repeat.
+func (r *Run) Stop(cause wire.Outcome, text string) { r.stop(cause, text, r.stopped) }
+
+// StopAtOnce is Stop without SIGTERM: there is no second left.
+func (r *Run) StopAtOnce(cause wire.Outcome, text string) { r.stop(cause, text, r.atOnce) }
+
+func (r *Run) stop(cause wire.Outcome, text string, tell chan struct{}) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.ended || r.cause != "" {
 		return
 	}
 	r.cause, r.causeText = cause, text
-	close(r.stopped)
-}
-
-// killAtOnce skips SIGTERM: there is no second left.
-func (r *Run) killAtOnce() {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	if !r.skipTerm {
-		r.skipTerm = true
-		close(r.atOnce)
-	}
+	close(tell)
 }
 
 func (r *Run) setLauncher(pid int) {

@@ -15,6 +15,7 @@ const (
 	firstSample  = 50 * time.Millisecond
 	sampleEvery  = 250 * time.Millisecond
 	watchdogTick = 10 * time.Millisecond // at 1 GB/s a run grows 10 MB in it
+	memoryPause  = 200 * time.Millisecond
 	diskEvery    = time.Second
 	// watchdogPart of the limit is where cgroup v2's watchdog acts: the
 	// kernel would kill the whole container at 100 %, results and all.
@@ -55,43 +56,50 @@ func (m *Manager) watchMemory(run *Run) {
 	}
 }
 
-// sampleMemory measures all processes of the run.
-func (r *Run) sampleMemory() {
+// sampleMemory measures all processes of the run together, in bytes.
+func (r *Run) sampleMemory() int64 {
+	bytes := proc.TreeMemory(r.processes())
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.peakMemory = max(r.peakMemory, bytes)
+	return bytes
+}
+
+// processes are those of the run as they are now.
+func (r *Run) processes() []int {
 	r.mu.Lock()
 	launcher := r.launcher
 	r.mu.Unlock()
 	if launcher == 0 || !proc.Usable() {
-		return
+		return nil
 	}
 	tree, err := proc.ReadTree()
 	if err != nil {
-		return
+		return nil
 	}
-	bytes := proc.TreeMemory(tree.Descendants(launcher, nil))
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	r.memory = bytes
-	r.peakMemory = max(r.peakMemory, bytes)
+	return tree.Descendants(launcher, nil)
 }
 
 // guardMemory ends the largest run when the pod is about to be killed. Every
-// run has its own guard; each acts only if its own run is the largest.
+// run has its own guard; each acts only if its own run is the largest, and
+// none right after another has: the kernel needs a moment to take the memory
+// back.
 func (m *Manager) guardMemory(run *Run, limit int64) {
 	threshold := int64(float64(limit) * watchdogPart)
 	if used := m.cgroup.MemoryUsed(); used == nil || *used < threshold {
 		return
 	}
 	used := m.cgroup.MemoryUnreclaimable()
-	if used == nil || *used < threshold || m.largest(func(r *Run) int64 {
-		r.sampleMemory()
-		r.mu.Lock()
-		defer r.mu.Unlock()
-		return r.memory
-	}) != run {
+	if used == nil || *used < threshold || m.largest((*Run).sampleMemory) != run {
 		return
 	}
-	run.Stop(wire.OOMKilled, fmt.Sprintf("the sandbox used %d of its %d bytes of memory and this execution the most of them", *used, limit))
-	run.killAtOnce()
+	now := time.Now()
+	if last := m.memoryKill.Load(); last != nil && now.Sub(*last) < memoryPause {
+		return
+	}
+	m.memoryKill.Store(&now)
+	run.StopAtOnce(wire.OOMKilled, fmt.Sprintf(
+		"the sandbox used %d of its %d bytes of memory, and this execution the most of them", *used, limit))
 }
 
 // watchDisk ends a run that fills the disk past its limit, unless the disk was
@@ -163,8 +171,8 @@ func (m *Manager) activeRuns() []*Run {
 // unlinkedBytes counts files without a name that a process still holds open.
 func (m *Manager) unlinkedBytes() (sum int64) {
 	seen := map[[2]uint64]struct{}{}
-	for _, pids := range m.processes() {
-		sum += proc.UnlinkedBytes(pids, m.disk.Dirs(), seen)
+	for _, run := range m.activeRuns() {
+		sum += proc.UnlinkedBytes(run.processes(), m.disk.Dirs(), seen)
 	}
 	return sum
 }
@@ -172,35 +180,10 @@ func (m *Manager) unlinkedBytes() (sum int64) {
 // writtenBy is what the run's living processes, and the dead ones they waited
 // for, sent to storage.
 func writtenBy(run *Run) (sum int64) {
-	tree, err := proc.ReadTree()
-	if err != nil {
-		return 0
-	}
-	run.mu.Lock()
-	launcher := run.launcher
-	run.mu.Unlock()
-	for _, pid := range tree.Descendants(launcher, nil) {
+	for _, pid := range run.processes() {
 		sum += proc.Written(pid)
 	}
 	return sum
-}
-
-// processes gives the processes of each active run.
-func (m *Manager) processes() map[*Run][]int {
-	tree, err := proc.ReadTree()
-	if err != nil || !proc.Usable() {
-		return nil
-	}
-	all := map[*Run][]int{}
-	for _, run := range m.activeRuns() {
-		run.mu.Lock()
-		launcher := run.launcher
-		run.mu.Unlock()
-		if launcher != 0 {
-			all[run] = tree.Descendants(launcher, nil)
-		}
-	}
-	return all
 }
 
 // largest gives the active run for which the measure is the largest; of equal
