@@ -216,3 +216,32 @@ def test_deleted_and_made_again_at_once_is_a_new_sandbox(world: World) -> None:
     assert status["incarnation"] == 1
     world.create(make_execution("run"))
     assert world.execution("run")["status"]["state"] == "Completed"
+
+
+def test_our_label_taken_off_a_pod_comes_back_and_the_pod_stays(world: World) -> None:
+    world.create(make_sandbox("box"))
+    world.sandbox("box")
+    pod = world.pod_of("box")
+    world.kubectl.run(
+        "label", "pod", pod, "--namespace", world.namespace, "app.kubernetes.io/managed-by-"
+    )
+    world.wait(
+        "pod",
+        pod,
+        lambda p: p["metadata"]["labels"].get("app.kubernetes.io/managed-by") == "soulbox",
+        "our label",
+    )
+    world.create(make_execution("run"))
+    assert world.execution("run")["status"]["state"] == "Completed"
+    assert [p["metadata"]["name"] for p in world.pods()] == [pod]
+
+
+def test_a_raised_concurrency_takes_effect_in_the_running_pod(world: World) -> None:
+    world.create(make_sandbox("box"))
+    world.sandbox("box")
+    world.patch("sandbox", "box", {"spec": {"maxConcurrentExecutions": 2}})
+    for name in ("one", "two"):
+        world.create(make_execution(name, code="import time\ntime.sleep(2)\n"))
+    spans = [world.execution(name)["status"] for name in ("one", "two")]
+    assert spans[0]["startTime"] < spans[1]["completionTime"]
+    assert spans[1]["startTime"] < spans[0]["completionTime"]

@@ -1,5 +1,7 @@
 """What the operator must know of the cluster before it starts, and the first full lists."""
 
+from collections.abc import Mapping
+from contextlib import suppress
 from typing import Any
 
 from soulbox.kube.client import KubeClient
@@ -12,7 +14,7 @@ from soulbox.kube.resources import (
     SANDBOXES,
     Resource,
 )
-from soulbox.model.errors import ConfigError, KubeNotFound, KubeRefused
+from soulbox.model.errors import ConfigError, KubeConflict, KubeNotFound, KubeRefused
 from soulbox.model.keys import MANAGED_BY, MANAGED_BY_LABEL, VERSION
 from soulbox.model.states import Kind
 
@@ -79,3 +81,11 @@ async def list_everything(
             f"{resource.plural} cannot be listed: {error.message} "
             "(apply the ClusterRole of install.yaml)"
         ) from error
+
+
+async def restore_label(kube: KubeClient, pod: Mapping[str, Any]) -> None:
+    """Put our label on a pod again that lost it; the watch then brings it back."""
+    metadata = pod["metadata"]
+    body = {"metadata": {"uid": metadata["uid"], "labels": {MANAGED_BY_LABEL: MANAGED_BY}}}
+    with suppress(KubeNotFound, KubeConflict):
+        await kube.patch(PODS, metadata["name"], body, metadata["namespace"])

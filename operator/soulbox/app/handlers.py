@@ -45,7 +45,13 @@ class Intake:
         queue: WorkQueue,
         metrics: Metrics,
         clock: ServerClock,
+        on_stripped: Callable[[Mapping[str, Any]], object],
     ) -> None:
+        """Args:
+        on_stripped: told of a pod of ours that left the watch without being deleted:
+            somebody took our label off.
+        """
+        self._on_stripped = on_stripped
         self._cache = cache
         self._mirror = mirror
         self._queue = queue
@@ -57,7 +63,9 @@ class Intake:
         """One watch event; `event_type` None is an object of the initial list."""
         self.last_event[kind] = time.monotonic()
         self._metrics.watch_event(kind.value, time.time())
-        if event_type == "DELETED":
+        if event_type == "DELETED" and _is_stripped(kind, manifest):
+            self._on_stripped(manifest)
+        elif event_type == "DELETED":
             self.gone(kind, manifest)
         else:
             self.seen(kind, manifest)
@@ -153,6 +161,12 @@ class Intake:
             terminated = (sandbox.get("status") or {}).get("state") == "Terminated"
             if terminated:
                 self._queue.add(Kind.SANDBOX, sandbox["metadata"]["uid"])
+
+
+def _is_stripped(kind: Kind, manifest: Mapping[str, Any]) -> bool:
+    """Whether a DELETED event is of a pod that exists: with finalizers none is deleted, so it
+    only stopped matching the watch's label selector."""
+    return kind is Kind.POD and bool(manifest["metadata"].get("finalizers"))
 
 
 # Counters of a Sandbox are written at most this often.

@@ -12,7 +12,7 @@ from contextlib import AsyncExitStack
 
 import kopf
 
-from soulbox.app.cluster import check_crds, cluster_uid, list_everything
+from soulbox.app.cluster import check_crds, cluster_uid, list_everything, restore_label
 from soulbox.app.handlers import Intake, build_registry, build_settings
 from soulbox.app.http import HealthServer
 from soulbox.app.periodic import Periodic
@@ -141,7 +141,14 @@ async def _run(settings: Settings, stack: AsyncExitStack) -> None:
         metrics,
         workers=settings.workers,
     )
-    intake = Intake(cache, mirror, queue, metrics, clock)
+    intake = Intake(
+        cache,
+        mirror,
+        queue,
+        metrics,
+        clock,
+        on_stripped=lambda pod: work.spawn("restore-label", restore_label(kube, pod)),
+    )
     periodic = Periodic(kube, cache, mirror, intake, settings, clock)
     _declare_gauges(metrics, queue, cache, runs, mirror, events)
     health = HealthServer(

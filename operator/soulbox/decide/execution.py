@@ -247,6 +247,10 @@ def _sandbox_is_ending(seen: SeenExecution) -> bool:
 
 def _wind_down(seen: SeenExecution, now: datetime) -> Decision:
     """After the final status: nothing of the outcome is lost on the way out."""
+    if seen.status.get("observedGeneration", seen.generation) != seen.generation:
+        # Of a finished object nothing else changes; kstatus calls a stale one in progress.
+        status = {"observedGeneration": seen.generation}
+        return Decision(actions=(WriteStatus(status=status),), requeue_after_seconds=0)
     held = _hand_over_output(seen)
     if held is not None:
         return held

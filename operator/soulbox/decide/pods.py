@@ -85,8 +85,10 @@ def view_pod(manifest: Mapping[str, Any]) -> PodView:
     running, terminated = state.get("running"), state.get("terminated")
     deleting = bool(metadata.get("deletionTimestamp"))
     phase = _phase(status, running, terminated)
-    lost_at = parse_time((metadata.get("annotations") or {}).get(LOST_TIME_ANNOTATION))
-    if deleting and terminated is None and lost_at is not None:
+    # Written on pods that are being deleted only; on another a tenant wrote it.
+    told = (metadata.get("annotations") or {}).get(LOST_TIME_ANNOTATION) if deleting else None
+    lost_at = parse_time(told)
+    if terminated is None and lost_at is not None:
         phase = PodPhase.ENDED
     cause = None
     if phase is PodPhase.ENDED:

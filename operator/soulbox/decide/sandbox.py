@@ -360,6 +360,11 @@ def _expire(seen: SeenSandbox, now: datetime) -> Decision:
 def _end(seen: SeenSandbox, now: datetime, *, since: datetime) -> Decision:
     """Runs end, then pods, then (when deleted) the finalizer goes."""
     waited = (now - since).total_seconds()
+    stale = seen.status.get("observedGeneration", seen.generation) != seen.generation
+    if seen.deletion_time is None and stale:
+        # Nothing else changes on it any more; kstatus calls a stale one in progress.
+        status = {"observedGeneration": seen.generation}
+        return Decision(actions=(WriteStatus(status=status),), requeue_after_seconds=0)
     if seen.running_executions and waited < _DRAIN_SECONDS:
         # They see that their sandbox is ending and cancel themselves, output kept.
         return Decision(requeue_after_seconds=_DRAIN_SECONDS - waited)

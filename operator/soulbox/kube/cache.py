@@ -63,7 +63,7 @@ class ObjectCache:
         elif kind is Kind.EXECUTION:
             self._index_execution(uid, name[0], manifest)
         elif kind is Kind.SANDBOX:
-            self._by_class[manifest.get("spec", {}).get("className", "")].add((kind, uid))
+            self._by_class[_class_name(manifest)].add((kind, uid))
         return True
 
     def remove(self, kind: Kind, uid: str) -> Manifest | None:
@@ -80,11 +80,8 @@ class ObjectCache:
                 self._discard(self._pods_of, owner, uid)
         elif kind is Kind.EXECUTION:
             self._forget_waiting(uid, name[0], manifest)
-            reference = (manifest["spec"].get("sandboxRef") or {}).get("name")
-            self._discard(self._naming, (name[0], reference), uid)
-            self._discard(self._by_class, manifest["spec"].get("className", ""), (kind, uid))
-        elif kind is Kind.SANDBOX:
-            self._discard(self._by_class, manifest["spec"].get("className", ""), (kind, uid))
+            self._discard(self._naming, (name[0], _sandbox_name(manifest)), uid)
+        self._discard(self._by_class, _class_name(manifest), (kind, uid))
         return manifest
 
     def get(self, kind: Kind, uid: str) -> Manifest | None:
@@ -113,17 +110,15 @@ class ObjectCache:
         )
 
     def unfinished(self, namespace: str, sandbox_name: str) -> Iterator[Manifest]:
-        """Unfinished Executions that name the sandbox, first come first."""
+        """Unfinished Executions that name the sandbox, first come first. Do not change the
+        cache while going through them."""
         executions = self._objects[Kind.EXECUTION]
         key = (namespace, sandbox_name)
         if key in self._unsorted:
             self._unsorted.discard(key)
-            order = sorted(
-                (uid for uid in self._waiting.get(key, ()) if uid in executions),
-                key=lambda uid: str(executions[uid]["metadata"]["creationTimestamp"]),
-            )
+            order = sorted(self._waiting.get(key, ()), key=self._created)
             self._waiting[key] = dict.fromkeys(order)
-        for uid in tuple(self._waiting.get(key, ())):
+        for uid in self._waiting.get(key, ()):
             manifest = executions.get(uid)
             if manifest is not None:
                 yield manifest
@@ -144,27 +139,37 @@ class ObjectCache:
             self._pods_of[owner].add(uid)
 
     def _index_execution(self, uid: str, namespace: str, manifest: Manifest) -> None:
-        state = manifest.get("status", {}).get("state", ExecutionState.QUEUED)
+        state = (manifest.get("status") or {}).get("state", ExecutionState.QUEUED)
         final = state in _FINAL_STATES
-        spec = manifest.get("spec", {})
-        reference = (spec.get("sandboxRef") or {}).get("name")
+        reference = _sandbox_name(manifest)
         if reference is not None:
             self._naming[namespace, reference].add(uid)
             if final:
                 self._forget_waiting(uid, namespace, manifest)
             else:
-                queue = self._waiting[namespace, reference]
-                if uid not in queue:
-                    # A list comes in order of names: sorted when next looked at.
-                    queue[uid] = None
-                    self._unsorted.add((namespace, reference))
+                self._append(uid, (namespace, reference))
         elif final:
-            self._discard(self._by_class, spec.get("className", ""), (Kind.EXECUTION, uid))
+            self._discard(self._by_class, _class_name(manifest), (Kind.EXECUTION, uid))
         else:
-            self._by_class[spec.get("className", "")].add((Kind.EXECUTION, uid))
+            self._by_class[_class_name(manifest)].add((Kind.EXECUTION, uid))
+
+    def _append(self, uid: str, sandbox: Name) -> None:
+        """Put an Execution at the end of its queue, to be sorted when next looked at if an
+        older one comes late: a list comes in order of names."""
+        queue = self._waiting[sandbox]
+        if uid in queue:
+            return
+        last = next(reversed(queue), None)
+        queue[uid] = None
+        if last is not None and self._created(uid) < self._created(last):
+            self._unsorted.add(sandbox)
+
+    def _created(self, uid: str) -> str:
+        execution = self._objects[Kind.EXECUTION].get(uid)
+        return "" if execution is None else str(execution["metadata"]["creationTimestamp"])
 
     def _forget_waiting(self, uid: str, namespace: str, manifest: Manifest) -> None:
-        reference = (manifest.get("spec", {}).get("sandboxRef") or {}).get("name")
+        reference = _sandbox_name(manifest)
         if reference is None:
             return
         queue = self._waiting.get((namespace, reference))
@@ -181,6 +186,15 @@ class ObjectCache:
             members.discard(value)
             if not members:
                 del index[key]
+
+
+def _sandbox_name(execution: Manifest) -> str | None:
+    name = ((execution.get("spec") or {}).get("sandboxRef") or {}).get("name")
+    return None if name is None else str(name)
+
+
+def _class_name(manifest: Manifest) -> str:
+    return str((manifest.get("spec") or {}).get("className", ""))
 
 
 def _is_removed(kind: Kind, metadata: Mapping[str, Any]) -> bool:

@@ -25,6 +25,7 @@ from soulbox.decide.actions import (
 from soulbox.decide.execution import decide_execution
 from soulbox.decide.execution_seen import RunProblem, SeenExecution
 from soulbox.decide.execution_status import shrink_status
+from soulbox.decide.pods import PodPhase
 from soulbox.kube.resources import EXECUTIONS
 from soulbox.model.errors import KubeNotFound, KubeRefused, RunnerRefused
 from soulbox.model.keys import DISPATCHED_ANNOTATION, SANDBOX_UID_LABEL
@@ -73,6 +74,8 @@ class ExecutionReconciler:
             self._forget(uid)
             return None
         seen = await self._observer.observe(manifest)
+        if seen.state.is_final and (seen.pod is None or seen.pod.phase is PodPhase.ENDED):
+            self._runs.forget(uid)  # nothing is left to be fetched or released
         decision = decide_execution(seen, services.clock.now())
         current = manifest
         for action in decision.actions:
@@ -190,9 +193,8 @@ class ExecutionReconciler:
             # Too large, or output the API server will not store: the end counts, the
             # whole output goes to PostgreSQL all the same.
             updated = await write_status(services, Kind.EXECUTION, manifest, shrink_status(status))
-        state = ExecutionState(status["state"])
-        if state.is_final:
-            services.metrics.execution_ended(state, status)
+        if "completionTime" in status:
+            services.metrics.execution_ended(ExecutionState(status["state"]), status)
         return updated
 
     async def _create_pod(self, action: CreatePod, seen: SeenExecution) -> None:

@@ -190,7 +190,9 @@ class SandboxReconciler:
             class_name=seen.spec.class_name,
             sandbox_class=seen.sandbox_class,
             limits=sandbox_limits(seen.spec, seen.sandbox_class),
-            concurrency=seen.spec.max_concurrent_executions,
+            # What the class allows: the Sandbox's own number may change while the pod runs,
+            # and is kept by the operator's queue.
+            concurrency=seen.sandbox_class.max.concurrency,
             lifetime_seconds=action.lifetime_seconds,
             one_shot=False,
             network_profile="none",
