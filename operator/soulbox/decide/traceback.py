@@ -13,7 +13,7 @@ MAX_MESSAGE: Final = 4_096
 _HEADER: Final = "Traceback (most recent call last):"
 # "ValueError: text", "package.module.Error", "KeyboardInterrupt"; dotted names as
 # traceback.format_exception_only prints them.
-_FINAL_LINE: Final = re.compile(r"^([A-Za-z_][\w.<>]{0,255})(?::\s?(.*))?$")
+_FINAL_LINE: Final = re.compile(r"^([A-Za-z_](?:[\w.<>]{0,254}[\w<>])?)(?::\s?(.*))?$")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
