@@ -1,0 +1,210 @@
+"""From what runner and pod say to a state, a reason and words that say what to do."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from soulbox.decide.execution_seen import SeenExecution
+from soulbox.decide.outcome import ending_of_pod, ending_of_run, ending_without_result
+from soulbox.decide.pods import EndCause
+from soulbox.model.runs import RunDocument
+from soulbox.model.specs import ExecutionSpec
+from soulbox.model.states import RunOutcome, SandboxState
+from tests.support.seen import (
+    make_dispatched,
+    make_ended_pod,
+    make_finished,
+    make_run,
+    make_sandbox_seen,
+    make_stream,
+)
+
+LONG_STDERR = make_stream(b"head\n tail \n\n", size_bytes=10_000)
+
+RUNS: dict[str, tuple[RunDocument, str, str, str]] = {
+    "exit code 0": (make_finished(), "Completed", "Completed", "exit code 0"),
+    "exit code 1 with words": (
+        make_finished(exit_code=1, stderr=b"one\ntwo\n\n"),
+        "Failed",
+        "NonZeroExit",
+        "exit code 1: two",
+    ),
+    "exit code 255 without words": (
+        make_finished(exit_code=255),
+        "Failed",
+        "NonZeroExit",
+        "exit code 255; it wrote nothing to stderr.",
+    ),
+    "exit code 1, stderr not known": (
+        replace(make_finished(exit_code=1), stderr=None),
+        "Failed",
+        "NonZeroExit",
+        "it wrote nothing to stderr.",
+    ),
+    "exit code 1, last words beyond the gap": (
+        replace(make_finished(exit_code=1), stderr=LONG_STDERR),
+        "Failed",
+        "NonZeroExit",
+        "exit code 1: tail",
+    ),
+    "exit code 1, last words that are not text": (
+        make_finished(exit_code=1, stderr=b"\xff\xfe"),
+        "Failed",
+        "NonZeroExit",
+        "exit code 1: ��",
+    ),
+    "a signal": (
+        make_finished(RunOutcome.SIGNALED, signal="SIGSEGV"),
+        "Failed",
+        "Signaled",
+        "ended by signal SIGSEGV",
+    ),
+    "a signal without a name": (
+        make_finished(RunOutcome.SIGNALED),
+        "Failed",
+        "Signaled",
+        "signal unknown",
+    ),
+    "time over": (
+        make_finished(RunOutcome.TIMED_OUT),
+        "Timeout",
+        "TimedOut",
+        "Raise spec.timeoutSeconds",
+    ),
+    "out of memory": (
+        make_finished(RunOutcome.OOM_KILLED),
+        "Failed",
+        "OOMKilled",
+        "its limit of 256 MiB",
+    ),
+    "out of disk": (
+        make_finished(RunOutcome.DISK_LIMIT),
+        "Failed",
+        "DiskLimit",
+        "spec.resources.disk",
+    ),
+    "no interpreter": (
+        make_finished(RunOutcome.START_FAILED, message="python3: not found"),
+        "Failed",
+        "StartFailed",
+        "could not be started: python3: not found",
+    ),
+    "no interpreter and no words": (
+        make_finished(RunOutcome.START_FAILED),
+        "Failed",
+        "StartFailed",
+        "no details",
+    ),
+    "no result": (replace(make_finished(), result=None), "Failed", "Lost", "without a result"),
+}
+
+
+@pytest.mark.parametrize("name", RUNS)
+def test_run_ends_as(name: str) -> None:
+    run, want_state, want_reason, want_message = RUNS[name]
+    ending = ending_of_run(make_dispatched(), run)
+    assert (ending.state.value, ending.reason.value) == (want_state, want_reason)
+    assert want_message in ending.message
+    assert ending.run is run
+
+
+def test_every_outcome_of_a_runner_has_its_ending() -> None:
+    told = {run.result.outcome for run, *_ in RUNS.values() if run.result is not None}
+    assert told | {RunOutcome.CANCELLED} == set(RunOutcome)
+
+
+def test_exited_without_an_exit_code_counts_as_success() -> None:
+    # The wire schema refuses it; here it must not crash.
+    run = make_finished()
+    assert run.result is not None
+    run = replace(run, result=replace(run.result, exit_code=None))
+    assert ending_of_run(make_dispatched(), run).reason == "Completed"
+
+
+def test_time_limit_that_was_asked_for_is_named() -> None:
+    spec = ExecutionSpec(sandbox_name="box", code="1", timeout_seconds=7)
+    ending = ending_of_run(make_dispatched(spec=spec), make_finished(RunOutcome.TIMED_OUT))
+    assert "timeoutSeconds (7 s)" in ending.message
+
+
+def test_memory_limit_that_is_not_known_is_not_named() -> None:
+    run = make_finished(RunOutcome.OOM_KILLED)
+    assert "its limit." in ending_of_run(make_dispatched(limits=None), run).message
+
+
+CANCELLED: dict[str, tuple[SeenExecution, str, str, str]] = {
+    "spec.cancel": (
+        make_dispatched(spec=ExecutionSpec(sandbox_name="box", code="1", cancel=True)),
+        "Cancelled",
+        "Cancelled",
+        "was cancelled (spec.cancel)",
+    ),
+    "deletion": (make_dispatched(deleting=True), "Cancelled", "Cancelled", "was deleted"),
+    "its sandbox's deletion": (
+        make_dispatched(sandbox=make_sandbox_seen(deleting=True, message="going")),
+        "Failed",
+        "SandboxTerminated",
+        "Its Sandbox ended while the code ran: going",
+    ),
+    "its sandbox's lifetime": (
+        make_dispatched(sandbox=make_sandbox_seen(state=SandboxState.TERMINATED)),
+        "Failed",
+        "SandboxTerminated",
+        "Its Sandbox ended",
+    ),
+    "its pod's eviction": (
+        make_dispatched(pod=make_ended_pod(end_cause=EndCause.EVICTED)),
+        "Failed",
+        "Evicted",
+        "Its pod was evicted",
+    ),
+    "nobody it knows of": (make_dispatched(), "Failed", "Lost", "Its pod was deleted"),
+}
+
+
+@pytest.mark.parametrize("name", CANCELLED)
+def test_run_that_was_killed_by(name: str) -> None:
+    seen, want_state, want_reason, want_message = CANCELLED[name]
+    ending = ending_of_run(seen, make_finished(RunOutcome.CANCELLED))
+    assert (ending.state.value, ending.reason.value) == (want_state, want_reason)
+    assert want_message in ending.message
+
+
+PODS = {
+    # cause: (reason when code may have run, reason when none has, words)
+    EndCause.FINISHED: ("Lost", "StartFailed", "Its pod ended"),
+    EndCause.OOM_KILLED: ("OOMKilled", "OOMKilled", "ran out of memory"),
+    EndCause.EVICTED: ("Evicted", "Evicted", "was evicted"),
+    EndCause.DEADLINE: ("SandboxTerminated", "SandboxTerminated", "end of its lifetime"),
+    EndCause.NODE_LOST: ("NodeLost", "NodeLost", "Its node was lost"),
+    EndCause.DELETED: ("Lost", "StartFailed", "Its pod was deleted"),
+    EndCause.UNKNOWN: ("Lost", "StartFailed", "Its pod ended"),
+}
+
+
+@pytest.mark.parametrize("cause", list(EndCause))
+def test_pod_that_ended_ends_the_execution(cause: EndCause) -> None:
+    want_started, want_unstarted, want_message = PODS[cause]
+    pod = make_ended_pod(end_cause=cause, end_message="exit code 137")
+
+    after = ending_of_pod(pod, started=True)
+    assert after.reason == want_started
+    assert f"{want_message} (exit code 137). The result" in after.message
+
+    before = ending_of_pod(pod, started=False)
+    assert before.reason == want_unstarted
+    assert before.message.endswith("No code of it has run.")
+
+
+@pytest.mark.parametrize("pod", [None, make_ended_pod(end_cause=None)])
+def test_pod_that_left_no_cause_was_deleted(pod: object) -> None:
+    ending = ending_of_pod(pod, started=True)  # type: ignore[arg-type]
+    assert ending.reason == "Lost"
+    assert ending.message.startswith("Its pod was deleted. ")
+
+
+def test_end_without_a_result_keeps_the_newest_document() -> None:
+    run = make_run()
+    assert ending_without_result(make_dispatched(run=run), None).run is run
