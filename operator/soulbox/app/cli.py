@@ -69,10 +69,7 @@ def migrate(
     """Bring the database's schema to this release's."""
     from soulbox.store.migrate import migrate as migrate_database  # noqa: PLC0415
 
-    settings = load_settings(config, dsn=dsn)
-    url = settings.database_url
-    if url is None:
-        raise ConfigError("migrate needs SOULBOX_DSN; an embedded database migrates by itself")
+    url = load_settings(config, dsn=dsn).database_url
     applied = migrate_database(url.get_secret_value(), dry_run=dry_run)
     verb = "would be applied" if dry_run else "applied"
     for name in applied:

@@ -69,13 +69,8 @@ async def _run(settings: Settings, stack: AsyncExitStack) -> None:
     await check_crds(kube)
     key = await load_signing_key(kube, settings.operator_namespace)
 
-    dsn = settings.database_url
-    if dsn is None:
-        raise ConfigError(
-            "embedded_database_dir is not supported by `soulbox run` yet; set SOULBOX_DSN"
-        )
     store = await open_store(
-        dsn.get_secret_value(),
+        settings.database_url.get_secret_value(),
         min_size=settings.pool_min_size,
         max_size=settings.pool_max_size,
         connect_timeout_seconds=settings.connect_timeout_seconds,

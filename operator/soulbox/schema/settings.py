@@ -43,17 +43,12 @@ class Settings(BaseSettings):
     dsn: SecretStr | None = Field(
         default=None,
         description="PostgreSQL to mirror into: a URL or key=value string as libpq takes it."
-        " Exactly one of dsn, dsn_file and embedded_database_dir must be set.",
+        " Exactly one of dsn and dsn_file must be set.",
     )
     dsn_file: Path | None = Field(
         default=None,
         description="File that holds the DSN and nothing else, so that it can come from a mounted"
         " Secret and never stands in a process list.",
-    )
-    embedded_database_dir: Path | None = Field(
-        default=None,
-        description="Run a PostgreSQL of our own with its data in this folder (extra `embedded`);"
-        " for trials on one machine.",
     )
     pool_min_size: int = Field(
         default=1,
@@ -209,18 +204,13 @@ class Settings(BaseSettings):
 
     @model_validator(mode="after")
     def _check_together(self) -> Self:
-        given = [
-            name
-            for name in ("dsn", "dsn_file", "embedded_database_dir")
-            if getattr(self, name) is not None
-        ]
-        if not given:
+        if self.dsn is None and self.dsn_file is None:
             raise ValueError(
-                "no database is set: give SOULBOX_DSN (or SOULBOX_DSN_FILE), or"
-                " SOULBOX_EMBEDDED_DATABASE_DIR for a trial"
+                "no database is set: give SOULBOX_DSN or SOULBOX_DSN_FILE (`make up` starts a"
+                " PostgreSQL for a trial and sets it)"
             )
-        if len(given) > 1:
-            raise ValueError(f"only one of {' and '.join(given)} can be set: remove the other")
+        if self.dsn is not None and self.dsn_file is not None:
+            raise ValueError("only one of dsn and dsn_file can be set: remove the other")
         if self.pool_min_size > self.pool_max_size:
             raise ValueError("pool_min_size is more than pool_max_size: lower it")
         return self
@@ -236,14 +226,15 @@ class Settings(BaseSettings):
         return int(self.http_listen.rpartition(":")[2])
 
     @property
-    def database_url(self) -> SecretStr | None:
-        """The DSN, out of its file if it stands in one; None with the embedded database.
+    def database_url(self) -> SecretStr:
+        """The DSN, out of its file if it stands in one.
 
         Raises:
             ConfigError: the file cannot be read or is empty.
         """
-        if self.dsn_file is None:
+        if self.dsn is not None:
             return self.dsn
+        assert self.dsn_file is not None, "checked together"
         text = _read_text(self.dsn_file, "dsn_file (SOULBOX_DSN_FILE)").strip()
         if not text:
             raise ConfigError(f"dsn_file (SOULBOX_DSN_FILE): {self.dsn_file} is empty")

@@ -101,17 +101,10 @@ def test_missing_dsn_file_is_refused(tmp_path: Path) -> None:
         _ = load_settings(dsn_file=tmp_path / "none").database_url
 
 
-def test_embedded_database_has_no_dsn(tmp_path: Path) -> None:
-    settings = load_settings(embedded_database_dir=tmp_path)
-    assert settings.database_url is None
-    assert settings.embedded_database_dir == tmp_path
-
-
 @pytest.mark.parametrize(
     ("overrides", "want"),
     [
         ({"dsn": None}, "no database is set: give SOULBOX_DSN"),
-        ({"embedded_database_dir": "/x"}, "only one of dsn and embedded_database_dir"),
         ({"dsn_file": "/x"}, "only one of dsn and dsn_file"),
         ({"workers": 0}, r"workers \(SOULBOX_WORKERS\): Input should be greater than or equal"),
         ({"workers": "many"}, r"workers \(SOULBOX_WORKERS\)"),
