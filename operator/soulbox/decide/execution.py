@@ -247,7 +247,8 @@ def _sandbox_is_ending(seen: SeenExecution) -> bool:
 
 def _wind_down(seen: SeenExecution, now: datetime) -> Decision:
     """After the final status: nothing of the outcome is lost on the way out."""
-    if seen.status.get("observedGeneration", seen.generation) != seen.generation:
+    stale = seen.status.get("observedGeneration", seen.generation) != seen.generation
+    if stale and not seen.deleting:
         # Of a finished object nothing else changes; kstatus calls a stale one in progress.
         status = {"observedGeneration": seen.generation}
         return Decision(actions=(WriteStatus(status=status),), requeue_after_seconds=0)

@@ -201,12 +201,10 @@ def _stream(name: str, stream: StreamSummary | None, inline_bytes: int) -> dict[
     if stream is None:
         return {name: "", f"{name}Bytes": 0, f"{name}Truncated": False}
     inline = inline_stream(stream.head, stream.tail, stream.size_bytes, inline_bytes)
-    shown = stream.size_bytes - len(stream.head) - len(stream.tail)
-    cut = shown > 0 or ("[… " in inline.text and not inline.whole)
     return {
         name: inline.text,
         f"{name}Bytes": stream.size_bytes,
-        f"{name}Truncated": cut,
+        f"{name}Truncated": inline.cut,
         f"{name}Sha256": stream.sha256,
     }
 

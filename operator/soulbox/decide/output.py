@@ -20,6 +20,8 @@ class Inline:
     text: str
     # Whether the text is, to the byte, everything the program wrote.
     whole: bool
+    # Whether a mark stands for bytes that were left out.
+    cut: bool
 
 
 def encoded_bytes(text: str) -> int:
@@ -53,7 +55,7 @@ def inline_stream(head: bytes, tail: bytes, total_bytes: int, limit: int = INLIN
         raw = head + tail
         text = raw.decode("utf-8", "replace")
         if encoded_bytes(text) <= limit:
-            return Inline(text=text, whole=text.encode() == raw)
+            return Inline(text=text, whole=text.encode() == raw, cut=False)
         first = last = text
     else:
         # A character cut in two at the gap is dropped, not shown as garbage.
@@ -66,7 +68,8 @@ def inline_stream(head: bytes, tail: bytes, total_bytes: int, limit: int = INLIN
     first = _prefix(first, room // 2)
     last = _prefix(last[::-1], room - room // 2)[::-1]
     omitted = max(0, total_bytes - len(first.encode()) - len(last.encode()))
-    return Inline(text=f"{first}\n[… {omitted} bytes omitted …]\n{last}", whole=False)
+    text = f"{first}\n[… {omitted} bytes omitted …]\n{last}"
+    return Inline(text=text, whole=False, cut=True)
 
 
 def _prefix(text: str, budget: int) -> str:
