@@ -56,6 +56,8 @@ def test_whole_means_to_the_byte(head: bytes, tail: bytes, gap: int, limit: int)
     inline = inline_stream(head, tail, len(head) + len(tail) + gap, limit)
     equal = gap == 0 and inline.text.encode() == head + tail
     assert inline.whole is equal
+    assert not (inline.whole and inline.cut)
+    assert inline.cut or gap == 0
 
 
 @given(MIXED, MIXED, GAPS)

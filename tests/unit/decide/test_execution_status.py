@@ -1,0 +1,354 @@
+"""The status of an Execution: its members, its bounds, and what it tells after the end."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from soulbox.decide.execution_seen import SeenExecution
+from soulbox.decide.execution_status import (
+    Ending,
+    cancelled_by_deletion,
+    final_status,
+    running_status,
+    shrink_status,
+    streams_to_save,
+)
+from soulbox.decide.outcome import ending_of_run
+from soulbox.decide.output import INLINE_BYTES, MINIMAL_BYTES, encoded_bytes
+from soulbox.model.runs import RunDocument
+from soulbox.model.states import ExecutionReason, ExecutionState, RunOutcome
+from tests.support.fix_clock import NOW, at
+from tests.support.seen import (
+    POD_UID,
+    make_dispatched,
+    make_finished,
+    make_pod,
+    make_run,
+    make_seen,
+    make_stream,
+    make_usage,
+)
+
+TRACEBACK = b'Traceback (most recent call last):\n  File "main.py", line 1\nValueError: bad\n'
+
+
+def status_of(run: RunDocument, seen: SeenExecution | None = None) -> dict[str, Any]:
+    """The final status of that run."""
+    seen = seen or make_dispatched()
+    return final_status(seen, ending_of_run(seen, run), at(1))
+
+
+def test_everything_about_a_program_that_ended_well() -> None:
+    assert status_of(make_finished()) | {"conditions": None} == {
+        "state": "Completed",
+        "reason": "Completed",
+        "message": "The program ended with exit code 0.",
+        "observedGeneration": 1,
+        "conditions": None,
+        "queuedTime": "2026-01-02T03:04:05.000Z",
+        "startTime": "2026-01-02T03:04:05.000Z",
+        "completionTime": "2026-01-02T03:04:05.024Z",
+        "durationMilliseconds": 24,
+        "attempt": 1,
+        "exitCode": 0,
+        "output": {
+            "stdout": "42\n",
+            "stdoutBytes": 3,
+            "stdoutTruncated": False,
+            "stdoutSha256": "084c799cd551dd1d8d5c5f9a5d593b2e931f5e36122ee5c793c1d08a19839cc0",
+            "stderr": "",
+            "stderrBytes": 0,
+            "stderrTruncated": False,
+            "stderrSha256": "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855",
+        },
+        "usage": {
+            "cpuTimeMilliseconds": 12,
+            "peakMemoryBytes": 9_000_000,
+            "diskReadBytes": 0,
+            "diskWriteBytes": 4096,
+            "networkRxBytes": 0,
+            "networkTxBytes": 0,
+            "shared": False,
+        },
+        # 0.024 s x max(0.25 vCPU, 0.25 GiB / 2), at 0.00002 a unit
+        "billing": {
+            "computeUnits": "0.0060000000",
+            "costUsd": "0.0000001200",
+            "tier": "free",
+            "pricePlan": "p1",
+        },
+        "receipt": {
+            "networkProfile": "none",
+            "podUID": POD_UID,
+            "imageID": "soulbox/python@sha256:abc",
+            "node": "node-1",
+            "limits": {"cpu": "250m", "memory": "268435456", "disk": "1073741824"},
+            "runnerVersion": "0.1.0",
+        },
+    }
+
+
+CONDITIONS = {
+    ExecutionState.COMPLETED: (
+        make_finished(),
+        {"Succeeded": "True", "Ready": "True"},
+    ),
+    ExecutionState.FAILED: (
+        make_finished(exit_code=1),
+        {"Succeeded": "False", "Ready": "False", "Stalled": "True"},
+    ),
+    ExecutionState.TIMEOUT: (
+        make_finished(RunOutcome.TIMED_OUT),
+        {"Succeeded": "False", "Ready": "False", "Stalled": "True"},
+    ),
+}
+
+
+@pytest.mark.parametrize("state", CONDITIONS)
+def test_conditions_of_a_final_state(state: ExecutionState) -> None:
+    run, want_conditions = CONDITIONS[state]
+    status = status_of(run)
+    assert status["state"] == state
+    assert {one["type"]: one["status"] for one in status["conditions"]} == want_conditions
+    assert {one["reason"] for one in status["conditions"]} == {status["reason"]}
+
+
+RUNNING = "The program is running."
+
+
+def test_conditions_that_say_so_already_are_left_as_they_are() -> None:
+    old = [
+        {
+            "type": kind,
+            "status": "Unknown",
+            "reason": "Running",
+            "message": "The program is running.",
+        }
+        for kind in ("Succeeded", "Ready")
+    ]
+    old.append({**old[0], "type": "Reconciling", "status": "True"})
+    seen = make_dispatched(status={"conditions": old})
+    assert running_status(seen, make_run(), NOW)["conditions"] is old
+
+
+ERRORS: dict[str, tuple[RunDocument, str, str, str]] = {
+    "a traceback": (
+        make_finished(exit_code=1, stderr=TRACEBACK),
+        "ValueError",
+        "bad",
+        TRACEBACK.decode().rstrip(),
+    ),
+    "no traceback: stderr's last line": (
+        make_finished(exit_code=2, stderr=b"usage: x\nbad flag\n"),
+        "NonZeroExit",
+        "bad flag",
+        "",
+    ),
+    "nothing on stderr: the message": (
+        make_finished(exit_code=2),
+        "NonZeroExit",
+        "The program ended with exit code 2; it wrote nothing to stderr.",
+        "",
+    ),
+    "a signal: stderr's last line": (
+        make_finished(RunOutcome.SIGNALED, signal="SIGABRT", stderr=b"glibc: free()\n"),
+        "Signaled",
+        "glibc: free()",
+        "",
+    ),
+    "time over: our words, whatever stderr says": (
+        make_finished(RunOutcome.TIMED_OUT, stderr=TRACEBACK),
+        "TimedOut",
+        "The program ran longer",
+        "",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", ERRORS)
+def test_error_of(name: str) -> None:
+    run, want_type, want_message, want_trace = ERRORS[name]
+    error = status_of(run)["error"]
+    assert error["type"] == want_type
+    assert error["message"].startswith(want_message)
+    assert error["stackTrace"] == want_trace
+
+
+def test_program_that_ended_well_has_no_error() -> None:
+    assert "error" not in status_of(make_finished(stderr=TRACEBACK))
+
+
+def test_signal_stands_instead_of_an_exit_code() -> None:
+    status = status_of(make_finished(RunOutcome.SIGNALED, signal="SIGSEGV"))
+    assert status["signal"] == "SIGSEGV"
+    assert "exitCode" not in status
+
+
+def test_figures_that_are_not_known_are_left_out() -> None:
+    usage = make_usage(cpu_time_milliseconds=None, network_rx_bytes=None, shared=True)
+    status = status_of(replace(make_finished(), usage=usage))
+    assert "cpuTimeMilliseconds" not in status["usage"]
+    assert "networkRxBytes" not in status["usage"]
+    assert status["usage"]["shared"] is True
+    assert "usage" not in status_of(replace(make_finished(), usage=None))
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [{"price_plan": None}, {"limits": None}],
+    ids=["no price plan", "no limits"],
+)
+def test_share_of_the_bill_is_absent_where_it_is_not_known(changes: dict[str, Any]) -> None:
+    assert "billing" not in status_of(make_finished(), make_dispatched(**changes))
+
+
+def test_run_without_a_duration_has_no_bill() -> None:
+    run = replace(make_finished(), duration_milliseconds=None)
+    status = status_of(run)
+    assert "billing" not in status
+    assert "durationMilliseconds" not in status
+
+
+def test_run_that_did_not_start_has_lost_output_and_no_start() -> None:
+    run = replace(make_finished(RunOutcome.START_FAILED), start_time=None, stdout=None, stderr=None)
+    status = status_of(run)
+    assert "startTime" not in status
+    assert status["output"] == {
+        "stdout": "",
+        "stdoutTruncated": True,
+        "stderr": "",
+        "stderrTruncated": True,
+    }
+
+
+def test_stream_that_is_not_told_is_empty() -> None:
+    output = status_of(replace(make_finished(), stdout=None))["output"]
+    assert (output["stdout"], output["stdoutBytes"], output["stdoutTruncated"]) == ("", 0, False)
+    assert "stdoutSha256" not in output
+
+
+def test_loss_keeps_the_start_that_was_written() -> None:
+    seen = make_dispatched(status={"startTime": "2026-01-02T03:04:00.000Z"})
+    lost = Ending(state=ExecutionState.FAILED, reason=ExecutionReason.LOST, message="gone")
+    status = final_status(seen, lost, at(3))
+    assert status["startTime"] == "2026-01-02T03:04:00.000Z"
+    assert status["completionTime"] == "2026-01-02T03:04:08.000Z"
+    assert status["output"]["stdoutTruncated"] is True
+
+
+def test_receipt_says_only_what_is_known() -> None:
+    seen = make_dispatched(pod=None, limits=None, runner_version=None)
+    assert status_of(make_finished(), seen)["receipt"] == {
+        "networkProfile": "none",
+        "podUID": POD_UID,
+    }
+    gvisor = make_dispatched(pod=make_pod(runtime_class="gvisor"))
+    assert status_of(make_finished(), gvisor)["receipt"]["runtimeClass"] == "gvisor"
+
+
+TRUNCATED = {
+    "all of it": (make_stream(b"42\n"), False),
+    "a gap": (make_stream(b"ab", size_bytes=1000), True),
+    "too much for a status": (make_stream(b"x" * 40_000), True),
+    "not text, all of it shown": (make_stream(b"\xff"), False),
+    "text that looks like our mark, all of it shown": (make_stream("[… no".encode()), False),
+    "not text, and looks like our mark, all of it shown": (
+        make_stream(b"\xff" + "[… no".encode()),
+        False,
+    ),
+}
+
+
+@pytest.mark.parametrize("name", TRUNCATED)
+def test_truncated_means_that_something_is_not_shown(name: str) -> None:
+    stream, want_truncated = TRUNCATED[name]
+    output = status_of(replace(make_finished(), stdout=stream))["output"]
+    assert output["stdoutTruncated"] is want_truncated
+    assert encoded_bytes(output["stdout"]) <= INLINE_BYTES
+
+
+SAVED = {
+    "everything inline": (make_finished(stdout=b"42\n", stderr=b"warn\n"), ()),
+    "nothing written": (make_finished(stdout=b""), ()),
+    "stdout is no text": (make_finished(stdout=b"\xff"), ("stdout",)),
+    "stderr is long": (make_finished(stderr=b"x" * 40_000), ("stderr",)),
+    "both have gaps": (
+        replace(
+            make_finished(),
+            stdout=make_stream(b"ab", size_bytes=1000),
+            stderr=make_stream(b"ab", size_bytes=1000),
+        ),
+        ("stdout", "stderr"),
+    ),
+    "no streams told": (replace(make_finished(), stdout=None, stderr=None), ()),
+}
+
+
+@pytest.mark.parametrize("name", SAVED)
+def test_streams_that_are_saved_apart(name: str) -> None:
+    run, want_streams = SAVED[name]
+    assert streams_to_save(status_of(run), run) == want_streams
+
+
+def test_status_without_output_has_everything_saved() -> None:
+    assert streams_to_save({}, make_finished(stdout=b"42\n")) == ("stdout",)
+
+
+def test_status_that_is_too_large_keeps_its_end_and_a_kibibyte_of_each_stream() -> None:
+    status = status_of(
+        make_finished(exit_code=1, stdout=b"o" * 30_000, stderr=b"e" * 20_000 + TRACEBACK)
+    )
+    small = shrink_status(status)
+    for stream in ("stdout", "stderr"):
+        assert encoded_bytes(small["output"][stream]) <= MINIMAL_BYTES
+        assert small["output"][f"{stream}Truncated"] is True
+        assert small["output"][f"{stream}Sha256"] == status["output"][f"{stream}Sha256"]
+    for name in ("state", "reason", "completionTime", "exitCode", "conditions"):
+        assert small[name] == status[name]
+    assert len(small["error"]["stackTrace"]) <= MINIMAL_BYTES
+
+
+def test_status_that_is_small_already_is_not_cut() -> None:
+    for run in (make_finished(), make_finished(exit_code=1, stderr=TRACEBACK)):
+        status = status_of(run)
+        assert shrink_status(status) == status
+
+
+def test_status_without_output_and_error_shrinks_too() -> None:
+    status = final_status(
+        make_seen(),
+        Ending(
+            state=ExecutionState.CANCELLED, reason=ExecutionReason.CANCELLED, message="x" * 5000
+        ),
+        NOW,
+    )
+    small = shrink_status(status)
+    assert len(small["message"]) == MINIMAL_BYTES
+    assert "output" not in small
+    assert "error" not in shrink_status({"state": "Completed"})
+
+
+UNFINISHED: dict[str, dict[str, Any]] = {
+    "never looked at": {},
+    "status null": {"status": None},
+    "queued": {"status": {"state": "Queued", "message": "waiting"}},
+    "running": {"status": {"state": "Running", "startTime": "2026-01-02T03:04:05.000Z"}},
+}
+
+
+@pytest.mark.parametrize("name", UNFINISHED)
+def test_unfinished_execution_that_was_deleted_is_recorded_as_cancelled(name: str) -> None:
+    manifest = {"metadata": {"uid": "u"}, **UNFINISHED[name]}
+    recorded = cancelled_by_deletion(manifest, NOW)
+    assert recorded["metadata"] == manifest["metadata"]
+    assert recorded["status"]["state"] == "Cancelled"
+    assert recorded["status"]["reason"] == "Cancelled"
+    assert recorded["status"]["completionTime"] == "2026-01-02T03:04:05.000Z"
+
+
+def test_finished_execution_that_was_deleted_is_recorded_as_it_ended() -> None:
+    manifest = {"status": {"state": "Failed", "reason": "Lost"}}
+    assert cancelled_by_deletion(manifest, NOW) is manifest
