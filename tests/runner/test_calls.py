@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
+import socket
 import subprocess
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
-from tests.support.runner_client import POD_UID, Runner, Signer, start_runner, text
+from tests.support.runner_client import POD_UID, Runner, Signer, start_runner, text, wait_until
 
 LONG = "import time; print('begun', flush=True); time.sleep(60)"
 
@@ -46,6 +49,34 @@ def test_put_again_with_another_body_is_a_conflict(runner: Runner) -> None:
     runner.put("a", code="1", wait="10s")
     reply = runner.put("a", code="2")
     assert (reply.status, reply.code) == (409, "Conflict")
+
+
+def test_put_by_many_at_once_runs_once(runner: Runner) -> None:
+    body = json.dumps({"command": ["sh"], "code": "echo x >> ran; sleep 0.2"}).encode()
+    target = "/v1/executions/a/1?wait=10s"
+
+    def one(_: int) -> int:
+        caller = dataclasses.replace(runner, connection=None)
+        try:
+            return caller.call("PUT", target, body).status
+        finally:
+            caller.disconnect()
+
+    with ThreadPoolExecutor(8) as pool:
+        statuses = sorted(pool.map(one, range(8)))
+    assert statuses == [200] * 7 + [201]
+    assert (runner.workspace / "ran").read_text() == "x\n"
+
+
+def test_caller_that_leaves_changes_nothing(runner: Runner) -> None:
+    body = json.dumps({"command": ["sh"], "code": "sleep 0.5; echo whole"}).encode()
+    target = "/v1/executions/a/1?wait=30s"
+    with socket.create_connection((runner.host, runner.port)) as caller:
+        headers = {**runner.signer.headers("PUT", target, body), "Content-Length": len(body)}
+        lines = [f"PUT {target} HTTP/1.1", "Host: x", *(f"{k}: {v}" for k, v in headers.items())]
+        caller.sendall("\r\n".join(lines).encode() + b"\r\n\r\n" + body)
+        wait_until(lambda: runner.get("a").status == 200, 5, "acceptance")
+    assert text(runner.finish("a")["output"]["stdout"]) == "whole\n"
 
 
 def test_put_another_attempt_runs_again(runner: Runner) -> None:

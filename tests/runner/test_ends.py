@@ -252,6 +252,13 @@ def test_private_tmpdir_made_unreadable_is_removed(runner: Runner) -> None:
     assert list((runner.base / "tmp").iterdir()) == []
 
 
+def test_private_tmpdir_nested_very_deep_is_removed(runner: Runner) -> None:
+    code = "import os; os.chdir(os.environ['TMPDIR'])\nfor _ in range(3000): os.mkdir('d'); "
+    doc = runner.run("a", code + "os.chdir('d')")
+    assert doc["result"]["outcome"] == "Exited"
+    wait_until(lambda: list((runner.base / "tmp").iterdir()) == [], 5, "empty tmp")
+
+
 def test_cancel_before_the_start_never_starts_it(runner: Runner) -> None:
     """Cancel races the start; whichever wins, the run ends as Cancelled or had ended."""
     for i in range(20):

@@ -73,6 +73,11 @@ def test_code_file_planted_as_a_link_is_replaced(runner: Runner) -> None:
     assert victim.read_text() == "untouched"
 
 
+def test_code_file_planted_as_a_directory_is_replaced(runner: Runner) -> None:
+    runner.run("a", "import os; os.makedirs('.soulbox-b-1.py/x/y')")
+    assert text(runner.run("b", "print(1)")["output"]["stdout"]) == "1\n"
+
+
 def test_captured_files_are_named_hashed_and_kept(runner: Runner) -> None:
     code = """
 import os

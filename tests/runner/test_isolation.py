@@ -38,7 +38,8 @@ IN_CLOSED = (
     "unshare", "--mount", "sh", "-ec",
     f"""mount -t tmpfs -o mode=755 tmpfs {CLOSED}
     mkdir {CLOSED}/workspace {CLOSED}/state {CLOSED}/output {CLOSED}/tmp
-    chown {HIGH_UID}:{HIGH_UID} {CLOSED}/*
+    ln -s state {CLOSED}/aside
+    chown -h {HIGH_UID}:{HIGH_UID} {CLOSED}/*
     exec "$@" """, "sh", *SETPRIV,
 )  # fmt: skip
 
@@ -149,6 +150,8 @@ def test_landlock_hides_the_runners_directories(binary: Path) -> None:
             f"os.rename({str(output / 'old.1')!r}, {str(output / 'x')!r})",
             f"open({str(state / 'old.1.json')!r})",
             f"open({str(state / 'new')!r}, 'w')",
+            f"open({str(CLOSED / 'aside/old.1.json')!r})",
+            f"open({str(CLOSED / 'aside/new')!r}, 'w')",
             f"os.mkdir({str(state / 'new')!r})",
             f"os.symlink('x', {str(state / 'link')!r})",
             f"os.truncate({str(output / 'old.1/stdout')!r}, 0)",

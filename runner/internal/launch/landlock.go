@@ -34,27 +34,43 @@ func confine(hidden []string) {
 		return
 	}
 	attr := unix.LandlockRulesetAttr{}
-	size := unsafe.Sizeof(attr.Access_fs)
 	if version >= 6 {
 		attr.Scoped = unix.LANDLOCK_SCOPE_SIGNAL
-		size = unsafe.Sizeof(attr)
 	}
 	// Version 3 knows TRUNCATE; older ones are not worth a variant.
 	if version >= 3 && canHide(hidden) {
-		attr.Access_fs = fenced
+		withFiles := attr
+		withFiles.Access_fs = fenced
+		if restrict(&withFiles, hidden) == nil {
+			return
+		}
 	}
-	if attr.Access_fs == 0 && attr.Scoped == 0 {
-		return
+	if attr.Scoped != 0 {
+		_ = restrict(&attr, nil)
 	}
-	rules, _, errno := unix.Syscall(unix.SYS_LANDLOCK_CREATE_RULESET, uintptr(unsafe.Pointer(&attr)), size, 0)
+}
+
+// restrict makes a ruleset and puts it on the calling thread, or changes
+// nothing and returns an error.
+func restrict(attr *unix.LandlockRulesetAttr, hidden []string) error {
+	size := unsafe.Sizeof(*attr)
+	if attr.Scoped == 0 { // an older kernel knows only the first member
+		size = unsafe.Sizeof(attr.Access_fs)
+	}
+	rules, _, errno := unix.Syscall(unix.SYS_LANDLOCK_CREATE_RULESET, uintptr(unsafe.Pointer(attr)), size, 0)
 	if errno != 0 {
-		return
+		return os.NewSyscallError("landlock_create_ruleset", errno)
 	}
 	defer unix.Close(int(rules))
-	if attr.Access_fs != 0 && allowAllBut(int(rules), "/", hidden) != nil {
-		return
+	if attr.Access_fs != 0 {
+		if err := allowAllBut(int(rules), "/", hidden); err != nil {
+			return err
+		}
 	}
-	_, _, _ = unix.Syscall(unix.SYS_LANDLOCK_RESTRICT_SELF, rules, 0, 0)
+	if _, _, errno = unix.Syscall(unix.SYS_LANDLOCK_RESTRICT_SELF, rules, 0, 0); errno != 0 {
+		return os.NewSyscallError("landlock_restrict_self", errno)
+	}
+	return nil
 }
 
 // canHide tells whether the fence takes away nothing else. Landlock only
@@ -89,6 +105,9 @@ func allowAllBut(rules int, dir string, hidden []string) error {
 		path := filepath.Join(dir, entry.Name())
 		switch {
 		case isHidden(path, hidden):
+		case entry.Type()&os.ModeSymlink != 0:
+			// What counts is where a path ends: a rule for /var/run would
+			// open all of /run.
 		case isAbove(path, hidden):
 			if err := allowAllBut(rules, path, hidden); err != nil {
 				return err
@@ -121,7 +140,7 @@ func isAbove(path string, hidden []string) bool {
 }
 
 func allow(rules int, path string) error {
-	fd, err := unix.Open(path, unix.O_PATH|unix.O_CLOEXEC, 0)
+	fd, err := unix.Open(path, unix.O_PATH|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0)
 	if err != nil {
 		return nil // gone meanwhile, or not ours to open: then not to allow either
 	}

@@ -10,6 +10,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"runtime/debug"
 	"sort"
 	"sync"
 	"sync/atomic"
@@ -75,7 +76,8 @@ type Manager struct {
 	exit       chan struct{}
 	exitOnce   sync.Once
 	memoryKill atomic.Pointer[time.Time] // when the watchdog last ended a run
-	diskStale  atomic.Bool               // a run ended since the disk was measured
+	trim       *time.Timer
+	diskStale  atomic.Bool // a run ended since the disk was measured
 
 	mu       sync.Mutex
 	runs     map[Key]*Run
@@ -108,6 +110,7 @@ func New(config Config, reaper *reap.Reaper, cgroup *stats.Cgroup, log *slog.Log
 		disk: stats.NewDisk(config.Workspace, config.TmpDir),
 		exit: make(chan struct{}), runs: map[Key]*Run{}, active: map[Key]*Run{},
 	}
+	m.trim = time.AfterFunc(trimAfter, m.giveBackMemory)
 	for _, record := range records {
 		if err := m.recover(record); err != nil {
 			return nil, err
@@ -304,6 +307,14 @@ func (m *Manager) exitIfDrained() {
 	defer m.mu.Unlock()
 	if m.draining && len(m.runs) == 0 {
 		m.requestExit()
+	}
+}
+
+// giveBackMemory returns to the kernel what the last runs needed: the sandbox
+// pays for it. Not while something runs, for it takes a millisecond of CPU.
+func (m *Manager) giveBackMemory() {
+	if len(m.activeRuns()) == 0 {
+		debug.FreeOSMemory()
 	}
 }
 

@@ -19,6 +19,7 @@ const (
 	killGrace  = 2 * time.Second        // for the launcher to kill its run
 	sweepLimit = 2 * time.Second        // for what a killed launcher left
 	drainLimit = 2 * time.Second        // for the last bytes in the pipes
+	trimAfter  = time.Second            // of rest, until memory is given back
 	tidyLimit  = 500 * time.Millisecond // for removing the private TMPDIR
 )
 
@@ -269,6 +270,7 @@ func (m *Manager) afterFinish(run *Run, launcher *launch.Launcher, end *ending) 
 		return
 	}
 	m.warmUp()
+	m.trim.Reset(trimAfter)
 	if m.config.DiskLimitBytes > 0 && m.diskStale.Load() {
 		m.rebaseDisk()
 	}

@@ -48,6 +48,7 @@ func (m *Manager) prepare(run *Run) *stage {
 			return s
 		}
 	}
+	_ = s.root.RemoveAll(s.codeName) // also a directory that an earlier program put there
 	if err := s.write(s.codeName, run.program.Code, 0o600); err != nil {
 		s.err = fmt.Errorf("code cannot be written: %w", err)
 	}
@@ -92,7 +93,7 @@ func (s *stage) write(name string, content []byte, mode os.FileMode) error {
 // leave a million files: after a moment the rest is removed in the background.
 func (s *stage) tidy() {
 	s.once.Do(func() {
-		_ = s.root.Remove(s.codeName)
+		_ = s.root.RemoveAll(s.codeName)
 		done := make(chan struct{})
 		go func() { removeTree(s.tmp); close(done) }()
 		select {
