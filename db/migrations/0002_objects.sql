@@ -283,12 +283,15 @@ BEGIN
         RAISE EXCEPTION 'no partition is made for %: not a time between the years 2000 and 2200', moment
             USING ERRCODE = 'datetime_field_overflow';
     END IF;
-    IF EXISTS (SELECT FROM pg_inherits WHERE inhrelid = to_regclass('soulbox.' || child)) THEN
+    IF EXISTS (SELECT FROM pg_inherits JOIN pg_class c ON c.oid = inhrelid
+                WHERE c.relnamespace = 'soulbox'::regnamespace AND c.relname = child) THEN
         RETURN false;
     END IF;
-    -- Two writers may need the same month at once; the second finds it made.
+    -- Two writers may need the same month at once; the second finds it made. Looked up in
+    -- the catalog and not by to_regclass, which remembers that it was missing.
     PERFORM pg_advisory_xact_lock(hashtext('soulbox.ensure_partition'));
-    IF EXISTS (SELECT FROM pg_inherits WHERE inhrelid = to_regclass('soulbox.' || child)) THEN
+    IF EXISTS (SELECT FROM pg_inherits JOIN pg_class c ON c.oid = inhrelid
+                WHERE c.relnamespace = 'soulbox'::regnamespace AND c.relname = child) THEN
         RETURN false;
     END IF;
     -- ATTACH takes a weaker lock on the parent than CREATE ... PARTITION OF: readers and

@@ -158,9 +158,10 @@ async def test_cancelled_mirror_ends_in_bounded_time_whatever_the_server_does(
         own_server.freeze()
         mirror.offer(Kind.SANDBOX, make_sandbox())
         started = time.monotonic()
+    seconds = time.monotonic() - started
     own_server.thaw()
-    assert time.monotonic() - started < 10
-    assert mirror.statistics().pending in (0, 1)
+    assert seconds < 2  # 0.3 s of grace, and as much to see the connection cut
+    assert mirror.statistics().pending == 1
 
 
 async def test_cancelled_mirror_without_postgresql_ends_and_says_so(

@@ -32,7 +32,7 @@ SETTINGS = {
     "full_page_writes": "off",
     "max_connections": "120",
     "timezone": "UTC",
-    "log_min_messages": "fatal",
+    "log_min_messages": "error",
     "dynamic_shared_memory_type": "mmap",
     "autovacuum": "off",
 }

@@ -1,5 +1,6 @@
 """Only one operator writes: each transaction checks that it is still the one."""
 
+import asyncio
 from uuid import UUID
 
 from soulbox.model.errors import Terminal
@@ -24,6 +25,7 @@ class Fence:
         self._store = store
         self._cluster = UUID(cluster_uid)
         self._epoch = epoch
+        self._acquiring = asyncio.Lock()
 
     async def acquire(self) -> None:
         """Make sure that there is an epoch; before a transaction is opened.
@@ -31,8 +33,10 @@ class Fence:
         Raises:
             StoreUnavailable: PostgreSQL cannot be used now.
         """
-        if self._epoch is None:
-            self._epoch = await acquire_epoch(self._store, str(self._cluster))
+        # One of our own tasks must not fence out another.
+        async with self._acquiring:
+            if self._epoch is None:
+                self._epoch = await acquire_epoch(self._store, str(self._cluster))
 
     async def check(self, tx: Transaction) -> Epochs:
         """The epochs, for which this transaction now stands.

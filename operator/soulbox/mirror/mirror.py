@@ -15,6 +15,7 @@ import asyncio
 import logging
 import random
 from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Any
 
@@ -83,6 +84,7 @@ class Mirror:
         self._writing = asyncio.Lock()
         self._work = asyncio.Event()
         self._full = asyncio.Event()
+        self._ending = asyncio.Event()
         self._prices: PriceBook | None = None
         self._relist_needed = self._relist_asked = False
         self._totals = BatchResult()
@@ -230,57 +232,82 @@ class Mirror:
         repair = Repair(self._store, self._context, self._fence, self._clock)
         before = await repair.begin()
         tracked = {kind: self._tracker.uids(kind) for kind in MIRRORED}
-        self._relist_needed = False
+        self._relist_needed = self._relist_asked = False
         try:
             async for kind, manifests in lister:
-                await self._repair_kind(repair, kind, manifests, before)
-                present = {str((m.get("metadata") or {}).get("uid")) for m in manifests}
-                self._tracker.forget(
-                    uid for uid in tracked.get(kind, set()) - present if uid not in self._pending
-                )
+                present = await self._repair_kind(repair, kind, manifests, before)
+                gone = tracked.get(kind, set()) - present
+                self._tracker.forget(uid for uid in gone if uid not in self._pending)
         except StoreUnavailable:
             self._relist_needed = True
             raise
 
     async def run(self) -> None:
-        """Write what is offered until cancelled; then once more, for a bounded time.
+        """Write what is offered until cancelled; then what still waits, for a bounded time.
 
         Raises:
             LeaderFenced: another operator writes now; this process must end.
         """
-        tries = 0
+        # In a task of its own: a batch under way when this is cancelled is let finish.
+        loop = asyncio.create_task(self._loop(), name="mirror-loop")
         try:
-            while True:
-                try:
-                    await self._round(wait=tries == 0)
-                except StoreUnavailable as error:
-                    self._note_failure(error, tries)
-                    tries += 1
-                    await asyncio.sleep(self._backoff_seconds(tries))
-                    await self._store.recover()
-                except LeaderFenced:
-                    raise
-                except Exception:
-                    # A defect of ours must not end the mirror for all other objects, nor
-                    # lose any: they went back to the map.
-                    _log.exception("the mirror failed", extra={"action": "mirror-defect"})
-                    self._failures += 1
-                    tries += 1
-                    await asyncio.sleep(self._backoff_seconds(tries))
-                else:
-                    if tries:
-                        _log.info("PostgreSQL is back", extra={"action": "mirror-recovered"})
-                    tries = 0
+            await asyncio.shield(loop)
         except asyncio.CancelledError:
-            await self._flush_at_exit()
+            self._ending.set()
+            self._work.set()
+            self._full.set()
+            await asyncio.wait({loop}, timeout=self._settings.exit_flush_seconds)
+            if not loop.done():
+                # A server that does not answer: what is left is read again from the API
+                # server at the next start.
+                self._store.cut()
+                await asyncio.wait({loop}, timeout=self._settings.exit_flush_seconds)
+                loop.cancel()
+            elif not loop.cancelled() and (error := loop.exception()) is not None:
+                _log.error("the mirror failed at the end", exc_info=error)
+            if self._pending:
+                _log.warning(
+                    "not all objects were written before the end",
+                    extra={"action": "mirror-exit", "count": len(self._pending)},
+                )
             raise
 
     # Inside.
+
+    async def _loop(self) -> None:
+        """Rounds until the end, when nothing waits any more or PostgreSQL does not answer."""
+        tries = 0
+        while not self._ending.is_set() or self._pending:
+            try:
+                await self._round(wait=tries == 0)
+            except LeaderFenced:
+                raise
+            except StoreUnavailable as error:
+                self._note_failure(error, tries)
+            except Exception:
+                # A defect of ours must not end the mirror for all other objects, nor lose
+                # any: they went back to the map.
+                _log.exception("the mirror failed", extra={"action": "mirror-defect"})
+                self._failures += 1
+            else:
+                if tries:
+                    _log.info("PostgreSQL is back", extra={"action": "mirror-recovered"})
+                tries = 0
+                continue
+            tries += 1
+            if self._ending.is_set():
+                return
+            with suppress(TimeoutError):
+                async with asyncio.timeout(self._backoff_seconds(tries)):
+                    await self._ending.wait()
+            await self._store.recover()
 
     async def _round(self, *, wait: bool) -> None:
         if wait:
             await self._wait_for_work()
         await self._flush()
+        if self._ending.is_set():
+            return
         if self._relist_needed and not self._relist_asked:
             self._relist_asked = True
             if self._on_relist_needed is not None:
@@ -294,20 +321,19 @@ class Mirror:
         nothing was for so long that a sign of life is due."""
         # Not wait_for: on Python 3.11 it makes a task of its own, which Kopf, at its end,
         # takes for one of a handler and waits for.
-        try:
+        with suppress(TimeoutError):
             async with asyncio.timeout(self._upkeep.next_seconds(_monotonic())):
                 await self._work.wait()
             async with asyncio.timeout(self._settings.linger_seconds):
                 await self._full.wait()
-        except TimeoutError:
-            return
 
     async def _flush(self) -> None:
         batch = self._pending.take(self._settings.batch_size)
-        if len(self._pending) < self._settings.batch_size:
-            self._full.clear()
-        if not self._pending:
-            self._work.clear()
+        if not self._ending.is_set():
+            if len(self._pending) < self._settings.batch_size:
+                self._full.clear()
+            if not self._pending:
+                self._work.clear()
         if batch:
             await self._write(batch)
 
@@ -419,26 +445,6 @@ class Mirror:
             settings.backoff_max_seconds, settings.backoff_min_seconds * 2 ** min(tries - 1, 20)
         )
         return float(longest) * random.uniform(0.5, 1.0)
-
-    async def _flush_at_exit(self) -> None:
-        """A last try, given up after exit_flush_seconds whatever PostgreSQL does: what is
-        left is read again from the API server at the next start."""
-
-        async def flush_all() -> None:
-            while self._pending:
-                await self._flush()
-
-        if not self._pending:
-            return
-        task = asyncio.create_task(flush_all(), name="mirror-exit-flush")
-        done, _ = await asyncio.wait({task}, timeout=self._settings.exit_flush_seconds)
-        if not done:
-            task.cancel()
-        elif task.exception() is not None:
-            _log.warning(
-                "not all objects were written before the end",
-                extra={"action": "mirror-exit", "count": len(self._pending)},
-            )
 
 
 def _monotonic() -> float:

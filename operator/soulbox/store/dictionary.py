@@ -56,9 +56,7 @@ class Table:
 def parse_tables(schema: str) -> tuple[Table, ...]:
     """The tables of schema.sql, in its order."""
     comments = _comments(schema)
-    return tuple(
-        _parse_table(name, body, comments) for name, body, _ in _TABLE.findall(schema)
-    )
+    return tuple(_parse_table(name, body, comments) for name, body, _ in _TABLE.findall(schema))
 
 
 def _parse_table(name: str, body: str, comments: dict[tuple[str, str], str]) -> Table:
@@ -84,8 +82,7 @@ def _parse_table(name: str, body: str, comments: dict[tuple[str, str], str]) -> 
 
 def _comments(schema: str) -> dict[tuple[str, str], str]:
     return {
-        (what, name): text.replace("''", "'")
-        for what, name, _, text in _COMMENT.findall(schema)
+        (what, name): text.replace("''", "'") for what, name, _, text in _COMMENT.findall(schema)
     }
 
 
@@ -99,9 +96,7 @@ def render(schema: str) -> str:
         lines += [f"Key: {', '.join(f'`{name}`' for name in table.key)}.", ""]
         lines += list(_rows(table.columns))
     lines += ["", "## Views", ""]
-    lines += [
-        f"- `{name}`: {text}." for (what, name), text in comments.items() if what == "VIEW"
-    ]
+    lines += [f"- `{name}`: {text}." for (what, name), text in comments.items() if what == "VIEW"]
     lines += ["", "## Functions", ""]
     lines += [
         f"- `{name}`: {text}." for (what, name), text in comments.items() if what == "FUNCTION"

@@ -9,7 +9,7 @@ import asyncio
 import os
 import socket
 from collections.abc import AsyncIterator, Mapping, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from typing import TYPE_CHECKING, Any, Final, LiteralString
 
 import orjson
@@ -124,12 +124,17 @@ class _Watchdog:
             self._timer.cancel()
 
     def _cut(self) -> None:
-        # Shutting down a duplicate of the socket makes libpq see a closed connection, on
-        # its own way through its own state; closing its descriptor would confuse it.
-        if self._connection.closed:
-            return
-        with socket.socket(fileno=os.dup(self._connection.fileno())) as duplicate:
-            duplicate.shutdown(socket.SHUT_RDWR)
+        _cut(self._connection)
+
+
+def _cut(connection: AsyncConnection[TupleRow]) -> None:
+    """Make libpq see a closed connection, on its own way through its own state: shutting
+    down a duplicate of the socket does, closing its descriptor would confuse it."""
+    if connection.closed:
+        return
+    duplicate = socket.socket(fileno=os.dup(connection.fileno()))
+    with duplicate, suppress(OSError):  # the server may have closed it first
+        duplicate.shutdown(socket.SHUT_RDWR)
 
 
 class Store:
@@ -141,6 +146,7 @@ class Store:
         self._pool = pool
         self._deadline_seconds = statement_timeout + _GRACE_SECONDS
         self._healthy = False
+        self._in_use: set[AsyncConnection[TupleRow]] = set()
 
     def healthy(self) -> bool:
         """Whether the last thing asked of PostgreSQL worked; False before the first."""
@@ -160,6 +166,7 @@ class Store:
         try:
             with translated():
                 connection = await self._pool.getconn()
+            self._in_use.add(connection)
             try:
                 await self._control(connection, "BEGIN")
                 self._healthy = True
@@ -170,6 +177,7 @@ class Store:
                     raise
                 await self._control(connection, "COMMIT")
             finally:
+                self._in_use.discard(connection)
                 await self._pool.putconn(connection)
         except StoreUnavailable:
             self._healthy = False
@@ -205,6 +213,12 @@ class Store:
                 await self._pool.check()
         except StoreUnavailable:
             self._healthy = False
+
+    def cut(self) -> None:
+        """End all transactions at once, without asking the server: they fail with
+        StoreUnavailable. For an end that must not wait for it."""
+        for connection in self._in_use:
+            _cut(connection)
 
     async def close(self) -> None:
         """Close all connections; those in use when they are given back."""
