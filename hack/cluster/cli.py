@@ -56,6 +56,8 @@ def up(folders: Paths, *, with_operator: bool) -> None:
     _write_env(folders, dsn, own=given is None)
     if with_operator:
         _run_operator(chosen, folders, dsn)
+    else:
+        operator.install(folders, _kubectl(folders))
     step(f"up. In your shell: . {os.path.relpath(folders.env_file)}")
 
 
