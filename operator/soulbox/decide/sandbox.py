@@ -42,6 +42,9 @@ _DRAIN_SECONDS = 10.0
 _HEALTHY_SECONDS = 60.0
 # Kubernetes' own back-off for restarted containers ends at five minutes.
 _MAX_DELAY_SECONDS = 300.0
+# How the news of a lost pod ends.
+_FOLLOWS = "the next incarnation follows."
+_NONE_FOLLOWS = "none follows it, the Sandbox is over."
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -283,9 +286,10 @@ def _replace(
 ) -> Decision:
     """The pod ended: say so, clear it away, then start the next incarnation."""
     last = max(old, key=lambda pod: pod.incarnation)
-    message = _lost_message(last)
-    if not sandbox_class.replace_lost_pods or last.end_cause is EndCause.DEADLINE:
-        expired = last.end_cause is EndCause.DEADLINE
+    expired = last.end_cause is EndCause.DEADLINE
+    follows = sandbox_class.replace_lost_pods and not expired
+    message = f"{_lost_message(last)}{_FOLLOWS if follows else _NONE_FOLLOWS}"
+    if not follows:
         reason = SandboxReason.LIFETIME_EXPIRED if expired else SandboxReason.POD_LOST
         ended = _report(
             seen,
@@ -311,17 +315,18 @@ def _replace(
 
 def _lost_message(pod: PodView) -> str:
     if pod.deleting and pod.phase is not PodPhase.ENDED:
-        return f"Its pod {pod.name} is being deleted; the next incarnation follows."
+        return f"Its pod {pod.name} is being deleted; "
     detail = f" ({pod.end_message})" if pod.end_message else ""
-    return f"Its pod {pod.name} ended{detail}; the next incarnation follows."
+    return f"Its pod {pod.name} ended{detail}; "
 
 
 def _lost_without_trace(
     seen: SeenSandbox, sandbox_class: SandboxClassSpec, now: datetime
 ) -> Decision:
     """The pod vanished, finalizer and all (forced away by somebody)."""
-    state = SandboxState.ERROR if sandbox_class.replace_lost_pods else SandboxState.TERMINATED
-    message = "Its pod vanished without a trace; the next incarnation follows."
+    follows = sandbox_class.replace_lost_pods
+    state = SandboxState.ERROR if follows else SandboxState.TERMINATED
+    message = f"Its pod vanished without a trace; {_FOLLOWS if follows else _NONE_FOLLOWS}"
     return Decision(
         actions=_report(
             seen, _News(state=state, reason=SandboxReason.POD_LOST, message=message, warn=True), now
