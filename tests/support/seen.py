@@ -15,7 +15,7 @@ from typing import Any
 from soulbox.build.pod import PodOwner, PodPlan
 from soulbox.decide.execution_seen import Dispatched, SandboxSeen, SeenExecution
 from soulbox.decide.pods import EndCause, PodPhase, PodView
-from soulbox.decide.sandbox import Activity, SeenSandbox
+from soulbox.decide.sandbox_seen import Activity, SeenSandbox
 from soulbox.model.billing import PricePlan
 from soulbox.model.runs import RunDocument, RunResult, RunUsage, StartRun, StreamSummary
 from soulbox.model.specs import (

@@ -6,10 +6,7 @@ lifetime over: runs end ─> pod goes ─> Terminated, the object stays
 deleted: runs end ─> pod goes ─> final row committed ─> finalizer goes
 """
 
-from collections.abc import Mapping
-from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any
 
 from soulbox.decide.actions import (
     Action,
@@ -18,20 +15,19 @@ from soulbox.decide.actions import (
     Decision,
     DeletePod,
     EnsureNetworkPolicy,
-    PostEvent,
     ProbeRunner,
     ReleasePod,
     RemoveFinalizer,
     WriteStatus,
 )
-from soulbox.decide.conditions import Condition, merge_conditions, same_conditions
-from soulbox.decide.limits import lifetime_seconds, sandbox_limits
+from soulbox.decide.limits import lifetime_seconds
 from soulbox.decide.pods import EndCause, PodPhase, PodView
+from soulbox.decide.sandbox_seen import SeenSandbox
+from soulbox.decide.sandbox_status import News, report
 from soulbox.model.errors import InvalidManifest
-from soulbox.model.quantity import format_bytes, format_millicores
 from soulbox.model.specs import SandboxClassSpec, SandboxSpec
-from soulbox.model.states import ConditionType, SandboxReason, SandboxState
-from soulbox.model.times import format_time, parse_time
+from soulbox.model.states import SandboxReason, SandboxState
+from soulbox.model.times import parse_time
 
 # Starting is written only when it lasts over 1 s; creationTimestamp, cut to whole seconds,
 # makes a pod look up to a second older than it is.
@@ -45,81 +41,6 @@ _MAX_DELAY_SECONDS = 300.0
 # How the news of a lost pod ends.
 _FOLLOWS = "the next incarnation follows."
 _NONE_FOLLOWS = "none follows it, the Sandbox is over."
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PodRefusal:
-    """Why the API server refused the pod."""
-
-    reason: SandboxReason
-    message: str
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Activity:
-    """What the Executions that name a Sandbox are doing."""
-
-    queued: int = 0
-    running: int = 0
-    completed: int = 0
-    failed: int = 0
-    last_time: str | None = None  # as written in their status; None before the first start
-
-    def as_status(self) -> dict[str, Any]:
-        """The members of `status`."""
-        status: dict[str, Any] = {
-            "executions": {
-                "queued": self.queued,
-                "running": self.running,
-                "completed": self.completed,
-                "failed": self.failed,
-            }
-        }
-        if self.last_time is not None:
-            status["lastActivityTime"] = self.last_time
-        return status
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SeenSandbox:
-    """Everything one pass looks at."""
-
-    uid: str
-    namespace: str
-    name: str
-    generation: int
-    created_at: datetime
-    deletion_time: datetime | None  # None: not being deleted
-    has_finalizer: bool
-    status: Mapping[str, Any]
-    spec: SandboxSpec | InvalidManifest
-    sandbox_class: SandboxClassSpec | None  # None: it does not exist
-    class_objection: str  # "" for none
-    pods: tuple[PodView, ...]  # all pods of this Sandbox, old incarnations included
-    ready_pods: frozenset[str]  # whose runner has answered this operator
-    recorded_pods: frozenset[str]  # whose times and ledger rows are committed
-    recorded: bool  # the final row of the Sandbox is committed
-    running_executions: int  # dispatched and not final
-    activity: Activity
-    # Seconds until counters may be written again: they are coalesced to one write in 30 s.
-    activity_due_seconds: float
-    pod_refusal: PodRefusal | None
-
-    @property
-    def state(self) -> SandboxState:
-        """The state as written; Created when nothing valid was."""
-        try:
-            return SandboxState(self.status.get("state", SandboxState.CREATED))
-        except ValueError:
-            return SandboxState.CREATED
-
-    @property
-    def incarnation(self) -> int:
-        """The newest incarnation known, 0 before the first."""
-        written = self.status.get("incarnation")
-        return max(
-            [written if isinstance(written, int) else 0, *(pod.incarnation for pod in self.pods)]
-        )
 
 
 def decide_sandbox(seen: SeenSandbox, now: datetime) -> Decision:
@@ -138,9 +59,9 @@ def decide_sandbox(seen: SeenSandbox, now: datetime) -> Decision:
             "Sandbox with one of `kubectl get sandboxclasses`."
         )
         return Decision(
-            actions=_report(
+            actions=report(
                 seen,
-                _News(
+                News(
                     state=SandboxState.CREATED,
                     reason=SandboxReason.CLASS_NOT_FOUND,
                     message=message,
@@ -219,9 +140,9 @@ def _create(
     actions: list[Action] = []
     if seen.pod_refusal is not None:
         refusal = seen.pod_refusal
-        actions += _report(
+        actions += report(
             seen,
-            _News(
+            News(
                 state=SandboxState.ERROR, reason=refusal.reason, message=refusal.message, warn=True
             ),
             now,
@@ -255,9 +176,9 @@ def _watch_pod(
         return Decision(requeue_after_seconds=_QUIET_START_SECONDS - age)
     if pod.trouble is not None:
         return Decision(
-            actions=_report(
+            actions=report(
                 seen,
-                _News(
+                News(
                     state=SandboxState.STARTING,
                     reason=pod.trouble.reason,
                     message=pod.trouble.message,
@@ -268,9 +189,9 @@ def _watch_pod(
             )
         )
     return Decision(
-        actions=_report(
+        actions=report(
             seen,
-            _News(
+            News(
                 state=SandboxState.STARTING,
                 reason=SandboxReason.POD_STARTING,
                 message="Its pod is starting.",
@@ -289,28 +210,14 @@ def _replace(
     expired = last.end_cause is EndCause.DEADLINE
     follows = sandbox_class.replace_lost_pods and not expired
     message = f"{_lost_message(last)}{_FOLLOWS if follows else _NONE_FOLLOWS}"
-    if not follows:
-        reason = SandboxReason.LIFETIME_EXPIRED if expired else SandboxReason.POD_LOST
-        ended = _report(
-            seen,
-            _News(
-                state=SandboxState.TERMINATED, reason=reason, message=message, pod=last, warn=True
-            ),
-            now,
-        )
-        return Decision(actions=(*ended, *_clear(seen, old)))
-    report = _report(
-        seen,
-        _News(
-            state=SandboxState.ERROR,
-            reason=SandboxReason.POD_LOST,
-            message=message,
-            pod=last,
-            warn=True,
-        ),
-        now,
+    lost = News(
+        state=SandboxState.ERROR if follows else SandboxState.TERMINATED,
+        reason=SandboxReason.LIFETIME_EXPIRED if expired else SandboxReason.POD_LOST,
+        message=message,
+        pod=last,
+        warn=True,
     )
-    return Decision(actions=(*report, *_clear(seen, old)))
+    return Decision(actions=(*report(seen, lost, now), *_clear(seen, old)))
 
 
 def _lost_message(pod: PodView) -> str:
@@ -328,8 +235,8 @@ def _lost_without_trace(
     state = SandboxState.ERROR if follows else SandboxState.TERMINATED
     message = f"Its pod vanished without a trace; {_FOLLOWS if follows else _NONE_FOLLOWS}"
     return Decision(
-        actions=_report(
-            seen, _News(state=state, reason=SandboxReason.POD_LOST, message=message, warn=True), now
+        actions=report(
+            seen, News(state=state, reason=SandboxReason.POD_LOST, message=message, warn=True), now
         )
     )
 
@@ -352,11 +259,9 @@ def _delay_left(seen: SeenSandbox, now: datetime) -> float:
 
 def _expire(seen: SeenSandbox, now: datetime) -> Decision:
     message = "Its lifetime is over (spec.lifetimeSeconds); delete it and make a new one."
-    status = _report(
+    status = report(
         seen,
-        _News(
-            state=SandboxState.TERMINATED, reason=SandboxReason.LIFETIME_EXPIRED, message=message
-        ),
+        News(state=SandboxState.TERMINATED, reason=SandboxReason.LIFETIME_EXPIRED, message=message),
         now,
     )
     return Decision(actions=status)
@@ -393,8 +298,8 @@ def _clear(seen: SeenSandbox, pods: list[PodView]) -> tuple[Action, ...]:
 
 def _stall(seen: SeenSandbox, reason: SandboxReason, message: str, now: datetime) -> Decision:
     return Decision(
-        actions=_report(
-            seen, _News(state=SandboxState.ERROR, reason=reason, message=message, warn=True), now
+        actions=report(
+            seen, News(state=SandboxState.ERROR, reason=reason, message=message, warn=True), now
         )
     )
 
@@ -406,9 +311,9 @@ def _report_running(
     pod: PodView,
     now: datetime,
 ) -> tuple[Action, ...]:
-    return _report(
+    return report(
         seen,
-        _News(
+        News(
             state=SandboxState.RUNNING,
             reason=SandboxReason.RUNNING,
             message="Its runner answers; Executions can run.",
@@ -417,135 +322,3 @@ def _report_running(
         ),
         now,
     )
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _News:
-    """What there is to say about a Sandbox."""
-
-    state: SandboxState
-    reason: SandboxReason
-    message: str
-    pod: PodView | None = None
-    expiration: datetime | None = None
-    warn: bool = False
-
-
-def _report(seen: SeenSandbox, news: _News, now: datetime) -> tuple[Action, ...]:
-    """Status and Event, nothing when the object says so already."""
-    old = seen.status
-    status = _status(seen, news, now)
-    conditions = merge_conditions(
-        old.get("conditions") or [],
-        _conditions(news.state, news.reason, news.message),
-        generation=seen.generation,
-        now=now,
-    )
-    if news.state is SandboxState.STARTING and _is_known(old, news):
-        return ()  # where its pod is by now is said with Running
-    unchanged = all(old.get(key) == value for key, value in status.items())
-    if unchanged and same_conditions(old.get("conditions") or [], conditions):
-        return ()
-    write = WriteStatus(status={**status, "conditions": conditions})
-    same = old.get("state") == news.state.value and old.get("reason") == news.reason.value
-    quiet = news.state in (SandboxState.CREATED, SandboxState.STARTING) and not news.warn
-    if same or quiet:
-        return (write,)
-    event = PostEvent(
-        type="Warning" if news.warn else "Normal",
-        reason="Ready" if news.state is SandboxState.RUNNING else news.reason.value,
-        message=news.message,
-        action="Reconcile",
-    )
-    return (write, event)
-
-
-def _is_known(old: Mapping[str, Any], news: _News) -> bool:
-    """Whether the object says the same of the same pod, in the words a person reads."""
-    pod_uid = (old.get("pod") or {}).get("uid")
-    words = (old.get("state"), old.get("reason"), old.get("message"), pod_uid)
-    wanted_uid = None if news.pod is None else news.pod.uid
-    return words == (news.state.value, news.reason.value, news.message, wanted_uid)
-
-
-def _status(seen: SeenSandbox, news: _News, now: datetime) -> dict[str, Any]:
-    """The status but for its conditions."""
-    pod = news.pod
-    status: dict[str, Any] = {
-        "state": news.state.value,
-        "reason": news.reason.value,
-        "message": news.message,
-        "observedGeneration": seen.generation,
-        "incarnation": pod.incarnation if pod is not None else seen.incarnation,
-    }
-    if isinstance(seen.spec, SandboxSpec) and seen.sandbox_class is not None:
-        limits = sandbox_limits(seen.spec, seen.sandbox_class)
-        status["resources"] = {
-            "cpu": format_millicores(limits.cpu_millicores),
-            "memory": format_bytes(limits.memory_bytes),
-            "disk": format_bytes(limits.disk_bytes),
-        }
-    if pod is not None:
-        status["pod"] = _pod_status(seen.status, pod)
-        status |= _runtime(seen.status, pod)
-        if pod.started_at is not None and "startTime" not in seen.status:
-            status["startTime"] = format_time(pod.started_at)
-    if news.expiration is not None:
-        status["expirationTime"] = format_time(news.expiration)
-    if news.state is SandboxState.TERMINATED:
-        status["terminationTime"] = format_time(now)
-    return status
-
-
-def _runtime(old: Mapping[str, Any], pod: PodView) -> dict[str, Any]:
-    """runtimeSeconds with the seconds of a pod that ended, added once: with its finishTime."""
-    before = old.get("pod") or {}
-    added = before.get("uid") == pod.uid and ("finishTime" in before or "lostTime" in before)
-    if added or pod.started_at is None or pod.finished_at is None:
-        return {}
-    ran = int((pod.finished_at - pod.started_at).total_seconds())
-    known = old.get("runtimeSeconds")
-    return {"runtimeSeconds": max(0, ran) + (known if isinstance(known, int) else 0)}
-
-
-def _pod_status(old: Mapping[str, Any], pod: PodView) -> dict[str, Any]:
-    """`status.pod`."""
-    known = {
-        "name": pod.name,
-        "uid": pod.uid,
-        "node": pod.node,
-        "ip": pod.ip,
-        "imageID": pod.image_id,
-        "runtimeClass": pod.runtime_class,
-        "startTime": None if pod.started_at is None else format_time(pod.started_at),
-    }
-    if pod.finished_at is not None:
-        known["lostTime" if pod.end_cause is EndCause.NODE_LOST else "finishTime"] = format_time(
-            pod.finished_at
-        )
-    before = old.get("pod") or {}
-    same = before.get("uid") == pod.uid
-    written = {key: value for key, value in known.items() if value is not None}
-    if not same:
-        # A merge patch keeps what it does not name: of the old pod nothing may stay.
-        written |= {key: None for key in before if key not in written}
-    return written
-
-
-def _conditions(state: SandboxState, reason: SandboxReason, message: str) -> list[Condition]:
-    def condition(kind: ConditionType, status: Any) -> Condition:
-        return Condition(type=kind, status=status, reason=reason.value, message=message)
-
-    if state is SandboxState.RUNNING:
-        return [condition(ConditionType.READY, "True")]
-    if state is SandboxState.TERMINATED or reason is SandboxReason.INVALID_SPEC:
-        return [
-            condition(ConditionType.READY, "False"),
-            condition(ConditionType.STALLED, "True"),
-        ]
-    if state is SandboxState.STOPPED:
-        return []
-    return [
-        condition(ConditionType.READY, "False"),
-        condition(ConditionType.RECONCILING, "True"),
-    ]

@@ -25,7 +25,8 @@ from soulbox.decide.actions import (
 )
 from soulbox.decide.limits import object_to_sandbox, sandbox_limits
 from soulbox.decide.pods import view_pod
-from soulbox.decide.sandbox import Activity, PodRefusal, SeenSandbox, decide_sandbox
+from soulbox.decide.sandbox import decide_sandbox
+from soulbox.decide.sandbox_seen import Activity, PodRefusal, SeenSandbox
 from soulbox.model.errors import InvalidManifest, KubeRefused
 from soulbox.model.keys import DISPATCHED_ANNOTATION, RECORDED_FINALIZER, SANDBOX_UID_LABEL
 from soulbox.model.specs import SandboxClassSpec, SandboxSpec

@@ -7,7 +7,7 @@ from typing import Any, Literal, Protocol
 from soulbox.box.client import PodAddress, RunnerClient
 from soulbox.decide.execution_seen import RunProblem
 from soulbox.decide.prices import PriceBook
-from soulbox.decide.sandbox import PodRefusal
+from soulbox.decide.sandbox_seen import PodRefusal
 from soulbox.kube.cache import ObjectCache
 from soulbox.kube.client import KubeClient
 from soulbox.kube.clock import ServerClock

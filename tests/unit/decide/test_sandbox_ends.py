@@ -18,7 +18,8 @@ from soulbox.decide.actions import (
     WriteStatus,
 )
 from soulbox.decide.pods import EndCause
-from soulbox.decide.sandbox import SeenSandbox, decide_sandbox
+from soulbox.decide.sandbox import decide_sandbox
+from soulbox.decide.sandbox_seen import SeenSandbox
 from soulbox.model.specs import SandboxSpec
 from tests.support.fix_clock import NOW, at
 from tests.support.seen import (

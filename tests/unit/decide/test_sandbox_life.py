@@ -21,7 +21,8 @@ from soulbox.decide.actions import (
     WriteStatus,
 )
 from soulbox.decide.pods import Trouble
-from soulbox.decide.sandbox import Activity, PodRefusal, SeenSandbox, decide_sandbox
+from soulbox.decide.sandbox import decide_sandbox
+from soulbox.decide.sandbox_seen import Activity, PodRefusal, SeenSandbox
 from soulbox.model.errors import InvalidManifest
 from soulbox.model.specs import Resources, SandboxSpec
 from soulbox.model.states import SandboxReason

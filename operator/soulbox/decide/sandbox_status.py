@@ -1,0 +1,148 @@
+"""The `status` of a Sandbox, built whole from what was seen, and the Event beside it."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from soulbox.decide.actions import Action, PostEvent, WriteStatus
+from soulbox.decide.conditions import Condition, merge_conditions, same_conditions
+from soulbox.decide.limits import sandbox_limits
+from soulbox.decide.pods import EndCause, PodView
+from soulbox.decide.sandbox_seen import SeenSandbox
+from soulbox.model.quantity import format_bytes, format_millicores
+from soulbox.model.specs import SandboxSpec
+from soulbox.model.states import ConditionType, SandboxReason, SandboxState
+from soulbox.model.times import format_time
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class News:
+    """What there is to say about a Sandbox."""
+
+    state: SandboxState
+    reason: SandboxReason
+    message: str
+    pod: PodView | None = None
+    expiration: datetime | None = None
+    warn: bool = False
+
+
+def report(seen: SeenSandbox, news: News, now: datetime) -> tuple[Action, ...]:
+    """Status and Event, nothing when the object says so already."""
+    old = seen.status
+    status = _status(seen, news, now)
+    conditions = merge_conditions(
+        old.get("conditions") or [],
+        _conditions(news.state, news.reason, news.message),
+        generation=seen.generation,
+        now=now,
+    )
+    if news.state is SandboxState.STARTING and _is_known(old, news):
+        return ()  # where its pod is by now is said with Running
+    unchanged = all(old.get(key) == value for key, value in status.items())
+    if unchanged and same_conditions(old.get("conditions") or [], conditions):
+        return ()
+    write = WriteStatus(status={**status, "conditions": conditions})
+    same = old.get("state") == news.state.value and old.get("reason") == news.reason.value
+    quiet = news.state in (SandboxState.CREATED, SandboxState.STARTING) and not news.warn
+    if same or quiet:
+        return (write,)
+    event = PostEvent(
+        type="Warning" if news.warn else "Normal",
+        reason="Ready" if news.state is SandboxState.RUNNING else news.reason.value,
+        message=news.message,
+        action="Reconcile",
+    )
+    return (write, event)
+
+
+def _is_known(old: Mapping[str, Any], news: News) -> bool:
+    """Whether the object says the same of the same pod, in the words a person reads."""
+    pod_uid = (old.get("pod") or {}).get("uid")
+    words = (old.get("state"), old.get("reason"), old.get("message"), pod_uid)
+    wanted_uid = None if news.pod is None else news.pod.uid
+    return words == (news.state.value, news.reason.value, news.message, wanted_uid)
+
+
+def _status(seen: SeenSandbox, news: News, now: datetime) -> dict[str, Any]:
+    """The status but for its conditions."""
+    pod = news.pod
+    status: dict[str, Any] = {
+        "state": news.state.value,
+        "reason": news.reason.value,
+        "message": news.message,
+        "observedGeneration": seen.generation,
+        "incarnation": pod.incarnation if pod is not None else seen.incarnation,
+    }
+    if isinstance(seen.spec, SandboxSpec) and seen.sandbox_class is not None:
+        limits = sandbox_limits(seen.spec, seen.sandbox_class)
+        status["resources"] = {
+            "cpu": format_millicores(limits.cpu_millicores),
+            "memory": format_bytes(limits.memory_bytes),
+            "disk": format_bytes(limits.disk_bytes),
+        }
+    if pod is not None:
+        status["pod"] = _pod_status(seen.status, pod)
+        status |= _runtime(seen.status, pod)
+        if pod.started_at is not None and "startTime" not in seen.status:
+            status["startTime"] = format_time(pod.started_at)
+    if news.expiration is not None:
+        status["expirationTime"] = format_time(news.expiration)
+    if news.state is SandboxState.TERMINATED:
+        status["terminationTime"] = format_time(now)
+    return status
+
+
+def _runtime(old: Mapping[str, Any], pod: PodView) -> dict[str, Any]:
+    """runtimeSeconds with the seconds of a pod that ended, added once: with its finishTime."""
+    before = old.get("pod") or {}
+    added = before.get("uid") == pod.uid and ("finishTime" in before or "lostTime" in before)
+    if added or pod.started_at is None or pod.finished_at is None:
+        return {}
+    ran = int((pod.finished_at - pod.started_at).total_seconds())
+    known = old.get("runtimeSeconds")
+    return {"runtimeSeconds": max(0, ran) + (known if isinstance(known, int) else 0)}
+
+
+def _pod_status(old: Mapping[str, Any], pod: PodView) -> dict[str, Any]:
+    """`status.pod`."""
+    known = {
+        "name": pod.name,
+        "uid": pod.uid,
+        "node": pod.node,
+        "ip": pod.ip,
+        "imageID": pod.image_id,
+        "runtimeClass": pod.runtime_class,
+        "startTime": None if pod.started_at is None else format_time(pod.started_at),
+    }
+    if pod.finished_at is not None:
+        known["lostTime" if pod.end_cause is EndCause.NODE_LOST else "finishTime"] = format_time(
+            pod.finished_at
+        )
+    before = old.get("pod") or {}
+    same = before.get("uid") == pod.uid
+    written = {key: value for key, value in known.items() if value is not None}
+    if not same:
+        # A merge patch keeps what it does not name: of the old pod nothing may stay.
+        written |= {key: None for key in before if key not in written}
+    return written
+
+
+def _conditions(state: SandboxState, reason: SandboxReason, message: str) -> list[Condition]:
+    def condition(kind: ConditionType, status: Any) -> Condition:
+        return Condition(type=kind, status=status, reason=reason.value, message=message)
+
+    if state is SandboxState.RUNNING:
+        return [condition(ConditionType.READY, "True")]
+    if state is SandboxState.TERMINATED or reason is SandboxReason.INVALID_SPEC:
+        return [
+            condition(ConditionType.READY, "False"),
+            condition(ConditionType.STALLED, "True"),
+        ]
+    if state is SandboxState.STOPPED:
+        return []
+    return [
+        condition(ConditionType.READY, "False"),
+        condition(ConditionType.RECONCILING, "True"),
+    ]
