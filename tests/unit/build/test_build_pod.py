@@ -1,0 +1,339 @@
+"""The pod of a Sandbox: restricted, sized, owned, without a secret."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from soulbox.build.names import pod_name, pod_user_id
+from soulbox.build.pod import PodOwner, PodPlan, build_pod
+from soulbox.build.policy import build_network_policy, policy_name
+from soulbox.model import keys
+from soulbox.model.quantity import parse_bytes, parse_millicores
+from soulbox.model.specs import Limits, Toleration, WorkspaceMedium
+from soulbox.model.states import Kind
+from tests.support.seen import BOX_UID, LIMITS, RUN_UID, make_class_spec, make_plan
+
+MIB = 2**20
+# Volume types that Pod Security "restricted" allows
+# (https://kubernetes.io/docs/concepts/security/pod-security-standards/).
+RESTRICTED_VOLUMES = {
+    "configMap",
+    "csi",
+    "downwardAPI",
+    "emptyDir",
+    "ephemeral",
+    "persistentVolumeClaim",
+    "projected",
+    "secret",
+}
+
+
+def container(pod: dict[str, Any]) -> dict[str, Any]:
+    """Its one container."""
+    (only,) = pod["spec"]["containers"]
+    found: dict[str, Any] = only
+    return found
+
+
+def volumes(pod: dict[str, Any]) -> dict[str, dict[str, str]]:
+    """Its emptyDirs by name."""
+    return {one["name"]: one["emptyDir"] for one in pod["spec"]["volumes"]}
+
+
+def option(pod: dict[str, Any], name: str) -> str:
+    """The value of one of the runner's flags."""
+    (value,) = [
+        part.removeprefix(f"--{name}=")
+        for part in container(pod)["command"]
+        if part.startswith(f"--{name}=")
+    ]
+    return str(value)
+
+
+def one_shot_plan() -> PodPlan:
+    """The plan of an Execution's own pod."""
+    owner = PodOwner(kind=Kind.EXECUTION, uid=RUN_UID, name="run", namespace="team-a", user=None)
+    return make_plan(owner=owner, one_shot=True, lifetime_seconds=None)
+
+
+PLANS = {
+    "a sandbox": make_plan(),
+    "a one-shot": one_shot_plan(),
+    "everything an admin may set": make_plan(
+        sandbox_class=make_class_spec(
+            runtime_class_name="gvisor",
+            image_pull_policy="Always",
+            workspace_medium=WorkspaceMedium.MEMORY,
+            node_selector={"pool": "sandboxes"},
+            tolerations=(Toleration(key="sandboxes", operator="Exists"),),
+        )
+    ),
+}
+
+
+@pytest.mark.parametrize("plan", PLANS.values(), ids=PLANS.keys())
+def test_pod_keeps_every_rule_of_pod_security_restricted(plan: PodPlan) -> None:
+    spec = build_pod(plan)["spec"]
+    for forbidden in ("hostNetwork", "hostPID", "hostIPC", "hostUsers", "initContainers"):
+        assert forbidden not in spec
+    assert all(set(one) - {"name"} <= RESTRICTED_VOLUMES for one in spec["volumes"])
+    security = spec["securityContext"]
+    assert security["runAsNonRoot"] is True
+    assert security["runAsUser"] > 0
+    assert security["seccompProfile"] == {"type": "RuntimeDefault"}
+    (one,) = spec["containers"]
+    assert one["securityContext"] == {
+        "allowPrivilegeEscalation": False,
+        "readOnlyRootFilesystem": True,
+        "capabilities": {"drop": ["ALL"]},
+    }
+    assert all("hostPort" not in port for port in one["ports"])
+
+
+@pytest.mark.parametrize("plan", PLANS.values(), ids=PLANS.keys())
+def test_pod_holds_no_credential(plan: PodPlan) -> None:
+    pod = build_pod(plan)
+    assert pod["spec"]["automountServiceAccountToken"] is False
+    assert pod["spec"]["enableServiceLinks"] is False
+    assert "serviceAccountName" not in pod["spec"]
+    assert all("emptyDir" in one for one in pod["spec"]["volumes"])
+    assert container(pod)["env"] == [
+        {"name": "SOULBOX_PUBLIC_KEYS", "value": "k1:AAAA"},
+        {
+            "name": "SOULBOX_POD_UID",
+            "valueFrom": {"fieldRef": {"fieldPath": "metadata.uid"}},
+        },
+    ]
+
+
+@pytest.mark.parametrize("plan", PLANS.values(), ids=PLANS.keys())
+def test_every_volume_is_bounded_and_mounted(plan: PodPlan) -> None:
+    pod = build_pod(plan)
+    assert all(int(one["sizeLimit"]) > 0 for one in volumes(pod).values())
+    assert {one["name"] for one in container(pod)["volumeMounts"]} == set(volumes(pod))
+
+
+def test_pod_is_never_restarted_and_ends_with_its_lifetime() -> None:
+    spec = build_pod(make_plan())["spec"]
+    assert spec["restartPolicy"] == "Never"
+    assert spec["activeDeadlineSeconds"] == 3600
+    assert spec["terminationGracePeriodSeconds"] == 5
+    assert "activeDeadlineSeconds" not in build_pod(one_shot_plan())["spec"]
+
+
+@given(
+    st.integers(10, 64_000),
+    st.integers(16 * MIB, 2**40),
+    st.integers(MIB, 2**42),
+    st.integers(1, 100),
+)
+def test_limits_are_the_spec_s_to_the_byte(
+    cpu_millicores: int, memory_bytes: int, disk_bytes: int, percent: int
+) -> None:
+    limits = Limits(cpu_millicores=cpu_millicores, memory_bytes=memory_bytes, disk_bytes=disk_bytes)
+    plan = make_plan(limits=limits, sandbox_class=make_class_spec(cpu_request_percent=percent))
+    pod = build_pod(plan)
+    resources = container(pod)["resources"]
+    assert parse_millicores(resources["limits"]["cpu"]) == cpu_millicores
+    assert parse_bytes(resources["limits"]["memory"]) == memory_bytes
+    assert parse_bytes(resources["requests"]["memory"]) == memory_bytes
+    request = parse_millicores(resources["requests"]["cpu"])
+    assert request == max(1, cpu_millicores * percent // 100)
+    assert 1 <= request <= cpu_millicores
+    assert option(pod, "disk-limit-bytes") == str(disk_bytes)
+    assert option(pod, "memory-limit-bytes") == str(memory_bytes)
+
+
+def test_workspace_on_disk_is_evicted_only_after_the_runner_had_its_look() -> None:
+    workspace = volumes(build_pod(make_plan()))["workspace"]
+    assert int(workspace["sizeLimit"]) == LIMITS.disk_bytes + 64 * MIB
+    assert "medium" not in workspace
+
+
+def test_workspace_in_memory_is_exact() -> None:
+    plan = make_plan(sandbox_class=make_class_spec(workspace_medium=WorkspaceMedium.MEMORY))
+    assert volumes(build_pod(plan))["workspace"] == {
+        "sizeLimit": str(LIMITS.disk_bytes),
+        "medium": "Memory",
+    }
+
+
+@pytest.mark.parametrize("concurrency", [1, 4])
+def test_output_volume_holds_every_result_that_may_be_kept(concurrency: int) -> None:
+    pod = build_pod(make_plan(concurrency=concurrency))
+    kept = int(option(pod, "max-unreleased"))
+    assert kept > concurrency
+    assert option(pod, "max-concurrent") == str(concurrency)
+    needed = 2 * kept * make_class_spec().max.output_bytes
+    assert int(volumes(pod)["output"]["sizeLimit"]) > needed
+
+
+def test_state_volume_is_a_small_tmpfs() -> None:
+    assert volumes(build_pod(make_plan()))["state"] == {
+        "sizeLimit": str(4 * MIB),
+        "medium": "Memory",
+    }
+
+
+def test_runner_is_told_where_things_are_and_whether_it_serves_one_run() -> None:
+    command = container(build_pod(make_plan()))["command"]
+    assert command[:2] == ["/usr/local/bin/soulbox-runner", "serve"]
+    mounts = {one["mountPath"] for one in container(build_pod(make_plan()))["volumeMounts"]}
+    for flag in ("workspace", "state-dir", "output-dir", "tmp-dir"):
+        assert option(build_pod(make_plan()), flag) in mounts
+    assert "--one-shot" not in command
+    assert container(build_pod(one_shot_plan()))["command"][-1] == "--one-shot"
+    (port,) = container(build_pod(make_plan()))["ports"]
+    assert option(build_pod(make_plan()), "listen") == f":{port['containerPort']}"
+
+
+@pytest.mark.parametrize(
+    ("plan", "want_kind", "want_uid", "want_label"),
+    [
+        (make_plan(), "Sandbox", BOX_UID, keys.SANDBOX_UID_LABEL),
+        (one_shot_plan(), "Execution", RUN_UID, keys.EXECUTION_UID_LABEL),
+    ],
+    ids=["a sandbox's", "an execution's"],
+)
+def test_pod_belongs_to_its_owner(
+    plan: PodPlan, want_kind: str, want_uid: str, want_label: str
+) -> None:
+    metadata = build_pod(plan)["metadata"]
+    assert metadata["ownerReferences"] == [
+        {
+            "apiVersion": "soulbox.dev/v1alpha1",
+            "kind": want_kind,
+            "name": plan.owner.name,
+            "uid": want_uid,
+            "controller": True,
+            "blockOwnerDeletion": False,
+        }
+    ]
+    assert metadata["namespace"] == "team-a"
+    assert metadata["finalizers"] == [keys.RECORDED_FINALIZER]
+    assert metadata["labels"] == {
+        "app.kubernetes.io/managed-by": "soulbox",
+        want_label: want_uid,
+        keys.INCARNATION_LABEL: "1",
+        keys.CLASS_LABEL: "python",
+        keys.NETWORK_PROFILE_LABEL: "none",
+    }
+
+
+def test_what_is_billed_stands_on_the_pod() -> None:
+    annotations = build_pod(make_plan())["metadata"]["annotations"]
+    assert annotations[keys.SKU_ANNOTATION] == "default"
+    assert annotations[keys.OWNER_NAME_ANNOTATION] == "box"
+    assert annotations[keys.USER_ANNOTATION] == "ada"
+    assert annotations[keys.SIGNING_KEY_ANNOTATION] == "k1"
+    nobody = replace(make_plan().owner, user=None)
+    assert keys.USER_ANNOTATION not in build_pod(make_plan(owner=nobody))["metadata"]["annotations"]
+
+
+def test_admin_s_choices_are_passed_on() -> None:
+    pod = build_pod(PLANS["everything an admin may set"])
+    assert pod["spec"]["runtimeClassName"] == "gvisor"
+    assert pod["spec"]["nodeSelector"] == {"pool": "sandboxes"}
+    assert pod["spec"]["tolerations"] == [{"key": "sandboxes", "operator": "Exists"}]
+    assert container(pod)["imagePullPolicy"] == "Always"
+
+
+def test_what_nobody_chose_is_left_to_the_cluster() -> None:
+    pod = build_pod(make_plan())
+    for name in ("runtimeClassName", "nodeSelector", "tolerations"):
+        assert name not in pod["spec"]
+    assert "imagePullPolicy" not in container(pod)
+
+
+def test_toleration_with_every_field() -> None:
+    toleration = Toleration(
+        key="k", operator="Equal", value="v", effect="NoExecute", toleration_seconds=0
+    )
+    plan = make_plan(sandbox_class=make_class_spec(tolerations=(toleration,)))
+    assert build_pod(plan)["spec"]["tolerations"] == [
+        {
+            "key": "k",
+            "operator": "Equal",
+            "value": "v",
+            "effect": "NoExecute",
+            "tolerationSeconds": 0,
+        }
+    ]
+
+
+def test_class_name_too_long_for_a_label_is_cut_to_a_legal_value() -> None:
+    name = "a" * 62 + ".b"
+    label = build_pod(make_plan(class_name=name))["metadata"]["labels"][keys.CLASS_LABEL]
+    assert label == "a" * 62
+
+
+# Names the API server takes for our objects: DNS subdomains.
+PARTS = st.from_regex(r"[a-z0-9]([-a-z0-9]{0,60}[a-z0-9])?", fullmatch=True)
+NAMES = st.lists(PARTS, min_size=1, max_size=6).map(
+    lambda parts: ".".join(parts)[:253].rstrip(".-")
+)
+UIDS = st.uuids().map(str)
+DNS_LABEL = r"[a-z0-9]([-a-z0-9]*[a-z0-9])?"
+
+
+@given(NAMES, UIDS, st.integers(1, 10**6))
+def test_pod_name_is_a_legal_host_name_whatever_the_owner_is_called(
+    name: str, uid: str, incarnation: int
+) -> None:
+    found = pod_name(name, uid, incarnation)
+    assert len(found) <= 63
+    assert re.fullmatch(DNS_LABEL, found)
+    assert found == pod_name(name, uid, incarnation)
+
+
+@given(UIDS, UIDS, st.integers(1, 99), st.integers(1, 99))
+def test_owners_that_share_a_long_prefix_have_pods_of_different_names(
+    one: str, other: str, first: int, second: int
+) -> None:
+    prefix = "p" * 60
+    same = (one, first) == (other, second)
+    equal = pod_name(f"{prefix}-a", one, first) == pod_name(f"{prefix}-b", other, second)
+    assert equal is same
+
+
+@given(UIDS, st.integers(1, 99))
+def test_user_id_is_no_account_of_the_host(uid: str, incarnation: int) -> None:
+    user_id = pod_user_id(uid, incarnation)
+    assert 1_000_000 <= user_id < 1_000_000 + 2**30
+    assert user_id == pod_user_id(uid, incarnation)
+
+
+def test_incarnations_differ_in_user_and_name() -> None:
+    assert pod_user_id(BOX_UID, 1) != pod_user_id(BOX_UID, 2)
+    assert pod_name("box", BOX_UID, 1) != pod_name("box", BOX_UID, 2)
+
+
+def test_policy_lets_only_the_operator_in_and_nothing_out() -> None:
+    policy = build_network_policy("team-a", "none", "soulbox-system")
+    assert policy["metadata"]["name"] == policy_name("none") == "soulbox-none"
+    assert policy["metadata"]["namespace"] == "team-a"
+    spec = policy["spec"]
+    assert spec["policyTypes"] == ["Ingress", "Egress"]
+    assert spec["egress"] == []
+    (rule,) = spec["ingress"]
+    assert rule["ports"] == [{"protocol": "TCP", "port": keys.RUNNER_PORT}]
+    # One peer with both selectors: two peers would let every pod of the namespace in.
+    (peer,) = rule["from"]
+    assert peer["namespaceSelector"]["matchLabels"] == {
+        "kubernetes.io/metadata.name": "soulbox-system"
+    }
+    assert peer["podSelector"]["matchLabels"] == {"app.kubernetes.io/name": "soulbox-operator"}
+
+
+def test_policy_selects_exactly_the_pods_of_its_profile() -> None:
+    selected = build_network_policy("team-a", "none", "s")["spec"]["podSelector"]["matchLabels"]
+    labels = build_pod(make_plan())["metadata"]["labels"]
+    assert selected.items() <= labels.items()
+    other = build_pod(make_plan(network_profile="web"))["metadata"]["labels"]
+    assert not selected.items() <= other.items()
