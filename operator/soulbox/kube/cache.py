@@ -9,7 +9,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
-from soulbox.model.keys import EXECUTION_UID_LABEL, SANDBOX_UID_LABEL
+from soulbox.model.keys import GROUP
 from soulbox.model.states import ExecutionState, Kind
 
 Manifest = Mapping[str, Any]
@@ -57,7 +57,8 @@ class ObjectCache:
             return False
         self._objects[kind][uid] = manifest
         name = (metadata.get("namespace", ""), metadata["name"])
-        self._uids[kind, name] = uid
+        if not self._is_of_newer(kind, name, metadata):
+            self._uids[kind, name] = uid
         if kind is Kind.POD:
             self._index_pod(uid, manifest)
         elif kind is Kind.EXECUTION:
@@ -65,6 +66,14 @@ class ObjectCache:
         elif kind is Kind.SANDBOX:
             self._by_class[_class_name(manifest)].add((kind, uid))
         return True
+
+    def _is_of_newer(self, kind: Kind, name: Name, metadata: Mapping[str, Any]) -> bool:
+        """Whether the name is another object's by now, made after this version: a reply about
+        one that was deleted meanwhile comes later than the watch's news of its successor."""
+        holder = self._objects[kind].get(self._uids.get((kind, name), ""))
+        if holder is None or holder["metadata"]["uid"] == metadata["uid"]:
+            return False
+        return is_older(metadata["resourceVersion"], holder["metadata"]["resourceVersion"])
 
     def remove(self, kind: Kind, uid: str) -> Manifest | None:
         """Forget an object; the last one seen, None when there was none."""
@@ -102,7 +111,7 @@ class ObjectCache:
         return len(self._objects[kind])
 
     def pods_of(self, owner_uid: str) -> list[Manifest]:
-        """Pods labelled with, and owned by, that Sandbox or Execution, by creation and name."""
+        """Pods owned by that Sandbox or Execution, by creation and name."""
         pods = self._objects[Kind.POD]
         found = [pods[uid] for uid in self._pods_of.get(owner_uid, ()) if uid in pods]
         return sorted(
@@ -209,12 +218,14 @@ _FINAL_STATES = frozenset(state.value for state in ExecutionState if state.is_fi
 
 
 def _pod_owners(manifest: Manifest) -> list[str]:
-    """UIDs that both a label of ours and an owner reference of the pod name.
+    """UIDs of the Sandbox or Execution that owns the pod, by its owner references.
 
-    Both, because a tenant may set any label on a pod of his own.
+    Not by our labels: a tenant may set any on a pod of his own, and take ours off one of
+    ours, which must stay its owner's all the same.
     """
-    metadata = manifest["metadata"]
-    labels = metadata.get("labels") or {}
-    named = {labels.get(SANDBOX_UID_LABEL), labels.get(EXECUTION_UID_LABEL)}
-    owners = [reference.get("uid") for reference in metadata.get("ownerReferences") or ()]
-    return [uid for uid in owners if uid in named]
+    references = manifest["metadata"].get("ownerReferences") or ()
+    return [
+        str(reference.get("uid"))
+        for reference in references
+        if str(reference.get("apiVersion")).partition("/")[0] == GROUP
+    ]
