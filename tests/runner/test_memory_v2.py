@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.runner_client import Runner, start_runner, text, wait_until
+from tests.support.runner_client import Runner, children_of, start_runner, text, wait_until
 
 LIMIT = 256 << 20
 HOLD = "import time\nx = bytearray({size})\nopen('{name}', 'w').close()\ntime.sleep({seconds})\n"
@@ -96,19 +96,12 @@ def test_kill_by_the_kernel_is_seen_in_memory_events(runner: Runner, group: Grou
     hold(runner, "a", 1 << 20)
     group.replace("memory.events", "low 0\nhigh 0\nmax 9\noom 1\noom_kill 1\noom_group_kill 0\n")
     pid = next(
-        int(p.name)
-        for p in Path("/proc").iterdir()
-        if p.name.isdigit() and b".soulbox-a-1.py" in _command(p)
+        pid
+        for pid in children_of(runner.process.pid)
+        if b".soulbox-a-1.py" in Path(f"/proc/{pid}/cmdline").read_bytes()
     )
     os.kill(pid, signal.SIGKILL)
     assert runner.finish("a")["result"]["outcome"] == "OOMKilled"
-
-
-def _command(process: Path) -> bytes:
-    try:
-        return (process / "cmdline").read_bytes()
-    except OSError:
-        return b""
 
 
 def test_limit_of_the_flag_counts_before_the_groups(binary: Path, base: Path, group: Group) -> None:

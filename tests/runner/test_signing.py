@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import http.client
 import json
+import secrets
 import shutil
 import socket
 import subprocess
@@ -135,14 +136,15 @@ def test_connections_from_the_pod_itself_are_few(binary: Path, base: Path) -> No
 @pytest.fixture
 def neighbour() -> Iterator[tuple[str, str]]:
     """A network namespace beside ours: its name, and the address in it that we can reach."""
-    name = "soulbox-test"
+    mark = secrets.token_hex(3)
+    name, ours, theirs = f"soulbox-test-{mark}", f"sbt0{mark}", f"sbt1{mark}"
     up = [
         f"ip netns add {name}",
-        f"ip link add sbt0 type veth peer name sbt1 netns {name}",
-        "ip addr add 198.51.100.1/30 dev sbt0",
-        "ip link set sbt0 up",
-        f"ip -n {name} addr add 198.51.100.2/30 dev sbt1",
-        f"ip -n {name} link set sbt1 up",
+        f"ip link add {ours} type veth peer name {theirs} netns {name}",
+        f"ip addr add 198.51.100.1/30 dev {ours}",
+        f"ip link set {ours} up",
+        f"ip -n {name} addr add 198.51.100.2/30 dev {theirs}",
+        f"ip -n {name} link set {theirs} up",
         f"ip -n {name} link set lo up",
     ]
     if shutil.which("ip") is None:
@@ -153,7 +155,7 @@ def neighbour() -> Iterator[tuple[str, str]]:
                 pytest.skip(f"not permitted here: {command}")
         yield name, "198.51.100.2"
     finally:
-        for command in ("ip link del sbt0", f"ip netns del {name}"):
+        for command in (f"ip link del {ours}", f"ip netns del {name}"):
             subprocess.run(command.split(), check=False, capture_output=True)
 
 

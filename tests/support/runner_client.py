@@ -26,7 +26,9 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 POD_UID = "0b0e7f0c-5a5e-4a55-9d5e-3f0a1c2b3d4e"
 START_SECONDS = 10
-HIGH_UID = 1_073_741_000  # in the range that pods get; no account of the machine has it
+# In the range that pods get, where no account of the machine is. Another for each test process:
+# RLIMIT_NPROC counts all processes of a uid.
+HIGH_UID = 1_073_741_000 + os.getpid() % 100_000
 
 
 @dataclass(frozen=True)

@@ -92,7 +92,7 @@ func serve(args []string, stops *signals.Stops) error {
 	// Small on purpose: what the runner takes is missing in the sandbox.
 	runtime.GOMAXPROCS(min(runtime.GOMAXPROCS(0), 4))
 	debug.SetGCPercent(50)
-	debug.SetMemoryLimit(24 << 20)
+	debug.SetMemoryLimit(16 << 20)
 	if err := unix.Prctl(unix.PR_SET_DUMPABLE, 0, 0, 0, 0); err != nil {
 		return os.NewSyscallError("prctl PR_SET_DUMPABLE", err)
 	}
@@ -138,8 +138,12 @@ func serve(args []string, stops *signals.Stops) error {
 	manager.Prepare()
 	go func() { failed <- stops.Start(namespace != nil, log, manager.Drain) }()
 	if outputLog != nil {
-		// A log that cannot be written any more ends nothing.
-		go func() { log.Warn("copying output to the log ended", "error", outputLog.Start(ctx)) }()
+		go func() {
+			// A log that cannot be written any more ends nothing.
+			if err := outputLog.Start(ctx); !errors.Is(err, context.Canceled) {
+				log.Warn("output is not copied to the log any more", "error", err)
+			}
+		}()
 	}
 	served := make(chan error, 1)
 	go func() { served <- api.Start(ctx, server.Bounded(listener, isOwn)) }()

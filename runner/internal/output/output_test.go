@@ -120,7 +120,7 @@ func TestReadStored(t *testing.T) {
 	}
 	for _, c := range []struct {
 		offset int64
-		most   int
+		most   int64
 		want   string
 	}{{0, 100, "0123456789"}, {3, 4, "3456"}, {9, 5, "9"}, {10, 5, ""}, {1 << 40, 5, ""}, {0, 0, ""}} {
 		got, err := ReadStored(path, c.offset, c.most)

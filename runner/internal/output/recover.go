@@ -49,7 +49,7 @@ func Recover(path string, doc *wire.Stream) *Recovered {
 	} else {
 		length := min(max(out.StoredBytes-wire.HeadBytes, 0), wire.TailBytes)
 		out.Head, _ = ReadStored(path, 0, wire.HeadBytes)
-		out.Tail, _ = ReadStored(path, out.StoredBytes-length, int(length))
+		out.Tail, _ = ReadStored(path, out.StoredBytes-length, length)
 	}
 	if out.Head == nil {
 		out.Head = []byte{}
@@ -81,26 +81,36 @@ func (r *Recovered) SaveEnds() error { return nil }
 
 // ReadStored reads at most that many bytes from an offset; none beyond the
 // end or where the file does not exist.
-func ReadStored(path string, offset int64, most int) ([]byte, error) {
-	f, err := os.Open(path)
-	if errors.Is(err, os.ErrNotExist) {
-		return nil, nil
-	}
-	if err != nil {
+func ReadStored(path string, offset int64, most int64) ([]byte, error) {
+	file, length, err := OpenStored(path, offset, most)
+	if file == nil {
 		return nil, err
 	}
-	defer f.Close()
-	info, err := f.Stat()
-	if err != nil {
-		return nil, err
-	}
-	if offset >= info.Size() {
-		return nil, nil
-	}
-	buf := make([]byte, min(int64(most), info.Size()-offset))
-	n, err := f.ReadAt(buf, offset)
-	if errors.Is(err, io.EOF) {
-		err = nil
-	}
+	defer file.Close()
+	buf := make([]byte, length)
+	n, err := io.ReadFull(file, buf)
 	return buf[:n], err
+}
+
+// OpenStored opens a file at an offset and tells how many bytes there are to
+// read, at most that many. The file is nil when there are none.
+func OpenStored(path string, offset, most int64) (file *os.File, length int64, err error) {
+	file, err = os.Open(path)
+	if errors.Is(err, os.ErrNotExist) {
+		return nil, 0, nil // it could not be made: the disk was full
+	}
+	if err != nil {
+		return nil, 0, err
+	}
+	info, err := file.Stat()
+	if err == nil {
+		_, err = file.Seek(offset, io.SeekStart)
+	}
+	if err == nil {
+		if length = min(most, info.Size()-offset); length > 0 {
+			return file, length, nil
+		}
+	}
+	_ = file.Close()
+	return nil, 0, err
 }

@@ -4,12 +4,9 @@
 package run
 
 import (
-	"crypto/sha256"
-	"encoding/hex"
 	"fmt"
 	"log/slog"
 	"os"
-	"path/filepath"
 	"runtime/debug"
 	"sort"
 	"sync"
@@ -18,7 +15,6 @@ import (
 
 	"github.com/soulbox-dev/soulbox/runner/internal/journal"
 	"github.com/soulbox-dev/soulbox/runner/internal/launch"
-	"github.com/soulbox-dev/soulbox/runner/internal/output"
 	"github.com/soulbox-dev/soulbox/runner/internal/reap"
 	"github.com/soulbox-dev/soulbox/runner/internal/stats"
 	"github.com/soulbox-dev/soulbox/runner/internal/wire"
@@ -77,7 +73,8 @@ type Manager struct {
 	exitOnce   sync.Once
 	memoryKill atomic.Pointer[time.Time] // when the watchdog last ended a run
 	trim       *time.Timer
-	diskStale  atomic.Bool // a run ended since the disk was measured
+	diskRound  atomic.Int64 // counts rebaseDisk
+	diskStale  atomic.Bool  // a run ended since the disk was measured
 
 	mu       sync.Mutex
 	runs     map[Key]*Run
@@ -123,90 +120,6 @@ func New(config Config, reaper *reap.Reaper, cgroup *stats.Cgroup, log *slog.Log
 func (m *Manager) Exited() <-chan struct{} { return m.exit }
 
 func (m *Manager) requestExit() { m.exitOnce.Do(func() { close(m.exit) }) }
-
-// Accept starts an execution, or finds the one that already is. It returns
-// once the acceptance is durable; created is false for a repeated call.
-func (m *Manager) Accept(key Key, body []byte) (run *Run, created bool, err error) {
-	sum := sha256.Sum256(body)
-	bodySHA256 := hex.EncodeToString(sum[:])
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	if run := m.runs[key]; run != nil {
-		if run.bodySHA256 != bodySHA256 {
-			return nil, false, refuse(409, "Conflict", "execution %s was started with another body", key)
-		}
-		return run, false, nil
-	}
-	if m.journal.Released(key.UID, key.Attempt) {
-		return nil, false, refuse(410, "Released", "execution %s ended and was released", key)
-	}
-	program, err := wire.ParseRequest(body)
-	if err != nil {
-		return nil, false, refuse(400, "Invalid", "%v", err)
-	}
-	if err := m.hasRoom(); err != nil {
-		return nil, false, err
-	}
-	run, err = m.newRun(key, bodySHA256, program)
-	if err != nil {
-		return nil, false, err
-	}
-	m.runs[key], m.active[key] = run, run
-	if len(m.active) > 1 {
-		for _, other := range m.active {
-			other.markShared()
-		}
-	}
-	go m.supervise(run)
-	return run, true, nil
-}
-
-// hasRoom is called with the lock held.
-func (m *Manager) hasRoom() error {
-	switch {
-	case m.draining:
-		return refuse(503, "Draining", "the runner is shutting down")
-	case m.config.OneShot && len(m.runs) > 0:
-		return refuse(503, "Draining", "this runner serves one execution and has it already")
-	case len(m.active) >= m.config.MaxConcurrent:
-		return refuse(429, "Busy", "%d executions run, at most %d may at once", len(m.active), m.config.MaxConcurrent)
-	case len(m.runs) >= m.config.MaxUnreleased:
-		return refuse(429, "TableFull", "%d results wait for release, at most %d may", len(m.runs), m.config.MaxUnreleased)
-	}
-	return nil
-}
-
-func (m *Manager) newRun(key Key, bodySHA256 string, program *wire.Program) (*Run, error) {
-	dir := filepath.Join(m.config.OutputDir, journal.FileName(key.UID, key.Attempt))
-	run := &Run{
-		key: key, bodySHA256: bodySHA256, program: program, dir: dir,
-		done: make(chan struct{}), stopped: make(chan struct{}), atOnce: make(chan struct{}),
-		over: make(chan struct{}),
-		doc: wire.Document{
-			UID: key.UID, Attempt: key.Attempt, State: wire.Accepted, AcceptedTime: wire.Time{Time: time.Now()},
-		},
-	}
-	run.diskBefore.Store(m.disk.Last() + ownBytes(program))
-	if err := m.journal.Write(run.record()); err != nil {
-		return nil, refuse(503, "JournalFailed", "the acceptance of %s cannot be made durable: %v", key, err)
-	}
-	// What a crashed predecessor may have left under this name is not ours.
-	_ = os.RemoveAll(dir)
-	if err := os.Mkdir(dir, 0o700); err != nil {
-		m.log.Warn("no directory for output", "execution", key.String(), "error", err)
-	}
-	for _, s := range []struct {
-		name string
-		into *stream
-	}{{"stdout", &run.stdout}, {"stderr", &run.stderr}} {
-		var tee func([]byte)
-		if m.config.Tee != nil {
-			tee = func(block []byte) { m.config.Tee(key.String(), s.name, block) }
-		}
-		*s.into = output.NewStream(filepath.Join(dir, s.name), program.OutputLimitBytes, tee)
-	}
-	return run, nil
-}
 
 // Find gives an execution, or a Refusal: 410 for a released one, else 404.
 func (m *Manager) Find(key Key) (*Run, error) {

@@ -124,9 +124,20 @@ func (m *Manager) discard(launcher *launch.Launcher) {
 	if launcher == nil {
 		return
 	}
-	launcher.KillNow()
-	<-launcher.Child.Done()
+	launcher.Kill() // with its exec stage, which may be stopped
+	m.awaitExit(launcher)
 	launcher.Close()
+}
+
+// awaitExit waits for a launcher that is about to exit, and not for ever: a
+// program may have stopped it.
+func (m *Manager) awaitExit(launcher *launch.Launcher) {
+	select {
+	case <-launcher.Child.Done():
+	case <-time.After(killGrace):
+		launcher.KillNow()
+		<-launcher.Child.Done()
+	}
 }
 
 func feed(stdin *os.File, text string) {
@@ -253,12 +264,7 @@ func (m *Manager) afterFinish(run *Run, launcher *launch.Launcher, end *ending) 
 	run.program = nil
 	run.mu.Unlock()
 	if launcher != nil {
-		select {
-		case <-launcher.Child.Done():
-		case <-time.After(killGrace):
-			launcher.KillNow()
-			<-launcher.Child.Done()
-		}
+		m.awaitExit(launcher)
 		if end.clean {
 			// Makes sure, where kill(-1) is safe, that not even a process
 			// that someone entered from outside stays.

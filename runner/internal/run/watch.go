@@ -17,6 +17,9 @@ const (
 	watchdogTick = 10 * time.Millisecond // at 1 GB/s a run grows 10 MB in it
 	memoryPause  = 200 * time.Millisecond
 	diskEvery    = time.Second
+	// diskSlack is what a run may add to a disk that is over its limit already:
+	// an interpreter's small files, and blocks the file system takes late.
+	diskSlack = 256 << 10
 	// watchdogPart of the limit is where cgroup v2's watchdog acts: the
 	// kernel would kill the whole container at 100 %, results and all.
 	watchdogPart = 0.95
@@ -120,10 +123,12 @@ func (m *Manager) watchDisk(run *Run) {
 			return
 		case <-ticker.C:
 		}
+		// What was measured while the blame was shared out anew is no proof.
+		round := m.diskRound.Load()
 		used, complete := m.disk.Used(diskEvery / 2)
 		used += m.unlinkedBytes()
 		tooMuch := used > limit && used > run.diskBefore.Load()
-		if (!tooMuch && complete) || m.diskLimitMet() || m.largest(writtenBy) != run {
+		if (!tooMuch && complete) || m.diskLimitMet() || m.largest(writtenBy) != run || round != m.diskRound.Load() {
 			continue
 		}
 		text := fmt.Sprintf("workspace and temporary files took %d bytes, %d are allowed", used, limit)
@@ -140,8 +145,9 @@ func (m *Manager) rebaseDisk(runs ...*Run) {
 	m.diskStale.Store(false)
 	used, _ := m.disk.Used(0)
 	for _, run := range runs {
-		run.diskBefore.Store(max(run.diskBefore.Load(), used))
+		run.diskBefore.Store(max(run.diskBefore.Load(), used+diskSlack))
 	}
+	m.diskRound.Add(1)
 }
 
 // diskLimitMet tells whether a run is being ended for the disk's sake: what

@@ -55,12 +55,11 @@ func (m *Manager) prepare(run *Run) *stage {
 	return s
 }
 
-// ownBytes is a bound of what prepare takes on disk, and a little for what an
-// interpreter leaves: a run that finds the disk over its limit is not to blame
-// for that.
+// ownBytes is a bound of what prepare takes on disk, and the slack: a run that
+// finds the disk over its limit is not to blame for that.
 func ownBytes(p *wire.Program) int64 {
-	const block, little = 4096, 64 << 10
-	sum := int64(len(p.Code)) + 2*block + little
+	const block = 4096
+	sum := int64(len(p.Code)) + 2*block + diskSlack
 	for _, file := range p.Files {
 		sum += int64(len(file.Content)) + 2*block
 	}

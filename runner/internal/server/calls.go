@@ -2,6 +2,7 @@ package server
 
 import (
 	"errors"
+	"io"
 	"net/http"
 	"os"
 	"strconv"
@@ -215,19 +216,20 @@ func parseOffset(r *http.Request) (int64, error) {
 	return offset, nil
 }
 
+// sendBytes streams the file from the offset: no reply holds it in memory.
 func (s *Server) sendBytes(w http.ResponseWriter, path string, offset, left int64) {
-	var raw []byte
-	if left > 0 {
-		var err error
-		if raw, err = output.ReadStored(path, offset, int(min(left, outputBytes))); err != nil {
-			fail(w, err)
-			return
-		}
-	}
 	_ = http.NewResponseController(w).SetWriteDeadline(time.Now().Add(writeTimeout))
+	file, length, err := output.OpenStored(path, offset, min(left, outputBytes))
+	if err != nil {
+		fail(w, err)
+		return
+	}
 	w.Header().Set("Content-Type", "application/octet-stream")
-	w.Header().Set("Content-Length", strconv.Itoa(len(raw)))
-	_, _ = w.Write(raw)
+	w.Header().Set("Content-Length", strconv.FormatInt(length, 10))
+	if file != nil {
+		defer file.Close()
+		_, _ = io.CopyN(w, file, length)
+	}
 }
 
 func (s *Server) getStats(w http.ResponseWriter, _ *http.Request) {
