@@ -250,6 +250,43 @@ async def test_bill_that_contradicts_the_ledger_is_an_alarm_and_changes_nothing(
     ]
 
 
+async def test_bill_written_by_somebody_else_meanwhile_is_seen(
+    make_mirror: MakeMirror, sql_connection: psycopg.Connection, recorded: Recorded
+) -> None:
+    """A trigger plays a writer that the fence should have kept out: it puts a row of its
+    own in the place of ours at the very moment of inserting."""
+    sql_connection.execute(
+        """
+        CREATE FUNCTION soulbox.meddle() RETURNS trigger LANGUAGE plpgsql AS $$
+        BEGIN
+            IF NEW.metadata ? 'meddled' THEN RETURN NEW; END IF;
+            NEW.metadata := '{"meddled": true}';
+            NEW.amount := NEW.amount + 1;
+            INSERT INTO soulbox.billing_events SELECT NEW.*;
+            RETURN NULL;
+        END $$;
+        CREATE TRIGGER meddle BEFORE INSERT ON soulbox.billing_events
+            FOR EACH ROW EXECUTE FUNCTION soulbox.meddle()"""
+    )
+    pod = make_pod(started=START, finished="2026-11-22T10:30:10Z")
+    async with running(make_mirror()) as mirror:
+        mirror.offer(Kind.POD, pod)
+        await recorded.wait_for(Kind.POD, pod["metadata"]["uid"])
+        assert mirror.statistics().bill_conflicts == 1
+    assert len(ledger(sql_connection)) == 1
+
+
+async def test_hours_proven_before_stay_when_an_older_lease_is_read(
+    make_mirror: MakeMirror, sql_connection: psycopg.Connection
+) -> None:
+    pod = make_pod(started=START)
+    await make_mirror().meter_running([pod], leases("2026-11-22T13:30:00Z"))
+    mirror = make_mirror()
+    await mirror.meter_running([pod], leases("2026-11-22T12:30:00Z"))
+    assert mirror.statistics().bill_conflicts == 0
+    assert len(ledger(sql_connection)) == 3
+
+
 async def test_later_word_of_another_end_is_not_billed_again(
     make_mirror: MakeMirror, sql_connection: psycopg.Connection, recorded: Recorded
 ) -> None:

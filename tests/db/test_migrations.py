@@ -70,6 +70,14 @@ def test_two_runners_at_once_apply_each_file_once(empty_dsn: str) -> None:
     assert sorted(results, key=len) == [[], [], [], NAMES]
 
 
+def test_runner_waits_for_another_only_so_long(empty_dsn: str) -> None:
+    with psycopg.connect(empty_dsn, autocommit=True) as connection:
+        connection.execute(load_queries("migrations")["lock"])
+        with pytest.raises(ConfigError, match="another migration is running"):
+            migrate(empty_dsn, lock_wait_seconds=0.2)
+    assert migrate(empty_dsn, lock_wait_seconds=30) == NAMES
+
+
 def test_schema_sql_is_what_the_migrations_make(pg_server: TestServer, empty_dsn: str) -> None:
     with psycopg.connect(empty_dsn, autocommit=True) as connection:
         for query in ("make_roles", "become_owner"):

@@ -24,6 +24,7 @@ from tests.support.make_mirrored import (
     newer,
 )
 
+UNBORN = "00000000-0000-0000-0000-0000000000ff"
 Lists = Mapping[Kind, Sequence[dict[str, Any]]]
 
 
@@ -194,6 +195,7 @@ async def test_repair_with_malformed_objects_buries_them_and_goes_on(
     odd: list[dict[str, Any]] = [
         {"metadata": {"uid": "not-a-uuid", "resourceVersion": "1"}},
         {"metadata": {"uid": "x", "creationTimestamp": "never"}},
+        {"metadata": {"uid": UNBORN, "resourceVersion": "1", "creationTimestamp": "never"}},
         {"metadata": "odd"},
         {},
     ]
@@ -202,6 +204,7 @@ async def test_repair_with_malformed_objects_buries_them_and_goes_on(
         await mirror.repair(lister({Kind.EXECUTION: [*odd, good]}))
     assert rows(sql_connection, "select deleted_at from soulbox.executions") == [(None,)]
     assert rows(sql_connection, "select uid, refusals from soulbox.dead_letter order by 1") == [
+        (UNBORN, 1),
         ("not-a-uuid", 1),
         ("x", 1),
     ]
@@ -212,6 +215,27 @@ async def test_repair_ignores_kinds_that_have_no_rows(make_mirror: MakeMirror) -
     mirror.offer(Kind.NAMESPACE, {"metadata": {"uid": "x"}})
     mirror.offer(Kind.SANDBOX, {"metadata": {}})
     assert mirror.statistics().pending == 0
+
+    async def classes() -> AsyncIterator[tuple[Kind, Sequence[dict[str, Any]]]]:
+        yield Kind.SANDBOX_CLASS, [make_sandbox()]
+
+    await mirror.repair(classes())
+    assert mirror.statistics().batches == 0
+
+
+async def test_repair_before_an_offered_version_was_written(
+    make_mirror: MakeMirror, sql_connection: psycopg.Connection
+) -> None:
+    """The list is older than what waits: the newer version is not forgotten."""
+    old = make_sandbox()
+    new = newer(old, status={"state": "Running"})
+    mirror = make_mirror()
+    mirror.offer(Kind.SANDBOX, new)
+    await mirror.repair(lister({Kind.SANDBOX: [old]}))
+    assert mirror.statistics().pending == 1
+    async with running(mirror):
+        await drained(mirror)
+    assert rows(sql_connection, "select state from soulbox.sandboxes") == [("running",)]
 
 
 async def test_repair_that_failed_is_asked_for_again(make_mirror: MakeMirror, store: Store) -> None:
@@ -248,6 +272,18 @@ async def test_earlier_leader_is_fenced_out(
         new.offer(Kind.SANDBOX, stale)
         await drained(new)
     assert rows(sql_connection, "select count(*) from soulbox.sandboxes") == [(2,)]
+
+
+async def test_leader_that_is_fenced_at_its_end_says_so(
+    make_mirror: MakeMirror, store: Store, caplog: pytest.LogCaptureFixture
+) -> None:
+    mirror = make_mirror(epoch=await acquire_epoch(store, CONTEXT.cluster_uid), linger_seconds=30.0)
+    async with running(mirror):
+        mirror.offer(Kind.SANDBOX, make_sandbox())
+        await acquire_epoch(store, CONTEXT.cluster_uid)
+    messages = [record.message for record in caplog.records]
+    assert "the mirror failed at the end" in messages
+    assert mirror.statistics().pending == 1
 
 
 async def test_fenced_leader_can_write_nothing_else_either(

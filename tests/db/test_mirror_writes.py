@@ -2,12 +2,27 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from decimal import Decimal
 
 import psycopg
 
+from soulbox.mirror import Mirror, RowContext
+from soulbox.mirror.fence import Fence
+from soulbox.mirror.pending import Sighting
+from soulbox.mirror.tracker import Tracker
+from soulbox.mirror.writer import BatchResult, BatchWriter
 from soulbox.model.states import Kind
-from tests.support.fix_mirror import MakeMirror, Recorded, drained, running
+from soulbox.store.pool import Store
+from tests.support.fix_mirror import (
+    CONTEXT,
+    FAST,
+    MakeMirror,
+    Recorded,
+    drained,
+    running,
+    until,
+)
 from tests.support.make_mirrored import (
     make_finished_execution,
     make_pod,
@@ -67,3 +82,84 @@ async def test_finished_pod_is_billed_by_the_hour(
     ]
     assert {row[2] for row in rows} == {"seconds"}
     assert {row[5] for row in rows} == {"default-free-1"}
+
+
+async def test_version_offered_while_the_last_is_committed_decides(
+    make_mirror: MakeMirror,
+    sql_connection: psycopg.Connection,
+    dsn: str,
+    recorded: Recorded,
+) -> None:
+    deleting = make_running_sandbox(metadata={"deletionTimestamp": "2026-11-22T11:00:00Z"})
+    uid = deleting["metadata"]["uid"]
+    async with running(make_mirror()) as mirror:
+        with psycopg.connect(dsn) as blocker:
+            blocker.execute("LOCK TABLE soulbox.sandboxes IN EXCLUSIVE MODE")
+            mirror.offer(Kind.SANDBOX, deleting)
+            await until(lambda: mirror.statistics().pending == 0)
+            mirror.offer(Kind.SANDBOX, newer(deleting, status={"message": "the last word"}))
+            blocker.rollback()
+        await recorded.wait_for(Kind.SANDBOX, uid)
+    assert recorded == [(Kind.SANDBOX, uid)]
+    rows = sql_connection.execute("select message from soulbox.sandboxes").fetchall()
+    assert rows == [("the last word",)]
+
+
+async def test_defect_of_ours_ends_nothing_and_loses_nothing(
+    store: Store, recorded: Recorded, sql_connection: psycopg.Connection
+) -> None:
+    calls: list[str] = []
+
+    def tenant_of(namespace: str) -> str:
+        calls.append(namespace)
+        if len(calls) < 4:
+            raise RuntimeError("a defect")
+        return namespace
+
+    context = RowContext(cluster_uid=CONTEXT.cluster_uid, tenant_of=tenant_of)
+    mirror = Mirror(store, context, on_recorded=recorded.add, settings=FAST)
+    async with running(mirror):
+        mirror.offer(Kind.SANDBOX, make_running_sandbox())
+        await until(lambda: mirror.statistics().failures == 3)
+        await drained(mirror)
+    rows = sql_connection.execute("select tenant from soulbox.sandboxes").fetchall()
+    assert rows == [("team-a",)]
+
+
+async def test_known_programs_are_not_sent_again(
+    store: Store, sql_connection: psycopg.Connection
+) -> None:
+    """Two are remembered; the third is sent again, which changes nothing."""
+    writer = BatchWriter(
+        store,
+        CONTEXT,
+        Fence(store, CONTEXT.cluster_uid, None),
+        Tracker(),
+        known_programs=2,
+    )
+    written: list[int] = []
+    for code in ("a", "b", "a", "c", "b", "a"):
+        result = BatchResult()
+        manifest = make_finished_execution(spec={"code": code})
+        sighting = Sighting(
+            kind=Kind.EXECUTION,
+            uid=manifest["metadata"]["uid"],
+            manifest=manifest,
+            version=1,
+            deleted=False,
+            seen_at=datetime(2026, 11, 22, tzinfo=UTC),
+            waiting_since=0.0,
+        )
+        await writer.write([sighting], result)
+        written.append(result.rows_written)
+    assert written == [2, 2, 1, 2, 1, 1]
+    assert sql_connection.execute("select count(*) from soulbox.programs").fetchone() == (3,)
+
+
+async def test_overflow_without_anybody_to_tell_is_shown(make_mirror: MakeMirror) -> None:
+    mirror = make_mirror(max_pending=1)
+    mirror.offer(Kind.SANDBOX, make_running_sandbox())
+    mirror.offer(Kind.SANDBOX, make_running_sandbox())
+    async with running(mirror):
+        await drained(mirror)
+        assert mirror.statistics().relist_needed

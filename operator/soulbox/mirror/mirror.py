@@ -235,6 +235,8 @@ class Mirror:
         self._relist_needed = self._relist_asked = False
         try:
             async for kind, manifests in lister:
+                if kind not in MIRRORED:
+                    continue
                 present = await self._repair_kind(repair, kind, manifests, before)
                 gone = tracked.get(kind, set()) - present
                 self._tracker.forget(uid for uid in gone if uid not in self._pending)
@@ -300,7 +302,6 @@ class Mirror:
             with suppress(TimeoutError):
                 async with asyncio.timeout(self._backoff_seconds(tries)):
                     await self._ending.wait()
-            await self._store.recover()
 
     async def _round(self, *, wait: bool) -> None:
         if wait:

@@ -1,7 +1,7 @@
 """Rows against complete lists: what a lost event, a crash or a restored etcd left wrong."""
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from uuid import UUID
 
@@ -19,6 +19,11 @@ _log = logging.getLogger(__name__)
 
 # Versions looked up in one statement.
 _CHUNK = 2_000
+_TABLES: Mapping[Kind, type[SandboxStore | ExecutionStore | PodRunStore]] = {
+    Kind.SANDBOX: SandboxStore,
+    Kind.EXECUTION: ExecutionStore,
+    Kind.POD: PodRunStore,
+}
 _NO_TIME = datetime(1970, 1, 1, tzinfo=UTC)
 
 
@@ -102,15 +107,7 @@ class Repair:
 
 
 def _table(kind: Kind, tx: Transaction) -> SandboxStore | ExecutionStore | PodRunStore:
-    match kind:
-        case Kind.SANDBOX:
-            return SandboxStore(tx)
-        case Kind.EXECUTION:
-            return ExecutionStore(tx)
-        case Kind.POD:
-            return PodRunStore(tx)
-        case _:
-            raise ValueError(f"{kind} is not mirrored")
+    return _TABLES[kind](tx)
 
 
 def _is_ahead(version: StoredVersion | None, sighting: Sighting, epochs: Epochs) -> bool:

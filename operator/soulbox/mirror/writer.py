@@ -55,11 +55,20 @@ class BatchResult:
 class BatchWriter:
     """Writes batches. One at a time: the caller holds a lock."""
 
-    def __init__(self, store: Store, context: RowContext, fence: Fence, tracker: Tracker) -> None:
+    def __init__(
+        self,
+        store: Store,
+        context: RowContext,
+        fence: Fence,
+        tracker: Tracker,
+        *,
+        known_programs: int = _KNOWN_PROGRAMS,
+    ) -> None:
         self._store = store
         self._context = context
         self._fence = fence
         self._tracker = tracker
+        self._known_programs_max = known_programs
         self._known_programs: OrderedDict[tuple[str, str], None] = OrderedDict()
         self._known_months: set[tuple[int, int]] = set()
 
@@ -229,7 +238,7 @@ class BatchWriter:
     def _remember_program(self, tenant: str, code_sha256: str) -> None:
         self._known_programs[tenant, code_sha256] = None
         self._known_programs.move_to_end((tenant, code_sha256))
-        while len(self._known_programs) > _KNOWN_PROGRAMS:
+        while len(self._known_programs) > self._known_programs_max:
             self._known_programs.popitem(last=False)
 
 

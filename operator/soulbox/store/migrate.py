@@ -16,7 +16,7 @@ from typing import Final, LiteralString
 
 import psycopg
 
-from soulbox.model.errors import ConfigError, StoreRefused, StoreUnavailable
+from soulbox.model.errors import ConfigError
 from soulbox.store.errors import check_dsn, describe
 from soulbox.store.files import load_queries, sql_directory
 from soulbox.store.pool import Store
@@ -25,7 +25,6 @@ from soulbox.store.pool import Store
 MINIMUM_SERVER: Final = 150_000
 OWNER_ROLE: Final = "soulbox_owner"
 _FILE_NAME: Final = re.compile(r"(\d{4})_[a-z0-9_]+\.sql")
-_LOCK_WAIT: Final = "60s"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -106,7 +105,13 @@ def plan_migrations(
     return pending
 
 
-def migrate(dsn: str, *, dry_run: bool = False, directory: Path | None = None) -> list[str]:
+def migrate(
+    dsn: str,
+    *,
+    dry_run: bool = False,
+    directory: Path | None = None,
+    lock_wait_seconds: float = 60,
+) -> list[str]:
     """Bring a database to the schema of this release. Safe to repeat and to run twice at
     once.
 
@@ -116,6 +121,7 @@ def migrate(dsn: str, *, dry_run: bool = False, directory: Path | None = None) -
     Args:
         dry_run: only tell what would be applied; nothing is written.
         directory: other migrations than this release's own (tests).
+        lock_wait_seconds: how long to wait for another runner.
 
     Returns:
         Names of the migrations applied (dry run: to apply), in order.
@@ -136,7 +142,9 @@ def migrate(dsn: str, *, dry_run: bool = False, directory: Path | None = None) -
         queries = load_queries("migrations")
         if dry_run:
             return [migration.name for migration in plan_migrations(files, _applied(connection))]
-        connection.execute(queries["set_lock_wait"], {"wait": _LOCK_WAIT})
+        connection.execute(
+            queries["set_lock_wait"], {"wait": f"{round(lock_wait_seconds * 1000)}ms"}
+        )
         connection.execute(queries["lock"])
         pending = plan_migrations(files, _applied(connection))
         if pending:
@@ -188,7 +196,7 @@ def _one_line() -> Iterator[None]:
         yield
     except psycopg.errors.LockNotAvailable:
         raise ConfigError(
-            f"another migration has been running for {_LOCK_WAIT}; wait for it or end it"
+            "another migration is running on this database; wait for it or end it"
         ) from None
     except psycopg.Error as error:
         words, _ = describe(error)
@@ -203,12 +211,9 @@ async def check_schema(store: Store) -> None:
         StoreUnavailable: PostgreSQL cannot be asked now.
     """
     queries = load_queries("migrations")
-    try:
-        async with store.transaction() as tx:
-            rows = await tx.fetch(queries["has_record"])
-            applied = await tx.fetch(queries["applied"]) if rows[0]["has_record"] else []
-    except StoreRefused as error:
-        raise StoreUnavailable(str(error), sqlstate=error.sqlstate) from error
+    async with store.transaction() as tx:
+        rows = await tx.fetch(queries["has_record"])
+        applied = await tx.fetch(queries["applied"]) if rows[0]["has_record"] else []
     pending = plan_migrations(
         load_migrations(),
         {row["version"]: (row["name"], row["sha256"]) for row in applied},

@@ -6,20 +6,23 @@ each use raises StoreUnavailable until it can. A server that neither answers nor
 """
 
 import asyncio
+import logging
 import os
 import socket
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
-from typing import TYPE_CHECKING, Any, Final, LiteralString
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final, LiteralString, Self
 
 import orjson
+import psycopg
 from psycopg import AsyncConnection
 from psycopg.rows import TupleRow, dict_row
 from psycopg.types.json import set_json_dumps, set_json_loads
 from psycopg_pool import AsyncConnectionPool
 
 from soulbox.model.errors import StoreRefused, StoreUnavailable
-from soulbox.store.errors import check_dsn, translated
+from soulbox.store.errors import check_dsn, describe, translated
 from soulbox.store.files import load_queries
 from soulbox.store.staging import column_types, values
 
@@ -114,17 +117,12 @@ class _Watchdog:
     def __init__(self, connection: AsyncConnection[TupleRow], seconds: float) -> None:
         self._connection = connection
         self._seconds = seconds
-        self._timer: asyncio.TimerHandle | None = None
 
     def __enter__(self) -> None:
-        self._timer = asyncio.get_running_loop().call_later(self._seconds, self._cut)
+        self._timer = asyncio.get_running_loop().call_later(self._seconds, _cut, self._connection)
 
     def __exit__(self, *_: object) -> None:
-        if self._timer is not None:
-            self._timer.cancel()
-
-    def _cut(self) -> None:
-        _cut(self._connection)
+        self._timer.cancel()
 
 
 def _cut(connection: AsyncConnection[TupleRow]) -> None:
@@ -137,13 +135,25 @@ def _cut(connection: AsyncConnection[TupleRow]) -> None:
         duplicate.shutdown(socket.SHUT_RDWR)
 
 
+@dataclass(slots=True)
+class _ConnectFailure:
+    """Why the last try to connect failed; words are None when it did not."""
+
+    words: str | None = None
+    sqlstate: str | None = None
+
+
 class Store:
     """PostgreSQL as the operator sees it. Made by `open_store`; safe for many tasks."""
 
     def __init__(
-        self, pool: AsyncConnectionPool[AsyncConnection[TupleRow]], statement_timeout: float
+        self,
+        pool: AsyncConnectionPool[AsyncConnection[TupleRow]],
+        statement_timeout: float,
+        failure: "_ConnectFailure",
     ) -> None:
         self._pool = pool
+        self._failure = failure
         self._deadline_seconds = statement_timeout + _GRACE_SECONDS
         self._healthy = False
         self._in_use: set[AsyncConnection[TupleRow]] = set()
@@ -164,8 +174,7 @@ class Store:
             StoreRefused: a statement, or a constraint checked at commit, was refused.
         """
         try:
-            with translated():
-                connection = await self._pool.getconn()
+            connection = await self._get_connection()
             self._in_use.add(connection)
             try:
                 await self._control(connection, "BEGIN")
@@ -183,17 +192,26 @@ class Store:
             self._healthy = False
             raise
 
+    async def _get_connection(self) -> AsyncConnection[TupleRow]:
+        try:
+            with translated():
+                return await self._pool.getconn()
+        except StoreUnavailable as error:
+            # The pool only says that it took too long; the last try to connect says why.
+            if self._failure.words is None:
+                raise
+            raise StoreUnavailable(self._failure.words, sqlstate=self._failure.sqlstate) from error
+
     async def _control(self, connection: AsyncConnection[TupleRow], word: LiteralString) -> None:
         with translated(), _Watchdog(connection, self._deadline_seconds):
             await connection.execute(word)
 
     async def _roll_back(self, connection: AsyncConnection[TupleRow]) -> None:
         """Undo what the transaction did; a lost connection has undone it by itself."""
-        try:
-            if not connection.closed:
+        if not connection.closed:
+            # One that cannot even do this is not used again: the pool looks at its state.
+            with suppress(StoreUnavailable, StoreRefused):
                 await self._control(connection, "ROLLBACK")
-        except (StoreUnavailable, StoreRefused):
-            await connection.close()
 
     async def ping(self) -> None:
         """Ask the server for a sign of life.
@@ -203,16 +221,6 @@ class Store:
         """
         async with self.transaction() as tx:
             await tx.execute(load_queries("state")["ping"])
-
-    async def recover(self) -> None:
-        """Drop connections the server has closed meanwhile (it was restarted), so that
-        not each of them has to fail a caller first. Never raises on a server that is down.
-        """
-        try:
-            with translated():
-                await self._pool.check()
-        except StoreUnavailable:
-            self._healthy = False
 
     def cut(self) -> None:
         """End all transactions at once, without asking the server: they fail with
@@ -253,18 +261,41 @@ async def open_store(
         "idle_in_transaction_timeout": f"{round(statement_timeout_seconds * 2000)}ms",
     }
 
+    failure = _ConnectFailure()
+
     async def configure(connection: AsyncConnection[TupleRow]) -> None:
         set_json_dumps(orjson.dumps, connection)
         set_json_loads(orjson.loads, connection)
         await connection.execute(queries["configure"], settings)
+        failure.words = None
+
+    async def check(connection: AsyncConnection[TupleRow]) -> None:
+        # The server may have been restarted while this connection lay idle.
+        with _Watchdog(connection, connect_timeout_seconds):
+            await connection.execute("")
+
+    class Connection(AsyncConnection[TupleRow]):
+        """Remembers why connecting failed."""
+
+        @classmethod
+        async def connect(cls, *args: Any, **kwargs: Any) -> Self:
+            try:
+                return await super().connect(*args, **kwargs)
+            except psycopg.Error as error:
+                failure.words, failure.sqlstate = describe(error)
+                raise
 
     pool: AsyncConnectionPool[AsyncConnection[TupleRow]] = AsyncConnectionPool(
         dsn,
+        connection_class=Connection,
         min_size=min_size,
         max_size=max_size,
         timeout=connect_timeout_seconds,
+        # Who asks tries again with a back-off of his own; the pool's would add to it.
+        reconnect_timeout=1,
         name="soulbox",
         configure=configure,
+        check=check,
         open=False,
         # We write BEGIN and COMMIT ourselves: psycopg's own transaction block would hide
         # whether an error came from the block or from the commit.
@@ -275,5 +306,7 @@ async def open_store(
             **_KEEPALIVE,
         },
     )
+    # It repeats libpq's words, with parts of the DSN, at each try; ours are raised.
+    logging.getLogger("psycopg.pool").setLevel(logging.ERROR)
     await pool.open(wait=False)
-    return Store(pool, statement_timeout_seconds)
+    return Store(pool, statement_timeout_seconds, failure)

@@ -92,6 +92,15 @@ def test_put_back_goes_to_the_front_unless_newer_waits() -> None:
     assert [(one.uid, one.version) for one in pending.take(9)] == [("a", 1), ("b", 2), ("c", 1)]
 
 
+def test_put_back_wins_over_an_older_look_that_came_meanwhile() -> None:
+    pending = PendingMap(2)
+    pending.offer(sighting("a", 5))
+    taken = pending.take(1)
+    pending.offer(sighting("a", 4))
+    pending.put_back(taken)
+    assert [one.version for one in pending.take(9)] == [5]
+
+
 offers = st.lists(st.tuples(st.sampled_from("abcdef"), st.integers(1, 6), st.booleans()))
 
 

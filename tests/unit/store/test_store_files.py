@@ -8,6 +8,7 @@ import re
 from collections.abc import Mapping
 from datetime import datetime
 from pathlib import Path
+from typing import Any, cast
 from uuid import UUID
 
 import pytest
@@ -17,7 +18,7 @@ from soulbox.model.errors import ConfigError
 from soulbox.model.rows import ExecutionRow, PodRunRow, ProgramRow, SandboxRow
 from soulbox.store import dictionary
 from soulbox.store.files import load_queries, sql_directory
-from soulbox.store.migrate import Migration, load_migrations, plan_migrations
+from soulbox.store.migrate import Migration, _check_server, load_migrations, plan_migrations
 from soulbox.store.staging import column_types, values
 
 ROOT = Path(__file__).parents[3]
@@ -134,6 +135,15 @@ def test_staged_integers_are_all_bigint(row_type: type) -> None:
     words = {"int8": "bigint", "bool": "boolean"}
     for name, kind in column_types(row_type).items():
         assert columns[name].split("(")[0] == words.get(kind, kind), name
+
+
+def test_server_that_is_too_old_is_refused() -> None:
+    class Old:
+        class info:
+            server_version = 140_011
+
+    with pytest.raises(ConfigError, match="PostgreSQL 14 is too old; SoulBox needs 15 or later"):
+        _check_server(cast(Any, Old()))
 
 
 def test_types_without_a_column_type_are_refused() -> None:

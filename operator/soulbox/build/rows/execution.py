@@ -160,8 +160,6 @@ def _stream_is_whole(inline: Any, *, size: Any, sha256: Any, truncated: bool) ->
         return False
     if inline is None:
         return not size
-    if not isinstance(inline, str):
-        return False
     raw = inline.encode("utf-8", "surrogatepass")
     if sha256 is not None:
         return bool(hashlib.sha256(raw).hexdigest() == sha256)
