@@ -178,7 +178,9 @@ class KubeClient:
                 self._observer(verb, resource.kind, status, time.monotonic() - started)
         if status >= 300:
             raise _error(verb, path, status, payload, retry_after)
-        result: Manifest = orjson.loads(payload)
+        result = _json_object(payload)
+        if result is None:  # something else listens there, or half of an answer came
+            raise KubeUnavailable(f"the answer to {verb} {path} is not JSON", status=status)
         return result
 
 
@@ -190,15 +192,22 @@ _METHODS: Final = {
     "delete": "DELETE",
 }
 
+# What etcd and its client say of an object they do not store; the API server passes it on
+# as an internal error (k8s.io/apiserver pkg/storage/etcd3), yet trying again cannot help.
+_TOO_LARGE: Final = ("request is too large", "message larger than max")
+
+
+def _json_object(payload: bytes) -> Manifest | None:
+    try:
+        document = orjson.loads(payload)
+    except orjson.JSONDecodeError:
+        return None
+    return document if isinstance(document, dict) else None
+
 
 def _error(verb: str, path: str, status: int, payload: bytes, retry_after: str | None) -> Exception:
     """The typed error of a refused call, from the Status object in the reply."""
-    try:
-        answer = orjson.loads(payload)
-    except orjson.JSONDecodeError:
-        answer = {}
-    if not isinstance(answer, dict):
-        answer = {}
+    answer = _json_object(payload) or {}
     reason = str(answer.get("reason") or "")
     message = str(answer.get("message") or f"HTTP {status}")[:4096]
     if status == 404:
@@ -207,6 +216,8 @@ def _error(verb: str, path: str, status: int, payload: bytes, retry_after: str |
         if reason == "AlreadyExists":
             return KubeExists(f"{verb} {path}: {message}")
         return KubeConflict(f"{verb} {path}: {message}")
+    if status == 500 and any(words in message for words in _TOO_LARGE):
+        return KubeRefused(status, reason, message)
     if status in (408, 410, 429) or status >= 500:
         delay = float(retry_after) if retry_after and retry_after.isdigit() else None
         return KubeUnavailable(f"{verb} {path}: {message}", status=status, delay_seconds=delay)
