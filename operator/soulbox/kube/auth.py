@@ -10,6 +10,8 @@ import asyncio
 import os
 import ssl
 import time
+from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -45,8 +47,8 @@ def _load(kubeconfig: str | None) -> _Loaded:
     except Exception as error:  # the library raises its own, yaml's, and OS errors
         where = kubeconfig or os.environ.get("KUBECONFIG") or "~/.kube/config"
         raise ConfigError(
-            f"no usable Kubernetes credentials: {error} (looked at {where}; set KUBECONFIG or "
-            "pass --kubeconfig, or run in a pod with a ServiceAccount)"
+            f"no usable Kubernetes credentials: {_line(error)} (looked at {where}; set "
+            "KUBECONFIG or pass --kubeconfig, or run in a pod with a ServiceAccount)"
         ) from error
     header = configuration.get_api_key_with_prefix(
         "BearerToken"
@@ -58,21 +60,31 @@ def _load(kubeconfig: str | None) -> _Loaded:
         if configuration.cert_file:
             tls.load_cert_chain(configuration.cert_file, configuration.key_file)
     except OSError as error:
-        raise ConfigError(f"the kubeconfig's certificates cannot be read: {error}") from error
+        raise ConfigError(
+            f"the kubeconfig's certificates cannot be read: {_line(error)}"
+        ) from error
     if not configuration.verify_ssl:
         tls.check_hostname = False
         tls.verify_mode = ssl.CERT_NONE
     return _Loaded(server=configuration.host.rstrip("/"), tls=tls, authorization=header)
 
 
+def _line(error: Exception) -> str:
+    """An error's words in one line; yaml's have several."""
+    return " ".join(str(error).split())[:512]
+
+
 class Credentials:
     """The server's address and a session factory; re-reads the token once a minute."""
 
-    def __init__(self, kubeconfig: str | None = None) -> None:
+    def __init__(
+        self, kubeconfig: str | None = None, monotonic: Callable[[], float] = time.monotonic
+    ) -> None:
         """Read the configuration. Raises ConfigError with one clear line."""
         self._kubeconfig = kubeconfig
+        self._monotonic = monotonic
         self._loaded = _load(kubeconfig)
-        self._loaded_at = time.monotonic()
+        self._loaded_at = monotonic()
         self._lock = asyncio.Lock()
         self._session: aiohttp.ClientSession | None = None
 
@@ -82,16 +94,21 @@ class Credentials:
         return self._loaded.server
 
     async def _authorization(self, *, stale: str | None = None) -> str | None:
-        age = time.monotonic() - self._loaded_at
+        age = self._monotonic() - self._loaded_at
         if age < _RELOAD_SECONDS and (stale is None or stale != self._loaded.authorization):
             return self._loaded.authorization
         async with self._lock:
-            age = time.monotonic() - self._loaded_at
+            age = self._monotonic() - self._loaded_at
             if age >= _RELOAD_SECONDS or stale == self._loaded.authorization:
-                # An exec plugin may take seconds: never in the event loop.
-                fresh = await asyncio.to_thread(_load, self._kubeconfig)
-                self._loaded = _Loaded(fresh.server, self._loaded.tls, fresh.authorization)
-                self._loaded_at = time.monotonic()
+                self._loaded_at = self._monotonic()
+                # What cannot be read now (a file being replaced) leaves the token that is; the
+                # API server says when it is no longer good.
+                with suppress(ConfigError):
+                    # An exec plugin may take seconds: never in the event loop.
+                    fresh = await asyncio.to_thread(_load, self._kubeconfig)
+                    known = self._loaded
+                    header = fresh.authorization or known.authorization
+                    self._loaded = _Loaded(fresh.server, known.tls, header)
         return self._loaded.authorization
 
     async def _authenticate(
