@@ -136,11 +136,11 @@ def test_operator_may_not(verb: str, resource: str, kubectl: Kubectl) -> None:
     assert not _can(kubectl, OPERATOR, verb, resource, "default")
 
 
-def test_operator_makes_its_key_and_lease_at_home_only(kubectl: Kubectl) -> None:
+def test_operator_makes_its_key_at_home_only(kubectl: Kubectl) -> None:
     home = "soulbox-system"
     assert _can(kubectl, OPERATOR, "create", "secrets", home)
     assert not _can(kubectl, OPERATOR, "delete", "secrets", home)
-    assert _can(kubectl, OPERATOR, "create", "leases.coordination.k8s.io", home)
+    assert not _can(kubectl, OPERATOR, "create", "leases.coordination.k8s.io", home)
     assert not _can(kubectl, OPERATOR, "create", "leases.coordination.k8s.io", "default")
     assert _can(kubectl, OPERATOR, "list", "leases.coordination.k8s.io", "kube-node-lease")
     assert not _can(kubectl, OPERATOR, "update", "leases.coordination.k8s.io", "kube-node-lease")
@@ -171,3 +171,49 @@ def _can(kubectl: Kubectl, user: str, verb: str, resource: str, namespace: str) 
         }
     )
     return bool(review["status"]["allowed"])
+
+
+def _pod_of_ours(kubectl: Kubectl, namespace: str) -> None:
+    kubectl.create(
+        {
+            "apiVersion": "v1",
+            "kind": "Pod",
+            "metadata": {
+                "name": "box",
+                "namespace": namespace,
+                "finalizers": ["soulbox.dev/recorded"],
+                "labels": {"soulbox.dev/sandbox-uid": "u"},
+                "annotations": {"soulbox.dev/sku": "gold"},
+            },
+            "spec": {
+                "nodeSelector": {"nowhere": "true"},
+                "containers": [{"name": "runner", "image": "none"}],
+            },
+        }
+    )
+
+
+@pytest.mark.parametrize(
+    "metadata",
+    [
+        {"annotations": {"soulbox.dev/sku": "free"}},
+        {"annotations": {"soulbox.dev/sku": None}},
+        {"annotations": {"soulbox.dev/lost-time": "2026-01-01T00:00:00Z"}},
+        {"labels": {"soulbox.dev/sandbox-uid": "other"}},
+        {"labels": {"soulbox.dev/execution-uid": "more"}},
+        {"finalizers": []},
+    ],
+    ids=str,
+)
+def test_what_a_pod_is_billed_by_is_not_the_tenants_to_change(
+    metadata: dict[str, Any], kubectl: Kubectl, namespace: str
+) -> None:
+    _bind(kubectl, namespace, "edit", "ada")
+    _pod_of_ours(kubectl, namespace)
+    ada = kubectl.acting_as("ada")
+    ada.merge_patch("pods", "box", namespace, {"metadata": {"labels": {"mine": "yes"}}})
+    with pytest.raises(KubectlError, match=r"soulbox-pods.*(operator|billed)"):
+        ada.merge_patch("pods", "box", namespace, {"metadata": metadata})
+    operator = kubectl.acting_as(OPERATOR)
+    operator.merge_patch("pods", "box", namespace, {"metadata": metadata})
+    operator.merge_patch("pods", "box", namespace, {"metadata": {"finalizers": []}})

@@ -104,7 +104,8 @@ class World:
                 assert watch.stdout is not None
                 decoder, buffer = json.JSONDecoder(), ""
                 while chunk := os.read(watch.stdout.fileno(), 65_536):
-                    buffer += chunk.decode()
+                    # A read may begin with the line end of the object before.
+                    buffer = (buffer + chunk.decode()).lstrip()
                     while buffer:
                         try:
                             newest, end = decoder.raw_decode(buffer)

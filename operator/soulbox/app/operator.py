@@ -144,7 +144,7 @@ async def _run(settings: Settings, stack: AsyncExitStack) -> None:
         clock,
         on_stripped=lambda pod: work.spawn("restore-label", restore_label(kube, pod)),
     )
-    periodic = Periodic(kube, cache, mirror, intake, settings, clock)
+    periodic = Periodic(kube, cache, mirror, intake, settings, clock, services.memory)
     _declare_gauges(metrics, queue, cache, runs, mirror, events)
     health = HealthServer(
         settings.http_listen,
@@ -307,6 +307,16 @@ def _declare_gauges(
         "soulbox_mirror_dead_letters",
         "Rows PostgreSQL refused since the start.",
         lambda: mirror.statistics().dead_letters,
+    )
+    metrics.gauge(
+        "soulbox_mirror_bill_conflicts",
+        "Bills since the start that contradict the ledger: somebody must look.",
+        lambda: mirror.statistics().bill_conflicts,
+    )
+    metrics.gauge(
+        "soulbox_mirror_ends_unknown",
+        "Pods since the start that were found gone before anybody said when they ended.",
+        lambda: mirror.statistics().ends_unknown,
     )
     metrics.gauge(
         "soulbox_mirror_healthy",

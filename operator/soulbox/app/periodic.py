@@ -18,6 +18,7 @@ from soulbox.model.errors import KubeNotFound, KubeUnavailable, SoulBoxError
 from soulbox.model.keys import LOST_TIME_ANNOTATION
 from soulbox.model.states import Kind
 from soulbox.model.times import format_time, parse_time
+from soulbox.reconcile.services import Memory
 from soulbox.schema.settings import Settings
 from soulbox.telemetry.logs import get_logger
 
@@ -42,7 +43,9 @@ class Periodic:
         intake: Intake,
         settings: Settings,
         clock: ServerClock,
+        memory: Memory,
     ) -> None:
+        self._memory = memory
         self._clock = clock
         self._kube = kube
         self._cache = cache
@@ -90,6 +93,10 @@ class Periodic:
             for known in unlisted:
                 await self._confirm_gone(kind, known)
             yield kind, manifests
+        for uid in self._memory.runner_versions.keys() - {
+            pod["metadata"]["uid"] for pod in self._cache.all(Kind.POD)
+        }:
+            del self._memory.runner_versions[uid]
 
     async def _confirm_gone(self, kind: Kind, known: Mapping[str, Any]) -> None:
         """Absent from the list: deleted, or made after it. The API server knows."""
@@ -111,29 +118,35 @@ class Periodic:
         Until when a pod is known to have run is its node's Lease: the clock that its start
         time comes from.
         """
-        pods = [pod for pod in self._cache.all(Kind.POD) if _is_running(pod)]
+        pods = [pod for pod in self._cache.all(Kind.POD) if _has_a_running_container(pod)]
         renewed: dict[str, datetime | None] = {}
+        gone: set[str] = set()
         for node in {str(pod["spec"].get("nodeName")) for pod in pods}:
             try:
                 lease = await self._kube.get(LEASES, node, "kube-node-lease")
-            except (KubeNotFound, KubeUnavailable):
+            except KubeNotFound:
+                gone.add(node)
+            except KubeUnavailable:
                 continue
-            renewed[node] = parse_time((lease.get("spec") or {}).get("renewTime"))
+            else:
+                renewed[node] = parse_time((lease.get("spec") or {}).get("renewTime"))
         await self._mirror.meter_running(pods, renewed.get)
         for pod in pods:
-            await self._mark_lost(pod, renewed.get(str(pod["spec"].get("nodeName"))))
+            node = str(pod["spec"].get("nodeName"))
+            lost_at = _last_seen(pod) if node in gone else renewed.get(node)
+            await self._mark_lost(pod, lost_at)
 
-    async def _mark_lost(self, pod: Mapping[str, Any], renewed: datetime | None) -> None:
-        """A pod that is being deleted on a node that is silent will never report its end: it
-        ended, for the bill, with its node's last sign of life. Written once, then final."""
+    async def _mark_lost(self, pod: Mapping[str, Any], lost_at: datetime | None) -> None:
+        """A pod that is over on a node that is silent, or gone, will never report its end: it
+        ended, for the bill, with the last sign of life. Written once, then final."""
         metadata = pod["metadata"]
-        annotations = metadata.get("annotations") or {}
-        if not metadata.get("deletionTimestamp") or LOST_TIME_ANNOTATION in annotations:
+        over = metadata.get("deletionTimestamp") or _has_ended(pod)
+        known = LOST_TIME_ANNOTATION in (metadata.get("annotations") or {})
+        if not over or known or lost_at is None:
             return
-        silent = 0.0 if renewed is None else (self._clock.now() - renewed).total_seconds()
-        if renewed is None or silent < _NODE_LOST_SECONDS:
+        if (self._clock.now() - lost_at).total_seconds() < _NODE_LOST_SECONDS:
             return
-        body = {"metadata": {"annotations": {LOST_TIME_ANNOTATION: format_time(renewed)}}}
+        body = {"metadata": {"annotations": {LOST_TIME_ANNOTATION: format_time(lost_at)}}}
         updated = await self._kube.patch(PODS, metadata["name"], body, metadata["namespace"])
         self._intake.seen(Kind.POD, updated)
 
@@ -154,6 +167,24 @@ class Periodic:
         return {"mirror": f"PostgreSQL is not taking rows; {statistics.pending} objects wait"}
 
 
-def _is_running(pod: Mapping[str, Any]) -> bool:
-    status = pod.get("status") or {}
-    return status.get("phase") == "Running" and bool((pod.get("spec") or {}).get("nodeName"))
+def _has_a_running_container(pod: Mapping[str, Any]) -> bool:
+    """Whether the last the kubelet said of it is that it runs; true for ever of a lost one."""
+    statuses = (pod.get("status") or {}).get("containerStatuses") or ()
+    return any((status.get("state") or {}).get("running") for status in statuses)
+
+
+def _has_ended(pod: Mapping[str, Any]) -> bool:
+    return (pod.get("status") or {}).get("phase") in ("Failed", "Succeeded")
+
+
+def _last_seen(pod: Mapping[str, Any]) -> datetime | None:
+    """Of a pod whose Node object is gone, its Lease with it: when the cluster first called it
+    not ready or disrupted. Before that its node reported it as running."""
+    conditions = (pod.get("status") or {}).get("conditions") or ()
+    turned = {("Ready", "False"), ("DisruptionTarget", "True")}
+    times = [
+        parse_time(condition.get("lastTransitionTime"))
+        for condition in conditions
+        if (condition.get("type"), condition.get("status")) in turned
+    ]
+    return min((time for time in times if time is not None), default=None)

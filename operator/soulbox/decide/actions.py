@@ -64,6 +64,8 @@ class Dispatch:
     pod_uid: str
     attempt: int
     sandbox_uid: str | None
+    # Hash of code that is not in the object, for the record; None for code that is.
+    code_sha256: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

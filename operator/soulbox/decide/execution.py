@@ -123,6 +123,9 @@ def _decide_in_sandbox(seen: SeenExecution, spec: ExecutionSpec, now: datetime) 
     if seen.pod is None or sandbox.state is not SandboxState.RUNNING:
         message = f'Waiting for Sandbox "{spec.sandbox_name}" ({sandbox.state}): {sandbox.message}'
         return _wait(seen, message, now)
+    if not seen.pod_ready:
+        message = f'Waiting for the runner of Sandbox "{spec.sandbox_name}" to answer.'
+        return _wait(seen, message, now)
     if not seen.slot_free:
         message = f'Waiting for other Executions in Sandbox "{spec.sandbox_name}".'
         return _wait(seen, message, now)
@@ -185,7 +188,12 @@ def _dispatch(
         return _wait_at_most(seen, ExecutionReason.INVALID_SPEC, seen.code_missing.message, now)
     return Decision(
         actions=(
-            Dispatch(pod_uid=pod.uid, attempt=1, sandbox_uid=sandbox_uid),
+            Dispatch(
+                pod_uid=pod.uid,
+                attempt=1,
+                sandbox_uid=sandbox_uid,
+                code_sha256=seen.code_sha256,
+            ),
             FollowRun(pod_uid=pod.uid, attempt=1, may_start=True),
         )
     )

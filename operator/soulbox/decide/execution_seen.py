@@ -80,6 +80,8 @@ class SeenExecution:
     pod_refusal: RunProblem | None
     slot_free: bool
     code_missing: CodeMissing | None
+    # Of the code that codeFrom names, hex; None for code in the object itself.
+    code_sha256: str | None = None
     run: RunDocument | RunProblem | None
     # Final rows of the Execution, and of which of its pods, are committed.
     recorded: bool

@@ -140,7 +140,7 @@ def _end_cause(
     reason = status.get("reason")
     for condition in status.get("conditions") or ():
         if condition.get("type") == "DisruptionTarget" and condition.get("status") == "True":
-            if condition.get("reason") == "DeletionByTaintManager":
+            if condition.get("reason") in ("DeletionByTaintManager", "DeletionByPodGC"):
                 return EndCause.NODE_LOST
             return EndCause.EVICTED
     if reason == "Evicted":

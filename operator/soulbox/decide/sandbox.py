@@ -36,6 +36,9 @@ _QUIET_START_SECONDS = 2.0
 _DRAIN_SECONDS = 10.0
 # A pod that lived this long was healthy: its successor starts at once.
 _HEALTHY_SECONDS = 60.0
+# The kubelet's deadline and the operator's clock agree to within this: both count from times
+# in whole seconds.
+_DEADLINE_SLACK_SECONDS = 5.0
 # Kubernetes' own back-off for restarted containers ends at five minutes.
 _MAX_DELAY_SECONDS = 300.0
 # How the news of a lost pod ends.
@@ -125,13 +128,31 @@ def _keep_a_pod(
             requeue_after_seconds=decision.requeue_after_seconds,
         )
     if old:
-        return _replace(seen, sandbox_class, old, now)
+        lost = _lose(seen, spec, sandbox_class, old, now)
+        # What keeps an ended pod is its record; its successor does not wait for PostgreSQL.
+        # A pod that is only being deleted is given its grace period first.
+        written = any(isinstance(action, WriteStatus) for action in lost.actions)
+        if written or any(pod.phase is not PodPhase.ENDED for pod in old):
+            return lost
+        return _next(seen, spec, sandbox_class, now, lost.actions)
     if seen.state in (SandboxState.RUNNING, SandboxState.STARTING):
         return _lost_without_trace(seen, sandbox_class, now)
+    return _next(seen, spec, sandbox_class, now)
+
+
+def _next(
+    seen: SeenSandbox,
+    spec: SandboxSpec,
+    sandbox_class: SandboxClassSpec,
+    now: datetime,
+    before: tuple[Action, ...] = (),
+) -> Decision:
+    """The next incarnation, after its back-off; `before` is done in any case."""
     wait = _delay_left(seen, now)
     if wait > 0:
-        return Decision(requeue_after_seconds=wait)
-    return _create(seen, spec, sandbox_class, now)
+        return Decision(actions=before, requeue_after_seconds=wait)
+    created = _create(seen, spec, sandbox_class, now)
+    return Decision(actions=(*before, *created.actions))
 
 
 def _create(
@@ -202,12 +223,20 @@ def _watch_pod(
     )
 
 
-def _replace(
-    seen: SeenSandbox, sandbox_class: SandboxClassSpec, old: list[PodView], now: datetime
+def _lose(
+    seen: SeenSandbox,
+    spec: SandboxSpec,
+    sandbox_class: SandboxClassSpec,
+    old: list[PodView],
+    now: datetime,
 ) -> Decision:
-    """The pod ended: say so, clear it away, then start the next incarnation."""
+    """The pod ended: say so, once, and clear it away."""
     last = max(old, key=lambda pod: pod.incarnation)
-    expired = last.end_cause is EndCause.DEADLINE
+    # The deadline was set when the pod was made; the lifetime may have been raised since.
+    until = _expiration(seen, spec, sandbox_class)
+    expired = last.end_cause is EndCause.DEADLINE and (
+        until is None or (until - now).total_seconds() < _DEADLINE_SLACK_SECONDS
+    )
     follows = sandbox_class.replace_lost_pods and not expired
     message = f"{_lost_message(last)}{_FOLLOWS if follows else _NONE_FOLLOWS}"
     lost = News(

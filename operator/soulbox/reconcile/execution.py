@@ -28,7 +28,11 @@ from soulbox.decide.execution_status import shrink_status
 from soulbox.decide.pods import PodPhase
 from soulbox.kube.resources import EXECUTIONS
 from soulbox.model.errors import KubeNotFound, KubeRefused, RunnerRefused
-from soulbox.model.keys import DISPATCHED_ANNOTATION, SANDBOX_UID_LABEL
+from soulbox.model.keys import (
+    CODE_SHA256_ANNOTATION,
+    DISPATCHED_ANNOTATION,
+    SANDBOX_UID_LABEL,
+)
 from soulbox.model.specs import ExecutionSpec
 from soulbox.model.states import ExecutionReason, ExecutionState, Kind
 from soulbox.reconcile.apply import apply_shared
@@ -130,6 +134,8 @@ class ExecutionReconciler:
             "finalizers": finalizers_with(manifest),
             "annotations": {DISPATCHED_ANNOTATION: f"{action.pod_uid}/{action.attempt}"},
         }
+        if action.code_sha256 is not None:
+            metadata["annotations"][CODE_SHA256_ANNOTATION] = action.code_sha256
         if action.sandbox_uid is not None:
             metadata["labels"] = {SANDBOX_UID_LABEL: action.sandbox_uid}
         return await patch_metadata(self._services, Kind.EXECUTION, manifest, metadata)

@@ -1,6 +1,7 @@
 """Everything one pass over an Execution looks at, gathered into one frozen value."""
 
 import base64
+import hashlib
 from collections.abc import Mapping
 from typing import Any
 
@@ -60,13 +61,16 @@ class ExecutionObserver:
         dispatched = _parse_dispatched(metadata)
         own_pods = tuple(view_pod(pod) for pod in cache.pods_of(uid))
         place = self._place(metadata, spec)
-        pod = self._pod(dispatched, place, own_pods)
+        pod = self._pod(metadata, spec, dispatched, place, own_pods)
         created = parse_time(metadata["creationTimestamp"])
         assert created is not None, "the API server sets creationTimestamp"
-        missing = None
+        missing, code_sha256 = None, None
         if dispatched is None and isinstance(spec, ExecutionSpec) and spec.code_from is not None:
             found = await self._read_code(namespace, spec.code_from)
-            missing = found if isinstance(found, CodeMissing) else None
+            if isinstance(found, CodeMissing):
+                missing = found
+            else:
+                code_sha256 = _sha256(*found)
         return SeenExecution(
             uid=uid,
             namespace=namespace,
@@ -88,6 +92,7 @@ class ExecutionObserver:
             pod_refusal=services.memory.execution_refusals.get(uid),
             slot_free=self._slot_free(uid, namespace, spec, place),
             code_missing=missing,
+            code_sha256=code_sha256,
             run=self._runs.newest(uid),
             recorded=services.mirror.is_recorded(uid),
             recorded_pods=frozenset(
@@ -151,6 +156,11 @@ class ExecutionObserver:
             bound = (metadata.get("labels") or {}).get(SANDBOX_UID_LABEL)
             if _parse_dispatched(metadata) is not None and bound:
                 manifest = services.cache.get(Kind.SANDBOX, bound)
+                # A label is the tenant's to write: it may not point elsewhere.
+                if manifest is not None and not _is_called(
+                    manifest, metadata["namespace"], spec.sandbox_name
+                ):
+                    manifest = None
             else:
                 manifest = services.cache.by_name(
                     Kind.SANDBOX, metadata["namespace"], spec.sandbox_name
@@ -187,6 +197,8 @@ class ExecutionObserver:
 
     def _pod(
         self,
+        metadata: Mapping[str, Any],
+        spec: ExecutionSpec | InvalidManifest,
         dispatched: Dispatched | None,
         place: "_Place",
         own_pods: tuple[PodView, ...],
@@ -200,7 +212,7 @@ class ExecutionObserver:
         elif own_pods:
             return own_pods[-1]
         manifest = None if uid is None else cache.get(Kind.POD, uid)
-        if manifest is None:
+        if manifest is None or not _may_run_in(metadata, spec, manifest):
             return None
         pod = view_pod(manifest)
         if dispatched is None and (pod.deleting or pod.phase is not PodPhase.RUNNING):
@@ -290,6 +302,11 @@ def _code_of(
     return found
 
 
+def _sha256(code: str, encoding: FileEncoding) -> str:
+    raw = base64.b64decode(code) if encoding is FileEncoding.BASE64 else code.encode()
+    return hashlib.sha256(raw).hexdigest()
+
+
 class _Place:
     """Where an Execution may run, while it is being put together."""
 
@@ -315,6 +332,30 @@ def _parse(manifest: Mapping[str, Any]) -> ExecutionSpec | InvalidManifest:
         return parse_execution(manifest)
     except InvalidManifest as error:
         return error
+
+
+def _is_called(manifest: Mapping[str, Any], namespace: str, name: str) -> bool:
+    metadata = manifest["metadata"]
+    return bool(metadata["namespace"] == namespace and metadata["name"] == name)
+
+
+def _may_run_in(
+    metadata: Mapping[str, Any],
+    spec: ExecutionSpec | InvalidManifest,
+    pod: Mapping[str, Any],
+) -> bool:
+    """Whether a pod is the Execution's own, or one of the Sandbox it names.
+
+    The dispatched annotation is the tenant's to write: without this it would send his code
+    into any sandbox of the cluster.
+    """
+    if pod["metadata"]["namespace"] != metadata["namespace"]:
+        return False
+    owners = pod["metadata"].get("ownerReferences") or ()
+    if isinstance(spec, ExecutionSpec) and spec.sandbox_name is not None:
+        wanted = (Kind.SANDBOX.value, spec.sandbox_name)
+        return any((owner.get("kind"), owner.get("name")) == wanted for owner in owners)
+    return any(owner.get("uid") == metadata["uid"] for owner in owners)
 
 
 def _is_dispatched(manifest: Mapping[str, Any]) -> bool:

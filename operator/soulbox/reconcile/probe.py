@@ -47,12 +47,22 @@ class RunnerProbe:
                         services.memory.runner_versions[pod_uid] = listed.runner_version
                         for run in listed.executions:
                             await self._meet(pod_uid, run.uid, run.attempt)
-                        services.enqueue(*owner)
+                        self._wake(owner)
                         return
                 await asyncio.sleep(retry_seconds)
                 retry_seconds = min(_LAST_RETRY_SECONDS, retry_seconds * 2)
         finally:
             self._tasks.pop(pod_uid, None)
+
+    def _wake(self, owner: tuple[Kind, str]) -> None:
+        """The owner goes on, and so do the Executions that wait for a Sandbox's runner."""
+        services = self._services
+        services.enqueue(*owner)
+        sandbox = services.cache.get(*owner) if owner[0] is Kind.SANDBOX else None
+        if sandbox is not None:
+            metadata = sandbox["metadata"]
+            for execution in services.cache.unfinished(metadata["namespace"], metadata["name"]):
+                services.enqueue(Kind.EXECUTION, execution["metadata"]["uid"])
 
     async def _meet(self, pod_uid: str, execution_uid: str, attempt: int) -> None:
         """A run the runner holds: follow it, or let it go when its Execution is no more."""

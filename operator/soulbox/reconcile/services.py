@@ -76,8 +76,6 @@ class Memory:
     saved_outputs: set[str] = field(default_factory=set)
     # When each Sandbox's counters were last written, Unix seconds.
     counted_at: dict[str, float] = field(default_factory=dict)
-    # Namespaces and profiles whose NetworkPolicy was seen to exist.
-    policies: set[tuple[str, str]] = field(default_factory=set)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

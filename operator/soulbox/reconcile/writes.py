@@ -68,16 +68,14 @@ async def remove_finalizer(services: Services, kind: Kind, manifest: Manifest) -
 
 
 async def ensure_network_policy(services: Services, namespace: str, profile: str) -> None:
-    """The namespace's policy exists; asked of the API server once a process life."""
-    if (namespace, profile) in services.memory.policies:
-        return
+    """The namespace's policy exists. Asked of the API server before each pod: somebody may
+    have deleted it since, and a read takes milliseconds where a pod's start takes a second."""
     policy = build_network_policy(namespace, profile, services.operator_namespace)
     try:
         await services.kube.get(NETWORK_POLICIES, policy["metadata"]["name"], namespace)
     except KubeNotFound:
         with suppress(KubeExists):
             await services.kube.create(NETWORK_POLICIES, policy, namespace)
-    services.memory.policies.add((namespace, profile))
 
 
 async def create_pod(services: Services, plan: PodPlan) -> None:

@@ -80,17 +80,27 @@ def test_lost_pod_is_told_cleared_away_and_replaced_at_once_the_first_time() -> 
     assert (event.type, event.reason) == ("Warning", "PodLost")
     assert clear == DeletePod(pod_uid=POD_UID)
 
-    going = replace(after(seen, told), pods=(replace(seen.pods[0], deleting=True),))
-    assert decide_sandbox(going, at(0.1)).actions == (), "its times are not in the ledger yet"
-    recorded = replace(going, recorded_pods=RECORDED)
-    assert decide_sandbox(recorded, at(0.2)).actions == (ReleasePod(pod_uid=POD_UID),)
-
-    gone = replace(recorded, pods=())
-    assert decide_sandbox(gone, at(0.3)).actions == (
+    following = (
         EnsureNetworkPolicy(profile="none"),
         # Ten seconds of its lifetime are over, and a part of the eleventh.
         CreatePod(incarnation=2, lifetime_seconds=86_389),
     )
+    going = replace(after(seen, told), pods=(replace(seen.pods[0], deleting=True),))
+    # Its times are not in the ledger yet: it stays, and its successor does not wait for that.
+    assert decide_sandbox(going, at(0.1)).actions == following
+    recorded = replace(going, recorded_pods=RECORDED)
+    assert decide_sandbox(recorded, at(0.2)).actions == (
+        ReleasePod(pod_uid=POD_UID),
+        *following,
+    )
+    gone = replace(recorded, pods=())
+    assert decide_sandbox(gone, at(0.3)).actions == following
+
+
+def test_pod_in_its_grace_period_has_no_successor_beside_it() -> None:
+    leaving = make_pod(deleting=True)
+    told = after(had_pod(leaving), decide_sandbox(had_pod(leaving), NOW))
+    assert decide_sandbox(told, at(0.1)).actions == ()
 
 
 def test_seconds_of_an_ended_pod_are_added_once() -> None:
@@ -192,7 +202,9 @@ TERMINATED: dict[str, tuple[SeenSandbox, str]] = {
         "PodLost",
     ),
     "the kubelet ended its pod with its lifetime": (
-        had_pod(make_ended_pod(end_cause=EndCause.DEADLINE)),
+        had_pod(
+            make_ended_pod(end_cause=EndCause.DEADLINE), spec=SandboxSpec(lifetime_seconds=12)
+        ),
         "LifetimeExpired",
     ),
     "its lifetime is over": (
@@ -208,6 +220,15 @@ TERMINATED: dict[str, tuple[SeenSandbox, str]] = {
         "LifetimeExpired",
     ),
 }
+
+
+def test_deadline_of_a_pod_whose_lifetime_was_raised_since_is_a_lost_pod() -> None:
+    seen = had_pod(
+        make_ended_pod(end_cause=EndCause.DEADLINE), spec=SandboxSpec(lifetime_seconds=1000)
+    )
+    (write, *_) = decide_sandbox(seen, NOW).actions
+    assert isinstance(write, WriteStatus)
+    assert (write.status["state"], write.status["reason"]) == ("Error", "PodLost")
 
 
 @pytest.mark.parametrize("name", TERMINATED)

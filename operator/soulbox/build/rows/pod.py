@@ -164,7 +164,10 @@ def _finish(manifest: Manifest, times: _Times, status: Manifest) -> PodFinish | 
         return PodFinish(
             finished_at=times.finished_at, end_source=EndSource.KUBELET, exit_reason=cleaned
         )
-    annotations = mapping(mapping(manifest, "metadata"), "annotations")
+    metadata = mapping(manifest, "metadata")
+    if not metadata.get("deletionTimestamp") and status.get("phase") not in _ENDED_PHASES:
+        return None  # a pod that lives on is not lost, whatever stands on it
+    annotations = mapping(metadata, "annotations")
     lost_at = optional_time(annotations.get(LOST_TIME_ANNOTATION), LOST_TIME_ANNOTATION)
     if lost_at is None:
         return None
