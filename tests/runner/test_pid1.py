@@ -46,13 +46,14 @@ def start_pid1(binary: Path, base: Path, *flags: str) -> Iterator[tuple[Runner, 
     with start_runner(binary, base, *flags, prefix=IN_NAMESPACE) as runner:
         [line] = [line for line in runner.log if '"listening"' in line]
         assert '"pid1":true' in line
-        pids = [
-            pid
-            for pid in children_of(runner.process.pid)
-            if b"\0serve\0" in Path(f"/proc/{pid}/cmdline").read_bytes()
-        ]
-        assert len(pids) == 1
-        yield runner, pids[0]
+        yield runner, pid_outside(runner)
+
+
+def pid_outside(runner: Runner) -> int:
+    """The pid of the runner as seen from here: the only direct child of unshare."""
+    pid = children_of(runner.process.pid)[0]
+    assert b"\0serve\0" in Path(f"/proc/{pid}/cmdline").read_bytes()
+    return pid
 
 
 @pytest.fixture
@@ -177,10 +178,6 @@ def test_ordinary_process_never_has_kill_all(runner: Runner) -> None:
 def test_threads_of_pid1_stay_few(pid1: Runner) -> None:
     for i in range(20):
         pid1.run(f"a{i}", "print(1)")
-    [pid] = [p for p in children_of(pid1.process.pid) if _is_serve(p)]
+    pid = pid_outside(pid1)
     assert len(os.listdir(f"/proc/{pid}/task")) <= 16
     wait_until(lambda: len(children_of(pid)) <= 2, 5, "only the waiting launcher and its stage")
-
-
-def _is_serve(pid: int) -> bool:
-    return b"\0serve\0" in Path(f"/proc/{pid}/cmdline").read_bytes()
