@@ -108,7 +108,7 @@ class EventRecorder:
                 "uid": metadata["uid"],
                 "resourceVersion": metadata["resourceVersion"],
             },
-            "note": event.message.encode()[:_MAX_NOTE].decode("utf-8", "ignore"),
+            "note": event.message.encode("utf-8", "replace")[:_MAX_NOTE].decode("utf-8", "ignore"),
             "type": event.type,
         }
 
