@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -70,6 +71,14 @@ class Scripted:
         self.asked: list[Asked] = []
         self.answers: deque[Answer] = deque()
         self.url = ""
+        self._news = asyncio.Event()
+
+    async def wait_for(self, count: int) -> None:
+        """Until so many requests came."""
+        async with asyncio.timeout(10):
+            while len(self.asked) < count:
+                self._news.clear()
+                await self._news.wait()
 
     def script(self, *answers: Answer) -> None:
         """What comes next."""
@@ -88,6 +97,7 @@ class Scripted:
                 body=json.loads(raw) if raw else None,
             )
         )
+        self._news.set()
         answer = self.answers.popleft() if len(self.answers) > 1 else self.answers[0]
         return await answer(request)
 
