@@ -142,7 +142,7 @@ def test_operator_makes_its_key_at_home_only(kubectl: Kubectl) -> None:
     assert not _can(kubectl, OPERATOR, "delete", "secrets", home)
     assert not _can(kubectl, OPERATOR, "create", "leases.coordination.k8s.io", home)
     assert not _can(kubectl, OPERATOR, "create", "leases.coordination.k8s.io", "default")
-    assert _can(kubectl, OPERATOR, "list", "leases.coordination.k8s.io", "kube-node-lease")
+    assert _can(kubectl, OPERATOR, "get", "leases.coordination.k8s.io", "kube-node-lease")
     assert not _can(kubectl, OPERATOR, "update", "leases.coordination.k8s.io", "kube-node-lease")
 
 

@@ -40,7 +40,7 @@ def report(seen: SeenSandbox, news: News, now: datetime) -> tuple[Action, ...]:
     )
     if news.state is SandboxState.STARTING and _is_known(old, news):
         return ()  # where its pod is by now is said with Running
-    unchanged = all(old.get(key) == value for key, value in status.items())
+    unchanged = all(_is_said(old.get(key), value) for key, value in status.items())
     if unchanged and same_conditions(old.get("conditions") or [], conditions):
         return ()
     write = WriteStatus(status={**status, "conditions": conditions})
@@ -63,6 +63,13 @@ def _is_known(old: Mapping[str, Any], news: News) -> bool:
     words = (old.get("state"), old.get("reason"), old.get("message"), pod_uid)
     wanted_uid = None if news.pod is None else news.pod.uid
     return words == (news.state.value, news.reason.value, news.message, wanted_uid)
+
+
+def _is_said(old: Any, new: Any) -> bool:
+    """Whether merging `new` into `old` changes nothing (RFC 7386: a null takes out)."""
+    if isinstance(new, Mapping):
+        return isinstance(old, Mapping) and all(old.get(key) == new[key] for key in new)
+    return bool(old == new)
 
 
 def _status(seen: SeenSandbox, news: News, now: datetime) -> dict[str, Any]:

@@ -151,7 +151,8 @@ def test_one_shot_pod_belongs_to_its_execution() -> None:
 
 
 def test_lost_node_ends_when_its_lease_was_last_renewed() -> None:
-    lost = make_pod(started=START, metadata={"annotations": {"soulbox.dev/lost-time": LOST}})
+    going = {"deletionTimestamp": LOST, "annotations": {"soulbox.dev/lost-time": LOST}}
+    lost = make_pod(started=START, metadata=going)
     sight = build_pod_sight(lost, CONTEXT)
     assert sight.life is PodLife.FINISHED
     assert sight.run is not None
@@ -160,6 +161,14 @@ def test_lost_node_ends_when_its_lease_was_last_renewed() -> None:
         EndSource.LEASE,
         "NodeLost",
     )
+
+
+def test_pod_that_lives_on_is_not_lost_whatever_stands_on_it() -> None:
+    marked = make_pod(started=START, metadata={"annotations": {"soulbox.dev/lost-time": LOST}})
+    sight = build_pod_sight(marked, CONTEXT)
+    assert sight.life is PodLife.RUNNING
+    assert sight.run is not None
+    assert sight.run.finished_at is None
 
 
 def test_kubelets_word_beats_the_lease() -> None:
@@ -239,7 +248,12 @@ REFUSED: dict[str, tuple[dict[str, Any], str]] = {
         "limits of the container runner",
     ),
     "lost at no time": (
-        {"metadata": {"annotations": {"soulbox.dev/lost-time": "late"}}},
+        {
+            "metadata": {
+                "deletionTimestamp": LOST,
+                "annotations": {"soulbox.dev/lost-time": "late"},
+            }
+        },
         "soulbox.dev/lost-time is not an RFC 3339 time",
     ),
     "started at no time": (
