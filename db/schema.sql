@@ -754,7 +754,8 @@ COMMENT ON VIEW soulbox.generates IS
     'Execution generates billing event: the bill of its own pod, or those of the runtime of its sandbox that it ran in; amount is the whole event''s';
 
 -- What the group roles may do. Where the migrating role could not make them and nobody
--- else has, this does nothing: rights are then the administrator's to give.
+-- else has, this does nothing: rights are then the administrator's to give. soulbox_reader
+-- reads the rows of all tenants: make only those members who may.
 
 DO $$
 BEGIN

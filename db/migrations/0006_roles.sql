@@ -1,5 +1,6 @@
 -- What the group roles may do. Where the migrating role could not make them and nobody
--- else has, this does nothing: rights are then the administrator's to give.
+-- else has, this does nothing: rights are then the administrator's to give. soulbox_reader
+-- reads the rows of all tenants: make only those members who may.
 
 DO $$
 BEGIN

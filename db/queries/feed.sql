@@ -23,6 +23,10 @@ SELECT cluster, tenant, user_name, kind, uid, namespace, name, resource_version,
 SELECT pg_notify('soulbox_changes', %(cluster)s);
 
 -- prune_changes --
--- Removes what no live query will ask for any more.
+-- Removes some of what no live query will ask for any more; in portions, so that no one
+-- statement takes long.
 DELETE FROM soulbox.changes
- WHERE at < now() - make_interval(secs => %(keep_seconds)s);
+ WHERE ctid = ANY (ARRAY(
+           SELECT ctid FROM soulbox.changes
+            WHERE at < now() - make_interval(secs => %(keep_seconds)s)
+            LIMIT %(portion)s));

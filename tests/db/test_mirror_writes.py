@@ -163,3 +163,22 @@ async def test_overflow_without_anybody_to_tell_is_shown(make_mirror: MakeMirror
     async with running(mirror):
         await drained(mirror)
         assert mirror.statistics().relist_needed
+
+
+async def test_old_changes_are_removed_and_young_ones_stay(
+    make_mirror: MakeMirror, sql_connection: psycopg.Connection
+) -> None:
+    """More than one portion of old ones."""
+    sql_connection.execute(
+        "insert into soulbox.changes (epoch, cluster, tenant, kind, uid, op, at, payload)"
+        " select 1, gen_random_uuid(), 't', 'sandbox', gen_random_uuid(), 'insert',"
+        "        now() - make_interval(days => case when n > 25000 then 6 else 8 end), '{}'"
+        "   from generate_series(1, 25100) n"
+    )
+    async with running(make_mirror()):
+
+        def left() -> bool:
+            row = sql_connection.execute("select count(*) from soulbox.changes").fetchone()
+            return row == (100,)
+
+        await until(left)

@@ -14,6 +14,8 @@ from soulbox.store.state import StateStore
 
 # Partitions are months ahead and pruning is a matter of days: hourly is plenty.
 _SLOW_SECONDS = 3600.0
+# Rows removed in one transaction: some 50 ms, far below any statement_timeout.
+_PRUNE_PORTION = 10_000
 
 
 class Upkeep:
@@ -43,13 +45,14 @@ class Upkeep:
             StoreUnavailable: what failed is due again.
         """
         prices = None
-        if now - self._slow_at >= _SLOW_SECONDS:
-            await self._slow()
-            self._slow_at = now
+        # First: until plans are known, Executions end without a price.
         if now - self._priced_at >= self._settings.price_reload_seconds:
             async with self._store.transaction() as tx:
                 prices = PriceBook(await PriceStore(tx).plans())
             self._priced_at = self._pinged_at = now
+        if now - self._slow_at >= _SLOW_SECONDS:
+            await self._slow()
+            self._slow_at = now
         if now - self._pinged_at >= self._settings.ping_seconds:
             await self._store.ping()
             self._pinged_at = now
@@ -61,9 +64,13 @@ class Upkeep:
             await self._fence.check(tx)
             today = await StateStore(tx).server_time()
         await self._writer.ensure_partitions(_months(today, self._settings.partitions_ahead))
-        async with self._store.transaction() as tx:
-            await self._fence.check(tx)
-            await FeedStore(tx).prune_changes(self._settings.changes_keep_seconds)
+        removed = _PRUNE_PORTION
+        while removed == _PRUNE_PORTION:
+            async with self._store.transaction() as tx:
+                await self._fence.check(tx)
+                removed = await FeedStore(tx).prune_changes(
+                    self._settings.changes_keep_seconds, _PRUNE_PORTION
+                )
 
 
 def _months(today: datetime, ahead: int) -> Iterator[datetime]:

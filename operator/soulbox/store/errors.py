@@ -26,9 +26,10 @@ _REFUSED_CLASSES: Final = frozenset(
         "P0",  # RAISE in a function of ours
     }
 )
+READ_ONLY: Final = "25006"
 # Remedies for what a person must put right; everything else heals or is unknown.
 _REMEDIES: Final = {
-    "25006": "the server is read-only (a standby, or default_transaction_read_only)",
+    READ_ONLY: "the server is read-only (a standby, or default_transaction_read_only)",
     "28000": "the login was refused; check user and password of SOULBOX_DSN",
     "28P01": "the password was refused; check SOULBOX_DSN",
     "3D000": "the database does not exist; check SOULBOX_DSN",

@@ -22,10 +22,10 @@ class FeedStore:
         """Hint to listeners of channel soulbox_changes, sent at commit."""
         await self._tx.execute(self._queries["notify_changes"], {"cluster": str(cluster)})
 
-    async def prune_changes(self, keep_seconds: float) -> int:
-        """Remove changes older than this; returns how many."""
+    async def prune_changes(self, keep_seconds: float, portion: int) -> int:
+        """Remove up to `portion` changes older than this; returns how many."""
         return await self._tx.execute(
-            self._queries["prune_changes"], {"keep_seconds": keep_seconds}
+            self._queries["prune_changes"], {"keep_seconds": keep_seconds, "portion": portion}
         )
 
     async def bury(self, row: DeadLetterRow) -> None:

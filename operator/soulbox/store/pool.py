@@ -22,7 +22,7 @@ from psycopg.types.json import set_json_dumps, set_json_loads
 from psycopg_pool import AsyncConnectionPool
 
 from soulbox.model.errors import StoreRefused, StoreUnavailable
-from soulbox.store.errors import check_dsn, describe, translated
+from soulbox.store.errors import READ_ONLY, check_dsn, describe, translated
 from soulbox.store.files import load_queries
 from soulbox.store.staging import column_types, values
 
@@ -181,8 +181,12 @@ class Store:
                 self._healthy = True
                 try:
                     yield Transaction(connection, self._deadline_seconds)
-                except BaseException:
+                except BaseException as error:
                     await self._roll_back(connection)
+                    if isinstance(error, StoreUnavailable) and error.sqlstate == READ_ONLY:
+                        # A primary that became a standby: the new one is reached by
+                        # connecting again, never over this connection.
+                        await connection.close()
                     raise
                 await self._control(connection, "COMMIT")
             finally:
