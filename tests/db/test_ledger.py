@@ -292,7 +292,8 @@ async def test_later_word_of_another_end_is_not_billed_again(
 ) -> None:
     """A node that came back after its pod was ended by its Lease."""
     lost_at = "2026-11-22T11:15:00.500000Z"
-    lost = make_pod(started=START, metadata={"annotations": {"soulbox.dev/lost-time": lost_at}})
+    going = {"deletionTimestamp": END, "annotations": {"soulbox.dev/lost-time": lost_at}}
+    lost = make_pod(started=START, metadata=going)
     uid = lost["metadata"]["uid"]
     async with running(make_mirror()) as mirror:
         mirror.offer(Kind.POD, lost)
