@@ -126,6 +126,13 @@ class WorkQueue:
         except Terminal as error:
             result = "error"
             self._retry(key, error, None)
+        except asyncio.CancelledError as error:
+            task = asyncio.current_task()
+            if task is None or task.cancelling():
+                raise
+            # Not this worker was cancelled but something its pass waited for.
+            result = "error"
+            self._retry(key, error, None)
         except Exception as error:
             result = "error"
             self._retry(key, error, None)
@@ -136,7 +143,7 @@ class WorkQueue:
         finally:
             self._metrics.reconciled(kind.value, result, time.monotonic() - started)
 
-    def _retry(self, key: Key, error: Exception, at_least_seconds: float | None) -> None:
+    def _retry(self, key: Key, error: BaseException, at_least_seconds: float | None) -> None:
         count = self._failures.get(key, 0)
         self._failures[key] = count + 1
         delay = min(_LAST_DELAY_SECONDS, _FIRST_DELAY_SECONDS * 2 ** min(count, 20))
