@@ -45,7 +45,7 @@ check: venv ## Lint, types, import rules, generated files and unit tests (under 
 	@$(BIN)/mypy operator/soulbox hack/cluster
 	@$(BIN)/lint-imports --config pyproject.toml --no-cache > .lint-imports.log || { cat .lint-imports.log; exit 1; }
 	@rm -f .lint-imports.log
-	@$(BIN)/pytest -q -n 2 tests/unit
+	@$(BIN)/pytest -q -n 2 $(UNIT_OPTIONS) tests/unit
 
 .PHONY: test
 test: venv ## Everything: check, Go tests, then db, runner, api and e2e tests on real servers; leaves nothing running
