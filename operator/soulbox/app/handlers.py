@@ -150,17 +150,28 @@ class Intake:
         if reference is None:
             return
         namespace = manifest["metadata"]["namespace"]
+        sandbox = self._cache.by_name(Kind.SANDBOX, namespace, reference)
+        # As many as may run at once: another may have ended a moment ago, for whom the same
+        # one was woken.
+        room = 1 if sandbox is None else _concurrency(sandbox)
         for execution in self._cache.unfinished(namespace, reference):
             if DISPATCHED_ANNOTATION not in (execution["metadata"].get("annotations") or {}):
                 self._queue.add(Kind.EXECUTION, execution["metadata"]["uid"])
-                break
-        sandbox = self._cache.by_name(Kind.SANDBOX, namespace, reference)
-        if sandbox is not None and sandbox["metadata"].get("deletionTimestamp"):
+                room -= 1
+                if room <= 0:
+                    break
+        if sandbox is not None and _is_ending(sandbox):
             self._queue.add(Kind.SANDBOX, sandbox["metadata"]["uid"])
-        elif sandbox is not None:
-            terminated = (sandbox.get("status") or {}).get("state") == "Terminated"
-            if terminated:
-                self._queue.add(Kind.SANDBOX, sandbox["metadata"]["uid"])
+
+
+def _concurrency(sandbox: Mapping[str, Any]) -> int:
+    asked = (sandbox.get("spec") or {}).get("maxConcurrentExecutions")
+    return asked if isinstance(asked, int) else 1
+
+
+def _is_ending(sandbox: Mapping[str, Any]) -> bool:
+    terminated = (sandbox.get("status") or {}).get("state") == "Terminated"
+    return terminated or bool(sandbox["metadata"].get("deletionTimestamp"))
 
 
 def _is_stripped(kind: Kind, manifest: Mapping[str, Any]) -> bool:
