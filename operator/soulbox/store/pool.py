@@ -24,7 +24,7 @@ from psycopg_pool import AsyncConnectionPool
 from soulbox.model.errors import StoreRefused, StoreUnavailable
 from soulbox.store.errors import READ_ONLY, check_dsn, describe, translated
 from soulbox.store.files import load_queries
-from soulbox.store.staging import column_types, values
+from soulbox.store.staging import column_types, values_of
 
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
@@ -98,14 +98,14 @@ class Transaction:
         if row_type in self._staged:
             raise RuntimeError(f"a transaction stages {row_type.__name__}s once")
         self._staged.add(row_type)
-        types = column_types(row_type)
+        types, values = column_types(row_type), values_of(row_type)
         with translated(), self._watch():
             async with self._connection.cursor() as cursor:
                 await cursor.execute(create)
                 async with cursor.copy(copy) as target:
                     target.set_types(list(types.values()))
                     for row in rows:
-                        await target.write_row(values(row, tuple(types)))
+                        await target.write_row(values(row))
 
     def _watch(self) -> "_Watchdog":
         return _Watchdog(self._connection, self._deadline_seconds)

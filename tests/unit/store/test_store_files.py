@@ -19,7 +19,7 @@ from soulbox.model.rows import ExecutionRow, PodRunRow, ProgramRow, SandboxRow
 from soulbox.store import dictionary
 from soulbox.store.files import load_queries, sql_directory
 from soulbox.store.migrate import Migration, _check_server, load_migrations, plan_migrations
-from soulbox.store.staging import column_types, values
+from soulbox.store.staging import column_types, values_of
 
 ROOT = Path(__file__).parents[3]
 STORE = ROOT / "operator" / "soulbox" / "store"
@@ -161,7 +161,7 @@ def test_values_are_in_order() -> None:
         uid: UUID
         at: datetime | None
 
-    assert values(Pair(UUID(int=1), None), ("at", "uid")) == (None, UUID(int=1))
+    assert values_of(Pair)(Pair(UUID(int=1), None)) == (UUID(int=1), None)
 
 
 def schema() -> str:

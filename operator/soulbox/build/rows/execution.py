@@ -16,13 +16,13 @@ from soulbox.build.rows.fields import (
     optional_uuid,
     required_time,
     resource_version,
-    snake_case,
     uid_of,
 )
 from soulbox.model.keys import CLASS_LABEL, CODE_SHA256_ANNOTATION, SANDBOX_UID_LABEL
 from soulbox.model.rows import ExecutionRow, ProgramRow
 from soulbox.model.states import ExecutionState
 
+_FINAL_STATES: Final = frozenset(state.lower() for state in ExecutionState if state.is_final)
 _HEX: Final = frozenset("0123456789abcdef")
 
 
@@ -131,13 +131,13 @@ def is_final_state(manifest: Manifest) -> bool:
 
 
 def _is_final(state: str) -> bool:
-    return any(state == known.lower() and known.is_final for known in ExecutionState)
+    return state in _FINAL_STATES
 
 
 def _document(status: Manifest, name: str, cleaner: Cleaner) -> dict[str, Any] | None:
     if status.get(name) is None:
         return None
-    found: dict[str, Any] = cleaner.value(snake_case(mapping(status, name)))
+    found: dict[str, Any] = cleaner.document(mapping(status, name))
     return found
 
 

@@ -80,14 +80,15 @@ class Cleaner:
             return [self.value(item) for item in value]
         return value
 
-
-def snake_case(value: Any) -> Any:
-    """The same JSON value (as parsed) with all keys of objects in snake_case."""
-    if isinstance(value, dict):
-        return {_snake_name(key): snake_case(item) for key, item in value.items()}
-    if isinstance(value, list):
-        return [snake_case(item) for item in value]
-    return value
+    def document(self, value: Any) -> Any:
+        """The same with the keys of all objects in snake_case."""
+        if isinstance(value, str):
+            return self.text(value)
+        if isinstance(value, dict):
+            return {self.text(_snake_name(key)): self.document(item) for key, item in value.items()}
+        if isinstance(value, list):
+            return [self.document(item) for item in value]
+        return value
 
 
 @lru_cache(maxsize=1024)

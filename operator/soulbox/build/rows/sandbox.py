@@ -16,7 +16,6 @@ from soulbox.build.rows.fields import (
     optional_uuid,
     required_time,
     resource_version,
-    snake_case,
     uid_of,
 )
 from soulbox.model.rows import SandboxRow
@@ -80,17 +79,16 @@ def build_sandbox_row(
         last_activity_at=optional_time(status.get("lastActivityTime"), "status.lastActivityTime"),
         runtime_seconds=_decimal(status.get("runtimeSeconds"), "status.runtimeSeconds"),
         labels=cleaner.value(dict(mapping(metadata, "labels"))),
-        spec=cleaner.value(_public_spec(spec)),
+        spec=_public_spec(cleaner.document(spec)),
         resource_version=resource_version(manifest),
         cleaned=cleaner.cleaned,  # after every text above
         deleted_at=deleted_at,
     )
 
 
-def _public_spec(spec: Manifest) -> dict[str, Any]:
-    """The spec in snake_case without the values of environment variables: those are often
-    secrets, and rows are read by more people than objects are."""
-    found: dict[str, Any] = snake_case(spec)
+def _public_spec(found: dict[str, Any]) -> dict[str, Any]:
+    """The spec without the values of environment variables: those are often secrets, and
+    rows are read by more people than objects are."""
     env = found.get("env")
     if isinstance(env, list):
         found["env"] = [
