@@ -15,10 +15,10 @@ from dataclasses import dataclass
 import psycopg
 import pytest
 from psycopg import conninfo, sql
-from tests.support.postgres_server import PostgresServer
 
 from soulbox.store.migrate import migrate
 from soulbox.store.pool import Store, open_store
+from tests.support.postgres_server import PostgresServer
 
 
 @dataclass(frozen=True)

@@ -10,11 +10,11 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from tests.support.make_mirrored import CLUSTER_UID
 
 from soulbox.mirror import Mirror, MirrorSettings, RowContext
 from soulbox.model.states import Kind
 from soulbox.store.pool import Store
+from tests.support.make_mirrored import CLUSTER_UID
 
 # Short lingering and back-off: tests wait for what they ask for, not for company.
 FAST = MirrorSettings(
