@@ -2,6 +2,7 @@
 
 import json
 from collections import Counter
+from datetime import datetime
 
 import pytest
 
@@ -57,16 +58,21 @@ class Meter:
         return found
 
 
+def _started_slowly(world: World) -> bool:
+    (pod,) = world.pods()
+    created = datetime.fromisoformat(pod["metadata"]["creationTimestamp"])
+    started = pod["status"]["containerStatuses"][0]["state"]["running"]["startedAt"]
+    return (datetime.fromisoformat(started) - created).total_seconds() >= 1
+
+
 def test_sandbox_and_quick_execution_stay_within_the_budget(world: World) -> None:
     meter = Meter(world)
     world.create(make_sandbox("box"))
     world.sandbox("box")
-    assert meter.settled() == {
-        "create networkpolicies": 1,
-        "patch sandboxes": 1,
-        "create pods": 1,
-        "patch sandboxes/status": 1,
-    }
+    found = meter.settled()
+    # A start that lasts, on a busy machine, is worth one more: Starting.
+    assert found.pop("patch sandboxes/status") <= (2 if _started_slowly(world) else 1)
+    assert found == {"create networkpolicies": 1, "patch sandboxes": 1, "create pods": 1}
     meter = Meter(world)
     world.create(make_execution("run"))
     world.execution("run")

@@ -32,6 +32,7 @@ def box(world: World) -> World:
 
 def processes(world: World) -> str:
     """Command lines of everything that runs in the Sandbox's container."""
+    # Right at the end of a run everything in the pod is killed, an exec's shell too.
     script = "for f in /proc/[0-9]*/cmdline; do tr '\\0' ' ' < $f; echo; done"
     return world.shell(world.pod_of("box"), "sh", "-c", script)
 

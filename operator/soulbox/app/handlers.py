@@ -175,9 +175,12 @@ def _is_ending(sandbox: Mapping[str, Any]) -> bool:
 
 
 def _is_stripped(kind: Kind, manifest: Mapping[str, Any]) -> bool:
-    """Whether a DELETED event is of a pod that exists: with finalizers none is deleted, so it
-    only stopped matching the watch's label selector."""
-    return kind is Kind.POD and bool(manifest["metadata"].get("finalizers"))
+    """Whether a DELETED event is of a pod that exists: it only stopped matching the watch's
+    label selector. The event carries the version before; one with a finalizer whose deletion
+    nobody had asked for cannot have been deleted."""
+    metadata = manifest["metadata"]
+    guarded = bool(metadata.get("finalizers")) and not metadata.get("deletionTimestamp")
+    return kind is Kind.POD and guarded
 
 
 # Counters of a Sandbox are written at most this often.

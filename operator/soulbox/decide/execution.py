@@ -120,6 +120,8 @@ def _decide_in_sandbox(seen: SeenExecution, spec: ExecutionSpec, now: datetime) 
         return _finish(seen, _failed(ExecutionReason.SANDBOX_TERMINATED, message), now)
     if seen.class_objection:
         return _finish(seen, _failed(ExecutionReason.INVALID_SPEC, seen.class_objection), now)
+    if seen.sandbox_class is None:
+        return _wait_for_class(seen, now)
     if seen.pod is None or sandbox.state is not SandboxState.RUNNING:
         message = f'Waiting for Sandbox "{spec.sandbox_name}" ({sandbox.state}): {sandbox.message}'
         return _wait(seen, message, now)
@@ -132,15 +134,19 @@ def _decide_in_sandbox(seen: SeenExecution, spec: ExecutionSpec, now: datetime) 
     return _dispatch(seen, seen.pod, sandbox.uid, now)
 
 
+def _wait_for_class(seen: SeenExecution, now: datetime) -> Decision:
+    message = (
+        f'SandboxClass "{seen.class_name}" does not exist; `kubectl get sandboxclasses` '
+        "lists those that do."
+    )
+    return _wait_at_most(seen, ExecutionReason.INVALID_SPEC, message, now)
+
+
 def _decide_one_shot(seen: SeenExecution, now: datetime) -> Decision:
     if seen.class_objection:  # first: a malformed class is objected to, and not missing
         return _finish(seen, _failed(ExecutionReason.INVALID_SPEC, seen.class_objection), now)
     if seen.sandbox_class is None:
-        message = (
-            f'SandboxClass "{seen.class_name}" does not exist; `kubectl get sandboxclasses` '
-            "lists those that do."
-        )
-        return _wait_at_most(seen, ExecutionReason.INVALID_SPEC, message, now)
+        return _wait_for_class(seen, now)
     if seen.code_missing is not None:  # before a pod is paid for
         return _wait_at_most(seen, ExecutionReason.INVALID_SPEC, seen.code_missing.message, now)
     pod = seen.pod

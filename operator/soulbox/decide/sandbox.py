@@ -56,6 +56,8 @@ def decide_sandbox(seen: SeenSandbox, now: datetime) -> Decision:
         return _stall(seen, SandboxReason.INVALID_SPEC, str(seen.spec), now)
     if seen.class_objection:  # first: a malformed class is objected to, and not missing
         return _stall(seen, SandboxReason.INVALID_SPEC, seen.class_objection, now)
+    if seen.sandbox_class is None and _live(seen):
+        return _count(seen, Decision())  # what runs goes on without its class
     if seen.sandbox_class is None:
         message = (
             f'SandboxClass "{seen.spec.class_name}" does not exist; create it, or make a new '
@@ -113,11 +115,15 @@ def _expiration(
     return started + timedelta(seconds=lifetime_seconds(spec, sandbox_class))
 
 
+def _live(seen: SeenSandbox) -> list[PodView]:
+    return [pod for pod in seen.pods if pod.phase is not PodPhase.ENDED and not pod.deleting]
+
+
 def _keep_a_pod(
     seen: SeenSandbox, spec: SandboxSpec, sandbox_class: SandboxClassSpec, now: datetime
 ) -> Decision:
     """The running case: exactly one live pod, the newest incarnation."""
-    live = [pod for pod in seen.pods if pod.phase is not PodPhase.ENDED and not pod.deleting]
+    live = _live(seen)
     old = [pod for pod in seen.pods if pod not in live]
     if live:
         newest = max(live, key=lambda pod: pod.incarnation)
