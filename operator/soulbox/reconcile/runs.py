@@ -22,6 +22,9 @@ _START_WAIT_SECONDS = 1.0
 # A runner may be a moment behind its container's start, or its node slow.
 _FIRST_RETRY_SECONDS = 0.02
 _LAST_RETRY_SECONDS = 2.0
+# An answer that says "still running" this early was not waited for as asked. One is normal
+# (the first question asks for no wait); a runner that goes on so would keep us spinning.
+_EARLY_SECONDS = 0.25
 # A reply that breaks the contract may be a cut connection once; thrice it is the sandbox.
 _MAX_HOSTILE_REPLIES = 3
 
@@ -94,9 +97,11 @@ class RunFollower:
     async def _follow(
         self, uid: str, address: PodAddress, attempt: int, request: StartRun | None
     ) -> None:
+        loop = asyncio.get_running_loop()
         retry_seconds = _FIRST_RETRY_SECONDS
-        hostile = 0
+        hostile, early = 0, False
         while True:
+            asked_at = loop.time()
             try:
                 document = await self._ask(uid, address, attempt, request)
                 self._heard(uid, document)
@@ -104,6 +109,9 @@ class RunFollower:
                     return
                 # Known to the runner: from here on only listen.
                 request, hostile, retry_seconds = None, 0, _FIRST_RETRY_SECONDS
+                was_early, early = early, loop.time() - asked_at < _EARLY_SECONDS
+                if early and was_early:
+                    await asyncio.sleep(_EARLY_SECONDS)
                 continue
             except RunnerRefused as error:
                 if error.code == "Conflict":  # known, though we would build it anew now
