@@ -11,7 +11,7 @@ from uuid import UUID
 
 import psycopg
 import pytest
-from psycopg import conninfo, sql
+from psycopg import conninfo
 
 from soulbox.model.errors import StoreRefused
 from soulbox.model.states import Kind
@@ -276,21 +276,11 @@ async def test_code_is_found_by_its_words(
 
 
 @pytest.fixture
-def writer_dsn(dsn: str, sql_connection: psycopg.Connection) -> str:
-    """A login that is a member of soulbox_writer and nothing else."""
-    role = sql.Identifier("soulbox_test_operator")
-    known = sql_connection.execute(
-        "select 1 from pg_roles where rolname = 'soulbox_test_operator'"
-    ).fetchone()
-    if known is None:
-        sql_connection.execute(sql.SQL("CREATE ROLE {} LOGIN").format(role))
-        sql_connection.execute(sql.SQL("GRANT soulbox_writer TO {}").format(role))
-    return conninfo.make_conninfo(dsn, user="soulbox_test_operator", password="")
+def writer_dsn(dsn: str) -> str:
+    """Connections with the rights of soulbox_writer and no others."""
+    return conninfo.make_conninfo(dsn, options="-c role=soulbox_writer")
 
 
-@pytest.mark.skipif(
-    "SOULBOX_TEST_DSN" in os.environ, reason="the given server may ask logins for a password"
-)
 class TestRoles:
     async def test_writer_may_do_all_the_mirror_does(
         self, make_mirror: MakeMirror, writer_dsn: str
