@@ -83,9 +83,16 @@ async def _run(settings: Settings, stack: AsyncExitStack) -> None:
         labels = (manifest or {}).get("metadata", {}).get("labels") or {}
         return str(labels.get(TENANT_LABEL) or namespace)
 
+    def language_of(class_name: str) -> str | None:
+        manifest = cache.by_name(Kind.SANDBOX_CLASS, "", class_name)
+        language = (manifest or {}).get("spec", {}).get("defaultLanguage")
+        return None if language is None else str(language)
+
     mirror = Mirror(
         store,
-        RowContext(cluster_uid=await cluster_uid(kube), tenant_of=tenant_of),
+        RowContext(
+            cluster_uid=await cluster_uid(kube), tenant_of=tenant_of, language_of=language_of
+        ),
         on_recorded=lambda kind, uid: _recorded(queue, cache, kind, uid),
         settings=MirrorSettings(
             linger_seconds=settings.mirror_flush_seconds,
