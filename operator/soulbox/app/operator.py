@@ -152,7 +152,7 @@ async def _run(settings: Settings, stack: AsyncExitStack) -> None:
         on_stripped=lambda pod: work.spawn("restore-label", restore_label(kube, pod)),
     )
     periodic = Periodic(kube, cache, mirror, intake, settings, clock, services.memory)
-    _declare_gauges(metrics, queue, cache, runs, mirror, events)
+    _read_gauges(metrics, queue, cache, runs, mirror, events)
     health = HealthServer(
         settings.http_listen,
         metrics,
@@ -265,7 +265,7 @@ def _recorded(queue: WorkQueue, cache: ObjectCache, kind: Kind, uid: str) -> Non
             queue.add(Kind(owner["kind"]), owner["uid"])
 
 
-def _declare_gauges(
+def _read_gauges(
     metrics: Metrics,
     queue: WorkQueue,
     cache: ObjectCache,
@@ -273,60 +273,22 @@ def _declare_gauges(
     mirror: Mirror,
     events: EventRecorder,
 ) -> None:
-    """Gauges that read a snapshot at each scrape."""
-    metrics.gauge(
-        "soulbox_queue_ready", "Keys that wait for a worker.", lambda: queue.statistics().ready
-    )
-    metrics.gauge(
-        "soulbox_queue_failing",
-        "Keys whose last pass failed.",
-        lambda: queue.statistics().failing,
-    )
-    metrics.gauge("soulbox_runs_followed", "Runs under way.", lambda: runs.active)
-    metrics.gauge(
-        "soulbox_events_dropped", "Events not posted for want of room.", lambda: events.dropped
-    )
-    metrics.gauge("soulbox_sandboxes_known", "Sandboxes known.", lambda: cache.count(Kind.SANDBOX))
-    metrics.gauge(
-        "soulbox_executions_known", "Executions known.", lambda: cache.count(Kind.EXECUTION)
-    )
-    metrics.gauge(
-        "soulbox_mirror_pending_objects",
-        "Objects that wait to be written to PostgreSQL.",
-        lambda: mirror.statistics().pending,
-    )
-    metrics.gauge(
-        "soulbox_mirror_lag_seconds",
-        "Age of the oldest object that waits to be written.",
-        lambda: mirror.statistics().oldest_pending_seconds,
-    )
-    metrics.gauge(
-        "soulbox_mirror_rows_written",
-        "Rows written since the start.",
-        lambda: mirror.statistics().rows_written,
-    )
-    metrics.gauge(
-        "soulbox_mirror_failures",
-        "Transactions that failed since the start.",
-        lambda: mirror.statistics().failures,
-    )
-    metrics.gauge(
-        "soulbox_mirror_dead_letters",
-        "Rows PostgreSQL refused since the start.",
-        lambda: mirror.statistics().dead_letters,
-    )
-    metrics.gauge(
-        "soulbox_mirror_bill_conflicts",
-        "Bills since the start that contradict the ledger: somebody must look.",
-        lambda: mirror.statistics().bill_conflicts,
-    )
-    metrics.gauge(
-        "soulbox_mirror_ends_unknown",
-        "Pods since the start that were found gone before anybody said when they ended.",
-        lambda: mirror.statistics().ends_unknown,
-    )
-    metrics.gauge(
-        "soulbox_mirror_healthy",
-        "1 while PostgreSQL takes what is written.",
-        lambda: float(mirror.statistics().healthy),
+    """Have each gauge read from a snapshot at each scrape."""
+    metrics.read_gauges(
+        {
+            "soulbox_queue_ready": lambda: queue.statistics().ready,
+            "soulbox_queue_failing": lambda: queue.statistics().failing,
+            "soulbox_runs_followed": lambda: runs.active,
+            "soulbox_events_dropped": lambda: events.dropped,
+            "soulbox_sandboxes_known": lambda: cache.count(Kind.SANDBOX),
+            "soulbox_executions_known": lambda: cache.count(Kind.EXECUTION),
+            "soulbox_mirror_pending_objects": lambda: mirror.statistics().pending,
+            "soulbox_mirror_lag_seconds": lambda: mirror.statistics().oldest_pending_seconds,
+            "soulbox_mirror_rows_written": lambda: mirror.statistics().rows_written,
+            "soulbox_mirror_failures": lambda: mirror.statistics().failures,
+            "soulbox_mirror_dead_letters": lambda: mirror.statistics().dead_letters,
+            "soulbox_mirror_bill_conflicts": lambda: mirror.statistics().bill_conflicts,
+            "soulbox_mirror_ends_unknown": lambda: mirror.statistics().ends_unknown,
+            "soulbox_mirror_healthy": lambda: float(mirror.statistics().healthy),
+        }
     )

@@ -6,20 +6,14 @@ from typing import Any, assert_never
 from soulbox.build.pod import PodOwner, PodPlan
 from soulbox.decide.actions import (
     Action,
-    AddFinalizer,
     CancelRun,
     CollectOutput,
     CreatePod,
     DeleteObject,
-    DeletePod,
     Dispatch,
-    EnsureNetworkPolicy,
     FollowRun,
-    PostEvent,
-    ProbeRunner,
-    ReleasePod,
     ReleaseRun,
-    RemoveFinalizer,
+    SharedAction,
     WriteStatus,
 )
 from soulbox.decide.execution import decide_execution
@@ -98,17 +92,9 @@ class ExecutionReconciler:
     ) -> Mapping[str, Any]:
         """Carry out one action; the Execution as it is afterwards."""
         services = self._services
+        if isinstance(action, SharedAction):
+            return await apply_shared(services, self._probe, Kind.EXECUTION, action, manifest)
         match action:
-            case (
-                AddFinalizer()
-                | RemoveFinalizer()
-                | EnsureNetworkPolicy()
-                | DeletePod()
-                | ReleasePod()
-                | ProbeRunner()
-                | PostEvent()
-            ):
-                return await apply_shared(services, self._probe, Kind.EXECUTION, action, manifest)
             case CreatePod():
                 await self._create_pod(action, seen)
             case Dispatch():

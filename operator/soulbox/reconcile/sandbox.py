@@ -7,20 +7,9 @@ from typing import Any, assert_never
 from soulbox.build.pod import PodOwner, PodPlan
 from soulbox.decide.actions import (
     Action,
-    AddFinalizer,
-    CancelRun,
-    CollectOutput,
     CreatePod,
-    DeleteObject,
-    DeletePod,
-    Dispatch,
-    EnsureNetworkPolicy,
-    FollowRun,
-    PostEvent,
-    ProbeRunner,
-    ReleasePod,
-    ReleaseRun,
-    RemoveFinalizer,
+    RunAction,
+    SharedAction,
     WriteStatus,
 )
 from soulbox.decide.limits import object_to_sandbox, sandbox_limits
@@ -124,32 +113,16 @@ class SandboxReconciler:
     ) -> Mapping[str, Any]:
         """Carry out one action; the Sandbox as it is afterwards."""
         services = self._services
+        if isinstance(action, SharedAction):
+            return await apply_shared(services, self._probe, Kind.SANDBOX, action, manifest)
+        assert not isinstance(action, RunAction), "decide_sandbox asks for none"
         match action:
-            case (
-                AddFinalizer()
-                | RemoveFinalizer()
-                | EnsureNetworkPolicy()
-                | DeletePod()
-                | ReleasePod()
-                | ProbeRunner()
-                | PostEvent()
-            ):
-                return await apply_shared(services, self._probe, Kind.SANDBOX, action, manifest)
             case CreatePod():
                 await self._create_pod(action, seen)
             case WriteStatus():
                 if "executions" in action.status:
                     services.memory.counted_at[seen.uid] = services.clock.now().timestamp()
                 return await write_status(services, Kind.SANDBOX, manifest, action.status)
-            case (
-                Dispatch()
-                | FollowRun()
-                | CancelRun()
-                | CollectOutput()
-                | ReleaseRun()
-                | DeleteObject()
-            ):
-                raise AssertionError(f"{type(action).__name__} is not for Sandboxes")
             case _ as never:
                 assert_never(never)
         return manifest

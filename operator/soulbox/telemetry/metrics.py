@@ -20,6 +20,25 @@ _RUN_BUCKETS: Final = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60,
 _CALL_BUCKETS: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.5, 1, 5, 30)
 
 
+# Read at each scrape from snapshots that queues and buffers give of themselves.
+GAUGES: Final[Mapping[str, str]] = {
+    "soulbox_queue_ready": "Keys that wait for a worker.",
+    "soulbox_queue_failing": "Keys whose last pass failed.",
+    "soulbox_runs_followed": "Runs under way.",
+    "soulbox_events_dropped": "Events not posted for want of room.",
+    "soulbox_sandboxes_known": "Sandboxes known.",
+    "soulbox_executions_known": "Executions known.",
+    "soulbox_mirror_pending_objects": "Objects that wait to be written to PostgreSQL.",
+    "soulbox_mirror_lag_seconds": "Age of the oldest object that waits to be written.",
+    "soulbox_mirror_rows_written": "Rows written since the start.",
+    "soulbox_mirror_failures": "Transactions that failed since the start.",
+    "soulbox_mirror_dead_letters": "Rows PostgreSQL refused since the start.",
+    "soulbox_mirror_bill_conflicts": "Bills since the start that contradict the ledger.",
+    "soulbox_mirror_ends_unknown": "Pods since the start found gone with no end told.",
+    "soulbox_mirror_healthy": "1 while PostgreSQL takes what is written.",
+}
+
+
 class Metrics:
     """One registry for one operator; tests make their own."""
 
@@ -89,9 +108,11 @@ class Metrics:
             registry=self.registry,
         )
 
-    def gauge(self, name: str, help_text: str, read: Callable[[], float]) -> None:
-        """A gauge read at each scrape."""
-        Gauge(name, help_text, registry=self.registry).set_function(read)
+    def read_gauges(self, readers: Mapping[str, Callable[[], float]]) -> None:
+        """Where each of GAUGES is read; all of them, and no other."""
+        assert readers.keys() == GAUGES.keys()
+        for name, read in readers.items():
+            Gauge(name, GAUGES[name], registry=self.registry).set_function(read)
 
     def reconciled(self, kind: str, result: str, seconds: float) -> None:
         """One pass is over."""
