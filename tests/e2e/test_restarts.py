@@ -22,13 +22,18 @@ print('ended')
 """
 
 
+def begin(world: World, code: str) -> None:
+    """A Sandbox `box` in which the Execution `run` is running."""
+    world.create(make_sandbox("box"))
+    world.sandbox("box")
+    world.create(make_execution("run", code=code))
+    world.wait("execution", "run", lambda e: e["status"]["state"] == "Running", "Running")
+
+
 def test_killed_during_a_run_the_execution_completes_once(
     world: World, operator: OperatorProcess
 ) -> None:
-    world.create(make_sandbox("box"))
-    world.sandbox("box")
-    world.create(make_execution("run", code=ONCE))
-    world.wait("execution", "run", lambda e: e["status"]["state"] == "Running", "Running")
+    begin(world, ONCE)
     operator.kill()
     operator.start()
     status = world.execution("run")["status"]
@@ -40,10 +45,7 @@ def test_killed_during_a_run_the_execution_completes_once(
 def test_a_run_that_ended_while_the_operator_was_away_keeps_its_result(
     world: World, operator: OperatorProcess
 ) -> None:
-    world.create(make_sandbox("box"))
-    world.sandbox("box")
-    world.create(make_execution("run", code=ONCE))
-    world.wait("execution", "run", lambda e: e["status"]["state"] == "Running", "Running")
+    begin(world, ONCE)
     operator.kill()
     pod = world.pod_of("box")
     world.poll(lambda: has_ended(world, pod), "the run to end")
@@ -97,10 +99,7 @@ def test_a_pod_deleted_while_the_operator_is_away_is_billed_to_its_real_end(
 def test_sigterm_ends_within_two_seconds_even_with_a_run_under_way(
     world: World, operator: OperatorProcess
 ) -> None:
-    world.create(make_sandbox("box"))
-    world.sandbox("box")
-    world.create(make_execution("run", code=ONCE))
-    world.wait("execution", "run", lambda e: e["status"]["state"] == "Running", "Running")
+    begin(world, ONCE)
     assert operator.stop() < 2.0
     operator.start()
     assert world.execution("run")["status"]["state"] == "Completed"
@@ -128,10 +127,7 @@ def test_objects_deleted_while_the_operator_is_away_go_when_it_is_back(
 
 
 def test_a_namespace_deleted_with_everything_in_it_ends(world: World) -> None:
-    world.create(make_sandbox("box"))
-    world.sandbox("box")
-    world.create(make_execution("run", code="import time\ntime.sleep(600)\n"))
-    world.wait("execution", "run", lambda e: e["status"]["state"] == "Running", "Running")
+    begin(world, "import time\ntime.sleep(600)\n")
     name = world.namespace
     world.kubectl.run("delete", "namespace", name, "--timeout=90s")
     rows = world.wait_rows(
