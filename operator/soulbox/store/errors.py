@@ -65,6 +65,13 @@ _CONNECTION_PHRASES: Final = (
     ("certificate", None),
     ("SSL", None),
 )
+# What to do about those that have no SQLSTATE.
+_UNREACHED: Final = {
+    "Connection refused": "Connection refused; check that it runs at the DSN's host and port",
+    "timeout expired": "timeout expired; check the DSN's host and port, and firewalls between",
+    "could not translate host name": "could not translate host name; correct the DSN's host",
+    "No such file or directory": "there is no socket at the DSN's host; correct it",
+}
 
 
 def describe(error: psycopg.Error) -> tuple[str, str | None]:
@@ -78,7 +85,7 @@ def describe(error: psycopg.Error) -> tuple[str, str | None]:
         text = str(error)
         for phrase, likely in _CONNECTION_PHRASES:
             if phrase in text:
-                remedy = _REMEDIES.get(likely or "")
+                remedy = _REMEDIES.get(likely or "") or _UNREACHED.get(phrase)
                 return f"cannot connect to PostgreSQL: {remedy or phrase.strip()}", likely
         return "no connection to PostgreSQL", None
     name = type(error).__name__
