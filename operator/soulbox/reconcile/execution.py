@@ -21,7 +21,7 @@ from soulbox.decide.execution_seen import RunProblem, SeenExecution
 from soulbox.decide.execution_status import shrink_status
 from soulbox.decide.pods import PodPhase
 from soulbox.kube.resources import EXECUTIONS
-from soulbox.model.errors import KubeNotFound, KubeRefused, RunnerRefused
+from soulbox.model.errors import HostileReply, KubeNotFound, KubeRefused, RunnerRefused
 from soulbox.model.keys import (
     CODE_SHA256_ANNOTATION,
     DISPATCHED_ANNOTATION,
@@ -143,9 +143,10 @@ class ExecutionReconciler:
             return
         try:
             await self._services.runner.cancel(address, uid, action.attempt)
-        except RunnerRefused as error:
-            # NotFound and Released say that there is nothing left to cancel.
-            self._services.metrics.runner_error(error.code)
+        except (RunnerRefused, HostileReply) as error:
+            # NotFound and Released say that there is nothing left to cancel; who follows the
+            # run judges a runner that lies.
+            self._services.metrics.runner_error(_code(error))
 
     async def _collect(self, action: CollectOutput, seen: SeenExecution) -> None:
         services = self._services
@@ -153,10 +154,15 @@ class ExecutionReconciler:
         address = None if pod is None else address_of(pod)
         if address is None:
             return
-        for stream in action.streams:
-            chunks = services.runner.read_output(address, seen.uid, action.attempt, stream)
-            await services.mirror.save_output(seen.uid, seen.created_at, stream, chunks)
-        await services.mirror.mark_output_complete(seen.uid, seen.created_at)
+        try:
+            for stream in action.streams:
+                chunks = services.runner.read_output(address, seen.uid, action.attempt, stream)
+                await services.mirror.save_output(seen.uid, seen.created_at, stream, chunks)
+        except (RunnerRefused, HostileReply) as error:
+            # What is not given now never will be: the record stays marked incomplete.
+            services.metrics.runner_error(_code(error))
+        else:
+            await services.mirror.mark_output_complete(seen.uid, seen.created_at)
         services.memory.saved_outputs.add(seen.uid)
         services.enqueue(Kind.EXECUTION, seen.uid)
 
@@ -166,8 +172,9 @@ class ExecutionReconciler:
         if address is not None:
             try:
                 await self._services.runner.release(address, uid, action.attempt)
-            except RunnerRefused as error:
-                self._services.metrics.runner_error(error.code)
+            except (RunnerRefused, HostileReply) as error:
+                # It holds a little space until the pod ends; nothing else depends on it.
+                self._services.metrics.runner_error(_code(error))
         self._forget(uid)
 
     async def _write_status(
@@ -186,6 +193,7 @@ class ExecutionReconciler:
             # whole output goes to PostgreSQL all the same.
             updated = await write_status(services, Kind.EXECUTION, manifest, shrink_status(status))
         if "completionTime" in status:
+            services.memory.execution_refusals.pop(manifest["metadata"]["uid"], None)
             services.metrics.execution_ended(ExecutionState(status["state"]), status)
         return updated
 
@@ -229,3 +237,8 @@ class ExecutionReconciler:
         if services.memory.execution_refusals.get(seen.uid) != problem:
             services.memory.execution_refusals[seen.uid] = problem
             services.enqueue(Kind.EXECUTION, seen.uid)
+
+
+def _code(error: RunnerRefused | HostileReply) -> str:
+    """For the metric."""
+    return error.code if isinstance(error, RunnerRefused) else type(error).__name__
