@@ -36,7 +36,7 @@ from tests.support.fake_api import FakeApi, Manifest, serving
 from tests.support.fix_clock import settle
 from tests.support.seen import PLAN
 from tests.unit.kube.scripted import write_kubeconfig
-from tests.unit.reconcile.scripted_runner import ScriptedRunner, run_list
+from tests.unit.reconcile.pretend_runner import PretendRunner
 
 NAMESPACE = "team-a"
 Key = tuple[Kind, str]
@@ -98,8 +98,7 @@ class Bench:
 
     def __init__(self, api: FakeApi, credentials: Credentials) -> None:
         self.api = api
-        self.runner = ScriptedRunner()
-        self.runner.script("list", run_list())
+        self.runner = PretendRunner()
         self.records = Records()
         self.keys = Keys()
         self.metrics = Metrics()

@@ -8,16 +8,13 @@ from __future__ import annotations
 
 import asyncio
 from collections import defaultdict, deque
-from collections.abc import AsyncIterator
 from dataclasses import dataclass
-from datetime import datetime
 
-from soulbox.box.client import PodAddress, Stream
+from soulbox.box.client import PodAddress
 from soulbox.model.errors import RunnerRefused, RunnerUnavailable
-from soulbox.model.runs import RunDocument, RunList, StartRun
-from tests.support.fix_clock import NOW
+from soulbox.model.runs import RunDocument, StartRun
 
-Answer = RunDocument | RunList | Exception | None
+Answer = RunDocument | Exception
 
 
 @dataclass(frozen=True)
@@ -39,18 +36,17 @@ class ScriptedRunner:
     def __init__(self, *, seconds: float = 0.0) -> None:
         self.calls: list[Call] = []
         self.answers: defaultdict[str, deque[Answer]] = defaultdict(deque)
-        self.outputs: dict[Stream, list[bytes]] = {}
         self._seconds = seconds
 
     def script(self, what: str, *answers: Answer) -> None:
-        """What comes next for start, get, list, cancel or release."""
+        """What comes next for start or get."""
         self.answers[what].extend(answers)
 
     def said(self, what: str) -> list[Call]:
         """Calls of one kind."""
         return [call for call in self.calls if call.what == what]
 
-    async def _answer(self, call: Call) -> Answer:
+    async def _answer(self, call: Call) -> RunDocument:
         now = asyncio.get_running_loop().time()
         self.calls.append(Call(**{**call.__dict__, "at": now}))
         await asyncio.sleep(self._seconds)
@@ -70,41 +66,14 @@ class ScriptedRunner:
         request: StartRun,
         wait_seconds: float = 0,
     ) -> RunDocument:
-        answer = await self._answer(Call("start", uid, attempt, wait_seconds, request))
-        assert isinstance(answer, RunDocument)
-        return answer
+        return await self._answer(Call("start", uid, attempt, wait_seconds, request))
 
     async def get(
         self, pod: PodAddress, uid: str, attempt: int, wait_seconds: float = 0
     ) -> RunDocument:
-        answer = await self._answer(Call("get", uid, attempt, wait_seconds))
-        assert isinstance(answer, RunDocument)
-        return answer
-
-    async def list(self, pod: PodAddress) -> RunList:
-        answer = await self._answer(Call("list", pod.uid))
-        assert isinstance(answer, RunList)
-        return answer
-
-    async def cancel(self, pod: PodAddress, uid: str, attempt: int) -> None:
-        await self._answer(Call("cancel", uid, attempt))
-
-    async def release(self, pod: PodAddress, uid: str, attempt: int) -> None:
-        await self._answer(Call("release", uid, attempt))
-
-    async def read_output(
-        self, pod: PodAddress, uid: str, attempt: int, stream: Stream, offset: int = 0
-    ) -> AsyncIterator[bytes]:
-        self.calls.append(Call(f"read {stream}", uid, attempt))
-        for chunk in self.outputs.get(stream, []):
-            yield chunk
+        return await self._answer(Call("get", uid, attempt, wait_seconds))
 
 
 def refused(code: str, status: int = 409) -> RunnerRefused:
     """The runner says no."""
     return RunnerRefused(status, code, f"is {code}")
-
-
-def run_list(*runs: RunDocument, version: str = "0.1.0", now: datetime = NOW) -> RunList:
-    """What a runner holds."""
-    return RunList(executions=runs, runner_version=version, pod_uid="p", time=now)

@@ -18,7 +18,6 @@ from soulbox.model.keys import INCARNATION_LABEL, RECORDED_FINALIZER, SANDBOX_UI
 from soulbox.model.states import Kind
 from tests.support.fake_api import Refusal
 from tests.unit.reconcile.bench import NAMESPACE, Bench, uid_of
-from tests.unit.reconcile.scripted_runner import run_list
 
 BOX = Kind.SANDBOX
 
@@ -303,7 +302,7 @@ async def test_restart_takes_up_a_running_sandbox_without_a_write(bench: Bench) 
     await bench.running_sandbox()
     await bench.restart()
     await bench.settle()
-    assert [call.what for call in bench.runner.calls] == ["list"]
+    assert [what for what, _ in bench.runner.calls] == ["list"]
     assert bench.api.take_writes() == []
 
 
@@ -409,8 +408,7 @@ async def test_right_that_is_missing_fails_the_pass(bench: Bench) -> None:
 
 
 async def test_runner_that_does_not_answer_yet_is_asked_again(bench: Bench) -> None:
-    bench.runner.answers["list"].clear()
-    bench.runner.script("list", RunnerUnavailable("starting"), HostileReply("half"), run_list())
+    bench.runner.faults["list"].extend([RunnerUnavailable("starting"), HostileReply("half")])
     bench.add_class()
     bench.add_sandbox()
     await bench.settle()
@@ -420,4 +418,4 @@ async def test_runner_that_does_not_answer_yet_is_asked_again(bench: Bench) -> N
     await task
     await bench.settle()
     assert bench.sandbox()["status"]["state"] == "Running"
-    assert [call.what for call in bench.runner.calls] == ["list"] * 3
+    assert len(bench.runner.said("list")) == 3
