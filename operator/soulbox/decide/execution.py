@@ -120,7 +120,7 @@ def _decide_in_sandbox(seen: SeenExecution, spec: ExecutionSpec, now: datetime) 
         return _finish(seen, _failed(ExecutionReason.SANDBOX_TERMINATED, message), now)
     if seen.class_objection:
         return _finish(seen, _failed(ExecutionReason.INVALID_SPEC, seen.class_objection), now)
-    if seen.sandbox_class is None:
+    if seen.sandbox_class is None and seen.class_name:  # "": the Sandbox itself is malformed
         return _wait_for_class(seen, now)
     if seen.pod is None or sandbox.state is not SandboxState.RUNNING:
         message = f'Waiting for Sandbox "{spec.sandbox_name}" ({sandbox.state}): {sandbox.message}'
