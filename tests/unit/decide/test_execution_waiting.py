@@ -92,6 +92,26 @@ WAITS = {
         want_message='Waiting for Sandbox "box" (Error): no quota',
         want_requeue_seconds=3.0,
     ),
+    "a running sandbox whose runner has not answered this operator": Waits(
+        make_seen(pod_ready=False),
+        want_message='Waiting for the runner of Sandbox "box" to answer.',
+        want_requeue_seconds=3.0,
+    ),
+    "a sandbox whose class is gone": Waits(
+        make_seen(sandbox_class=None),
+        want_message='SandboxClass "python" does not exist',
+        want_requeue_seconds=3.0,
+    ),
+    "a sandbox that is malformed": Waits(
+        make_seen(
+            sandbox=make_sandbox_seen(state=SandboxState.ERROR, message="spec.env: bad"),
+            sandbox_class=None,
+            class_name="",
+            pod=None,
+        ),
+        want_message='Waiting for Sandbox "box" (Error): spec.env: bad',
+        want_requeue_seconds=3.0,
+    ),
     "a running sandbox whose pod the cache does not have": Waits(
         make_seen(pod=None), want_message="Waiting for Sandbox", want_requeue_seconds=3.0
     ),

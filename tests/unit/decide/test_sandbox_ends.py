@@ -202,9 +202,7 @@ TERMINATED: dict[str, tuple[SeenSandbox, str]] = {
         "PodLost",
     ),
     "the kubelet ended its pod with its lifetime": (
-        had_pod(
-            make_ended_pod(end_cause=EndCause.DEADLINE), spec=SandboxSpec(lifetime_seconds=12)
-        ),
+        had_pod(make_ended_pod(end_cause=EndCause.DEADLINE), spec=SandboxSpec(lifetime_seconds=12)),
         "LifetimeExpired",
     ),
     "its lifetime is over": (

@@ -241,5 +241,7 @@ async def test_sandbox_that_is_malformed_is_waited_for(bench: Bench) -> None:
     bench.add_execution()
     await bench.settle()
     await bench.elapse(3)
-    assert bench.execution()["status"]["state"] == "Queued"
+    status = bench.execution()["status"]
+    assert status["state"] == "Queued"
+    assert 'Waiting for Sandbox "box" (Error): spec.className' in status["message"]
     assert bench.runner.said("start") == []
