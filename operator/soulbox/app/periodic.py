@@ -62,6 +62,7 @@ class Periodic:
             try:
                 if self._relist.is_set() or time.monotonic() >= next_repair:
                     self._relist.clear()
+                    next_repair = 0.0  # if it fails: again with the next round
                     await self.repair()
                     next_repair = time.monotonic() + self._settings.repair_period_seconds
                 await self.meter()
@@ -147,8 +148,9 @@ class Periodic:
         if (self._clock.now() - lost_at).total_seconds() < _NODE_LOST_SECONDS:
             return
         body = {"metadata": {"annotations": {LOST_TIME_ANNOTATION: format_time(lost_at)}}}
-        updated = await self._kube.patch(PODS, metadata["name"], body, metadata["namespace"])
-        self._intake.seen(Kind.POD, updated)
+        with suppress(KubeNotFound):  # gone meanwhile: the others' turn all the same
+            updated = await self._kube.patch(PODS, metadata["name"], body, metadata["namespace"])
+            self._intake.seen(Kind.POD, updated)
 
     def live(self, intake: Intake) -> dict[str, str]:
         """Liveness: the watches speak. Namespaces and classes may be silent for hours, but

@@ -1,20 +1,20 @@
 """Errors of SoulBox. The first split is what the caller must do. ::
 
-    SoulBoxError
-    ├── Retryable            try again later (delay_seconds)
-    │   ├── KubeUnavailable  API server: 429, 5xx, connection
-    │   ├── KubeConflict     409 on an update: observe again
-    │   ├── StoreUnavailable PostgreSQL: connection, read-only, full
-    │   └── RunnerUnavailable the pod's runner does not answer
-    ├── Terminal             trying again cannot help
-    │   ├── KubeRefused      API server: 400, 403, 413, 422
-    │   ├── KubeNotFound     404
-    │   ├── KubeExists       409 on a create
-    │   ├── StoreRefused     PostgreSQL refused the data or the statement
-    │   ├── RunnerRefused    the runner said no
-    │   ├── HostileReply     the runner's reply broke the contract
-    │   └── InvalidManifest  a stored object the operator cannot act on
-    └── ConfigError          wrong settings; one clear line and exit code 2
+SoulBoxError
+├── Retryable            try again later (delay_seconds)
+│   ├── KubeUnavailable  API server: 429, 5xx, connection
+│   ├── KubeConflict     409 on an update: observe again
+│   ├── StoreUnavailable PostgreSQL: connection, read-only, full
+│   └── RunnerUnavailable the pod's runner does not answer
+├── Terminal             trying again cannot help
+│   ├── KubeRefused      API server: 400, 403, 413, 422
+│   ├── KubeNotFound     404
+│   ├── KubeExists       409 on a create
+│   ├── StoreRefused     PostgreSQL refused the data or the statement
+│   ├── RunnerRefused    the runner said no
+│   ├── HostileReply     the runner's reply broke the contract
+│   └── InvalidManifest  a stored object the operator cannot act on
+└── ConfigError          wrong settings; one clear line and exit code 2
 """
 
 

@@ -40,8 +40,8 @@ class SandboxState(StrEnum):
 class ExecutionState(StrEnum):
     """`status.state` of an Execution. ::
 
-        Queued -> Running -> Completed | Failed | Timeout | Cancelled
-           \\---------------> Failed | Timeout | Cancelled
+    Queued -> Running -> Completed | Failed | Timeout | Cancelled
+       \\---------------> Failed | Timeout | Cancelled
     """
 
     QUEUED = "Queued"
