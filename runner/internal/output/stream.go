@@ -65,8 +65,11 @@ func (s *Stream) Copy(r io.Reader) {
 }
 
 func (s *Stream) take(block []byte) {
-	s.store(block)
+	stored, err := s.store(block)
 	s.mu.Lock()
+	// Together, or a reader would see more bytes stored than written.
+	s.stored += stored
+	s.storeError = err
 	s.hash.Write(block)
 	s.bytes += int64(len(block))
 	rest := block
@@ -82,22 +85,16 @@ func (s *Stream) take(block []byte) {
 	}
 }
 
-// store appends what the limit allows. It runs without the lock: a slow disk
-// must not hold up replies. After an error nothing more is stored, or the file
-// would have a hole.
-func (s *Stream) store(block []byte) {
-	if s.file == nil || s.storeError != nil {
-		return
-	}
+// store appends what the limit allows and tells how much that was. It runs
+// without the lock: a slow disk must not hold up replies. After an error nothing
+// more is stored, or the file would have a hole.
+func (s *Stream) store(block []byte) (int64, error) {
 	room := s.limit - s.stored
-	if room <= 0 {
-		return
+	if s.file == nil || s.storeError != nil || room <= 0 {
+		return 0, s.storeError
 	}
 	n, err := s.file.Write(block[:min(room, int64(len(block)))])
-	s.mu.Lock()
-	s.stored += int64(n)
-	s.storeError = err
-	s.mu.Unlock()
+	return int64(n), err
 }
 
 // Err tells why not all of the allowed bytes could be stored.
