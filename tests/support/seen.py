@@ -157,6 +157,8 @@ def make_seen(**changes: Any) -> SeenExecution:
         sandbox=make_sandbox_seen(),
         pod=make_pod(),
         pod_ready=True,
+        pod_asked_seconds=None,
+        run_awaited=False,
         own_pods=(),
         pod_refusal=None,
         slot_free=True,

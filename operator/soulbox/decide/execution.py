@@ -266,7 +266,7 @@ def _wind_down(seen: SeenExecution, now: datetime) -> Decision:
         # Of a finished object nothing else changes; kstatus calls a stale one in progress.
         status = {"observedGeneration": seen.generation}
         return Decision(actions=(WriteStatus(status=status),), requeue_after_seconds=0)
-    held = _hand_over_output(seen)
+    held = _ask_for_result(seen) or _hand_over_output(seen)
     if held is not None:
         return held
     actions = list(_clear_own_pods(seen, now))
@@ -289,6 +289,22 @@ def _wind_down(seen: SeenExecution, now: datetime) -> Decision:
 
 def _linger(seen: SeenExecution) -> float | None:
     return _LINGER_SECONDS if seen.own_pods else None
+
+
+def _ask_for_result(seen: SeenExecution) -> Decision | None:
+    """After a restart: what the runner still holds is asked for before anything is let go.
+    A runner that does not answer is not waited for long."""
+    pod = seen.pod
+    if seen.run is not None or seen.dispatched is None:
+        return None
+    if pod is None or pod.phase is not PodPhase.RUNNING:
+        return None
+    if seen.pod_ready:
+        return NOTHING if seen.run_awaited else None  # its word brings the key back
+    if seen.pod_asked_seconds is not None and seen.pod_asked_seconds >= _LINGER_SECONDS:
+        return None
+    probe = ProbeRunner(pod_uid=pod.uid)
+    return Decision(actions=(probe,), requeue_after_seconds=_LINGER_SECONDS)
 
 
 def _hand_over_output(seen: SeenExecution) -> Decision | None:

@@ -74,6 +74,10 @@ class SeenExecution:
     pod: PodView | None
     # Whether the pod's runner has answered this operator.
     pod_ready: bool
+    # Since when this operator asks a pod's runner that has not answered yet, None: it does not.
+    pod_asked_seconds: float | None
+    # Whether the runner holds the run by its own list, and has not told of it yet.
+    run_awaited: bool
     # One-shot pods of this Execution, the current one included.
     own_pods: tuple[PodView, ...]
     # Why the API server refused the one-shot's pod at the last try, None if it did not.

@@ -88,6 +88,8 @@ class ExecutionObserver:
             sandbox=place.sandbox,
             pod=pod,
             pod_ready=pod is not None and pod.uid in services.memory.runner_versions,
+            pod_asked_seconds=self._asked_seconds(pod),
+            run_awaited=self._runs.awaits(uid),
             own_pods=own_pods,
             pod_refusal=services.memory.execution_refusals.get(uid),
             slot_free=self._slot_free(uid, namespace, spec, place),
@@ -218,6 +220,10 @@ class ExecutionObserver:
         if dispatched is None and (pod.deleting or pod.phase is not PodPhase.RUNNING):
             return None
         return pod
+
+    def _asked_seconds(self, pod: PodView | None) -> float | None:
+        since = None if pod is None else self._services.memory.asked_since.get(pod.uid)
+        return None if since is None else self._services.clock.now().timestamp() - since
 
     def _slot_free(
         self,

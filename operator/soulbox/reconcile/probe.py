@@ -30,6 +30,8 @@ class RunnerProbe:
         uid: str = pod["metadata"]["uid"]
         task = self._tasks.get(uid)
         if task is None or task.done():
+            services = self._services
+            services.memory.asked_since[uid] = services.clock.now().timestamp()
             self._tasks[uid] = self._services.spawn(f"probe-{uid}", self._probe(uid, owner))
 
     async def _probe(self, pod_uid: str, owner: tuple[Kind, str]) -> None:
@@ -53,6 +55,7 @@ class RunnerProbe:
                 retry_seconds = min(_LAST_RETRY_SECONDS, retry_seconds * 2)
         finally:
             self._tasks.pop(pod_uid, None)
+            services.memory.asked_since.pop(pod_uid, None)
 
     def _wake(self, owner: tuple[Kind, str]) -> None:
         """The owner goes on, and so do the Executions that wait for a Sandbox's runner."""

@@ -57,6 +57,11 @@ class RunFollower:
         """What was last heard of a run, None before the first word."""
         return self._newest.get(uid)
 
+    def awaits(self, uid: str) -> bool:
+        """Whether a task asks about the run and has not heard anything yet."""
+        known = self._following.get(uid)
+        return known is not None and not known.task.done() and uid not in self._newest
+
     def follow(self, uid: str, address: PodAddress, attempt: int, request: StartRun | None) -> None:
         """Keep following; with `request` start the run if its runner does not know it.
 

@@ -69,6 +69,8 @@ class Memory:
 
     # Pods whose runner answered, and the version it told.
     runner_versions: dict[str, str] = field(default_factory=dict)
+    # When each pod that has not answered yet was first asked, Unix seconds.
+    asked_since: dict[str, float] = field(default_factory=dict)
     # The API server's last refusal of an owner's pod, by owner uid.
     sandbox_refusals: dict[str, PodRefusal] = field(default_factory=dict)
     execution_refusals: dict[str, RunProblem] = field(default_factory=dict)
