@@ -100,6 +100,11 @@ class FakeApi:
         self.writes: list[Write] = []
         self.reads: list[str] = []
         self.watcher: Watcher | None = None
+        # The write of this number (from 1) is carried out, and its reply never comes.
+        self.lost_reply: int | None = None
+        # The write of this number is not carried out: 500.
+        self.lost_write: int | None = None
+        self._write_count = 0
         self._version = 100
         self._refusals: list[tuple[str, str, Refusal]] = []
 
@@ -141,6 +146,11 @@ class FakeApi:
     def named(self, plural: str) -> list[str]:
         """Names of all objects of a resource."""
         return sorted(name for (kind, _, name) in self.objects if kind == plural)
+
+    @property
+    def write_count(self) -> int:
+        """Writes asked for since the start, Events too."""
+        return self._write_count
 
     def take_writes(self) -> list[tuple[str, str]]:
         """(verb, what) of the writes since the last call, Events apart."""
@@ -194,9 +204,14 @@ class FakeApi:
         target = _target(request.path)
         verb = WRITES.get(request.method, "get")
         status = 200
+        self._write_count += verb != "get"
         try:
             self._maybe_refuse(verb, target)
+            if verb != "get" and self._write_count == self.lost_write:
+                raise Refusal(500, "InternalError", "lost")
             answer = self._answer(verb, target, body, request)
+            if verb != "get" and self._write_count == self.lost_reply:
+                raise Refusal(504, "Timeout", "done, and nobody hears of it")
             status = 201 if verb == "create" else 200
             headers: dict[str, str] = {}
         except Refusal as refusal:

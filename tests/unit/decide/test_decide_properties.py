@@ -170,6 +170,8 @@ EXECUTIONS = st.builds(
     | st.builds(make_sandbox_seen, state=st.sampled_from(SandboxState), deleting=st.booleans()),
     pod=st.none() | PODS,
     pod_ready=st.booleans(),
+    pod_asked_seconds=st.none() | st.floats(0, 100),
+    run_awaited=st.booleans(),
     own_pods=st.lists(PODS, max_size=2).map(tuple),
     pod_refusal=st.none() | PROBLEMS,
     slot_free=st.booleans(),

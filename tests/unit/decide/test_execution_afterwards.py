@@ -12,6 +12,7 @@ from soulbox.decide.actions import (
     CollectOutput,
     DeleteObject,
     DeletePod,
+    ProbeRunner,
     ReleasePod,
     ReleaseRun,
     RemoveFinalizer,
@@ -98,6 +99,27 @@ CASES = {
     ),
     "deleted, its pod still there: the pod first": After(
         one_shot(make_pod(), deleting=True, recorded=True), (DeletePod(pod_uid=POD_UID),), 10.0
+    ),
+    "after a restart the runner is asked before anything is let go": After(
+        make_final(deleting=True, recorded=True, pod_ready=False),
+        (ProbeRunner(pod_uid=POD_UID),),
+        10.0,
+    ),
+    "after a restart, still asking": After(
+        make_final(deleting=True, recorded=True, pod_ready=False, pod_asked_seconds=9.9),
+        (ProbeRunner(pod_uid=POD_UID),),
+        10.0,
+    ),
+    "after a restart, and the runner does not answer": After(
+        make_final(deleting=True, recorded=True, pod_ready=False, pod_asked_seconds=10.0),
+        (RemoveFinalizer(),),
+    ),
+    "after a restart, the runner answered and is about to tell": After(
+        make_final(deleting=True, recorded=True, run_awaited=True)
+    ),
+    "never handed over: no runner to ask": After(
+        make_final(deleting=True, recorded=True, pod_ready=False, dispatched=None),
+        (RemoveFinalizer(),),
     ),
     "one-shot pod that still runs is given ten seconds to exit": After(
         one_shot(make_pod(), recorded=True), (), 10.0, now=at(9.0)

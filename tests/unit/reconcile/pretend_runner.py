@@ -26,6 +26,8 @@ class PretendRunner:
         self.calls: list[tuple[str, str]] = []
         self.requests: dict[str, StartRun] = {}
         self.runs: dict[str, RunDocument] = {}
+        # Uids in the order in which their code really began.
+        self.begun: list[str] = []
         self.outputs: dict[Stream, list[bytes]] = {}
         # What the next calls of a kind fail with, one after the other.
         self.faults: defaultdict[str, deque[Exception]] = defaultdict(deque)
@@ -61,6 +63,8 @@ class PretendRunner:
     ) -> RunDocument:
         self._note("start", uid)
         self.requests[uid] = request
+        if uid not in self.runs:
+            self.begun.append(uid)
         return self.runs.setdefault(uid, replace(self.outcome, uid=uid, attempt=attempt))
 
     async def get(

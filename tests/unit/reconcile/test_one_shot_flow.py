@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from soulbox.build.names import pod_name
+from soulbox.model.errors import RunnerUnavailable
 from soulbox.model.keys import EXECUTION_UID_LABEL, RECORDED_FINALIZER
 from soulbox.model.states import Kind
 from tests.support.fake_api import Refusal
@@ -190,6 +191,38 @@ async def test_restart_with_a_pod_that_waits_goes_on_where_it_was(bench: Bench) 
     assert bench.execution()["status"]["state"] == "Completed"
     assert bench.runner.said("start") == [uid]
     assert len(bench.api.named("pods")) == 1
+
+
+async def test_restart_after_the_end_saves_the_output_before_the_pod_goes(bench: Bench) -> None:
+    bench.runner.outcome = make_finished(stdout=b"\xff")
+    bench.runner.outputs = {"stdout": [b"\xff"]}
+    bench.runner.faults["read stdout"].append(RunnerUnavailable("busy"))
+    bench.add_class()
+    uid = bench.add_execution(**ONE_SHOT)
+    await bench.settle()
+    bench.api.run_pod(bench.pod_name)
+    with pytest.raises(RunnerUnavailable):
+        await bench.settle()
+    assert bench.execution()["status"]["state"] == "Completed"
+    bench.advance(3600)
+    bench.records.committed.add(uid)
+    await bench.restart()
+    await bench.settle()
+    assert bench.records.outputs == {(uid, "stdout"): b"\xff"}
+    assert bench.runner.said("release") == [uid]
+
+
+async def test_runner_that_does_not_answer_after_a_restart_is_given_up(bench: Bench) -> None:
+    uid = await ran(bench)
+    bench.advance(3600)
+    bench.runner.faults["list"].extend([RunnerUnavailable("silent")] * 1000)
+    await bench.restart()
+    bench.api.take_writes()
+    await bench.settle()
+    assert bench.api.take_writes() == [], "it is asked first"
+    bench.records.committed.add(uid)
+    await bench.elapse(12)
+    assert bench.api.take_writes() == [("delete", "pods")]
 
 
 async def test_class_s_defaults_are_its_limits(bench: Bench) -> None:
