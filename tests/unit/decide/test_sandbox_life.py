@@ -250,6 +250,10 @@ def test_sandbox_that_cannot_have_a_pod_says_why_once(case: Stuck) -> None:
     assert decide_sandbox(after(case.seen, decision), at(60.0)) == Decision()
 
 
+def test_what_runs_goes_on_without_its_class() -> None:
+    assert decide_sandbox(running(sandbox_class=None), at(60.0)) == Decision()
+
+
 def test_refused_pod_is_shown_once_and_tried_again() -> None:
     refusal = PodRefusal(reason=SandboxReason.QUOTA_EXCEEDED, message="exceeded quota: pods=0")
     seen = make_seen_sandbox(pod_refusal=refusal)

@@ -464,6 +464,33 @@ async def test_label_written_by_hand_leads_into_no_other_sandbox(bench: Bench) -
     assert bench.execution()["status"]["state"] == "Failed"
 
 
+async def test_annotation_leads_into_no_pod_of_another_namespace(bench: Bench) -> None:
+    await bench.running_sandbox()
+    theirs = bench.api.get("pods", NAMESPACE, bench.pod_name)
+    theirs["metadata"] |= {"namespace": "team-b", "name": "theirs"}
+    pod_uid = bench.api.add("pods", theirs)["metadata"]["uid"]
+    bench.add_execution()
+    patch = {"annotations": {DISPATCHED_ANNOTATION: f"{pod_uid}/1"}}
+    bench.api.edit("executions", NAMESPACE, "run", {"metadata": patch})
+    await bench.settle()
+    assert bench.runner.said("start") == []
+    assert bench.execution()["status"]["state"] == "Failed"
+
+
+async def test_handed_over_and_its_class_gone_since_it_is_listened_to_and_not_started(
+    bench: Bench,
+) -> None:
+    await bench.running_sandbox()
+    bench.api.delete("sandboxclasses", "", "python")
+    bench.add_execution()
+    patch = {"annotations": {DISPATCHED_ANNOTATION: f"{bench.pod_uid}/1"}}
+    bench.api.edit("executions", NAMESPACE, "run", {"metadata": patch})
+    await bench.settle()
+    assert bench.runner.said("start") == []
+    assert bench.execution()["status"]["reason"] == "Lost"
+    assert bench.sandbox()["status"]["state"] == "Running", "what runs goes on without its class"
+
+
 async def test_run_of_the_old_sandbox_is_not_taken_up_by_the_new_one_of_its_name(
     bench: Bench,
 ) -> None:
