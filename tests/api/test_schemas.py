@@ -170,7 +170,9 @@ def test_explain_describes_every_field(plural: str, kubectl: Kubectl) -> None:
 )
 def test_columns(resource: str, want: list[str], kubectl: Kubectl, namespace: str) -> None:
     kubectl.create(make_execution("run", namespace, sandboxRef={"name": "none"}))
-    kubectl.create(make_sandbox("box", namespace, className="none", resources={"cpu": "100m"}))
+    kubectl.create(make_sandbox("box", namespace, className="none"))
+    limits = {"status": {"resources": {"cpu": "100m", "memory": "64Mi"}}}
+    kubectl.merge_patch("sandbox", "box", namespace, limits, "--subresource=status")
     header, row = kubectl.run("get", resource, "--namespace", namespace).splitlines()
     assert header.split() == want
     assert {"sbe": "none", "sbx": "100m"}[resource] in row.split()
