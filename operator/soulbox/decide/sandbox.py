@@ -134,13 +134,15 @@ def _keep_a_pod(
             requeue_after_seconds=decision.requeue_after_seconds,
         )
     if old:
-        lost = _lose(seen, spec, sandbox_class, old, now)
+        # Where its successor is refused that is the newer news: the loss was told before.
+        told = seen.pod_refusal is not None and seen.state is SandboxState.ERROR
+        actions = _clear(seen, old) if told else _lose(seen, spec, sandbox_class, old, now)
         # What keeps an ended pod is its record; its successor does not wait for PostgreSQL.
         # A pod that is only being deleted is given its grace period first.
-        written = any(isinstance(action, WriteStatus) for action in lost.actions)
+        written = any(isinstance(action, WriteStatus) for action in actions)
         if written or any(pod.phase is not PodPhase.ENDED for pod in old):
-            return lost
-        return _next(seen, spec, sandbox_class, now, lost.actions)
+            return Decision(actions=actions)
+        return _next(seen, spec, sandbox_class, now, actions)
     if seen.state in (SandboxState.RUNNING, SandboxState.STARTING):
         return _lost_without_trace(seen, sandbox_class, now)
     return _next(seen, spec, sandbox_class, now)
@@ -235,7 +237,7 @@ def _lose(
     sandbox_class: SandboxClassSpec,
     old: list[PodView],
     now: datetime,
-) -> Decision:
+) -> tuple[Action, ...]:
     """The pod ended: say so, once, and clear it away."""
     last = max(old, key=lambda pod: pod.incarnation)
     # The deadline was set when the pod was made; the lifetime may have been raised since.
@@ -252,7 +254,7 @@ def _lose(
         pod=last,
         warn=True,
     )
-    return Decision(actions=(*report(seen, lost, now), *_clear(seen, old)))
+    return (*report(seen, lost, now), *_clear(seen, old))
 
 
 def _lost_message(pod: PodView) -> str:
