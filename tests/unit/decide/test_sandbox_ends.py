@@ -19,8 +19,9 @@ from soulbox.decide.actions import (
 )
 from soulbox.decide.pods import EndCause
 from soulbox.decide.sandbox import decide_sandbox
-from soulbox.decide.sandbox_seen import SeenSandbox
+from soulbox.decide.sandbox_seen import PodRefusal, SeenSandbox
 from soulbox.model.specs import SandboxSpec
+from soulbox.model.states import SandboxReason
 from tests.support.fix_clock import NOW, at
 from tests.support.seen import (
     POD_UID,
@@ -111,6 +112,20 @@ def test_seconds_of_an_ended_pod_are_added_once() -> None:
     for seconds in (0.1, 5.0, 3600.0):
         again = decide_sandbox(stored, at(seconds))
         assert not [one for one in again.actions if isinstance(one, WriteStatus)]
+
+
+def test_refusal_of_the_successor_is_the_newer_news_and_said_once() -> None:
+    seen = had_pod(make_ended_pod(deleting=True))
+    told = after(seen, decide_sandbox(seen, NOW))
+    refusal = PodRefusal(reason=SandboxReason.QUOTA_EXCEEDED, message="exceeded quota")
+    refused = replace(told, pod_refusal=refusal)
+
+    news = decide_sandbox(refused, at(1.0))
+    (write,) = [one for one in news.actions if isinstance(one, WriteStatus)]
+    assert write.status["reason"] == "QuotaExceeded"
+    again = decide_sandbox(after(refused, news), at(11.0))
+    assert not [one for one in again.actions if isinstance(one, WriteStatus | PostEvent)]
+    assert isinstance(again.actions[-1], CreatePod), "it is tried again"
 
 
 def test_pod_that_never_started_adds_no_seconds() -> None:
