@@ -1,4 +1,4 @@
-"""What is logged is kept for the test instead of being rendered."""
+"""For every unit test: logs that can be read, examples without a stopwatch."""
 
 from __future__ import annotations
 
@@ -7,6 +7,11 @@ from typing import Any
 
 import pytest
 import structlog
+from hypothesis import settings
+
+# How long an example takes depends on what else the machine does: no test fails by it.
+settings.register_profile("unit", deadline=None)
+settings.load_profile("unit")
 
 
 @pytest.fixture

@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any, get_args
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -45,6 +46,7 @@ def condition(**changes: Any) -> dict[str, Any]:
     return base | changes
 
 
+@pytest.mark.slow
 @given(WANTED, WANTED)
 def test_transition_time_changes_exactly_with_the_status(
     first: list[Condition], second: list[Condition]
@@ -61,6 +63,7 @@ def test_transition_time_changes_exactly_with_the_status(
     assert [one["type"] for one in new] == [one.type.value for one in second]
 
 
+@pytest.mark.slow
 @given(WANTED)
 def test_merging_the_same_again_says_the_same(wanted: list[Condition]) -> None:
     once = merge_conditions([], wanted, generation=1, now=NOW)

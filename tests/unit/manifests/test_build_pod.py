@@ -282,6 +282,7 @@ UIDS = st.uuids().map(str)
 DNS_LABEL = r"[a-z0-9]([-a-z0-9]*[a-z0-9])?"
 
 
+@pytest.mark.slow
 @given(NAMES, UIDS, st.integers(1, 10**6))
 def test_pod_name_is_a_legal_host_name_whatever_the_owner_is_called(
     name: str, uid: str, incarnation: int
@@ -292,6 +293,7 @@ def test_pod_name_is_a_legal_host_name_whatever_the_owner_is_called(
     assert found == pod_name(name, uid, incarnation)
 
 
+@pytest.mark.slow
 @given(UIDS, UIDS, st.integers(1, 99), st.integers(1, 99))
 def test_owners_that_share_a_long_prefix_have_pods_of_different_names(
     one: str, other: str, first: int, second: int
