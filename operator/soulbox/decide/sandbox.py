@@ -54,26 +54,12 @@ def decide_sandbox(seen: SeenSandbox, now: datetime) -> Decision:
         return _end(seen, now, since=parse_time(seen.status.get("terminationTime")) or now)
     if isinstance(seen.spec, InvalidManifest):
         return _stall(seen, SandboxReason.INVALID_SPEC, str(seen.spec), now)
-    if seen.class_objection:  # first: a malformed class is objected to, and not missing
-        return _stall(seen, SandboxReason.INVALID_SPEC, seen.class_objection, now)
-    if seen.sandbox_class is None and _live(seen):
-        return _count(seen, Decision())  # what runs goes on without its class
+    if not _live(seen):
+        refused = _refuse_class(seen, seen.spec, now)
+        if refused is not None:
+            return refused
     if seen.sandbox_class is None:
-        message = (
-            f'SandboxClass "{seen.spec.class_name}" does not exist; create it, or make a new '
-            "Sandbox with one of `kubectl get sandboxclasses`."
-        )
-        return Decision(
-            actions=report(
-                seen,
-                News(
-                    state=SandboxState.CREATED,
-                    reason=SandboxReason.CLASS_NOT_FOUND,
-                    message=message,
-                ),
-                now,
-            )
-        )
+        return _count(seen, Decision())  # what runs goes on without its class
     expiration = _expiration(seen, seen.spec, seen.sandbox_class)
     if expiration is not None and now >= expiration:
         return _expire(seen, now)
@@ -100,6 +86,24 @@ def _count(seen: SeenSandbox, decision: Decision) -> Decision:
         actions=(*decision.actions, WriteStatus(status=status)),
         requeue_after_seconds=decision.requeue_after_seconds,
     )
+
+
+def _refuse_class(seen: SeenSandbox, spec: SandboxSpec, now: datetime) -> Decision | None:
+    """Why no pod is made under the class as it is now; None when one may be."""
+    if seen.class_objection:  # first: a malformed class is objected to, and not missing
+        decision = _stall(seen, SandboxReason.INVALID_SPEC, seen.class_objection, now)
+    elif seen.sandbox_class is None:
+        message = (
+            f'SandboxClass "{spec.class_name}" does not exist; create it, or make a new '
+            "Sandbox with one of `kubectl get sandboxclasses`."
+        )
+        news = News(
+            state=SandboxState.CREATED, reason=SandboxReason.CLASS_NOT_FOUND, message=message
+        )
+        decision = Decision(actions=report(seen, news, now))
+    else:
+        return None
+    return Decision(actions=(*decision.actions, *_clear(seen, list(seen.pods))))
 
 
 def _expiration(

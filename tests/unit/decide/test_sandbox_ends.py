@@ -327,3 +327,17 @@ def test_deleted_sandbox(name: str) -> None:
     seen, want_actions = DELETED[name]
     decision = decide_sandbox(replace(seen, deletion_time=NOW), at(1.0))
     assert decision.actions == want_actions
+
+
+@pytest.mark.parametrize("change", [{"class_objection": "too much"}, {"sandbox_class": None}])
+def test_running_pod_is_not_judged_by_what_its_class_became(change: dict[str, Any]) -> None:
+    actions = decide_sandbox(had_pod(make_pod(), **change), NOW).actions
+    assert not [one for one in actions if isinstance(one, WriteStatus | DeletePod)]
+
+
+@pytest.mark.parametrize("change", [{"class_objection": "too much"}, {"sandbox_class": None}])
+def test_ended_pod_is_cleared_away_whatever_its_class_became(change: dict[str, Any]) -> None:
+    seen = had_pod(make_ended_pod(deleting=True), recorded_pods=RECORDED, **change)
+    actions = decide_sandbox(seen, NOW).actions
+    assert ReleasePod(pod_uid=POD_UID) in actions
+    assert not [one for one in actions if isinstance(one, CreatePod)]
