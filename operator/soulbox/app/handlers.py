@@ -24,7 +24,8 @@ from soulbox.model.keys import (
     MANAGED_BY_LABEL,
     VERSION,
 )
-from soulbox.model.states import ExecutionState, Kind
+from soulbox.model.states import FINAL_EXECUTION_STATES, Kind
+from soulbox.reconcile.sandbox import COUNT_SECONDS
 from soulbox.reconcile.services import Recorder
 from soulbox.telemetry.metrics import Metrics
 
@@ -121,7 +122,7 @@ class Intake:
             return
         sandbox = self._cache.by_name(Kind.SANDBOX, manifest["metadata"]["namespace"], reference)
         if sandbox is not None:
-            self._queue.add_later(Kind.SANDBOX, sandbox["metadata"]["uid"], _COUNT_SECONDS)
+            self._queue.add_later(Kind.SANDBOX, sandbox["metadata"]["uid"], COUNT_SECONDS)
 
     def _wake_owner(self, manifest: Mapping[str, Any]) -> None:
         for owner in manifest["metadata"].get("ownerReferences") or ():
@@ -144,7 +145,7 @@ class Intake:
     def _wake_neighbours(self, manifest: Mapping[str, Any]) -> None:
         """An Execution that ended makes room for the next, and lets a sandbox go on ending."""
         state = (manifest.get("status") or {}).get("state", "")
-        if state not in _FINAL:
+        if state not in FINAL_EXECUTION_STATES:
             return
         reference = ((manifest.get("spec") or {}).get("sandboxRef") or {}).get("name")
         if reference is None:
@@ -181,12 +182,6 @@ def _is_stripped(kind: Kind, manifest: Mapping[str, Any]) -> bool:
     metadata = manifest["metadata"]
     guarded = bool(metadata.get("finalizers")) and not metadata.get("deletionTimestamp")
     return kind is Kind.POD and guarded
-
-
-# Counters of a Sandbox are written at most this often.
-_COUNT_SECONDS = 30.0
-
-_FINAL = frozenset(state.value for state in ExecutionState if state.is_final)
 
 
 def build_registry(

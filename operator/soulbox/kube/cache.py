@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from soulbox.model.keys import GROUP
-from soulbox.model.states import ExecutionState, Kind
+from soulbox.model.states import FINAL_EXECUTION_STATES, ExecutionState, Kind
 
 Manifest = Mapping[str, Any]
 Name = tuple[str, str]  # (namespace or "", name)
@@ -149,7 +149,7 @@ class ObjectCache:
 
     def _index_execution(self, uid: str, namespace: str, manifest: Manifest) -> None:
         state = (manifest.get("status") or {}).get("state", ExecutionState.QUEUED)
-        final = state in _FINAL_STATES
+        final = state in FINAL_EXECUTION_STATES
         reference = _sandbox_name(manifest)
         if reference is not None:
             self._naming[namespace, reference].add(uid)
@@ -212,9 +212,6 @@ def _is_removed(kind: Kind, metadata: Mapping[str, Any]) -> bool:
     if not metadata.get("deletionTimestamp") or metadata.get("finalizers"):
         return False
     return kind is not Kind.POD or metadata.get("deletionGracePeriodSeconds") == 0
-
-
-_FINAL_STATES = frozenset(state.value for state in ExecutionState if state.is_final)
 
 
 def _pod_owners(manifest: Manifest) -> list[str]:

@@ -5,6 +5,7 @@ these by tests.
 """
 
 from enum import StrEnum
+from typing import Final
 
 
 class Kind(StrEnum):
@@ -55,6 +56,10 @@ class ExecutionState(StrEnum):
     def is_final(self) -> bool:
         """Whether nothing can follow."""
         return self not in (ExecutionState.QUEUED, ExecutionState.RUNNING)
+
+
+# As `status.state` has them, for readers of manifests.
+FINAL_EXECUTION_STATES: Final = frozenset(state.value for state in ExecutionState if state.is_final)
 
 
 class ExecutionReason(StrEnum):

@@ -35,7 +35,7 @@ from soulbox.schema.parse import parse_sandbox, parse_sandbox_class
 # A refused pod (quota, policy) is tried again: what refused it may change.
 _REFUSED_RETRY_SECONDS = 10.0
 # Counters and activity are coalesced to one write in so long.
-_COUNT_SECONDS = 30.0
+COUNT_SECONDS = 30.0
 
 
 class SandboxReconciler:
@@ -83,7 +83,7 @@ class SandboxReconciler:
         )
         now_seconds = services.clock.now().timestamp()
         counted_at = services.memory.counted_at.setdefault(uid, now_seconds)
-        due = counted_at + _COUNT_SECONDS - now_seconds
+        due = counted_at + COUNT_SECONDS - now_seconds
         created = parse_time(metadata["creationTimestamp"])
         assert created is not None, "the API server sets creationTimestamp"
         return SeenSandbox(
