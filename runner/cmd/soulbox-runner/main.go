@@ -4,7 +4,7 @@
 //	soulbox-runner install DIR  copy this binary to DIR/soulbox-runner
 //	soulbox-runner version      print the version
 //
-// `launch` and `exec` are the runner's own children; see package launch.
+// `launch` is the runner's own child; see package launch.
 package main
 
 import (
@@ -40,8 +40,6 @@ func main() {
 	switch command {
 	case "launch":
 		os.Exit(launch.LauncherMain())
-	case "exec":
-		os.Exit(launch.ExecMain())
 	case "version":
 		fmt.Println(version)
 	case "install":

@@ -4,9 +4,9 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"os"
 	"strings"
+	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -15,9 +15,11 @@ import (
 	"github.com/soulbox-dev/soulbox/runner/internal/reap"
 )
 
-// stageEnv is the environment of launcher and exec stage: nothing of the
-// runner's own, and one thread at a time, for they do next to nothing.
-var stageEnv = []string{"GOMAXPROCS=1", "GOGC=off"}
+// stageEnv is the environment of launchers: nothing of the runner's own, one
+// thread at a time, for they do next to nothing, and a heap of 1 MiB at most
+// between collections: what a launcher holds, its program's ru_maxrss begins
+// with.
+var stageEnv = []string{"GOMAXPROCS=1", "GOGC=25"}
 
 // pipeBytes is the wish for the size of the output pipes: a burst then seldom
 // waits for the reader. Denied beyond the user's share, see pipe(7).
@@ -27,7 +29,8 @@ const pipeBytes = 256 << 10
 // sensible case is an interpreter on a disk that is very busy.
 const startLimit = 60 * time.Second
 
-// Launcher is the server's handle on one launcher process.
+// Launcher is the server's handle on one launcher process. It takes one run at
+// a time; the streams are those of the run at hand.
 type Launcher struct {
 	Child  *reap.Child
 	Stdin  *os.File // to be written, or closed at once
@@ -35,48 +38,51 @@ type Launcher struct {
 	Stderr *os.File
 
 	control *os.File
-	spec    *os.File
-	status  *os.File
+	events  chan Event
+	busy    atomic.Bool // from an order to run until the last event of the run
+	killed  bool
 }
 
-// Spawn starts a launcher and its exec stage, which waits for Run.
-func Spawn(reaper *reap.Reaper) (_ *Launcher, err error) {
-	l := &Launcher{}
-	var theirs []*os.File
-	defer func() {
-		closeAll(theirs)
-		if err != nil {
-			l.Close()
-		}
-	}()
-	var stdin, stdout, stderr, control, spec, status *os.File
-	for _, pipe := range []struct {
-		reader, writer **os.File
-		theirs         **os.File
-	}{
-		{&stdin, &l.Stdin, &stdin}, {&l.Stdout, &stdout, &stdout}, {&l.Stderr, &stderr, &stderr},
-		{&spec, &l.spec, &spec}, {&l.status, &status, &status},
-	} {
-		if *pipe.reader, *pipe.writer, err = os.Pipe(); err != nil {
-			return nil, err
-		}
-		theirs = append(theirs, *pipe.theirs)
-	}
-	if l.control, control, err = socketPair(); err != nil {
+// Spawn starts a launcher, which waits for Run.
+func Spawn(reaper *reap.Reaper) (*Launcher, error) {
+	control, theirs, err := socketPair()
+	if err != nil {
 		return nil, err
 	}
-	theirs = append(theirs, control)
-	for _, out := range []*os.File{l.Stdout, l.Stderr} {
-		growPipe(out)
+	defer theirs.Close()
+	null, err := os.OpenFile(os.DevNull, os.O_RDWR, 0)
+	if err != nil {
+		_ = control.Close()
+		return nil, err
 	}
-	files := make([]uintptr, 0, 6)
-	for _, f := range []*os.File{stdin, stdout, stderr, control, spec, status} {
-		fd := f.Fd()
-		_ = unix.SetNonblock(int(fd), false) // a program expects blocking streams
-		files = append(files, fd)
+	defer null.Close()
+	// The launcher's own words, should it have any, go where the runner's go.
+	files := []uintptr{null.Fd(), null.Fd(), 2, theirs.Fd()}
+	child, err := reaper.Spawn("/proc/self/exe", []string{"soulbox-runner", "launch"}, stageEnv, files)
+	if err != nil {
+		_ = control.Close()
+		return nil, err
 	}
-	l.Child, err = reaper.Spawn("/proc/self/exe", []string{"soulbox-runner", "launch"}, stageEnv, files)
-	return l, err
+	l := &Launcher{Child: child, control: control, events: make(chan Event, 8)}
+	go l.readEvents()
+	return l, nil
+}
+
+// readEvents ends with the launcher or with Close. The channel holds the
+// events of a whole run: nobody needs to take those of one that is given up.
+func (l *Launcher) readEvents() {
+	defer close(l.events)
+	decoder := json.NewDecoder(l.control)
+	for {
+		var e Event
+		if decoder.Decode(&e) != nil {
+			return
+		}
+		if e.Kind == EventDone || e.Kind == EventFailed {
+			l.busy.Store(false)
+		}
+		l.events <- e
+	}
 }
 
 func growPipe(f *os.File) {
@@ -96,83 +102,148 @@ func socketPair() (ours, theirs *os.File, err error) {
 	return os.NewFile(uintptr(fds[0]), "control"), os.NewFile(uintptr(fds[1]), "control"), nil
 }
 
-// ErrNotReady means that launcher or exec stage died before the program was
-// begun. To try again with another launcher is safe.
+// ErrNotReady means that the launcher died before the program was begun. To
+// try again with another launcher is safe.
 var ErrNotReady = errors.New("the launcher died before the program was started")
 
-// StartError tells why execve, or a step before it, failed.
+// StartError tells why execve, or a step before it, failed. The launcher can
+// take another run.
 type StartError struct{ Message string }
 
 func (e *StartError) Error() string { return e.Message }
 
-// Run hands over the spec and returns when the program runs, or with a
-// *StartError or ErrNotReady.
+// Run hands over the spec and returns when the program runs, or with an error:
+// *StartError, ErrNotReady, or why no pipes could be made.
 func (l *Launcher) Run(spec *Spec) error {
 	raw, err := json.Marshal(spec)
 	if err != nil {
 		return fmt.Errorf("encode launch spec: %w", err)
 	}
-	deadline := time.Now().Add(startLimit)
-	_ = l.spec.SetWriteDeadline(deadline)
-	_ = l.status.SetReadDeadline(deadline)
-	_, err = l.spec.Write(raw)
-	_ = l.spec.Close()
+	theirs, err := l.openStreams()
+	defer closeAll(theirs)
 	if err != nil {
+		return err
+	}
+	l.busy.Store(true)
+	if err := l.order(orderRun, raw, theirs, startLimit); err != nil {
 		return ErrNotReady
 	}
-	text, err := io.ReadAll(l.status)
-	_ = l.status.Close()
-	if len(text) == 0 || text[0] != ready {
-		return ErrNotReady
+	timeout := time.NewTimer(startLimit)
+	defer timeout.Stop()
+	begun := false
+	for {
+		select {
+		case e, open := <-l.events:
+			switch {
+			case !open && begun:
+				return nil // killed meanwhile: nobody knows how far it came
+			case !open:
+				return ErrNotReady
+			case e.Kind == EventBegun:
+				begun = true
+			case e.Kind == EventStarted:
+				return nil
+			case e.Kind == EventFailed:
+				return &StartError{Message: strings.ToValidUTF8(e.Message, "?")}
+			}
+		case <-timeout.C:
+			return &StartError{Message: fmt.Sprintf("%s did not start within %v", spec.Argv[0], startLimit)}
+		}
 	}
-	if err != nil {
-		return &StartError{Message: fmt.Sprintf("%s did not start within %v", spec.Argv[0], startLimit)}
-	}
-	if len(text) > 1 {
-		return &StartError{Message: strings.ToValidUTF8(string(text[1:]), "?")}
-	}
-	return nil
 }
 
-// Events gives what the launcher tells, and ends when it closed its side. The
-// goroutine that reads ends with the launcher or with Close.
-func (l *Launcher) Events() <-chan Event {
-	events := make(chan Event, 4)
-	go func() {
-		defer close(events)
-		decoder := json.NewDecoder(l.control)
-		for {
-			var e Event
-			if decoder.Decode(&e) != nil {
-				return
-			}
-			events <- e
+// openStreams makes the program's pipes and returns its ends of them.
+func (l *Launcher) openStreams() (theirs []*os.File, err error) {
+	for fd, ours := range []**os.File{&l.Stdin, &l.Stdout, &l.Stderr} {
+		reader, writer, err := os.Pipe()
+		if err != nil {
+			return theirs, err
 		}
-	}()
-	return events
+		if fd == 0 {
+			*ours = writer
+			theirs = append(theirs, reader)
+			continue
+		}
+		*ours = reader
+		theirs = append(theirs, writer)
+		growPipe(reader)
+	}
+	for _, f := range theirs {
+		_ = unix.SetNonblock(int(f.Fd()), false) // a program expects blocking streams
+	}
+	return theirs, nil
 }
+
+// order sends one; descriptors go along with its first byte.
+func (l *Launcher) order(what byte, content []byte, files []*os.File, limit time.Duration) error {
+	// A program may have stopped its launcher: they share a UID.
+	l.Child.Signal(syscall.SIGCONT)
+	var rights []byte
+	if len(files) > 0 {
+		fds := make([]int, 0, len(files))
+		for _, f := range files {
+			fds = append(fds, int(f.Fd()))
+		}
+		rights = unix.UnixRights(fds...)
+	}
+	_ = l.control.SetWriteDeadline(time.Now().Add(limit))
+	conn, err := l.control.SyscallConn()
+	if err != nil {
+		return err
+	}
+	header := orderHeader(what, len(content))
+	var sendErr error
+	err = conn.Write(func(fd uintptr) bool {
+		for {
+			sendErr = unix.Sendmsg(int(fd), header, rights, nil, unix.MSG_NOSIGNAL)
+			if sendErr != unix.EINTR {
+				return sendErr != unix.EAGAIN
+			}
+		}
+	})
+	if err = errors.Join(err, sendErr); err != nil || len(content) == 0 {
+		return err
+	}
+	_, err = l.control.Write(content)
+	return err
+}
+
+// Events gives what the launcher tells of the run, and is closed when it
+// closed its side.
+func (l *Launcher) Events() <-chan Event { return l.events }
 
 // Terminate asks for SIGTERM to the whole run.
-func (l *Launcher) Terminate() { l.command(commandTerm) }
+func (l *Launcher) Terminate() { l.command(orderTerm) }
 
 // Kill asks for SIGKILL to the whole run and the end of the launcher.
-func (l *Launcher) Kill() { l.command(commandKill) }
+func (l *Launcher) Kill() {
+	l.killed = true
+	l.command(orderKill)
+}
 
 // KillNow kills the launcher itself, when it does not obey. What it leaves is
 // for Reaper.Sweep.
-func (l *Launcher) KillNow() { l.Child.Signal(syscall.SIGKILL) }
+func (l *Launcher) KillNow() {
+	l.killed = true
+	l.Child.Signal(syscall.SIGKILL)
+}
 
-func (l *Launcher) command(c byte) {
-	// The program may have stopped its launcher: they share a UID.
-	l.Child.Signal(syscall.SIGCONT)
-	_ = l.control.SetWriteDeadline(time.Now().Add(100 * time.Millisecond))
-	_, _ = l.control.Write([]byte{c}) // EPIPE: it is gone, which is what was wanted
+func (l *Launcher) command(what byte) {
+	_ = l.order(what, nil, nil, 100*time.Millisecond) // EPIPE: it is gone, which is what was wanted
+}
+
+// Rest closes the streams of the run that is over and reports whether the
+// launcher can take another.
+func (l *Launcher) Rest() bool {
+	closeAll([]*os.File{l.Stdin, l.Stdout, l.Stderr})
+	l.Stdin, l.Stdout, l.Stderr = nil, nil, nil
+	return !l.killed && !l.busy.Load()
 }
 
 // Close gives back every descriptor. A launcher still alive takes the closed
 // control socket as the order to kill.
 func (l *Launcher) Close() {
-	closeAll([]*os.File{l.Stdin, l.Stdout, l.Stderr, l.control, l.spec, l.status})
+	closeAll([]*os.File{l.Stdin, l.Stdout, l.Stderr, l.control})
 }
 
 func closeAll(files []*os.File) {

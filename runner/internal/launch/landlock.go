@@ -26,12 +26,12 @@ const fenced = unix.LANDLOCK_ACCESS_FS_READ_FILE | unix.LANDLOCK_ACCESS_FS_WRITE
 const fencedOnFiles = unix.LANDLOCK_ACCESS_FS_READ_FILE | unix.LANDLOCK_ACCESS_FS_WRITE_FILE |
 	unix.LANDLOCK_ACCESS_FS_TRUNCATE
 
-// confine puts the fence around the calling thread. It is best effort: what
-// the kernel cannot do is left out.
-func confine(hidden []string) {
+// makeFences gives the rulesets to try, the best first; they stay open. It is
+// best effort: what the kernel cannot do is left out.
+func makeFences(hidden []string) (fences []int) {
 	version, _, errno := unix.Syscall(unix.SYS_LANDLOCK_CREATE_RULESET, 0, 0, unix.LANDLOCK_CREATE_RULESET_VERSION)
 	if errno != 0 {
-		return
+		return nil
 	}
 	attr := unix.LandlockRulesetAttr{}
 	if version >= 6 {
@@ -41,36 +41,36 @@ func confine(hidden []string) {
 	if version >= 3 && canHide(hidden) {
 		withFiles := attr
 		withFiles.Access_fs = fenced
-		if restrict(&withFiles, hidden) == nil {
-			return
+		if rules, err := makeFence(&withFiles, hidden); err == nil {
+			fences = append(fences, rules)
 		}
 	}
 	if attr.Scoped != 0 {
-		_ = restrict(&attr, nil)
+		if rules, err := makeFence(&attr, nil); err == nil {
+			fences = append(fences, rules)
+		}
 	}
+	return fences
 }
 
-// restrict makes a ruleset and puts it on the calling thread, or changes
-// nothing and returns an error.
-func restrict(attr *unix.LandlockRulesetAttr, hidden []string) error {
+// makeFence makes one ruleset.
+func makeFence(attr *unix.LandlockRulesetAttr, hidden []string) (int, error) {
 	size := unsafe.Sizeof(*attr)
 	if attr.Scoped == 0 { // an older kernel knows only the first member
 		size = unsafe.Sizeof(attr.Access_fs)
 	}
+	// The descriptor is close-on-exec.
 	rules, _, errno := unix.Syscall(unix.SYS_LANDLOCK_CREATE_RULESET, uintptr(unsafe.Pointer(attr)), size, 0)
 	if errno != 0 {
-		return os.NewSyscallError("landlock_create_ruleset", errno)
+		return 0, os.NewSyscallError("landlock_create_ruleset", errno)
 	}
-	defer unix.Close(int(rules))
 	if attr.Access_fs != 0 {
 		if err := allowAllBut(int(rules), "/", hidden); err != nil {
-			return err
+			_ = unix.Close(int(rules))
+			return 0, err
 		}
 	}
-	if _, _, errno = unix.Syscall(unix.SYS_LANDLOCK_RESTRICT_SELF, rules, 0, 0); errno != 0 {
-		return os.NewSyscallError("landlock_restrict_self", errno)
-	}
-	return nil
+	return int(rules), nil
 }
 
 // canHide tells whether the fence takes away nothing else. Landlock only

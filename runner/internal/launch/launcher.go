@@ -2,9 +2,11 @@ package launch
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"os"
 	"os/signal"
+	"slices"
 	"syscall"
 	"time"
 
@@ -14,20 +16,34 @@ import (
 	"github.com/soulbox-dev/soulbox/runner/internal/reap"
 )
 
+// mostMemoryFirst is the oom_score_adj of programs: when the pod is out of
+// memory, the kernel takes one of them and not the runner, even when each is
+// smaller than the runner. Raising it needs no privilege, nor does taking the
+// old one back (proc_pid_oom_score_adj(5)).
+const mostMemoryFirst = "1000"
+
 // launcher is the state of `soulbox-runner launch`. One goroutine owns it.
 type launcher struct {
-	events  *json.Encoder
-	io      *proc.IOFile
-	before  proc.IO
-	program int // pid of the exec stage, later the program
+	events   *json.Encoder
+	io       *proc.IOFile
+	oomScore *os.File // its own; nil where there is none
+	ownScore []byte
+	fences   []int
+	fencesOf []string // the hidden directories that fences are for
+
+	// Of the run at hand.
+	program int // its pid
 	ended   bool
+	status  *syscall.WaitStatus // of the program, until it is told
+	before  proc.IO
 	killing bool
 	usage   Usage
 }
 
-// LauncherMain is `soulbox-runner launch`: start the exec stage, wait for
-// every process of the run, kill the rest when the program itself ends, tell
-// the server. It returns the exit code of the process.
+// LauncherMain is `soulbox-runner launch`: start a program when told to, wait
+// for every process of its run, kill the rest when the program itself ends,
+// tell the server, and wait for the next. It returns the exit code of the
+// process.
 func LauncherMain() int {
 	// Every signal gets a handler that does nothing: the program has our UID
 	// and may send any. Handlers, unlike "ignore", do not survive execve.
@@ -36,82 +52,129 @@ func LauncherMain() int {
 	signal.Notify(children, unix.SIGCHLD)
 
 	l := &launcher{io: proc.OpenSelfIO()}
-	if err := l.start(); err != nil {
+	l.openScore()
+	unix.CloseOnExec(launcherControl)
+	if err := l.close(); err != nil {
 		fmt.Fprintln(os.Stderr, "soulbox-runner launch:", err)
 		return 1
 	}
 	l.events = json.NewEncoder(os.NewFile(launcherControl, "control"))
-	l.loop(children, readCommands())
+	orders := readOrders()
+	for o := range orders {
+		switch o.what {
+		case orderRun:
+			if !l.run(o, children, orders) {
+				return 0
+			}
+		case orderKill:
+			return 0
+		}
+	}
 	return 0
 }
 
-func (l *launcher) start() error {
-	for fd := launcherControl; fd <= launcherStatus; fd++ {
-		unix.CloseOnExec(fd)
+// openScore opens the files that PR_SET_DUMPABLE 0 gives to root: an open one
+// stays usable.
+func (l *launcher) openScore() {
+	file, err := os.OpenFile("/proc/self/oom_score_adj", os.O_RDWR, 0)
+	if err != nil {
+		return
 	}
+	own := make([]byte, 16)
+	if n, _ := file.ReadAt(own, 0); n > 0 {
+		l.oomScore, l.ownScore = file, own[:n]
+	}
+}
+
+// close shuts the launcher against the programs to come.
+func (l *launcher) close() error {
 	if err := unix.Prctl(unix.PR_SET_DUMPABLE, 0, 0, 0, 0); err != nil {
 		return os.NewSyscallError("prctl PR_SET_DUMPABLE", err)
 	}
 	if err := unix.Prctl(unix.PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0); err != nil {
 		return os.NewSyscallError("prctl PR_SET_CHILD_SUBREAPER", err)
 	}
-	pid, err := syscall.ForkExec("/proc/self/exe", []string{"soulbox-runner", "exec"}, &syscall.ProcAttr{
-		Env:   stageEnv,
-		Files: []uintptr{0, 1, 2, launcherSpec, launcherStatus},
-		Sys:   &syscall.SysProcAttr{Setsid: true},
-	})
-	if err != nil {
-		return os.NewSyscallError("fork and exec", err)
-	}
-	l.program = pid
-	l.before, _ = l.io.Read()
-	return dropStreams()
+	return nil
 }
 
-// dropStreams gives up the program's own streams: the server sees end of file
-// when the program's last process is gone, not when the launcher is.
-func dropStreams() error {
-	null, err := unix.Open("/dev/null", unix.O_RDWR|unix.O_CLOEXEC, 0)
-	if err != nil {
-		return os.NewSyscallError("open /dev/null", err)
-	}
-	for fd := 0; fd <= 2; fd++ {
-		if err := unix.Dup3(null, fd, 0); err != nil {
-			return os.NewSyscallError("dup3", err)
-		}
-	}
-	_ = unix.Close(null)
-	_ = unix.Close(launcherSpec)
-	return unix.Close(launcherStatus)
-}
-
-func readCommands() <-chan byte {
-	commands := make(chan byte)
+func readOrders() <-chan order {
+	orders := make(chan order)
 	go func() {
-		defer close(commands)
-		buf := make([]byte, 1)
+		defer close(orders)
 		for {
-			n, err := unix.Read(launcherControl, buf)
-			switch {
-			case err == unix.EINTR:
-			case n == 1:
-				commands <- buf[0]
-			default:
+			o, err := readOrder(launcherControl)
+			if err != nil {
 				return // the server is gone
 			}
+			orders <- o
 		}
 	}()
-	return commands
+	return orders
 }
 
-func (l *launcher) loop(children <-chan os.Signal, commands <-chan byte) {
+// run takes one program from its start to the end of the last process of its
+// run, and reports whether the launcher may take another.
+func (l *launcher) run(o order, children <-chan os.Signal, orders <-chan order) bool {
+	l.program, l.ended, l.status, l.killing, l.usage = 0, false, nil, false, Usage{}
+	_ = l.events.Encode(Event{Kind: EventBegun})
+	err := l.start(o)
+	for _, fd := range o.streams { // the server sees their end with the program's last process
+		_ = unix.Close(fd)
+	}
+	if err != nil {
+		l.follow(children, orders) // the child that could not become the program
+		_ = l.events.Encode(Event{Kind: EventFailed, Message: err.Error()})
+		return !l.killing
+	}
+	_ = l.events.Encode(Event{Kind: EventStarted})
+	l.follow(children, orders)
+	l.finish()
+	return !l.killing
+}
+
+func (l *launcher) start(o order) error {
+	var spec Spec
+	if err := json.Unmarshal(o.spec, &spec); err != nil {
+		return fmt.Errorf("the launch spec cannot be read: %w", err)
+	}
+	if len(o.streams) != 3 || len(spec.Argv) == 0 {
+		return errors.New("the launch spec is not whole")
+	}
+	if !spec.Landlock {
+		l.dropFences()
+	} else if l.fencesOf == nil || !slices.Equal(l.fencesOf, spec.Hidden) {
+		l.dropFences()
+		l.fences, l.fencesOf = makeFences(spec.Hidden), append([]string{}, spec.Hidden...)
+	}
+	program, err := newProgram(&spec, [3]int(o.streams), l.fences)
+	if err != nil {
+		return err
+	}
+	l.before, _ = l.io.Read()
+	l.setScore([]byte(mostMemoryFirst)) // the child has it from its first moment
+	l.program, err = program.start()
+	l.setScore(l.ownScore)
+	return err
+}
+
+func (l *launcher) dropFences() {
+	for _, fence := range l.fences {
+		_ = unix.Close(fence)
+	}
+	l.fences, l.fencesOf = nil, nil
+}
+
+func (l *launcher) setScore(score []byte) {
+	if l.oomScore != nil {
+		_, _ = l.oomScore.WriteAt(score, 0)
+	}
+}
+
+// follow returns when no process of the run is left.
+func (l *launcher) follow(children <-chan os.Signal, orders <-chan order) {
 	var again <-chan time.Time
 	pause := time.Millisecond
-	for {
-		if left := l.collect(); !left {
-			l.finish()
-			return
-		}
+	for l.collect() {
 		if l.killing || l.ended {
 			// Repeated until wait4 finds no child: a process that forks
 			// while it is looked for is found the next time.
@@ -122,13 +185,13 @@ func (l *launcher) loop(children <-chan os.Signal, commands <-chan byte) {
 		select {
 		case <-children:
 		case <-again:
-		case command, open := <-commands:
+		case o, open := <-orders:
 			switch {
 			case !open:
-				l.killing, commands = true, nil
-			case command == commandKill:
+				l.killing, orders = true, nil
+			case o.what == orderKill:
 				l.killing = true
-			case command == commandTerm:
+			case o.what == orderTerm:
 				for _, pid := range descendants() {
 					_ = syscall.Kill(pid, syscall.SIGTERM)
 				}
@@ -162,12 +225,15 @@ func (l *launcher) collect() (left bool) {
 		case err != nil:
 			return false // ECHILD: nobody is left
 		case pid == 0:
+			if l.status != nil { // others are left: the end of the program is news of its own
+				_ = l.events.Encode(Event{Kind: EventExit, Status: l.status})
+				l.status = nil
+			}
 			return true
 		}
 		l.usage.add(&rusage)
 		if pid == l.program {
-			l.ended = true
-			_ = l.events.Encode(Event{Kind: EventExit, Status: status})
+			l.ended, l.status = true, &status
 		}
 	}
 }
@@ -179,7 +245,7 @@ func (l *launcher) finish() {
 			WriteBytes: max(after.WriteBytes-l.before.WriteBytes, 0),
 		}
 	}
-	_ = l.events.Encode(Event{Kind: EventDone, Usage: &l.usage})
+	_ = l.events.Encode(Event{Kind: EventDone, Status: l.status, Usage: &l.usage})
 }
 
 // add counts a process that was waited for, with those it had waited for.

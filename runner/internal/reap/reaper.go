@@ -4,8 +4,8 @@
 // # Process model
 //
 //	PID 1  soulbox-runner serve        this package; subreaper where it is not PID 1
-//	  └─ soulbox-runner launch         one a run, subreaper of its run (package launch)
-//	       └─ soulbox-runner exec ──execve──> the program, own session
+//	  └─ soulbox-runner launch         subreaper of one run after the other (package launch)
+//	       └─ the program              own session
 //	            └─ …                   its children; orphans go to the launcher
 //
 // A process whose parent dies becomes the child of its nearest living ancestor
@@ -107,9 +107,9 @@ func (r *Reaper) Start(ctx context.Context) error {
 	}
 }
 
-// collect waits for every dead child and reports whether any child, dead or
-// alive, is left. Call with the lock held.
-func (r *Reaper) collect() (left bool) {
+// collect waits for every dead child and reports how many there were, and
+// whether any child is left. Call with the lock held.
+func (r *Reaper) collect() (dead int, left bool) {
 	for {
 		var exit Exit
 		pid, err := syscall.Wait4(-1, &exit.Status, syscall.WNOHANG, &exit.Rusage)
@@ -117,10 +117,11 @@ func (r *Reaper) collect() (left bool) {
 		case errors.Is(err, syscall.EINTR):
 			continue
 		case err != nil: // ECHILD
-			return false
+			return dead, false
 		case pid == 0:
-			return true
+			return dead, true
 		}
+		dead++
 		if child, ours := r.live[pid]; ours {
 			delete(r.live, pid)
 			child.exit = exit
@@ -157,8 +158,14 @@ func (r *Reaper) Sweep(limit time.Duration) (gone bool, strays syscall.Rusage) {
 	defer r.mu.Unlock()
 	deadline := time.Now().Add(limit)
 	for pause := time.Millisecond; ; pause = min(2*pause, 50*time.Millisecond) {
-		left := r.collect()
-		if gone = r.killStrays(left); gone || time.Now().After(deadline) {
+		_, left := r.collect()
+		if gone = r.killStrays(left); gone && left {
+			// Who died since is in no list of the living, nor need what it left be:
+			// /proc is read one process after the other.
+			dead, _ := r.collect()
+			gone = dead == 0
+		}
+		if gone || time.Now().After(deadline) {
 			strays, r.orphans = r.orphans, syscall.Rusage{}
 			return gone, strays
 		}
@@ -191,6 +198,28 @@ func (r *Reaper) killStrays(childrenLeft bool) bool {
 	}
 	isLive := func(pid int) bool { return r.live[pid] != nil }
 	return KillEach(tree.Descendants(os.Getpid(), isLive)) == 0
+}
+
+// Strangers tells whether the namespace holds a process that we did not start:
+// no child of ours, and not below one. It is false where kill(-1) is never used.
+func (r *Reaper) Strangers() bool {
+	if r.namespace == nil {
+		return false
+	}
+	tree, err := proc.ReadTree()
+	if err != nil {
+		return false
+	}
+	delete(tree.Parent, os.Getpid())
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for pid := range r.live {
+		delete(tree.Parent, pid)
+		for _, below := range tree.Descendants(pid, nil) {
+			delete(tree.Parent, below)
+		}
+	}
+	return len(tree.Parent) > 0
 }
 
 func othersInNamespace() int {

@@ -80,7 +80,7 @@ type Manager struct {
 	runs     map[Key]*Run
 	active   map[Key]*Run // those of runs that are not Finished
 	draining bool
-	warm     *launch.Launcher
+	warm     []*launch.Launcher
 }
 
 // New opens the journal and takes up what an earlier process left: finished
@@ -227,6 +227,7 @@ func (m *Manager) exitIfDrained() {
 // pays for it. Not while something runs, for it takes a millisecond of CPU.
 func (m *Manager) giveBackMemory() {
 	if len(m.activeRuns()) == 0 {
+		m.shrinkWarm()
 		debug.FreeOSMemory()
 	}
 }

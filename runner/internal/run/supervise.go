@@ -66,11 +66,14 @@ func (m *Manager) supervise(run *Run) {
 		m.sweep(run, end)
 	}
 	waitFor(&copies, drainLimit)
-	launcher.Close() // ends a copy whose pipe is still held open somewhere
+	fit := launcher.Rest() // ends a copy whose pipe is still held open somewhere
 	copies.Wait()
 	stage.tidy()
 	if len(run.program.CaptureFiles) > 0 {
 		m.capture(run)
+	}
+	if fit && m.keep(launcher) {
+		launcher = nil // whoever comes next may have it already
 	}
 	m.finish(run, m.judge(run, end, start), m.account(run, end, start))
 	m.afterFinish(run, launcher, end)
@@ -88,9 +91,8 @@ func startFailure(run *Run, err error) *wire.Result {
 
 var errStopped = errors.New("ended before it was started")
 
-// startProgram hands the spec to a launcher. One that was started ahead of
-// time may have died since: then the program has not begun, and a fresh
-// launcher gets its turn.
+// startProgram hands the spec to a launcher. One that waited may have died
+// since: then the program has not begun, and a fresh launcher gets its turn.
 func (m *Manager) startProgram(run *Run, spec *launch.Spec) (*launch.Launcher, error) {
 	for try := 0; ; try++ {
 		select {
@@ -111,8 +113,10 @@ func (m *Manager) startProgram(run *Run, spec *launch.Spec) (*launch.Launcher, e
 		if err == nil {
 			return launcher, nil
 		}
-		m.discard(launcher)
-		m.reaper.Sweep(sweepLimit)
+		if !launcher.Rest() || !m.keep(launcher) {
+			m.discard(launcher)
+			m.reaper.Sweep(sweepLimit)
+		}
 		if !errors.Is(err, launch.ErrNotReady) || try > 0 {
 			return nil, err
 		}
@@ -124,7 +128,7 @@ func (m *Manager) discard(launcher *launch.Launcher) {
 	if launcher == nil {
 		return
 	}
-	launcher.Kill() // with its exec stage, which may be stopped
+	launcher.Kill()
 	m.awaitExit(launcher)
 	launcher.Close()
 }
@@ -168,14 +172,15 @@ func (m *Manager) follow(run *Run, launcher *launch.Launcher) *ending {
 			switch {
 			case !open:
 				events = nil
-			case event.Kind == launch.EventExit:
+			case event.Status != nil:
 				run.endedAt(time.Now())
-				end.program = &event.Status
+				end.program = event.Status
 				stopped, atOnce = nil, nil
 				kill()
-			case event.Kind == launch.EventDone && event.Usage != nil:
-				// No process of the run is left (package reap says why that
-				// is certain); the launcher's own exit is not waited for.
+			}
+			if event.Kind == launch.EventDone && event.Usage != nil {
+				// No process of the run is left: package reap says why that
+				// is certain.
 				end.usage, end.hasIO, end.clean = *event.Usage, event.Usage.IO != nil, end.program != nil
 				if end.clean {
 					return end
@@ -247,8 +252,12 @@ func (m *Manager) finish(run *Run, result *wire.Result, usage *wire.Usage) {
 		m.log.Error("result not journalled", "execution", run.key.String(), "error", err)
 	}
 	m.diskStale.Store(true)
-	if result.Outcome == wire.DiskLimit {
+	switch result.Outcome {
+	case wire.DiskLimit:
 		m.rebaseDisk(m.activeRuns()...)
+	case wire.OOMKilled:
+		now := time.Now()
+		m.memoryKill.Store(&now)
 	}
 	m.mu.Lock()
 	delete(m.active, run.key)
@@ -263,13 +272,9 @@ func (m *Manager) afterFinish(run *Run, launcher *launch.Launcher, end *ending) 
 	run.mu.Lock()
 	run.program = nil
 	run.mu.Unlock()
-	if launcher != nil {
-		m.awaitExit(launcher)
-		if end.clean {
-			// Makes sure, where kill(-1) is safe, that not even a process
-			// that someone entered from outside stays.
-			m.sweep(run, end)
-		}
+	m.discard(launcher)
+	if end != nil && end.clean && m.reaper.Strangers() {
+		m.sweep(run, end) // someone entered from outside
 	}
 	if m.config.OneShot {
 		time.AfterFunc(m.config.OneShotLinger, m.requestExit)

@@ -15,7 +15,7 @@ import (
 func (m *Manager) warmUp() {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if m.warm != nil || m.draining || len(m.active) >= m.config.MaxConcurrent {
+	if len(m.warm) > 0 || m.draining || len(m.active) >= m.config.MaxConcurrent {
 		return
 	}
 	launcher, err := launch.Spawn(m.reaper)
@@ -23,33 +23,68 @@ func (m *Manager) warmUp() {
 		m.log.Warn("no launcher ahead of time", "error", err)
 		return
 	}
-	m.warm = launcher
+	m.warm = append(m.warm, launcher)
 }
 
-// takeWarm hands over the launcher that waits, or nil.
+// keep takes back a launcher whose run is over, for the next; false when there
+// will be none.
+func (m *Manager) keep(launcher *launch.Launcher) bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.draining || m.config.OneShot || len(m.warm) >= m.config.MaxConcurrent {
+		return false
+	}
+	m.warm = append(m.warm, launcher)
+	return true
+}
+
+// takeWarm hands over a launcher that waits, or nil.
 func (m *Manager) takeWarm() *launch.Launcher {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	launcher := m.warm
-	m.warm = nil
+	if len(m.warm) == 0 {
+		return nil
+	}
+	last := len(m.warm) - 1
+	launcher := m.warm[last]
+	m.warm = m.warm[:last]
 	return launcher
 }
 
-// giveUpWarm ends the launcher that waits when no other run is active: then
+// giveUpWarm ends the launchers that wait when no other run is active: then
 // nothing but the runner may be left, and kill(-1) can make sure of it.
 func (m *Manager) giveUpWarm() {
 	m.mu.Lock()
-	var warm *launch.Launcher
+	var warm []*launch.Launcher
 	if len(m.active) <= 1 {
 		warm, m.warm = m.warm, nil
 	}
 	m.mu.Unlock()
-	m.discard(warm)
+	for _, launcher := range warm {
+		m.discard(launcher)
+	}
 }
 
-// Close ends the launcher that waits and closes the journal.
+// shrinkWarm ends all launchers that wait but one: runs are seldom as many at
+// once as they may be.
+func (m *Manager) shrinkWarm() {
+	m.mu.Lock()
+	var spare []*launch.Launcher
+	if len(m.warm) > 1 {
+		spare = append(spare, m.warm[1:]...)
+		m.warm = m.warm[:1]
+	}
+	m.mu.Unlock()
+	for _, launcher := range spare {
+		m.discard(launcher)
+	}
+}
+
+// Close ends the launchers that wait and closes the journal.
 func (m *Manager) Close() {
-	m.discard(m.takeWarm())
+	for launcher := m.takeWarm(); launcher != nil; launcher = m.takeWarm() {
+		m.discard(launcher)
+	}
 	_ = m.journal.Close()
 	_ = m.workspace.Close()
 }

@@ -85,15 +85,15 @@ func (r *Run) processes() []int {
 
 // guardMemory ends the largest run when the pod is about to be killed. Every
 // run has its own guard; each acts only if its own run is the largest, and
-// none right after another has: the kernel needs a moment to take the memory
-// back.
+// none while another does or right after: the kernel needs a moment to take the
+// memory back.
 func (m *Manager) guardMemory(run *Run, limit int64) {
 	threshold := int64(float64(limit) * watchdogPart)
 	if used := m.cgroup.MemoryUsed(); used == nil || *used < threshold {
 		return
 	}
 	used := m.cgroup.MemoryUnreclaimable()
-	if used == nil || *used < threshold || m.largest((*Run).sampleMemory) != run {
+	if used == nil || *used < threshold || m.isEnding(wire.OOMKilled) || m.largest((*Run).sampleMemory) != run {
 		return
 	}
 	now := time.Now()
@@ -128,7 +128,7 @@ func (m *Manager) watchDisk(run *Run) {
 		used, complete := m.disk.Used(diskEvery / 2)
 		used += m.unlinkedBytes()
 		tooMuch := used > limit && used > run.diskBefore.Load()
-		if (!tooMuch && complete) || m.diskLimitMet() || m.largest(writtenBy) != run || round != m.diskRound.Load() {
+		if (!tooMuch && complete) || m.isEnding(wire.DiskLimit) || m.largest(writtenBy) != run || round != m.diskRound.Load() {
 			continue
 		}
 		text := fmt.Sprintf("workspace and temporary files took %d bytes, %d are allowed", used, limit)
@@ -150,14 +150,14 @@ func (m *Manager) rebaseDisk(runs ...*Run) {
 	m.diskRound.Add(1)
 }
 
-// diskLimitMet tells whether a run is being ended for the disk's sake: what
-// it wrote is no fault of the others.
-func (m *Manager) diskLimitMet() bool {
+// isEnding tells whether a run is being ended for this cause: what it took is
+// no fault of the others.
+func (m *Manager) isEnding(of wire.Outcome) bool {
 	for _, run := range m.activeRuns() {
 		run.mu.Lock()
 		cause := run.cause
 		run.mu.Unlock()
-		if cause == wire.DiskLimit {
+		if cause == of {
 			return true
 		}
 	}

@@ -12,7 +12,8 @@ func Gather(g *Cgroup, disk *Disk, now time.Time) wire.Stats {
 	s := wire.Stats{
 		Time: wire.Time{Time: now}, CgroupVersion: g.Version,
 		CPUSecondsTotal: g.CPUSeconds(), MemoryBytes: g.MemoryUsed(), MemoryPeakBytes: g.MemoryPeak(),
-		MemoryLimitBytes: g.MemoryLimit(), OOMKills: g.OOMKills(),
+		MemoryUnreclaimableBytes: g.MemoryUnreclaimable(),
+		MemoryLimitBytes:         g.MemoryLimit(), OOMKills: g.OOMKills(),
 	}
 	s.DiskReadBytes, s.DiskWriteBytes = g.DiskIO()
 	if used, complete := disk.Used(time.Second); complete {

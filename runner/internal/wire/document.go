@@ -126,22 +126,23 @@ type List struct {
 
 // Stats is the reply of GET /v1/stats. A figure that cannot be read is absent.
 type Stats struct {
-	Time              Time     `json:"time"`
-	CgroupVersion     int      `json:"cgroupVersion,omitempty"`
-	CPUSecondsTotal   *float64 `json:"cpuSecondsTotal,omitempty"`
-	MemoryBytes       *int64   `json:"memoryBytes,omitempty"`
-	MemoryPeakBytes   *int64   `json:"memoryPeakBytes,omitempty"`
-	MemoryLimitBytes  *int64   `json:"memoryLimitBytes,omitempty"`
-	OOMKills          *int64   `json:"oomKills,omitempty"`
-	DiskUsedBytes     *int64   `json:"diskUsedBytes,omitempty"`
-	DiskReadBytes     *int64   `json:"diskReadBytes,omitempty"`
-	DiskWriteBytes    *int64   `json:"diskWriteBytes,omitempty"`
-	NetworkRxBytes    *int64   `json:"networkRxBytes,omitempty"`
-	NetworkTxBytes    *int64   `json:"networkTxBytes,omitempty"`
-	NetworkRxPackets  *int64   `json:"networkRxPackets,omitempty"`
-	NetworkTxPackets  *int64   `json:"networkTxPackets,omitempty"`
-	Processes         *int64   `json:"processes,omitempty"`
-	RunningExecutions []string `json:"runningExecutions"`
+	Time                     Time     `json:"time"`
+	CgroupVersion            int      `json:"cgroupVersion,omitempty"`
+	CPUSecondsTotal          *float64 `json:"cpuSecondsTotal,omitempty"`
+	MemoryBytes              *int64   `json:"memoryBytes,omitempty"`
+	MemoryPeakBytes          *int64   `json:"memoryPeakBytes,omitempty"`
+	MemoryUnreclaimableBytes *int64   `json:"memoryUnreclaimableBytes,omitempty"` // without the page cache
+	MemoryLimitBytes         *int64   `json:"memoryLimitBytes,omitempty"`
+	OOMKills                 *int64   `json:"oomKills,omitempty"`
+	DiskUsedBytes            *int64   `json:"diskUsedBytes,omitempty"`
+	DiskReadBytes            *int64   `json:"diskReadBytes,omitempty"`
+	DiskWriteBytes           *int64   `json:"diskWriteBytes,omitempty"`
+	NetworkRxBytes           *int64   `json:"networkRxBytes,omitempty"`
+	NetworkTxBytes           *int64   `json:"networkTxBytes,omitempty"`
+	NetworkRxPackets         *int64   `json:"networkRxPackets,omitempty"`
+	NetworkTxPackets         *int64   `json:"networkTxPackets,omitempty"`
+	Processes                *int64   `json:"processes,omitempty"`
+	RunningExecutions        []string `json:"runningExecutions"`
 }
 
 // ErrorBody is the reply of every call that failed. TimeMilliseconds, the

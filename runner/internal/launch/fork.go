@@ -1,0 +1,164 @@
+package launch
+
+import (
+	"io"
+	"syscall"
+	"unsafe"
+
+	"golang.org/x/sys/unix"
+)
+
+// # Why a fork of our own
+//
+// What a program needs before its execve (limits, Landlock, no_new_privs)
+// cannot be asked of syscall.ForkExec. A process in between that sets it and
+// then becomes the program costs the start of another Go runtime, which is
+// more CPU than all the rest of a short run, and was charged to the program.
+// So the child does it itself, as syscall.forkAndExecInChild does its work:
+// with raw system calls only, on memory made before the fork. The rules there
+// hold here: no allocation, no lock, no stack growth, no race detector.
+// gVisor forks this way too (pkg/sentry/platform/systrap), and the runtime
+// keeps these three functions open for it (golang.org/issue/67401).
+//
+// The child is a copy (no CLONE_VM), so that it may write to its memory, and
+// because a launcher is small that copy is cheap.
+
+//go:linkname beforeFork syscall.runtime_BeforeFork
+func beforeFork()
+
+//go:linkname afterFork syscall.runtime_AfterFork
+func afterFork()
+
+//go:linkname afterForkInChild syscall.runtime_AfterForkInChild
+func afterForkInChild()
+
+// program is one that is about to be started. Slices of pointers end with nil.
+type program struct {
+	name    string
+	path    *byte
+	argv    []*byte
+	env     []*byte
+	dir     *byte
+	streams [3]uintptr // its 0, 1 and 2; all above 2
+	limits  [len(limited)]unix.Rlimit
+	fences  []int // Landlock rulesets: the first that the kernel takes counts
+	status  uintptr
+	failed  failure
+}
+
+// limited names the limits in the order of program.limits.
+var limited = [...]struct {
+	name     string
+	resource int
+}{
+	{"RLIMIT_CORE", unix.RLIMIT_CORE},
+	{"RLIMIT_NOFILE", unix.RLIMIT_NOFILE},
+	{"RLIMIT_FSIZE", unix.RLIMIT_FSIZE},
+	{"RLIMIT_NPROC", unix.RLIMIT_NPROC},
+}
+
+// The steps of the child that may fail; the limits are one each.
+const (
+	stepSetsid uint32 = iota
+	stepStreams
+	stepChdir
+	stepPrivileges
+	stepCloseRange
+	stepExecve
+	stepLimit
+)
+
+var stepNames = [...]string{
+	stepSetsid: "setsid", stepStreams: "dup3", stepPrivileges: "prctl PR_SET_NO_NEW_PRIVS",
+	stepCloseRange: "close_range",
+}
+
+// failure is what the child writes to the status pipe when it cannot go on.
+type failure struct{ step, errno uint32 }
+
+func readFailure(fd int) (failed failure, err error) {
+	raw := unsafe.Slice((*byte)(unsafe.Pointer(&failed)), unsafe.Sizeof(failed))
+	for {
+		n, err := unix.Read(fd, raw) // a write this small arrives whole
+		switch {
+		case err == unix.EINTR:
+		case err != nil || n < len(raw):
+			return failed, io.EOF
+		default:
+			return failed, nil
+		}
+	}
+}
+
+func (p *program) fork() (pid int, err error) {
+	syscall.ForkLock.Lock() // no descriptor is made now that is not close-on-exec yet
+	id, errno := p.forkAndExec()
+	syscall.ForkLock.Unlock()
+	if errno != 0 {
+		return 0, errno
+	}
+	return int(id), nil
+}
+
+//go:noinline
+//go:norace
+//go:nocheckptr
+func (p *program) forkAndExec() (pid uintptr, errno syscall.Errno) {
+	var step uint32
+	beforeFork()
+	pid, _, errno = syscall.RawSyscall6(unix.SYS_CLONE, uintptr(unix.SIGCHLD), 0, 0, 0, 0, 0)
+	if errno != 0 || pid != 0 {
+		afterFork()
+		return pid, errno
+	}
+
+	// The child. Signals are as a new program expects them.
+	afterForkInChild()
+	step = stepSetsid
+	if _, _, errno = syscall.RawSyscall(unix.SYS_SETSID, 0, 0, 0); errno != 0 {
+		goto failed
+	}
+	step = stepStreams
+	for fd, stream := range p.streams {
+		if _, _, errno = syscall.RawSyscall(unix.SYS_DUP3, stream, uintptr(fd), 0); errno != 0 {
+			goto failed
+		}
+	}
+	step = stepChdir
+	if _, _, errno = syscall.RawSyscall(unix.SYS_CHDIR, uintptr(unsafe.Pointer(p.dir)), 0, 0); errno != 0 {
+		goto failed
+	}
+	step = stepPrivileges
+	if _, _, errno = syscall.RawSyscall6(unix.SYS_PRCTL, unix.PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0, 0); errno != 0 {
+		goto failed
+	}
+	for _, fence := range p.fences { // best effort: what the kernel cannot do is left out
+		if _, _, errno = syscall.RawSyscall(unix.SYS_LANDLOCK_RESTRICT_SELF, uintptr(fence), 0, 0); errno == 0 {
+			break
+		}
+	}
+	for i := range p.limits {
+		step = stepLimit + uint32(i)
+		if _, _, errno = syscall.RawSyscall6(unix.SYS_PRLIMIT64, 0, uintptr(limited[i].resource),
+			uintptr(unsafe.Pointer(&p.limits[i])), 0, 0, 0); errno != 0 {
+			goto failed
+		}
+	}
+	_, _, _ = syscall.RawSyscall(unix.SYS_UMASK, 0o022, 0, 0)
+	// Nothing but 0, 1 and 2 is inherited, whatever the container runtime or
+	// a library left open.
+	step = stepCloseRange
+	if _, _, errno = syscall.RawSyscall(unix.SYS_CLOSE_RANGE, 3, uintptr(^uint32(0)), unix.CLOSE_RANGE_CLOEXEC); errno != 0 && errno != unix.ENOSYS {
+		goto failed
+	}
+	step = stepExecve
+	_, _, errno = syscall.RawSyscall(unix.SYS_EXECVE, uintptr(unsafe.Pointer(p.path)),
+		uintptr(unsafe.Pointer(&p.argv[0])), uintptr(unsafe.Pointer(&p.env[0])))
+
+failed:
+	p.failed = failure{step, uint32(errno)}
+	_, _, _ = syscall.RawSyscall(unix.SYS_WRITE, p.status, uintptr(unsafe.Pointer(&p.failed)), unsafe.Sizeof(p.failed))
+	for {
+		_, _, _ = syscall.RawSyscall(unix.SYS_EXIT_GROUP, 127, 0, 0)
+	}
+}
