@@ -206,6 +206,7 @@ CREATE TABLE soulbox.executions (
     deleted_at       timestamptz,
     recorded_at      timestamptz NOT NULL DEFAULT now(),
     updated_at       timestamptz NOT NULL DEFAULT now(),
+    captured_files   jsonb,
     CONSTRAINT executions_pkey PRIMARY KEY (uid, created_at),
     CONSTRAINT executions_state_known CHECK (
         state IN ('queued', 'running', 'completed', 'failed', 'timeout', 'cancelled')),
@@ -279,6 +280,8 @@ COMMENT ON COLUMN soulbox.executions.deleted_at IS
     'When its deletion was asked for; when it was found gone if nobody saw that; null: it is there';
 COMMENT ON COLUMN soulbox.executions.recorded_at IS 'When the row was made';
 COMMENT ON COLUMN soulbox.executions.updated_at IS 'When the row last changed; kept by trigger';
+COMMENT ON COLUMN soulbox.executions.captured_files IS
+    'status.output.files: files [{path, size_bytes, sha256, truncated}], omitted; null: none were captured';
 CREATE TRIGGER executions_touch BEFORE UPDATE ON soulbox.executions
     FOR EACH ROW EXECUTE FUNCTION soulbox.touch_updated_at();
 
@@ -324,7 +327,7 @@ CREATE TABLE soulbox.execution_outputs (
     complete    boolean     NOT NULL DEFAULT false,
     recorded_at timestamptz NOT NULL DEFAULT now(),
     CONSTRAINT execution_outputs_pkey PRIMARY KEY (uid, created_at, stream, seq),
-    CONSTRAINT execution_outputs_stream_known CHECK (stream IN ('stdout', 'stderr')),
+    CONSTRAINT execution_outputs_stream_known CHECK (stream IN ('stdout', 'stderr') OR stream ~ '^file/[0-9]{1,2}$'),
     CONSTRAINT execution_outputs_seq_positive CHECK (seq >= 0),
     CONSTRAINT execution_outputs_size CHECK (octet_length(bytes) BETWEEN 1 AND 1048576)
 ) PARTITION BY RANGE (created_at);
@@ -332,7 +335,8 @@ COMMENT ON TABLE soulbox.execution_outputs IS
     'Whole output of Executions whose status does not hold all of it, in pieces of at most 1 MiB; one partition a month of created_at (UTC)';
 COMMENT ON COLUMN soulbox.execution_outputs.uid IS 'The Execution';
 COMMENT ON COLUMN soulbox.execution_outputs.created_at IS 'created_at of the Execution';
-COMMENT ON COLUMN soulbox.execution_outputs.stream IS 'stdout or stderr';
+COMMENT ON COLUMN soulbox.execution_outputs.stream IS
+    'stdout, stderr, or file/N: the captured file at place N, from 0, of executions.captured_files';
 COMMENT ON COLUMN soulbox.execution_outputs.seq IS 'Place of the piece in its stream, from 0';
 COMMENT ON COLUMN soulbox.execution_outputs.cluster IS 'UID of the namespace kube-system of its cluster';
 COMMENT ON COLUMN soulbox.execution_outputs.tenant IS 'Tenant of the Execution';
@@ -342,17 +346,93 @@ COMMENT ON COLUMN soulbox.execution_outputs.complete IS
     'All output of this Execution is saved; without it a save was begun and not finished';
 COMMENT ON COLUMN soulbox.execution_outputs.recorded_at IS 'When the row was made';
 
+-- Resource figures, partitions and retention.
+
+CREATE TABLE soulbox.resource_metrics (
+    sandbox_uid        uuid        NOT NULL,
+    recorded_at        timestamptz NOT NULL,
+    cluster            uuid        NOT NULL,
+    tenant             text        NOT NULL,
+    user_name          text        NOT NULL DEFAULT '',
+    pod_uid            uuid,
+    execution_uid      uuid,
+    cpu_seconds_total  numeric(20,6),
+    cpu_cores          numeric(12,6),
+    memory_bytes       bigint,
+    memory_peak_bytes  bigint,
+    memory_limit_bytes bigint,
+    disk_used_bytes    bigint,
+    disk_read_bytes    bigint,
+    disk_write_bytes   bigint,
+    network_rx_bytes   bigint,
+    network_tx_bytes   bigint,
+    network_rx_packets bigint,
+    network_tx_packets bigint,
+    processes          bigint,
+    custom             jsonb,
+    CONSTRAINT resource_metrics_pkey PRIMARY KEY (sandbox_uid, recorded_at),
+    CONSTRAINT resource_metrics_figures_positive CHECK (
+        cpu_seconds_total >= 0 AND cpu_cores >= 0 AND memory_bytes >= 0
+        AND memory_peak_bytes >= 0 AND memory_limit_bytes >= 0 AND processes >= 0)
+) PARTITION BY RANGE (recorded_at);
+CREATE INDEX resource_metrics_time_idx ON soulbox.resource_metrics USING brin (recorded_at);
+COMMENT ON TABLE soulbox.resource_metrics IS
+    'What each running sandbox used, sample by sample; one partition a day of recorded_at (UTC); a gap is a gap';
+COMMENT ON COLUMN soulbox.resource_metrics.sandbox_uid IS
+    'The Sandbox; of a one-shot the UID of its Execution, as in runs';
+COMMENT ON COLUMN soulbox.resource_metrics.recorded_at IS 'When the sample was taken';
+COMMENT ON COLUMN soulbox.resource_metrics.cluster IS 'UID of the namespace kube-system of its cluster';
+COMMENT ON COLUMN soulbox.resource_metrics.tenant IS 'Tenant of the sandbox';
+COMMENT ON COLUMN soulbox.resource_metrics.user_name IS 'User of the sandbox; empty when nobody is named';
+COMMENT ON COLUMN soulbox.resource_metrics.pod_uid IS 'The pod whose figures these are; totals begin anew with each';
+COMMENT ON COLUMN soulbox.resource_metrics.execution_uid IS
+    'The Execution that alone ran then; null when none or several did';
+COMMENT ON COLUMN soulbox.resource_metrics.cpu_seconds_total IS 'CPU seconds used since the pod began';
+COMMENT ON COLUMN soulbox.resource_metrics.cpu_cores IS 'CPU used since the sample before, in cores; null in the first';
+COMMENT ON COLUMN soulbox.resource_metrics.memory_bytes IS 'Memory in use';
+COMMENT ON COLUMN soulbox.resource_metrics.memory_peak_bytes IS 'Most memory in use since the pod began';
+COMMENT ON COLUMN soulbox.resource_metrics.memory_limit_bytes IS 'Memory limit then in force';
+COMMENT ON COLUMN soulbox.resource_metrics.disk_used_bytes IS 'Bytes its workspace holds';
+COMMENT ON COLUMN soulbox.resource_metrics.disk_read_bytes IS 'Bytes read from block devices since the pod began';
+COMMENT ON COLUMN soulbox.resource_metrics.disk_write_bytes IS 'Bytes written to block devices since the pod began';
+COMMENT ON COLUMN soulbox.resource_metrics.network_rx_bytes IS 'Bytes received since the pod began';
+COMMENT ON COLUMN soulbox.resource_metrics.network_tx_bytes IS 'Bytes sent since the pod began';
+COMMENT ON COLUMN soulbox.resource_metrics.network_rx_packets IS 'Packets received since the pod began';
+COMMENT ON COLUMN soulbox.resource_metrics.network_tx_packets IS 'Packets sent since the pod began';
+COMMENT ON COLUMN soulbox.resource_metrics.processes IS 'Processes alive';
+COMMENT ON COLUMN soulbox.resource_metrics.custom IS 'Other figures by name; null when there are none';
+
+CREATE VIEW soulbox.v_partitions WITH (security_invoker = true) AS
+SELECT p.relname::text AS parent,
+       c.relname::text AS name,
+       substring(pg_get_expr(c.relpartbound, c.oid) FROM $r$FROM \('([^']+)'\)$r$)::timestamptz AS starts_at,
+       substring(pg_get_expr(c.relpartbound, c.oid) FROM $r$ TO \('([^']+)'\)$r$)::timestamptz AS ends_at,
+       c.reltuples::bigint AS estimated_rows,
+       pg_total_relation_size(c.oid) AS size_bytes
+  FROM pg_inherits i
+  JOIN pg_class c ON c.oid = i.inhrelid
+  JOIN pg_class p ON p.oid = i.inhparent
+ WHERE p.relnamespace = 'soulbox'::regnamespace
+   AND p.relkind = 'p'
+   AND c.relkind = 'r';
+COMMENT ON VIEW soulbox.v_partitions IS
+    'Partitions of executions, execution_outputs and resource_metrics: which times they hold, and their size; estimated_rows is -1 before the first analyze';
+
 CREATE FUNCTION soulbox.ensure_partition(parent text, moment timestamptz) RETURNS boolean
     LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
-    month    timestamp   := date_trunc('month', moment AT TIME ZONE 'UTC');
-    from_at  timestamptz := month AT TIME ZONE 'UTC';
-    to_at    timestamptz := (month + interval '1 month') AT TIME ZONE 'UTC';
-    child    text        := parent || to_char(month, '"_y"YYYY"m"MM');
+    period   text := CASE parent WHEN 'executions' THEN 'month'
+                                 WHEN 'execution_outputs' THEN 'month'
+                                 WHEN 'resource_metrics' THEN 'day' END;
+    first_at timestamp   := date_trunc(period, moment AT TIME ZONE 'UTC');
+    from_at  timestamptz := first_at AT TIME ZONE 'UTC';
+    to_at    timestamptz := (first_at + ('1 ' || period)::interval) AT TIME ZONE 'UTC';
+    child    text := parent || to_char(first_at, CASE period WHEN 'day' THEN '"_y"YYYY"m"MM"d"DD'
+                                                             ELSE '"_y"YYYY"m"MM' END);
 BEGIN
-    IF parent NOT IN ('executions', 'execution_outputs') THEN
-        RAISE EXCEPTION 'soulbox.% has no monthly partitions', parent
+    IF period IS NULL THEN
+        RAISE EXCEPTION 'soulbox.% has no partitions', parent
             USING ERRCODE = 'invalid_parameter_value';
     END IF;
     IF moment IS NULL OR moment < '2000-01-01 00:00:00+00' OR moment >= '2200-01-01 00:00:00+00' THEN
@@ -363,7 +443,7 @@ BEGIN
                 WHERE c.relnamespace = 'soulbox'::regnamespace AND c.relname = child) THEN
         RETURN false;
     END IF;
-    -- Two writers may need the same month at once; the second finds it made. Looked up in
+    -- Two writers may need the same partition at once; the second finds it made. Looked up in
     -- the catalog and not by to_regclass, which remembers that it was missing.
     PERFORM pg_advisory_xact_lock(hashtext('soulbox.ensure_partition'));
     IF EXISTS (SELECT FROM pg_inherits JOIN pg_class c ON c.oid = inhrelid
@@ -371,19 +451,74 @@ BEGIN
         RETURN false;
     END IF;
     -- ATTACH takes a weaker lock on the parent than CREATE ... PARTITION OF: readers and
-    -- writers of other months go on. It adds the indexes and triggers of the parent.
-    -- fillfactor: each row is updated once or twice soon after it is made.
+    -- writers of other partitions go on. It adds the indexes and triggers of the parent.
+    -- fillfactor: a row of executions is updated once or twice soon after it is made, the
+    -- others' never.
     EXECUTE format('CREATE TABLE soulbox.%I (LIKE soulbox.%I INCLUDING DEFAULTS '
-                   'INCLUDING CONSTRAINTS INCLUDING STORAGE INCLUDING COMMENTS) '
-                   'WITH (fillfactor = 85)', child, parent);
+                   'INCLUDING CONSTRAINTS INCLUDING STORAGE INCLUDING COMPRESSION '
+                   'INCLUDING COMMENTS) WITH (fillfactor = %s)',
+                   child, parent, CASE period WHEN 'day' THEN 100 ELSE 85 END);
+    -- The table's policies hold for who reads the table; nobody reads the partition itself.
+    EXECUTE format('ALTER TABLE soulbox.%I ENABLE ROW LEVEL SECURITY', child);
     EXECUTE format('ALTER TABLE soulbox.%I ATTACH PARTITION soulbox.%I FOR VALUES FROM (%L) TO (%L)',
                    parent, child, from_at, to_at);
     RETURN true;
 END
 $$;
 COMMENT ON FUNCTION soulbox.ensure_partition(text, timestamptz) IS
-    'Makes the monthly partition of executions or execution_outputs that a moment lies in; true when it was missing';
+    'Makes the partition (a month of executions and execution_outputs, a day of resource_metrics) that a moment lies in; true when it was missing';
 REVOKE ALL ON FUNCTION soulbox.ensure_partition(text, timestamptz) FROM PUBLIC;
+
+CREATE FUNCTION soulbox.drop_expired(parent text, keep interval) RETURNS SETOF text
+    LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+    -- Dropping waits for readers of that partition; who asks next must not wait behind it.
+    SET lock_timeout = '5s'
+AS $$
+DECLARE
+    expired record;
+BEGIN
+    IF parent IS NULL OR parent NOT IN ('executions', 'execution_outputs', 'resource_metrics') THEN
+        RAISE EXCEPTION 'soulbox.% is never dropped', parent
+            USING ERRCODE = 'invalid_parameter_value';
+    END IF;
+    -- The caller may be a stolen login of the operator: what is recent stays whatever it asks.
+    IF keep IS NULL OR keep < interval '1 day' THEN
+        RAISE EXCEPTION 'at least one day is kept' USING ERRCODE = 'invalid_parameter_value';
+    END IF;
+    FOR expired IN
+        SELECT p.name FROM soulbox.v_partitions p
+         WHERE p.parent = drop_expired.parent AND p.ends_at <= now() - keep
+         ORDER BY p.ends_at
+    LOOP
+        EXECUTE format('DROP TABLE soulbox.%I', expired.name);
+        RETURN NEXT expired.name;
+    END LOOP;
+END
+$$;
+COMMENT ON FUNCTION soulbox.drop_expired(text, interval) IS
+    'Drops the partitions of executions, execution_outputs or resource_metrics that ended longer ago than this; returns their names';
+REVOKE ALL ON FUNCTION soulbox.drop_expired(text, interval) FROM PUBLIC;
+
+-- lz4 takes a fifth of the time of pglz; a server built without it says so and keeps pglz.
+DO $$
+DECLARE
+    wide record;
+BEGIN
+    FOR wide IN
+        SELECT c.oid::regclass AS relation, a.attname
+          FROM pg_class c
+          JOIN pg_attribute a ON a.attrelid = c.oid AND NOT a.attisdropped
+         WHERE c.relnamespace = 'soulbox'::regnamespace AND c.relkind IN ('r', 'p')
+           AND (regexp_replace(c.relname, '_y\d{4}m\d\d$', ''), a.attname) IN (
+               ('executions', 'stdout'), ('executions', 'stderr'), ('execution_outputs', 'bytes'),
+               ('programs', 'code'), ('resource_metrics', 'custom'))
+    LOOP
+        EXECUTE format('ALTER TABLE %s ALTER COLUMN %I SET COMPRESSION lz4', wide.relation, wide.attname);
+    END LOOP;
+EXCEPTION WHEN feature_not_supported THEN
+    NULL;
+END
+$$;
 
 -- Prices, the running time of pods, and the ledger made from both.
 
@@ -397,6 +532,9 @@ CREATE TABLE soulbox.price_plans (
     description text           NOT NULL DEFAULT '',
     created_at  timestamptz    NOT NULL DEFAULT now(),
     updated_at  timestamptz    NOT NULL DEFAULT now(),
+    minimum_seconds   bigint         NOT NULL DEFAULT 0,
+    increment_seconds bigint         NOT NULL DEFAULT 0,
+    free_units        numeric(30,10) NOT NULL DEFAULT 0,
     CONSTRAINT price_plans_pkey PRIMARY KEY (name),
     CONSTRAINT price_plans_rate_positive CHECK (rate >= 0),
     CONSTRAINT price_plans_currency_code CHECK (currency ~ '^[A-Z]{3}$'),
@@ -408,7 +546,9 @@ CREATE TABLE soulbox.price_plans (
     CONSTRAINT price_plans_no_overlap EXCLUDE USING gist (
         int8range(hashtextextended(sku || chr(31) || tier, 0),
                   hashtextextended(sku || chr(31) || tier, 0), '[]') WITH &&,
-        valid WITH &&)
+        valid WITH &&),
+    CONSTRAINT price_plans_terms_positive CHECK (
+        minimum_seconds >= 0 AND increment_seconds >= 0 AND free_units >= 0)
 );
 COMMENT ON TABLE soulbox.price_plans IS
     'Prices by SKU and tier over ranges of time that never overlap; immutable once begun, but that a later end may be set';
@@ -423,42 +563,63 @@ COMMENT ON COLUMN soulbox.price_plans.valid IS 'When it applies: [from, to), to 
 COMMENT ON COLUMN soulbox.price_plans.description IS 'For people';
 COMMENT ON COLUMN soulbox.price_plans.created_at IS 'When the row was made';
 COMMENT ON COLUMN soulbox.price_plans.updated_at IS 'When the row last changed; kept by trigger';
+COMMENT ON COLUMN soulbox.price_plans.minimum_seconds IS
+    'A pod is billed for at least so long; 0: for as long as it ran';
+COMMENT ON COLUMN soulbox.price_plans.increment_seconds IS
+    'The time billed of a pod is rounded up to a multiple of this; 0: not at all';
+COMMENT ON COLUMN soulbox.price_plans.free_units IS
+    'Compute units a month that a user of a tenant is not asked to pay; invoices subtract them, the ledger does not';
 
 CREATE FUNCTION soulbox.guard_price_plan() RETURNS trigger
     LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
-    IF lower(OLD.valid) > now() THEN
-        RETURN CASE TG_OP WHEN 'DELETE' THEN OLD ELSE NEW END;
+    IF TG_OP <> 'INSERT' AND lower(OLD.valid) <= now() THEN
+        -- A plan that has begun may only end, and only later than now: nothing that was or
+        -- could have been billed by it changes. Else no price could ever be replaced.
+        IF TG_OP = 'UPDATE'
+           AND (NEW.name, NEW.sku, NEW.tier, NEW.rate, NEW.currency, NEW.minimum_seconds,
+                NEW.increment_seconds, NEW.free_units, lower(NEW.valid))
+               IS NOT DISTINCT FROM
+               (OLD.name, OLD.sku, OLD.tier, OLD.rate, OLD.currency, OLD.minimum_seconds,
+                OLD.increment_seconds, OLD.free_units, lower(OLD.valid))
+           AND (NEW.valid = OLD.valid
+                OR (coalesce(upper(OLD.valid), 'infinity') > now()
+                    AND coalesce(upper(NEW.valid), 'infinity') > now()))
+        THEN
+            RETURN NEW;
+        END IF;
+        RAISE EXCEPTION 'price plan "%" has begun and cannot be changed', OLD.name
+            USING ERRCODE = 'restrict_violation', SCHEMA = TG_TABLE_SCHEMA, TABLE = TG_TABLE_NAME,
+                  CONSTRAINT = 'price_plans_immutable',
+                  HINT = 'End it at a later time and insert a new plan that begins there.';
     END IF;
-    -- A plan that has begun may only end, and only later than now: nothing that was or
-    -- could have been billed by it changes. Else no price could ever be replaced.
-    IF TG_OP = 'UPDATE'
-       AND (NEW.name, NEW.sku, NEW.tier, NEW.rate, NEW.currency, lower(NEW.valid))
-           IS NOT DISTINCT FROM (OLD.name, OLD.sku, OLD.tier, OLD.rate, OLD.currency, lower(OLD.valid))
-       AND (NEW.valid = OLD.valid
-            OR (coalesce(upper(OLD.valid), 'infinity') > now()
-                AND coalesce(upper(NEW.valid), 'infinity') > now()))
-    THEN
-        RETURN NEW;
+    IF TG_OP = 'DELETE' THEN
+        RETURN OLD;
     END IF;
-    RAISE EXCEPTION 'price plan "%" has begun and cannot be changed', OLD.name
-        USING ERRCODE = 'restrict_violation', SCHEMA = TG_TABLE_SCHEMA, TABLE = TG_TABLE_NAME,
-              CONSTRAINT = 'price_plans_immutable',
-              HINT = 'End it at a later time and insert a new plan that begins there.';
+    IF lower(NEW.valid) <= clock_timestamp() THEN
+        -- Who bills reads the plans first and keeps that lock until his rows are committed:
+        -- after this nobody is under way with the plans as they were.
+        LOCK TABLE soulbox.price_plans IN ACCESS EXCLUSIVE MODE;
+    END IF;
+    IF EXISTS (SELECT FROM soulbox.billing_events b
+                WHERE b.kind <> 'adjustment' AND b.starts_at <@ NEW.valid
+                  AND b.starts_at >= lower(NEW.valid)
+                  AND NEW.sku IN (b.sku, 'default') AND NEW.tier IN (b.tier, 'free')) THEN
+        RAISE EXCEPTION 'price plan "%" would apply to time that is billed already', NEW.name
+            USING ERRCODE = 'restrict_violation', SCHEMA = TG_TABLE_SCHEMA, TABLE = TG_TABLE_NAME,
+                  CONSTRAINT = 'price_plans_unbilled', HINT = 'Let it begin later.';
+    END IF;
+    RETURN NEW;
 END
 $$;
 COMMENT ON FUNCTION soulbox.guard_price_plan() IS 'Keeps a plan that has begun as it is';
-CREATE TRIGGER price_plans_guard BEFORE UPDATE OR DELETE ON soulbox.price_plans
+CREATE TRIGGER price_plans_guard BEFORE INSERT OR UPDATE OR DELETE ON soulbox.price_plans
     FOR EACH ROW EXECUTE FUNCTION soulbox.guard_price_plan();
 CREATE TRIGGER price_plans_no_truncate BEFORE TRUNCATE ON soulbox.price_plans
     FOR EACH STATEMENT EXECUTE FUNCTION soulbox.refuse_change();
 CREATE TRIGGER price_plans_touch BEFORE UPDATE ON soulbox.price_plans
     FOR EACH ROW EXECUTE FUNCTION soulbox.touch_updated_at();
-
-INSERT INTO soulbox.price_plans (name, sku, tier, rate, valid, description) VALUES
-    ('default-free-1', 'default', 'free', 0.0000200000, '[2020-01-01 00:00:00+00,)',
-     'Comes with SoulBox: 0.000020 USD a compute unit, that is 0.072 USD for one vCPU (or 2 GiB) for an hour');
 
 CREATE TABLE soulbox.pod_runs (
     pod_uid          uuid        NOT NULL,
@@ -530,6 +691,20 @@ COMMENT ON COLUMN soulbox.pod_runs.updated_at IS 'When the row last changed; kep
 CREATE TRIGGER pod_runs_touch BEFORE UPDATE ON soulbox.pod_runs
     FOR EACH ROW EXECUTE FUNCTION soulbox.touch_updated_at();
 
+CREATE FUNCTION soulbox.database_epoch() RETURNS integer
+    LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
+AS $$
+    SELECT coalesce(max(database_epoch), 1) FROM soulbox.mirror_state
+$$;
+COMMENT ON FUNCTION soulbox.database_epoch() IS
+    'The epoch of this database: grows when it is restored from a backup';
+
+CREATE FUNCTION soulbox.usage_day(kind text, starts_at timestamptz, occurred_at timestamptz) RETURNS date
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    RETURN ((CASE kind WHEN 'adjustment' THEN occurred_at ELSE starts_at END) AT TIME ZONE 'UTC')::date;
+COMMENT ON FUNCTION soulbox.usage_day(text, timestamptz, timestamptz) IS
+    'The day (UTC) a ledger row counts for: when its time began; an adjustment''s when it was decided';
+
 CREATE TABLE soulbox.billing_events (
     event_id      uuid           NOT NULL,
     cluster       uuid           NOT NULL,
@@ -554,6 +729,9 @@ CREATE TABLE soulbox.billing_events (
     recorded_at   timestamptz    NOT NULL DEFAULT now(),
     corrects      uuid,
     metadata      jsonb          NOT NULL DEFAULT '{}',
+    epoch         integer        NOT NULL DEFAULT soulbox.database_epoch(),
+    xid8          xid8           NOT NULL DEFAULT pg_current_xact_id(),
+    rounding_seconds numeric(20,6) NOT NULL DEFAULT 0,
     CONSTRAINT billing_events_pkey PRIMARY KEY (event_id),
     CONSTRAINT billing_events_window_key UNIQUE (pod_uid, kind, window_hour),
     CONSTRAINT billing_events_price_plan_fkey
@@ -578,15 +756,24 @@ CREATE TABLE soulbox.billing_events (
              ELSE corrects IS NULL END),
     CONSTRAINT billing_events_unpriced_free CHECK (
         kind = 'adjustment' OR price_plan IS NOT NULL OR amount = 0),
-    CONSTRAINT billing_events_currency_code CHECK (currency ~ '^[A-Z]{3}$')
+    CONSTRAINT billing_events_currency_code CHECK (currency ~ '^[A-Z]{3}$'),
+    CONSTRAINT billing_events_rounding_known CHECK (
+        rounding_seconds >= 0
+        AND (rounding_seconds = 0 OR (kind <> 'adjustment' AND price_plan IS NOT NULL)))
 );
 CREATE INDEX billing_events_tenant_idx ON soulbox.billing_events (tenant, starts_at);
+CREATE INDEX billing_events_user_idx ON soulbox.billing_events (tenant, user_name, starts_at)
+    INCLUDE (amount, quantity);
 CREATE INDEX billing_events_sandbox_idx ON soulbox.billing_events (sandbox_uid, starts_at)
     WHERE sandbox_uid IS NOT NULL;
 CREATE INDEX billing_events_execution_idx ON soulbox.billing_events (execution_uid)
     WHERE execution_uid IS NOT NULL;
+CREATE INDEX billing_events_time_idx ON soulbox.billing_events USING brin (starts_at);
 CREATE INDEX billing_events_corrects_idx ON soulbox.billing_events (corrects)
     WHERE corrects IS NOT NULL;
+CREATE INDEX billing_events_fold_idx ON soulbox.billing_events (epoch, xid8);
+CREATE INDEX billing_events_day_idx ON soulbox.billing_events
+    USING brin (soulbox.usage_day(kind, starts_at, occurred_at)) WITH (pages_per_range = 32);
 COMMENT ON TABLE soulbox.billing_events IS
     'The ledger: the running time of each pod by UTC hour, priced; rows are added, never changed';
 COMMENT ON COLUMN soulbox.billing_events.event_id IS
@@ -605,7 +792,7 @@ COMMENT ON COLUMN soulbox.billing_events.ends_at IS 'First moment no longer bill
 COMMENT ON COLUMN soulbox.billing_events.quantity IS 'ends_at - starts_at in units of unit; signed in an adjustment';
 COMMENT ON COLUMN soulbox.billing_events.unit IS 'seconds';
 COMMENT ON COLUMN soulbox.billing_events.compute_units IS
-    'quantity x max(vCPU, GiB / 2), rounded half up to 10 decimals';
+    '(quantity + rounding_seconds) x max(vCPU, GiB / 2), rounded half up to 10 decimals';
 COMMENT ON COLUMN soulbox.billing_events.amount IS
     'compute_units x rate of price_plan, rounded half up to 10 decimals; signed in an adjustment';
 COMMENT ON COLUMN soulbox.billing_events.currency IS 'ISO 4217 code';
@@ -618,10 +805,281 @@ COMMENT ON COLUMN soulbox.billing_events.recorded_at IS 'When the row was writte
 COMMENT ON COLUMN soulbox.billing_events.corrects IS 'Event that an adjustment corrects';
 COMMENT ON COLUMN soulbox.billing_events.metadata IS
     'An adjustment says its reason here; unpriced: true where no plan applied';
+COMMENT ON COLUMN soulbox.billing_events.epoch IS
+    'database_epoch() it was written in; 0: before there was this column';
+COMMENT ON COLUMN soulbox.billing_events.xid8 IS
+    'Transaction that wrote it: what the sums follow; of this epoch only';
+COMMENT ON COLUMN soulbox.billing_events.rounding_seconds IS
+    'Seconds billed beyond quantity: what the minimum and the increment of price_plan add to the pod''s whole time; on its last row, else 0';
 CREATE TRIGGER billing_events_append_only BEFORE UPDATE OR DELETE ON soulbox.billing_events
     FOR EACH ROW EXECUTE FUNCTION soulbox.refuse_change();
 CREATE TRIGGER billing_events_no_truncate BEFORE TRUNCATE ON soulbox.billing_events
     FOR EACH STATEMENT EXECUTE FUNCTION soulbox.refuse_change();
+
+-- Its guard looks into the ledger.
+INSERT INTO soulbox.price_plans (name, sku, tier, rate, valid, description) VALUES
+    ('default-free-1', 'default', 'free', 0.0000200000, '[2020-01-01 00:00:00+00,)',
+     'Comes with SoulBox: 0.000020 USD a compute unit, that is 0.072 USD for one vCPU (or 2 GiB) for an hour');
+
+CREATE TABLE soulbox.account_tiers (
+    tenant     text        NOT NULL,
+    user_name  text        NOT NULL DEFAULT '',
+    tier       text        NOT NULL,
+    valid      tstzrange   NOT NULL,
+    created_at timestamptz NOT NULL DEFAULT now(),
+    updated_at timestamptz NOT NULL DEFAULT now(),
+    CONSTRAINT account_tiers_pkey PRIMARY KEY (tenant, user_name, valid),
+    CONSTRAINT account_tiers_named CHECK (tenant <> '' AND tier <> ''),
+    CONSTRAINT account_tiers_valid_from_given CHECK (
+        NOT isempty(valid) AND NOT lower_inf(valid) AND lower_inc(valid) AND NOT upper_inc(valid)),
+    -- By a hash as in price_plans.
+    CONSTRAINT account_tiers_no_overlap EXCLUDE USING gist (
+        int8range(hashtextextended(tenant || chr(31) || user_name, 0),
+                  hashtextextended(tenant || chr(31) || user_name, 0), '[]') WITH &&,
+        valid WITH &&)
+);
+COMMENT ON TABLE soulbox.account_tiers IS
+    'Who is of which tier, over ranges of time that never overlap; whoever is not in it is of tier "free"';
+COMMENT ON COLUMN soulbox.account_tiers.tenant IS 'The tenant';
+COMMENT ON COLUMN soulbox.account_tiers.user_name IS
+    'The user of it; empty: all of its users that have no row of their own then';
+COMMENT ON COLUMN soulbox.account_tiers.tier IS 'The tier: price_plans.tier';
+COMMENT ON COLUMN soulbox.account_tiers.valid IS 'When it applies: [from, to), to may be open';
+COMMENT ON COLUMN soulbox.account_tiers.created_at IS 'When the row was made';
+COMMENT ON COLUMN soulbox.account_tiers.updated_at IS 'When the row last changed; kept by trigger';
+
+CREATE FUNCTION soulbox.guard_account_tier() RETURNS trigger
+    LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    IF TG_OP <> 'INSERT' AND lower(OLD.valid) <= now() THEN
+        IF TG_OP = 'UPDATE'
+           AND (NEW.tenant, NEW.user_name, NEW.tier, lower(NEW.valid))
+               IS NOT DISTINCT FROM (OLD.tenant, OLD.user_name, OLD.tier, lower(OLD.valid))
+           AND (NEW.valid = OLD.valid
+                OR (coalesce(upper(OLD.valid), 'infinity') > now()
+                    AND coalesce(upper(NEW.valid), 'infinity') > now()))
+        THEN
+            RETURN NEW;
+        END IF;
+        RAISE EXCEPTION 'the tier of a tenant has begun and cannot be changed'
+            USING ERRCODE = 'restrict_violation', SCHEMA = TG_TABLE_SCHEMA, TABLE = TG_TABLE_NAME,
+                  CONSTRAINT = 'account_tiers_immutable',
+                  HINT = 'End it at a later time and insert a new one that begins there.';
+    END IF;
+    IF TG_OP = 'DELETE' THEN
+        RETURN OLD;
+    END IF;
+    IF lower(NEW.valid) <= clock_timestamp() THEN
+        LOCK TABLE soulbox.account_tiers IN ACCESS EXCLUSIVE MODE;
+    END IF;
+    IF EXISTS (SELECT FROM soulbox.billing_events b
+                WHERE b.kind <> 'adjustment' AND b.tenant = NEW.tenant
+                  AND b.starts_at <@ NEW.valid AND b.starts_at >= lower(NEW.valid)
+                  AND NEW.user_name IN (b.user_name, '')) THEN
+        RAISE EXCEPTION 'the tier of a tenant would apply to time that is billed already'
+            USING ERRCODE = 'restrict_violation', SCHEMA = TG_TABLE_SCHEMA, TABLE = TG_TABLE_NAME,
+                  CONSTRAINT = 'account_tiers_unbilled', HINT = 'Let it begin later.';
+    END IF;
+    RETURN NEW;
+END
+$$;
+COMMENT ON FUNCTION soulbox.guard_account_tier() IS
+    'Keeps a tier that has begun, and that time was billed by, as it is';
+CREATE TRIGGER account_tiers_guard BEFORE INSERT OR UPDATE OR DELETE ON soulbox.account_tiers
+    FOR EACH ROW EXECUTE FUNCTION soulbox.guard_account_tier();
+CREATE TRIGGER account_tiers_no_truncate BEFORE TRUNCATE ON soulbox.account_tiers
+    FOR EACH STATEMENT EXECUTE FUNCTION soulbox.refuse_change();
+CREATE TRIGGER account_tiers_touch BEFORE UPDATE ON soulbox.account_tiers
+    FOR EACH ROW EXECUTE FUNCTION soulbox.touch_updated_at();
+
+-- An adjustment is on the bill of the month it was decided in.
+CREATE INDEX billing_events_adjusted_idx ON soulbox.billing_events (tenant, occurred_at)
+    WHERE kind = 'adjustment';
+
+CREATE VIEW soulbox.v_allowances WITH (security_invoker = true) AS
+WITH used AS (
+    SELECT b.tenant, b.user_name, date_trunc('month', b.starts_at, 'UTC') AS period_start,
+           b.price_plan, sum(b.compute_units) AS compute_units
+      FROM soulbox.billing_events b
+     WHERE b.kind <> 'adjustment' AND b.price_plan IS NOT NULL
+     GROUP BY b.tenant, b.user_name, date_trunc('month', b.starts_at, 'UTC'), b.price_plan
+), placed AS (
+    -- Plans of one SKU and tier that follow each other within a month share its allowance:
+    -- what the earlier ones used is gone.
+    SELECT u.tenant, u.user_name, u.period_start, u.price_plan, p.sku, p.tier, p.rate, p.currency,
+           p.free_units, u.compute_units,
+           coalesce(sum(u.compute_units) OVER (
+               PARTITION BY u.tenant, u.user_name, u.period_start, p.sku, p.tier
+               ORDER BY lower(p.valid)
+               ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING), 0) AS used_before
+      FROM used u
+      JOIN soulbox.price_plans p ON p.name = u.price_plan
+), granted AS (
+    SELECT g.*, least(g.compute_units, greatest(g.free_units - g.used_before, 0)) AS granted_units
+      FROM placed g
+)
+SELECT tenant, user_name, period_start, price_plan, sku AS plan_sku, tier AS plan_tier, currency,
+       compute_units, granted_units, -round(granted_units * rate, 10) AS amount
+  FROM granted
+ WHERE granted_units > 0;
+COMMENT ON VIEW soulbox.v_allowances IS
+    'What the free allowance takes off the bill of a user, by month and plan; amount is negative and in no row of the ledger';
+
+-- A plan may price several SKUs while a price of FOCUS belongs to one: its id names both. Costs
+-- by list and contract are FOCUS' product of price and quantity, to the last digit; what is
+-- billed is that rounded to ten decimals. A branch a category: each finds its index.
+CREATE VIEW soulbox.v_focus WITH (security_invoker = true) AS
+SELECT b.tenant AS tenant,
+       b.user_name AS user_name,
+       b.amount AS billed_cost,
+       b.tenant AS billing_account_id,
+       b.tenant AS billing_account_name,
+       b.currency AS billing_currency,
+       date_trunc('month', b.starts_at, 'UTC') AS billing_period_start,
+       (date_trunc('month', b.starts_at, 'UTC') AT TIME ZONE 'UTC' + interval '1 month') AT TIME ZONE 'UTC' AS billing_period_end,
+       'Usage' AS charge_category,
+       NULL::text AS charge_class,
+       'Running time of ' || CASE WHEN b.sandbox_uid IS NULL THEN 'Execution' ELSE 'Sandbox' END
+           || coalesce(' ' || r.owner_name, '') || ', SKU ' || b.sku || ', tier ' || b.tier AS charge_description,
+       'Usage-Based' AS charge_frequency,
+       b.starts_at AS charge_period_start,
+       b.ends_at AS charge_period_end,
+       b.quantity AS consumed_quantity,
+       'Seconds' AS consumed_unit,
+       b.compute_units * coalesce(p.rate, 0) AS contracted_cost,
+       coalesce(p.rate, 0) AS contracted_unit_price,
+       b.amount AS effective_cost,
+       NULL::text AS invoice_id,
+       'SoulBox' AS invoice_issuer_name,
+       b.compute_units * coalesce(p.rate, 0) AS list_cost,
+       coalesce(p.rate, 0) AS list_unit_price,
+       'Standard' AS pricing_category,
+       b.compute_units AS pricing_quantity,
+       'Compute Unit-Seconds' AS pricing_unit,
+       'SoulBox' AS provider_name,
+       'SoulBox' AS publisher_name,
+       coalesce(b.sandbox_uid, b.execution_uid)::text AS resource_id,
+       r.owner_name AS resource_name,
+       CASE WHEN b.sandbox_uid IS NOT NULL THEN 'Sandbox' WHEN b.execution_uid IS NOT NULL THEN 'Execution' END AS resource_type,
+       'Compute' AS service_category,
+       'SoulBox' AS service_name,
+       'Containers' AS service_subcategory,
+       b.sku AS sku_id,
+       'Running time' AS sku_meter,
+       NULL::jsonb AS sku_price_details,
+       b.sku || '/' || coalesce(b.price_plan, 'unpriced') AS sku_price_id,
+       nullif(b.user_name, '') AS sub_account_id,
+       nullif(b.user_name, '') AS sub_account_name,
+       jsonb_strip_nulls(jsonb_build_object(
+           'soulbox.dev/cluster', b.cluster, 'soulbox.dev/namespace', r.namespace,
+           'soulbox.dev/class', r.class_name, 'soulbox.dev/tier', b.tier)) AS tags,
+       b.event_id AS x_event_id,
+       b.corrects AS x_corrects,
+       b.rounding_seconds AS x_rounding_seconds
+  FROM soulbox.billing_events b
+  LEFT JOIN soulbox.price_plans p ON p.name = b.price_plan
+  LEFT JOIN soulbox.pod_runs r ON r.pod_uid = b.pod_uid
+ WHERE b.kind <> 'adjustment'
+UNION ALL
+SELECT b.tenant,
+       b.user_name,
+       b.amount,
+       b.tenant,
+       b.tenant,
+       b.currency,
+       date_trunc('month', b.occurred_at, 'UTC'),
+       (date_trunc('month', b.occurred_at, 'UTC') AT TIME ZONE 'UTC' + interval '1 month') AT TIME ZONE 'UTC',
+       'Adjustment',
+       CASE WHEN date_trunc('month', b.starts_at, 'UTC') < date_trunc('month', b.occurred_at, 'UTC') THEN 'Correction' END,
+       'Adjustment: ' || (b.metadata ->> 'reason'),
+       'One-Time',
+       b.starts_at,
+       b.ends_at,
+       NULL,
+       NULL,
+       b.amount,
+       NULL,
+       b.amount,
+       NULL,
+       'SoulBox',
+       b.amount,
+       NULL,
+       NULL,
+       NULL,
+       NULL,
+       'SoulBox',
+       'SoulBox',
+       coalesce(b.sandbox_uid, b.execution_uid)::text,
+       r.owner_name,
+       CASE WHEN b.sandbox_uid IS NOT NULL THEN 'Sandbox' WHEN b.execution_uid IS NOT NULL THEN 'Execution' END,
+       'Compute',
+       'SoulBox',
+       'Containers',
+       b.sku,
+       'Running time',
+       NULL,
+       b.sku || '/' || coalesce(b.price_plan, 'unpriced'),
+       nullif(b.user_name, ''),
+       nullif(b.user_name, ''),
+       jsonb_strip_nulls(jsonb_build_object(
+           'soulbox.dev/cluster', b.cluster, 'soulbox.dev/namespace', r.namespace,
+           'soulbox.dev/class', r.class_name, 'soulbox.dev/tier', b.tier)),
+       b.event_id,
+       b.corrects,
+       b.rounding_seconds
+  FROM soulbox.billing_events b
+  LEFT JOIN soulbox.billing_events c ON c.event_id = b.corrects
+  LEFT JOIN soulbox.pod_runs r ON r.pod_uid = c.pod_uid
+ WHERE b.kind = 'adjustment'
+UNION ALL
+SELECT a.tenant,
+       a.user_name,
+       a.amount,
+       a.tenant,
+       a.tenant,
+       a.currency,
+       a.period_start,
+       (a.period_start AT TIME ZONE 'UTC' + interval '1 month') AT TIME ZONE 'UTC',
+       'Credit',
+       NULL,
+       'Free allowance of plan ' || a.price_plan,
+       'Recurring',
+       a.period_start,
+       (a.period_start AT TIME ZONE 'UTC' + interval '1 month') AT TIME ZONE 'UTC',
+       NULL,
+       NULL,
+       a.amount,
+       NULL,
+       a.amount,
+       NULL,
+       'SoulBox',
+       a.amount,
+       NULL,
+       NULL,
+       NULL,
+       NULL,
+       'SoulBox',
+       'SoulBox',
+       NULL,
+       NULL,
+       NULL,
+       'Compute',
+       'SoulBox',
+       'Containers',
+       NULL,
+       NULL,
+       NULL,
+       NULL,
+       nullif(a.user_name, ''),
+       nullif(a.user_name, ''),
+       NULL,
+       NULL,
+       NULL,
+       NULL
+  FROM soulbox.v_allowances a;
+COMMENT ON VIEW soulbox.v_focus IS
+    'The ledger and the free allowance as a dataset of FOCUS 1.2, columns in snake_case; an adjustment is in the billing period it was decided in';
 
 -- What changed, in commit order, and what PostgreSQL refused.
 
@@ -639,10 +1097,11 @@ CREATE TABLE soulbox.changes (
     at          timestamptz NOT NULL DEFAULT now(),
     payload     jsonb       NOT NULL,
     CONSTRAINT changes_pkey PRIMARY KEY (seq),
-    CONSTRAINT changes_kind_known CHECK (kind IN ('sandbox', 'execution')),
+    CONSTRAINT changes_kind_known CHECK (kind IN ('sandbox', 'execution', 'metric')),
     CONSTRAINT changes_op_known CHECK (op IN ('insert', 'update', 'delete'))
 );
 CREATE INDEX changes_at_idx ON soulbox.changes USING brin (at);
+CREATE INDEX changes_watermark_idx ON soulbox.changes (xid8, seq);
 COMMENT ON TABLE soulbox.changes IS
     'Outbox of live queries: each version of a Sandbox or Execution as it was committed; old rows are removed';
 COMMENT ON COLUMN soulbox.changes.seq IS
@@ -653,12 +1112,34 @@ COMMENT ON COLUMN soulbox.changes.epoch IS 'mirror_state.database_epoch it was w
 COMMENT ON COLUMN soulbox.changes.cluster IS 'UID of the namespace kube-system of its cluster';
 COMMENT ON COLUMN soulbox.changes.tenant IS 'Tenant of the object';
 COMMENT ON COLUMN soulbox.changes.user_name IS 'User of the object';
-COMMENT ON COLUMN soulbox.changes.kind IS 'sandbox or execution';
-COMMENT ON COLUMN soulbox.changes.uid IS 'The object';
+COMMENT ON COLUMN soulbox.changes.kind IS 'sandbox, execution or metric';
+COMMENT ON COLUMN soulbox.changes.uid IS 'The object; of a metric its sandbox';
 COMMENT ON COLUMN soulbox.changes.sandbox_uid IS 'Its Sandbox: of a Sandbox itself; null for a one-shot';
 COMMENT ON COLUMN soulbox.changes.op IS 'insert, update, or delete when deleted_at is set';
 COMMENT ON COLUMN soulbox.changes.at IS 'When the transaction that wrote it began';
-COMMENT ON COLUMN soulbox.changes.payload IS 'namespace, name, state, reason, resource_version';
+COMMENT ON COLUMN soulbox.changes.payload IS
+    'namespace, name, state, reason, resource_version; of a metric recorded_at, execution_uid, cpu_cores, memory_bytes';
+
+CREATE FUNCTION soulbox.announce_metrics() RETURNS trigger
+    LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    INSERT INTO soulbox.changes (epoch, cluster, tenant, user_name, kind, uid, sandbox_uid, op, payload)
+    SELECT coalesce((SELECT max(s.database_epoch) FROM soulbox.mirror_state s), 1),
+           n.cluster, n.tenant, n.user_name, 'metric', n.sandbox_uid, n.sandbox_uid, 'insert',
+           jsonb_build_object('recorded_at', n.recorded_at, 'execution_uid', n.execution_uid,
+                              'cpu_cores', n.cpu_cores, 'memory_bytes', n.memory_bytes)
+      FROM new_rows n
+     ORDER BY n.recorded_at, n.sandbox_uid;
+    PERFORM pg_notify('soulbox_changes', 'metric');
+    RETURN NULL;
+END
+$$;
+COMMENT ON FUNCTION soulbox.announce_metrics() IS 'Puts samples into the feed of changes as they commit';
+REVOKE ALL ON FUNCTION soulbox.announce_metrics() FROM PUBLIC;
+CREATE TRIGGER resource_metrics_announce AFTER INSERT ON soulbox.resource_metrics
+    REFERENCING NEW TABLE AS new_rows
+    FOR EACH STATEMENT EXECUTE FUNCTION soulbox.announce_metrics();
 
 CREATE TABLE soulbox.dead_letter (
     id               bigint      GENERATED ALWAYS AS IDENTITY,
@@ -753,9 +1234,46 @@ SELECT e.cluster, e.tenant, e.user_name, e.uid AS execution_uid, e.created_at AS
 COMMENT ON VIEW soulbox.generates IS
     'Execution generates billing event: the bill of its own pod, or those of the runtime of its sandbox that it ran in; amount is the whole event''s';
 
+CREATE VIEW soulbox.execution_files WITH (security_invoker = true) AS
+SELECT e.uid,
+       e.created_at,
+       e.cluster,
+       e.tenant,
+       e.user_name,
+       e.namespace,
+       e.name,
+       (f.place - 1)::integer                            AS place,
+       f.file ->> 'path'                                 AS path,
+       (f.file ->> 'size_bytes')::bigint                 AS size_bytes,
+       f.file ->> 'sha256'                               AS sha256,
+       coalesce((f.file ->> 'truncated')::boolean, false) AS truncated,
+       CASE WHEN (f.file ->> 'size_bytes')::bigint = 0 THEN ''::bytea
+            ELSE (SELECT string_agg(o.bytes, ''::bytea ORDER BY o.seq)
+                    FROM soulbox.execution_outputs o
+                   WHERE o.uid = e.uid AND o.created_at = e.created_at
+                     AND o.stream = 'file/' || (f.place - 1))
+       END                                               AS content
+  FROM soulbox.executions e
+ CROSS JOIN LATERAL jsonb_array_elements(e.captured_files -> 'files')
+       WITH ORDINALITY AS f (file, place);
+COMMENT ON VIEW soulbox.execution_files IS
+    'Files that captureFiles kept of a run; content is null until they are saved, and where a runner did not give them';
+COMMENT ON COLUMN soulbox.execution_files.uid IS 'The Execution';
+COMMENT ON COLUMN soulbox.execution_files.created_at IS 'created_at of the Execution';
+COMMENT ON COLUMN soulbox.execution_files.cluster IS 'UID of the namespace kube-system of its cluster';
+COMMENT ON COLUMN soulbox.execution_files.tenant IS 'Tenant of the Execution';
+COMMENT ON COLUMN soulbox.execution_files.user_name IS 'User of the Execution';
+COMMENT ON COLUMN soulbox.execution_files.namespace IS 'Namespace of the Execution';
+COMMENT ON COLUMN soulbox.execution_files.name IS 'Name of the Execution';
+COMMENT ON COLUMN soulbox.execution_files.place IS 'Place in the order of paths, from 0';
+COMMENT ON COLUMN soulbox.execution_files.path IS 'Path below the workspace';
+COMMENT ON COLUMN soulbox.execution_files.size_bytes IS 'Size of the file when the run ended';
+COMMENT ON COLUMN soulbox.execution_files.sha256 IS 'SHA-256 of what was kept of it, hex';
+COMMENT ON COLUMN soulbox.execution_files.truncated IS 'Only a first part was kept';
+COMMENT ON COLUMN soulbox.execution_files.content IS 'The bytes as they were';
+
 -- What the group roles may do. Where the migrating role could not make them and nobody
--- else has, this does nothing: rights are then the administrator's to give. soulbox_reader
--- reads the rows of all tenants: make only those members who may.
+-- else has, this does nothing: rights are then the administrator's to give.
 
 DO $$
 BEGIN
@@ -768,8 +1286,11 @@ BEGIN
         -- No UPDATE or DELETE on the ledger, and no price of its own making.
         GRANT INSERT ON soulbox.billing_events, soulbox.changes TO soulbox_writer;
         -- A save that was interrupted is replaced; the outbox is pruned.
-        GRANT DELETE ON soulbox.execution_outputs, soulbox.changes TO soulbox_writer;
-        GRANT EXECUTE ON FUNCTION soulbox.ensure_partition(text, timestamptz) TO soulbox_writer;
+        GRANT DELETE ON soulbox.execution_outputs, soulbox.changes, soulbox.dead_letter
+            TO soulbox_writer;
+        GRANT INSERT ON soulbox.resource_metrics TO soulbox_writer;
+        GRANT EXECUTE ON FUNCTION soulbox.ensure_partition(text, timestamptz),
+            soulbox.drop_expired(text, interval) TO soulbox_writer;
     END IF;
     IF to_regrole('soulbox_reader') IS NOT NULL THEN
         GRANT USAGE ON SCHEMA soulbox TO soulbox_reader;
@@ -777,3 +1298,809 @@ BEGIN
     END IF;
 END
 $$;
+
+-- Who sees which rows.
+
+CREATE TABLE soulbox.tenant_roles (
+    role_name  text        NOT NULL,
+    tenant     text        NOT NULL,
+    created_at timestamptz NOT NULL DEFAULT now(),
+    CONSTRAINT tenant_roles_pkey PRIMARY KEY (role_name, tenant),
+    CONSTRAINT tenant_roles_named CHECK (role_name <> '' AND tenant <> '')
+);
+COMMENT ON TABLE soulbox.tenant_roles IS
+    'Which tenants'' rows a login that is a member of soulbox_reader sees';
+COMMENT ON COLUMN soulbox.tenant_roles.role_name IS 'The login (session_user): SET ROLE changes nothing';
+COMMENT ON COLUMN soulbox.tenant_roles.tenant IS 'A tenant whose rows it sees';
+COMMENT ON COLUMN soulbox.tenant_roles.created_at IS 'When the row was made';
+
+CREATE FUNCTION soulbox.visible_tenants() RETURNS text[]
+    LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $$
+    SELECT CASE
+        WHEN EXISTS (SELECT FROM pg_roles r
+                      WHERE (r.rolname = session_user AND (r.rolsuper OR r.rolbypassrls))
+                         OR (pg_has_role(session_user, r.oid, 'USAGE')
+                             AND (r.rolname IN ('soulbox_admin_reader', 'soulbox_writer')
+                                  OR r.oid = (SELECT c.relowner FROM pg_class c
+                                               WHERE c.oid = 'soulbox.executions'::regclass))))
+        THEN NULL
+        ELSE ARRAY(
+            SELECT tr.tenant FROM soulbox.tenant_roles tr
+             WHERE tr.role_name = session_user
+               AND EXISTS (SELECT FROM pg_roles r WHERE r.rolname = 'soulbox_reader'
+                              AND pg_has_role(session_user, r.oid, 'USAGE'))
+            UNION
+            SELECT current_setting('app.tenant', true)
+             WHERE nullif(current_setting('app.tenant', true), '') IS NOT NULL
+               AND EXISTS (SELECT FROM pg_roles r WHERE r.rolname = 'soulbox_app'
+                              AND pg_has_role(session_user, r.oid, 'USAGE')))
+    END
+$$;
+COMMENT ON FUNCTION soulbox.visible_tenants() IS
+    'The tenants whose rows this login sees; null is all. For functions that must apply them themselves';
+REVOKE ALL ON FUNCTION soulbox.visible_tenants() FROM PUBLIC;
+
+CREATE FUNCTION soulbox.visible_user() RETURNS text
+    LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $$
+    SELECT CASE WHEN soulbox.visible_tenants() IS NOT NULL
+                 AND EXISTS (SELECT FROM pg_roles r WHERE r.rolname = 'soulbox_app'
+                                AND pg_has_role(session_user, r.oid, 'USAGE'))
+           THEN nullif(current_setting('app.user', true), '') END
+$$;
+COMMENT ON FUNCTION soulbox.visible_user() IS
+    'The user to whose own rows a back end (soulbox_app) has narrowed itself by app.user; null is all';
+REVOKE ALL ON FUNCTION soulbox.visible_user() FROM PUBLIC;
+
+CREATE PROCEDURE soulbox.apply_access()
+    LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    has_reader CONSTANT boolean := to_regrole('soulbox_reader') IS NOT NULL;
+    has_app    CONSTANT boolean := to_regrole('soulbox_app') IS NOT NULL;
+    has_admin  CONSTANT boolean := to_regrole('soulbox_admin_reader') IS NOT NULL;
+    has_writer CONSTANT boolean := to_regrole('soulbox_writer') IS NOT NULL;
+    -- Subselects are evaluated once a statement, and an array can be looked up in an index.
+    of_reader  CONSTANT text := 'tenant = ANY (ARRAY(SELECT tr.tenant FROM soulbox.tenant_roles tr '
+                                'WHERE tr.role_name = session_user))';
+    of_app     CONSTANT text := 'tenant = (SELECT nullif(current_setting(''app.tenant'', true), ''''))';
+    of_user    CONSTANT text := ' AND ((SELECT nullif(current_setting(''app.user'', true), '''')) IS NULL '
+                                'OR user_name = (SELECT nullif(current_setting(''app.user'', true), '''')))';
+    relation   record;
+    old        record;
+    own_rows   text;
+BEGIN
+    IF NOT (has_reader OR has_app OR has_admin OR has_writer) THEN
+        -- Nobody but the owner: rights given by hand stay as they are.
+        RETURN;
+    END IF;
+    FOR relation IN
+        SELECT c.oid, c.relname, c.relkind,
+               EXISTS (SELECT FROM pg_attribute a WHERE a.attrelid = c.oid
+                          AND a.attname = 'tenant' AND NOT a.attisdropped) AS has_tenant,
+               EXISTS (SELECT FROM pg_attribute a WHERE a.attrelid = c.oid
+                          AND a.attname = 'user_name' AND NOT a.attisdropped) AS has_user
+          FROM pg_class c
+         WHERE c.relnamespace = 'soulbox'::regnamespace
+           AND c.relkind IN ('r', 'p', 'v') AND NOT c.relispartition
+         ORDER BY c.relname
+    LOOP
+        IF has_writer THEN
+            EXECUTE format('GRANT SELECT ON soulbox.%I TO soulbox_writer', relation.relname);
+        END IF;
+        IF has_reader THEN
+            EXECUTE format('GRANT SELECT ON soulbox.%I TO soulbox_reader', relation.relname);
+        END IF;
+        IF has_app THEN
+            EXECUTE format('GRANT SELECT ON soulbox.%I TO soulbox_app', relation.relname);
+        END IF;
+        IF has_admin THEN
+            EXECUTE format('GRANT SELECT ON soulbox.%I TO soulbox_admin_reader', relation.relname);
+        END IF;
+        CONTINUE WHEN relation.relkind = 'v' OR NOT relation.has_tenant;
+
+        EXECUTE format('ALTER TABLE soulbox.%I ENABLE ROW LEVEL SECURITY', relation.relname);
+        FOR old IN SELECT polname FROM pg_policy WHERE polrelid = relation.oid LOOP
+            EXECUTE format('DROP POLICY %I ON soulbox.%I', old.polname, relation.relname);
+        END LOOP;
+        IF has_writer THEN
+            EXECUTE format('CREATE POLICY writer ON soulbox.%I TO soulbox_writer USING (true)',
+                           relation.relname);
+        END IF;
+        IF has_admin THEN
+            EXECUTE format('CREATE POLICY admin_reader ON soulbox.%I FOR SELECT '
+                           'TO soulbox_admin_reader USING (true)', relation.relname);
+        END IF;
+        IF has_reader THEN
+            EXECUTE format('CREATE POLICY reader ON soulbox.%I FOR SELECT TO soulbox_reader USING (%s)',
+                           relation.relname,
+                           CASE relation.relname WHEN 'tenant_roles' THEN 'role_name = session_user'
+                                                 ELSE of_reader END);
+        END IF;
+        IF has_app THEN
+            own_rows := of_app || CASE WHEN relation.has_user THEN of_user ELSE '' END;
+            EXECUTE format('CREATE POLICY app ON soulbox.%I TO soulbox_app USING (%s) WITH CHECK (%s)',
+                           relation.relname, own_rows, own_rows);
+        END IF;
+    END LOOP;
+    IF has_app THEN
+        GRANT USAGE ON SCHEMA soulbox TO soulbox_app;
+    END IF;
+    IF has_admin THEN
+        GRANT USAGE ON SCHEMA soulbox TO soulbox_admin_reader;
+    END IF;
+    -- Functions with their owner's rights that only read: they apply the caller's tenants.
+    FOR relation IN
+        SELECT p.oid::regprocedure AS signature, r.rolname
+          FROM pg_proc p, pg_roles r
+         WHERE p.pronamespace = 'soulbox'::regnamespace AND p.prosecdef AND p.provolatile = 's'
+           AND r.rolname IN ('soulbox_writer', 'soulbox_reader', 'soulbox_app', 'soulbox_admin_reader')
+         ORDER BY p.oid::regprocedure::text, r.rolname
+    LOOP
+        EXECUTE format('GRANT EXECUTE ON FUNCTION %s TO %I', relation.signature, relation.rolname);
+    END LOOP;
+    -- Nobody but the owner reads a partition but through its table: no policy is on it.
+    FOR relation IN
+        SELECT c.relname FROM pg_class c
+         WHERE c.relnamespace = 'soulbox'::regnamespace AND c.relispartition AND c.relkind = 'r'
+    LOOP
+        EXECUTE format('ALTER TABLE soulbox.%I ENABLE ROW LEVEL SECURITY', relation.relname);
+    END LOOP;
+END
+$$;
+COMMENT ON PROCEDURE soulbox.apply_access() IS
+    'Gives the group roles that exist their rights and row policies on every table and view; soulbox migrate calls it after migrations, an administrator after making the roles himself';
+REVOKE ALL ON PROCEDURE soulbox.apply_access() FROM PUBLIC;
+
+-- What is asked most, as functions and views.
+
+-- Hot queries' indexes: a user's newest Executions, his live sandboxes, words by stem.
+CREATE INDEX executions_user_idx ON soulbox.executions (user_name, created_at DESC)
+    WHERE user_name <> '';
+CREATE INDEX sandboxes_active_idx ON soulbox.sandboxes (user_name, created_at DESC)
+    WHERE deleted_at IS NULL AND state IN ('created', 'starting', 'running');
+CREATE INDEX programs_code_english_idx ON soulbox.programs
+    USING gin (to_tsvector('english', left(code, 65536)));
+
+CREATE FUNCTION soulbox.check_window(from_at timestamptz, to_at timestamptz) RETURNS boolean
+    LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    IF from_at IS NULL OR to_at IS NULL OR from_at > to_at THEN
+        RAISE EXCEPTION 'the window begins at % and ends at %: reversed or open', from_at, to_at
+            USING ERRCODE = 'datetime_field_overflow', HINT = 'Give the earlier time first.';
+    END IF;
+    RETURN true;
+END
+$$;
+COMMENT ON FUNCTION soulbox.check_window(timestamptz, timestamptz) IS
+    'True, or an error when a window of time is reversed or has no bound';
+
+CREATE FUNCTION soulbox.check_days(days integer) RETURNS boolean
+    LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    IF days IS NULL OR days < 1 OR days > 3660 THEN
+        RAISE EXCEPTION '% is no number of days from 1 to 3660', days
+            USING ERRCODE = 'numeric_value_out_of_range';
+    END IF;
+    RETURN true;
+END
+$$;
+COMMENT ON FUNCTION soulbox.check_days(integer) IS 'True, or an error when it is no number of days from 1 to 3660';
+
+CREATE FUNCTION soulbox.dashboard(of_user text) RETURNS jsonb
+    LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
+AS $$
+    SELECT jsonb_build_object(
+        'user', of_user,
+        'active_sandboxes', coalesce((
+            SELECT jsonb_agg(to_jsonb(s) ORDER BY s.created_at DESC, s.uid) FROM (
+                SELECT uid, tenant, namespace, name, class_name, state, created_at, started_at,
+                       expires_at, last_activity_at
+                  FROM soulbox.sandboxes
+                 WHERE user_name = of_user AND user_name <> '' AND deleted_at IS NULL
+                   AND state IN ('created', 'starting', 'running')
+                 ORDER BY created_at DESC
+                 LIMIT 100) s), '[]'),
+        'last_executions', coalesce((
+            SELECT jsonb_agg(to_jsonb(e) ORDER BY e.created_at DESC, e.uid) FROM (
+                SELECT uid, tenant, namespace, name, sandbox_uid, language, state, reason,
+                       created_at, started_at, completed_at, duration_ms, exit_code
+                  FROM soulbox.executions
+                 WHERE user_name = of_user AND user_name <> ''
+                 ORDER BY created_at DESC
+                 LIMIT 10) e), '[]'),
+        'executions_24h', d.executions,
+        'duration_ms_24h', d.duration_ms)
+      FROM (SELECT count(*) AS executions, coalesce(sum(duration_ms), 0) AS duration_ms
+              FROM soulbox.executions
+             WHERE user_name = of_user AND user_name <> ''
+               AND created_at > now() - interval '24 hours') d
+$$;
+COMMENT ON FUNCTION soulbox.dashboard(text) IS
+    'A user at a glance, one document: active sandboxes (at most 100), the last 10 executions, their number and duration over 24 hours';
+
+CREATE FUNCTION soulbox.usage_summary(of_sandbox uuid, from_at timestamptz, to_at timestamptz)
+    RETURNS TABLE (data_points bigint, average_cpu_cores numeric, peak_cpu_cores numeric,
+                   average_memory_bytes bigint, peak_memory_bytes bigint,
+                   first_at timestamptz, last_at timestamptz, longest_gap_seconds numeric)
+    LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
+AS $$
+    SELECT count(*), round(avg(m.cpu_cores), 6), max(m.cpu_cores),
+           round(avg(m.memory_bytes))::bigint, max(m.memory_bytes),
+           min(m.recorded_at), max(m.recorded_at), max(m.gap)
+      FROM (SELECT cpu_cores, memory_bytes, recorded_at,
+                   extract(epoch FROM recorded_at - lag(recorded_at) OVER (ORDER BY recorded_at)) AS gap
+              FROM soulbox.resource_metrics
+             WHERE sandbox_uid = of_sandbox AND recorded_at >= from_at AND recorded_at < to_at) m
+     WHERE soulbox.check_window(from_at, to_at)
+$$;
+COMMENT ON FUNCTION soulbox.usage_summary(uuid, timestamptz, timestamptz) IS
+    'What a sandbox used in [from, to): averages and peaks of the samples there are; nothing is made up for a gap, the longest is told';
+
+CREATE FUNCTION soulbox.execution_stats(days integer, by text)
+    RETURNS TABLE (key text, total bigint, completed bigint, failed bigint, timeout bigint,
+                   cancelled bigint, unfinished bigint, average_ms numeric, p50_ms numeric,
+                   p95_ms numeric, p99_ms numeric)
+    LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    PERFORM soulbox.check_days(days);
+    IF by IS NULL OR by NOT IN ('class', 'day', 'language', 'namespace', 'program', 'sandbox', 'tenant', 'user') THEN
+        RAISE EXCEPTION 'executions are not counted by "%"', by
+            USING ERRCODE = 'invalid_parameter_value',
+                  HINT = 'By class, day, language, namespace, program, sandbox, tenant or user.';
+    END IF;
+    RETURN QUERY
+    SELECT g.key, count(*), count(*) FILTER (WHERE g.state = 'completed'),
+           count(*) FILTER (WHERE g.state = 'failed'), count(*) FILTER (WHERE g.state = 'timeout'),
+           count(*) FILTER (WHERE g.state = 'cancelled'),
+           count(*) FILTER (WHERE g.state IN ('queued', 'running')),
+           round(avg(g.duration_ms), 3),
+           percentile_disc(0.5) WITHIN GROUP (ORDER BY g.duration_ms)::numeric,
+           percentile_disc(0.95) WITHIN GROUP (ORDER BY g.duration_ms)::numeric,
+           percentile_disc(0.99) WITHIN GROUP (ORDER BY g.duration_ms)::numeric
+      FROM (SELECT CASE by
+                       WHEN 'class' THEN coalesce(e.class_name, s.class_name)
+                       WHEN 'day' THEN to_char(e.created_at AT TIME ZONE 'UTC', 'YYYY-MM-DD')
+                       WHEN 'language' THEN e.language
+                       WHEN 'namespace' THEN e.namespace
+                       WHEN 'program' THEN e.code_sha256
+                       WHEN 'sandbox' THEN coalesce(e.sandbox_uid, e.uid)::text
+                       WHEN 'tenant' THEN e.tenant
+                       WHEN 'user' THEN e.user_name
+                   END AS key,
+                   e.state, e.duration_ms
+              FROM soulbox.executions e
+              LEFT JOIN soulbox.sandboxes s ON by = 'class' AND s.uid = e.sandbox_uid
+             WHERE e.created_at > now() - make_interval(days => days)) g
+     GROUP BY g.key
+     ORDER BY count(*) DESC, g.key;
+END
+$$;
+COMMENT ON FUNCTION soulbox.execution_stats(integer, text) IS
+    'Executions of the last days by class, day, language, namespace, program, sandbox, tenant or user: how many, how they ended, durations (average, p50, p95, p99)';
+
+CREATE FUNCTION soulbox.slowest_programs(days integer, max_rows integer DEFAULT 20)
+    RETURNS TABLE (tenant text, code_sha256 text, runs bigint, average_ms numeric, p95_ms numeric,
+                   max_ms bigint, code text)
+    LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
+AS $$
+    SELECT g.tenant, g.code_sha256, g.runs, g.average_ms, g.p95_ms, g.max_ms, left(p.code, 200)
+      FROM (SELECT e.tenant, e.code_sha256, count(*) AS runs, round(avg(e.duration_ms), 3) AS average_ms,
+                   percentile_disc(0.95) WITHIN GROUP (ORDER BY e.duration_ms)::numeric AS p95_ms,
+                   max(e.duration_ms) AS max_ms
+              FROM soulbox.executions e
+             WHERE soulbox.check_days(days) AND e.created_at > now() - make_interval(days => days)
+               AND e.duration_ms IS NOT NULL AND e.code_sha256 IS NOT NULL
+             GROUP BY e.tenant, e.code_sha256
+             ORDER BY p95_ms DESC, e.tenant, e.code_sha256
+             LIMIT least(greatest(max_rows, 1), 1000)) g
+      LEFT JOIN soulbox.programs p ON p.tenant = g.tenant AND p.code_sha256 = g.code_sha256
+     ORDER BY g.p95_ms DESC, g.tenant, g.code_sha256
+$$;
+COMMENT ON FUNCTION soulbox.slowest_programs(integer, integer) IS
+    'Programs of the last days by their p95 duration, with the first 200 characters of their code';
+
+CREATE FUNCTION soulbox.failing_programs(days integer, max_rows integer DEFAULT 20)
+    RETURNS TABLE (tenant text, code_sha256 text, runs bigint, failures bigint, failed_percent numeric,
+                   last_error text, code text)
+    LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
+AS $$
+    SELECT g.tenant, g.code_sha256, g.runs, g.failures, round(100.0 * g.failures / g.runs, 2),
+           g.last_error, left(p.code, 200)
+      FROM (SELECT e.tenant, e.code_sha256, count(*) AS runs,
+                   count(*) FILTER (WHERE e.state IN ('failed', 'timeout')) AS failures,
+                   left((array_agg(coalesce(e.error ->> 'type', e.reason) ORDER BY e.created_at DESC)
+                         FILTER (WHERE e.state IN ('failed', 'timeout')))[1], 200) AS last_error
+              FROM soulbox.executions e
+             WHERE soulbox.check_days(days) AND e.created_at > now() - make_interval(days => days)
+               AND e.code_sha256 IS NOT NULL
+             GROUP BY e.tenant, e.code_sha256
+            HAVING count(*) FILTER (WHERE e.state IN ('failed', 'timeout')) > 0
+             ORDER BY failures DESC, e.tenant, e.code_sha256
+             LIMIT least(greatest(max_rows, 1), 1000)) g
+      LEFT JOIN soulbox.programs p ON p.tenant = g.tenant AND p.code_sha256 = g.code_sha256
+     ORDER BY g.failures DESC, g.tenant, g.code_sha256
+$$;
+COMMENT ON FUNCTION soulbox.failing_programs(integer, integer) IS
+    'Programs of the last days by how often they failed or ran out of time, with their last error';
+
+CREATE FUNCTION soulbox.search_code(query text, max_rows integer DEFAULT 20)
+    RETURNS TABLE (tenant text, code_sha256 text, user_name text, language text, rank real,
+                   headline text, recorded_at timestamptz)
+    -- The operators of text search are not leakproof: under row security the index would
+    -- not be used. So the owner searches, and sees to it that the tenants are the caller's.
+    LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $$
+    WITH q AS MATERIALIZED (
+        SELECT websearch_to_tsquery('simple', left(query, 1000)) AS simple,
+               websearch_to_tsquery('english', left(query, 1000)) AS english,
+               soulbox.visible_tenants() AS tenants,
+               soulbox.visible_user() AS only_user),
+    -- A word that is everywhere: some hundreds of its programs are ranked, not all.
+    found AS (
+        SELECT p.tenant, p.code_sha256, p.user_name, p.language, p.code, p.code_search, p.recorded_at,
+               q.simple, q.english
+          FROM q, soulbox.programs p
+         WHERE (p.code_search @@ q.simple OR to_tsvector('english', left(p.code, 65536)) @@ q.english)
+           AND (q.tenants IS NULL OR p.tenant = ANY (q.tenants))
+           AND (q.only_user IS NULL OR p.user_name = q.only_user)
+         LIMIT 300),
+    best AS (
+        SELECT f.*, ts_rank(f.code_search, f.simple)
+                    + ts_rank(to_tsvector('english', left(f.code, 4096)), f.english) AS rank
+          FROM found f
+         ORDER BY rank DESC, f.recorded_at DESC, f.tenant, f.code_sha256
+         LIMIT least(greatest(max_rows, 1), 200))
+    SELECT b.tenant, b.code_sha256, b.user_name, b.language, b.rank,
+           ts_headline('english', left(b.code, 65536), b.english || b.simple,
+                       'StartSel=«, StopSel=», MaxFragments=2, MaxWords=20, MinWords=5'),
+           b.recorded_at
+      FROM best b
+     ORDER BY b.rank DESC, b.recorded_at DESC, b.tenant, b.code_sha256
+$$;
+COMMENT ON FUNCTION soulbox.search_code(text, integer) IS
+    'Programs by words of their code, as written or by English stem, ranked, with what matched between « and »; the query is as in a web search and never an error';
+REVOKE ALL ON FUNCTION soulbox.search_code(text, integer) FROM PUBLIC;
+
+CREATE FUNCTION soulbox.search_output(query text, days integer DEFAULT 1, max_rows integer DEFAULT 20)
+    RETURNS TABLE (uid uuid, created_at timestamptz, tenant text, user_name text, state text,
+                   rank real, headline text)
+    LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
+AS $$
+    WITH q AS MATERIALIZED (
+        SELECT websearch_to_tsquery('simple', left(query, 1000)) AS simple,
+               websearch_to_tsquery('english', left(query, 1000)) AS english),
+    -- Output has no index of words: it would take half the speed of writing. So the newest
+    -- are looked through, and not too many.
+    newest AS MATERIALIZED (
+        SELECT e.uid, e.created_at, e.tenant, e.user_name, e.state,
+               left(concat_ws(E'\n', e.stdout, e.stderr), 65536) AS output
+          FROM soulbox.executions e
+         WHERE soulbox.check_days(days) AND e.created_at > now() - make_interval(days => days)
+           AND (e.stdout <> '' OR e.stderr <> '')
+         ORDER BY e.created_at DESC
+         LIMIT 20000),
+    best AS (
+        SELECT n.*, ts_rank(to_tsvector('simple', n.output), q.simple) AS rank, q.english || q.simple AS words
+          FROM newest n, q
+         WHERE to_tsvector('simple', n.output) @@ q.simple OR to_tsvector('english', n.output) @@ q.english
+         ORDER BY rank DESC, n.created_at DESC, n.uid
+         LIMIT least(greatest(max_rows, 1), 200))
+    SELECT b.uid, b.created_at, b.tenant, b.user_name, b.state, b.rank,
+           ts_headline('english', b.output, b.words,
+                       'StartSel=«, StopSel=», MaxFragments=2, MaxWords=20, MinWords=5')
+      FROM best b
+     ORDER BY b.rank DESC, b.created_at DESC, b.uid
+$$;
+COMMENT ON FUNCTION soulbox.search_output(text, integer, integer) IS
+    'Executions of the last days by words of their output as the status shows it, ranked, with what matched between « and »; the newest 20000 with output are looked through';
+
+CREATE FUNCTION soulbox.history(of_uid uuid) RETURNS TABLE (at timestamptz, event text, detail jsonb)
+    LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
+AS $$
+    SELECT h.at, h.event, h.detail
+      FROM soulbox.sandboxes s
+     CROSS JOIN LATERAL (VALUES
+            (s.created_at, 'created', jsonb_build_object('kind', 'sandbox', 'namespace', s.namespace, 'name', s.name, 'class_name', s.class_name)),
+            (s.started_at, 'started', jsonb_build_object('node', s.node)),
+            (s.terminated_at, 'terminated', jsonb_build_object('reason', s.reason)),
+            (s.deleted_at, 'deleted', '{}'::jsonb)) AS h (at, event, detail)
+     WHERE s.uid = of_uid AND h.at IS NOT NULL
+    UNION ALL
+    SELECT h.at, h.event, h.detail
+      FROM soulbox.executions e
+     CROSS JOIN LATERAL (VALUES
+            (e.created_at, 'created', jsonb_build_object('kind', 'execution', 'namespace', e.namespace, 'name', e.name, 'sandbox_uid', e.sandbox_uid)),
+            (e.queued_at, 'queued', '{}'::jsonb),
+            (e.started_at, 'started', jsonb_build_object('attempt', e.attempt)),
+            (e.completed_at, e.state, jsonb_build_object('reason', e.reason, 'exit_code', e.exit_code, 'duration_ms', e.duration_ms)),
+            (e.deleted_at, 'deleted', '{}'::jsonb)) AS h (at, event, detail)
+     WHERE e.uid = of_uid AND h.at IS NOT NULL
+    UNION ALL
+    SELECT h.at, h.event, h.detail
+      FROM soulbox.pod_runs r
+     CROSS JOIN LATERAL (VALUES
+            (r.started_at, 'pod_started', jsonb_build_object('pod_uid', r.pod_uid, 'node', r.node, 'incarnation', r.incarnation)),
+            (r.finished_at, 'pod_finished', jsonb_build_object('pod_uid', r.pod_uid, 'reason', r.exit_reason, 'end_source', r.end_source))) AS h (at, event, detail)
+     WHERE (r.sandbox_uid = of_uid OR r.execution_uid = of_uid) AND h.at IS NOT NULL
+    UNION ALL
+    SELECT e.created_at, 'execution', jsonb_build_object('uid', e.uid, 'name', e.name, 'state', e.state)
+      FROM soulbox.executions e
+     WHERE e.sandbox_uid = of_uid
+     ORDER BY 1, 2
+$$;
+COMMENT ON FUNCTION soulbox.history(uuid) IS
+    'What happened to a Sandbox or Execution, in order: its states, its pods, a Sandbox''s Executions';
+
+CREATE VIEW soulbox.generates_metrics WITH (security_invoker = true) AS
+SELECT e.cluster, e.tenant, e.user_name, e.uid AS execution_uid, e.created_at AS execution_created_at,
+       m.sandbox_uid, m.recorded_at, m.cpu_cores, m.cpu_seconds_total, m.memory_bytes,
+       m.execution_uid IS NOT DISTINCT FROM e.uid AS ran_alone
+  FROM soulbox.executions e
+  JOIN soulbox.resource_metrics m
+    ON m.sandbox_uid = coalesce(e.sandbox_uid, e.uid)
+   AND m.recorded_at >= e.started_at
+   AND m.recorded_at <= coalesce(e.completed_at, 'infinity'::timestamptz);
+COMMENT ON VIEW soulbox.generates_metrics IS
+    'Execution generates metrics: the samples of its sandbox while it ran; ran_alone when no other ran then';
+
+CREATE VIEW soulbox.v_table_health WITH (security_invoker = true) AS
+SELECT coalesce(p.relname, t.relname)::text AS table_name,
+       count(*) AS parts,
+       sum(t.n_live_tup)::bigint AS live_rows,
+       sum(t.n_dead_tup)::bigint AS dead_rows,
+       sum(t.n_tup_ins)::bigint AS inserts,
+       sum(t.n_tup_upd)::bigint AS updates,
+       sum(t.n_tup_del)::bigint AS deletes,
+       sum(t.seq_scan)::bigint AS sequential_scans,
+       sum(t.idx_scan)::bigint AS index_scans,
+       sum(pg_table_size(t.relid))::bigint AS table_bytes,
+       sum(pg_indexes_size(t.relid))::bigint AS index_bytes,
+       max(greatest(t.last_vacuum, t.last_autovacuum)) AS vacuumed_at,
+       max(greatest(t.last_analyze, t.last_autoanalyze)) AS analyzed_at
+  FROM pg_stat_user_tables t
+  LEFT JOIN pg_inherits i ON i.inhrelid = t.relid
+  LEFT JOIN pg_class p ON p.oid = i.inhparent
+ WHERE t.schemaname = 'soulbox'
+   AND NOT EXISTS (SELECT FROM pg_class c WHERE c.oid = t.relid AND c.relkind = 'p')
+ GROUP BY coalesce(p.relname, t.relname);
+COMMENT ON VIEW soulbox.v_table_health IS
+    'Each table with its partitions together: rows alive and dead, changes since statistics were reset, sizes';
+
+CREATE VIEW soulbox.v_database_health WITH (security_invoker = true) AS
+SELECT current_setting('server_version') AS server_version,
+       pg_is_in_recovery() AS is_replica,
+       CASE WHEN pg_is_in_recovery()
+            THEN extract(epoch FROM now() - pg_last_xact_replay_timestamp()) END AS replica_lag_seconds,
+       pg_database_size(current_database()) AS database_bytes,
+       d.numbackends AS connections,
+       current_setting('max_connections')::integer AS max_connections,
+       d.xact_commit AS commits,
+       d.xact_rollback AS rollbacks,
+       d.deadlocks,
+       d.temp_bytes,
+       round(d.blks_hit::numeric / nullif(d.blks_hit + d.blks_read, 0), 4) AS cache_hit_ratio,
+       (SELECT coalesce(sum(n_dead_tup), 0)::bigint FROM pg_stat_user_tables WHERE schemaname = 'soulbox') AS dead_rows,
+       (SELECT extract(epoch FROM max(now() - xact_start)) FROM pg_stat_activity
+         WHERE datname = current_database() AND pid <> pg_backend_pid()) AS oldest_transaction_seconds,
+       age(b.datfrozenxid) AS transaction_id_age,
+       (SELECT max(version) FROM soulbox.schema_migrations) AS schema_version,
+       d.stats_reset AS statistics_since
+  FROM pg_stat_database d
+  JOIN pg_database b ON b.oid = d.datid
+ WHERE d.datname = current_database();
+COMMENT ON VIEW soulbox.v_database_health IS
+    'This server and database in one row: connections, commits and roll-backs, cache hits, dead rows, sizes, age';
+
+-- Sums of use and cost by day and month.
+
+CREATE TABLE soulbox.usage_marks (
+    execution_uid uuid        NOT NULL,
+    cluster       uuid        NOT NULL,
+    tenant        text        NOT NULL,
+    user_name     text        NOT NULL DEFAULT '',
+    state         text        NOT NULL,
+    ended_at      timestamptz NOT NULL,
+    duration_ms   bigint      NOT NULL,
+    recorded_at   timestamptz NOT NULL DEFAULT now(),
+    epoch         integer     NOT NULL DEFAULT soulbox.database_epoch(),
+    xid8          xid8        NOT NULL DEFAULT pg_current_xact_id(),
+    CONSTRAINT usage_marks_pkey PRIMARY KEY (execution_uid),
+    CONSTRAINT usage_marks_state_final CHECK (state IN ('completed', 'failed', 'timeout', 'cancelled')),
+    CONSTRAINT usage_marks_duration_positive CHECK (duration_ms >= 0)
+);
+CREATE INDEX usage_marks_fold_idx ON soulbox.usage_marks (epoch, xid8);
+CREATE INDEX usage_marks_day_idx ON soulbox.usage_marks
+    USING brin (((ended_at AT TIME ZONE 'UTC')::date)) WITH (pages_per_range = 32);
+COMMENT ON TABLE soulbox.usage_marks IS
+    'That an Execution ended, once each: what Executions are counted from; kept as long as the ledger, so that retention of executions changes no count';
+COMMENT ON COLUMN soulbox.usage_marks.execution_uid IS 'The Execution';
+COMMENT ON COLUMN soulbox.usage_marks.cluster IS 'UID of the namespace kube-system of its cluster';
+COMMENT ON COLUMN soulbox.usage_marks.tenant IS 'Tenant of the Execution';
+COMMENT ON COLUMN soulbox.usage_marks.user_name IS 'User of the Execution; empty when nobody is named';
+COMMENT ON COLUMN soulbox.usage_marks.state IS
+    'completed, failed, timeout or cancelled: the first final state that was written';
+COMMENT ON COLUMN soulbox.usage_marks.ended_at IS
+    'completed_at of the Execution, its created_at where it has none: the day it counts for';
+COMMENT ON COLUMN soulbox.usage_marks.duration_ms IS
+    'Wall time of the code in milliseconds; 0 where none ran';
+COMMENT ON COLUMN soulbox.usage_marks.recorded_at IS 'When the row was made';
+COMMENT ON COLUMN soulbox.usage_marks.epoch IS 'database_epoch() it was written in';
+COMMENT ON COLUMN soulbox.usage_marks.xid8 IS
+    'Transaction that wrote it: what the sums follow; of this epoch only';
+CREATE TRIGGER usage_marks_append_only BEFORE UPDATE OR DELETE ON soulbox.usage_marks
+    FOR EACH ROW EXECUTE FUNCTION soulbox.refuse_change();
+CREATE TRIGGER usage_marks_no_truncate BEFORE TRUNCATE ON soulbox.usage_marks
+    FOR EACH STATEMENT EXECUTE FUNCTION soulbox.refuse_change();
+
+CREATE TABLE soulbox.usage_daily (
+    tenant            text           NOT NULL,
+    user_name         text           NOT NULL DEFAULT '',
+    day               date           NOT NULL,
+    cluster           uuid           NOT NULL,
+    currency          text           NOT NULL DEFAULT 'USD',
+    total_executions  bigint         NOT NULL DEFAULT 0,
+    total_duration_ms bigint         NOT NULL DEFAULT 0,
+    billed_seconds    numeric(20,6)  NOT NULL DEFAULT 0,
+    compute_units     numeric(30,10) NOT NULL DEFAULT 0,
+    total_cost        numeric(30,10) NOT NULL DEFAULT 0,
+    breakdown         jsonb          NOT NULL DEFAULT '{}',
+    updated_at        timestamptz    NOT NULL DEFAULT now(),
+    CONSTRAINT usage_daily_pkey PRIMARY KEY (tenant, user_name, day, cluster, currency)
+);
+CREATE INDEX usage_daily_day_idx ON soulbox.usage_daily (day, tenant);
+COMMENT ON TABLE soulbox.usage_daily IS
+    'Use and cost of each user by day (UTC), as of the last fold; v_usage_daily is exact at any moment';
+COMMENT ON COLUMN soulbox.usage_daily.tenant IS 'Tenant';
+COMMENT ON COLUMN soulbox.usage_daily.user_name IS 'User; empty when nobody is named';
+COMMENT ON COLUMN soulbox.usage_daily.day IS 'The day, in UTC';
+COMMENT ON COLUMN soulbox.usage_daily.cluster IS 'UID of the namespace kube-system of the cluster';
+COMMENT ON COLUMN soulbox.usage_daily.currency IS
+    'ISO 4217 code of total_cost; Executions are counted in the row of USD';
+COMMENT ON COLUMN soulbox.usage_daily.total_executions IS 'Executions that ended that day, in whatever state';
+COMMENT ON COLUMN soulbox.usage_daily.total_duration_ms IS 'Wall time of their code, in milliseconds';
+COMMENT ON COLUMN soulbox.usage_daily.billed_seconds IS 'Sum of quantity of the ledger''s rows, adjustments too';
+COMMENT ON COLUMN soulbox.usage_daily.compute_units IS 'Sum of compute_units of the ledger''s rows';
+COMMENT ON COLUMN soulbox.usage_daily.total_cost IS 'Sum of amount of the ledger''s rows, not rounded';
+COMMENT ON COLUMN soulbox.usage_daily.breakdown IS
+    'kind and sku: seconds, units and cost of each, as text; state: executions and duration_ms of each';
+COMMENT ON COLUMN soulbox.usage_daily.updated_at IS 'When the row last changed; kept by trigger';
+CREATE TRIGGER usage_daily_touch BEFORE UPDATE ON soulbox.usage_daily
+    FOR EACH ROW EXECUTE FUNCTION soulbox.touch_updated_at();
+
+CREATE TABLE soulbox.usage_aggregates (
+    tenant            text           NOT NULL,
+    user_name         text           NOT NULL DEFAULT '',
+    period            text           NOT NULL,
+    cluster           uuid           NOT NULL,
+    currency          text           NOT NULL DEFAULT 'USD',
+    total_executions  bigint         NOT NULL DEFAULT 0,
+    total_duration_ms bigint         NOT NULL DEFAULT 0,
+    billed_seconds    numeric(20,6)  NOT NULL DEFAULT 0,
+    compute_units     numeric(30,10) NOT NULL DEFAULT 0,
+    total_cost        numeric(30,10) NOT NULL DEFAULT 0,
+    breakdown         jsonb          NOT NULL DEFAULT '{}',
+    updated_at        timestamptz    NOT NULL DEFAULT now(),
+    CONSTRAINT usage_aggregates_pkey PRIMARY KEY (tenant, user_name, period, cluster, currency),
+    CONSTRAINT usage_aggregates_period_month CHECK (period ~ '^\d{4,}-(0[1-9]|1[0-2])$')
+);
+CREATE INDEX usage_aggregates_period_idx ON soulbox.usage_aggregates (period, tenant);
+COMMENT ON TABLE soulbox.usage_aggregates IS
+    'Use and cost of each user by month (UTC), as of the last fold; v_usage_monthly is exact at any moment';
+COMMENT ON COLUMN soulbox.usage_aggregates.tenant IS 'Tenant';
+COMMENT ON COLUMN soulbox.usage_aggregates.user_name IS 'User; empty when nobody is named';
+COMMENT ON COLUMN soulbox.usage_aggregates.period IS 'The month, in UTC, as 2026-11';
+COMMENT ON COLUMN soulbox.usage_aggregates.cluster IS 'UID of the namespace kube-system of the cluster';
+COMMENT ON COLUMN soulbox.usage_aggregates.currency IS
+    'ISO 4217 code of total_cost; Executions are counted in the row of USD';
+COMMENT ON COLUMN soulbox.usage_aggregates.total_executions IS
+    'Executions that ended in that month, in whatever state';
+COMMENT ON COLUMN soulbox.usage_aggregates.total_duration_ms IS 'Wall time of their code, in milliseconds';
+COMMENT ON COLUMN soulbox.usage_aggregates.billed_seconds IS
+    'Sum of quantity of the ledger''s rows, adjustments too';
+COMMENT ON COLUMN soulbox.usage_aggregates.compute_units IS 'Sum of compute_units of the ledger''s rows';
+COMMENT ON COLUMN soulbox.usage_aggregates.total_cost IS 'Sum of amount of the ledger''s rows, not rounded';
+COMMENT ON COLUMN soulbox.usage_aggregates.breakdown IS
+    'kind and sku: seconds, units and cost of each, as text; state: executions and duration_ms of each';
+COMMENT ON COLUMN soulbox.usage_aggregates.updated_at IS 'When the row last changed; kept by trigger';
+CREATE TRIGGER usage_aggregates_touch BEFORE UPDATE ON soulbox.usage_aggregates
+    FOR EACH ROW EXECUTE FUNCTION soulbox.touch_updated_at();
+
+CREATE TABLE soulbox.rollup_state (
+    only_row       boolean     NOT NULL DEFAULT true,
+    database_epoch integer     NOT NULL DEFAULT 0,
+    watermark      xid8        NOT NULL DEFAULT '0',
+    rebuild_id     uuid,
+    rebuilt_at     timestamptz,
+    updated_at     timestamptz NOT NULL DEFAULT now(),
+    CONSTRAINT rollup_state_pkey PRIMARY KEY (only_row),
+    CONSTRAINT rollup_state_one_row CHECK (only_row)
+);
+INSERT INTO soulbox.rollup_state DEFAULT VALUES;
+COMMENT ON TABLE soulbox.rollup_state IS 'How far usage_daily and usage_aggregates are: one row';
+COMMENT ON COLUMN soulbox.rollup_state.only_row IS 'Always true';
+COMMENT ON COLUMN soulbox.rollup_state.database_epoch IS
+    'Epoch of watermark; another one than database_epoch() means that all must be summed anew';
+COMMENT ON COLUMN soulbox.rollup_state.watermark IS
+    'All rows that transactions below it wrote are in the sums, and no others';
+COMMENT ON COLUMN soulbox.rollup_state.rebuild_id IS 'Who sums all anew; null when nobody does';
+COMMENT ON COLUMN soulbox.rollup_state.rebuilt_at IS
+    'When all was last summed anew; null before the first time and while it is done: the views then take no sum from the tables';
+COMMENT ON COLUMN soulbox.rollup_state.updated_at IS 'When the row last changed; kept by trigger';
+CREATE TRIGGER rollup_state_touch BEFORE UPDATE ON soulbox.rollup_state
+    FOR EACH ROW EXECUTE FUNCTION soulbox.touch_updated_at();
+
+CREATE FUNCTION soulbox.rollups_built() RETURNS boolean
+    LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
+AS $$
+    SELECT rebuilt_at IS NOT NULL AND database_epoch = soulbox.database_epoch() FROM soulbox.rollup_state
+$$;
+COMMENT ON FUNCTION soulbox.rollups_built() IS
+    'Whether usage_daily and usage_aggregates hold all below the watermark; false before the first rebuild, while one is under way, and after a restore until the next';
+
+CREATE VIEW soulbox.v_usage_rows WITH (security_invoker = true) AS
+SELECT b.epoch, b.xid8, b.cluster, b.tenant, b.user_name,
+       soulbox.usage_day(b.kind, b.starts_at, b.occurred_at) AS day,
+       b.currency, b.kind, b.sku, NULL::text AS state, 0::bigint AS executions,
+       0::bigint AS duration_ms, b.quantity AS seconds, b.compute_units AS units, b.amount AS cost
+  FROM soulbox.billing_events b
+UNION ALL
+SELECT m.epoch, m.xid8, m.cluster, m.tenant, m.user_name, (m.ended_at AT TIME ZONE 'UTC')::date,
+       'USD', NULL, NULL, m.state, 1, m.duration_ms, 0, 0, 0
+  FROM soulbox.usage_marks m;
+COMMENT ON VIEW soulbox.v_usage_rows IS
+    'What use and cost are summed from: each row of the ledger, each finished Execution';
+
+-- In the planner's eyes part of the query that calls it: filters and constants reach the
+-- indexes. Every sum there is comes from here, so that no two ways of summing can differ.
+CREATE FUNCTION soulbox.usage_sums(scope text, unit text, from_day date, until_day date, until_xid8 xid8)
+    RETURNS TABLE (cluster uuid, tenant text, user_name text, unit_name text, bucket text, currency text,
+                   total_executions bigint, total_duration_ms bigint, billed_seconds numeric,
+                   compute_units numeric, total_cost numeric, breakdown jsonb)
+    LANGUAGE sql STABLE
+BEGIN ATOMIC
+    SELECT d.cluster, d.tenant, d.user_name, d.unit_name, d.bucket, d.currency,
+           (sum(d.executions) FILTER (WHERE d.dimension = 'total'))::bigint,
+           (sum(d.duration_ms) FILTER (WHERE d.dimension = 'total'))::bigint,
+           sum(d.seconds) FILTER (WHERE d.dimension = 'total'),
+           sum(d.units) FILTER (WHERE d.dimension = 'total'),
+           sum(d.cost) FILTER (WHERE d.dimension = 'total'),
+           coalesce(jsonb_object_agg(d.dimension, d.entries) FILTER (WHERE d.dimension <> 'total'), '{}')
+      FROM (SELECT n.cluster, n.tenant, n.user_name, n.unit_name, n.bucket, n.currency, n.dimension,
+                   sum(n.executions) AS executions, sum(n.duration_ms) AS duration_ms,
+                   sum(n.seconds) AS seconds, sum(n.units) AS units, sum(n.cost) AS cost,
+                   jsonb_object_agg(n.name, CASE n.dimension
+                       WHEN 'state' THEN jsonb_build_object('executions', n.executions,
+                                                            'duration_ms', n.duration_ms)
+                       ELSE jsonb_build_object('seconds', n.seconds::text, 'units', n.units::text,
+                                               'cost', n.cost::text) END) AS entries
+              FROM (SELECT r.cluster, r.tenant, r.user_name, u.unit_name, u.bucket, r.currency,
+                           v.dimension, v.name,
+                           sum(r.executions)::bigint AS executions,
+                           sum(r.duration_ms)::bigint AS duration_ms,
+                           sum(r.seconds) AS seconds, sum(r.units) AS units, sum(r.cost) AS cost
+                      FROM (SELECT w.cluster, w.tenant, w.user_name, w.day, w.currency, w.kind, w.sku,
+                                   w.state, sum(w.executions) AS executions,
+                                   sum(w.duration_ms) AS duration_ms, sum(w.seconds) AS seconds,
+                                   sum(w.units) AS units, sum(w.cost) AS cost
+                              FROM soulbox.v_usage_rows w
+                             WHERE CASE scope
+                                   WHEN 'folded' THEN
+                                       (w.epoch, w.xid8) < ((SELECT s.database_epoch FROM soulbox.rollup_state s),
+                                                            (SELECT s.watermark FROM soulbox.rollup_state s))
+                                   WHEN 'unfolded' THEN
+                                       w.epoch = (SELECT CASE WHEN soulbox.rollups_built() THEN s.database_epoch
+                                                         ELSE -1 END FROM soulbox.rollup_state s)
+                                       AND w.xid8 >= (SELECT s.watermark FROM soulbox.rollup_state s)
+                                       -- Always true. Between two bounds the planner expects
+                                       -- few rows and takes the index.
+                                       AND w.xid8 <= (SELECT '18446744073709551615'::xid8
+                                                        FROM soulbox.rollup_state s)
+                                   ELSE true END
+                               AND CASE WHEN until_xid8 IS NULL THEN true ELSE w.xid8 < until_xid8 END
+                               AND CASE WHEN from_day IS NULL THEN true ELSE w.day >= from_day END
+                               AND CASE WHEN until_day IS NULL THEN true ELSE w.day < until_day END
+                             GROUP BY w.cluster, w.tenant, w.user_name, w.day, w.currency, w.kind, w.sku,
+                                      w.state) r
+                     CROSS JOIN LATERAL (VALUES ('day', to_char(r.day, 'YYYY-MM-DD')),
+                                                ('month', to_char(r.day, 'YYYY-MM'))) u (unit_name, bucket)
+                     CROSS JOIN LATERAL (VALUES ('total', ''), ('kind', r.kind), ('sku', r.sku),
+                                                ('state', r.state)) v (dimension, name)
+                     WHERE v.name IS NOT NULL
+                       AND CASE WHEN unit IS NULL THEN true ELSE u.unit_name = unit END
+                     GROUP BY r.cluster, r.tenant, r.user_name, u.unit_name, u.bucket, r.currency,
+                              v.dimension, v.name) n
+             GROUP BY n.cluster, n.tenant, n.user_name, n.unit_name, n.bucket, n.currency, n.dimension) d
+     GROUP BY d.cluster, d.tenant, d.user_name, d.unit_name, d.bucket, d.currency;
+END;
+COMMENT ON FUNCTION soulbox.usage_sums(text, text, date, date, xid8) IS
+    'Sums of v_usage_rows by day and month (unit; null: both), of days from (inclusive) until (exclusive): folded, the rows below the watermark; unfolded, those above it that transactions below until_xid8 wrote; all. Null is no bound';
+
+CREATE FUNCTION soulbox.add_breakdown(one jsonb, other jsonb) RETURNS jsonb
+    LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE
+BEGIN ATOMIC
+    SELECT coalesce(jsonb_object_agg(d.dimension, d.entries), '{}')
+      FROM (SELECT n.dimension, jsonb_object_agg(n.name, n.figures) AS entries
+              FROM (SELECT f.dimension, f.name, jsonb_object_agg(f.figure, f.total) AS figures
+                      FROM (SELECT x.key AS dimension, y.key AS name, z.key AS figure,
+                                   CASE WHEN bool_or(jsonb_typeof(z.value) = 'string')
+                                        THEN to_jsonb(sum((z.value #>> '{}')::numeric)::text)
+                                        ELSE to_jsonb(sum((z.value #>> '{}')::numeric)) END AS total
+                              FROM (VALUES (one), (other)) v (breakdown)
+                             CROSS JOIN LATERAL jsonb_each(v.breakdown) x
+                             CROSS JOIN LATERAL jsonb_each(x.value) y
+                             CROSS JOIN LATERAL jsonb_each(y.value) z
+                             GROUP BY x.key, y.key, z.key) f
+                     GROUP BY f.dimension, f.name) n
+             GROUP BY n.dimension) d;
+END;
+COMMENT ON FUNCTION soulbox.add_breakdown(jsonb, jsonb) IS
+    'The sum of two breakdowns of usage_daily or usage_aggregates, figure by figure';
+
+CREATE AGGREGATE soulbox.sum_breakdown(jsonb) (SFUNC = soulbox.add_breakdown, STYPE = jsonb);
+COMMENT ON AGGREGATE soulbox.sum_breakdown(jsonb) IS 'The sum of breakdowns, figure by figure';
+
+CREATE VIEW soulbox.v_usage_daily WITH (security_invoker = true) AS
+SELECT u.tenant, u.user_name, u.day, u.cluster, u.currency,
+       sum(u.total_executions)::bigint AS total_executions,
+       sum(u.total_duration_ms)::bigint AS total_duration_ms,
+       sum(u.billed_seconds) AS billed_seconds,
+       sum(u.compute_units) AS compute_units,
+       sum(u.total_cost) AS total_cost,
+       soulbox.sum_breakdown(u.breakdown) AS breakdown
+  FROM (SELECT f.tenant, f.user_name, f.day, f.cluster, f.currency, f.total_executions,
+               f.total_duration_ms, f.billed_seconds, f.compute_units, f.total_cost, f.breakdown
+          FROM soulbox.usage_daily f
+         WHERE (SELECT soulbox.rollups_built())
+        UNION ALL
+        SELECT n.tenant, n.user_name, n.bucket::date, n.cluster, n.currency, n.total_executions,
+               n.total_duration_ms, n.billed_seconds, n.compute_units, n.total_cost, n.breakdown
+          FROM soulbox.usage_sums('unfolded', 'day', NULL, NULL, NULL) n
+        UNION ALL
+        SELECT n.tenant, n.user_name, n.bucket::date, n.cluster, n.currency, n.total_executions,
+               n.total_duration_ms, n.billed_seconds, n.compute_units, n.total_cost, n.breakdown
+          FROM soulbox.usage_sums('all', 'day', NULL, NULL, NULL) n
+         WHERE (SELECT NOT soulbox.rollups_built())) u
+ GROUP BY u.tenant, u.user_name, u.day, u.cluster, u.currency;
+COMMENT ON VIEW soulbox.v_usage_daily IS
+    'Use and cost of each user by day: usage_daily and what is not folded into it yet, exact at any moment';
+
+CREATE VIEW soulbox.v_usage_monthly WITH (security_invoker = true) AS
+SELECT u.tenant, u.user_name, u.period, u.cluster, u.currency,
+       sum(u.total_executions)::bigint AS total_executions,
+       sum(u.total_duration_ms)::bigint AS total_duration_ms,
+       sum(u.billed_seconds) AS billed_seconds,
+       sum(u.compute_units) AS compute_units,
+       sum(u.total_cost) AS total_cost,
+       soulbox.sum_breakdown(u.breakdown) AS breakdown
+  FROM (SELECT f.tenant, f.user_name, f.period, f.cluster, f.currency, f.total_executions,
+               f.total_duration_ms, f.billed_seconds, f.compute_units, f.total_cost, f.breakdown
+          FROM soulbox.usage_aggregates f
+         WHERE (SELECT soulbox.rollups_built())
+        UNION ALL
+        SELECT n.tenant, n.user_name, n.bucket, n.cluster, n.currency, n.total_executions,
+               n.total_duration_ms, n.billed_seconds, n.compute_units, n.total_cost, n.breakdown
+          FROM soulbox.usage_sums('unfolded', 'month', NULL, NULL, NULL) n
+        UNION ALL
+        SELECT n.tenant, n.user_name, n.bucket, n.cluster, n.currency, n.total_executions,
+               n.total_duration_ms, n.billed_seconds, n.compute_units, n.total_cost, n.breakdown
+          FROM soulbox.usage_sums('all', 'month', NULL, NULL, NULL) n
+         WHERE (SELECT NOT soulbox.rollups_built())) u
+ GROUP BY u.tenant, u.user_name, u.period, u.cluster, u.currency;
+COMMENT ON VIEW soulbox.v_usage_monthly IS
+    'Use and cost of each user by month: usage_aggregates and what is not folded into it yet, exact at any moment';
+
+DO $$
+BEGIN
+    IF to_regrole('soulbox_writer') IS NOT NULL THEN
+        GRANT INSERT ON soulbox.usage_marks TO soulbox_writer;
+        GRANT INSERT, UPDATE, DELETE ON soulbox.usage_daily, soulbox.usage_aggregates TO soulbox_writer;
+        GRANT UPDATE ON soulbox.rollup_state TO soulbox_writer;
+    END IF;
+END
+$$;
+CALL soulbox.apply_access();

@@ -5,7 +5,7 @@ SELECT uid, created_at, cluster, tenant, user_name, sandbox_uid, one_shot, names
        class_name, language, code_sha256, state, reason, message, attempt, queued_at,
        started_at, completed_at, duration_ms, exit_code, signal, stdout, stderr, stdout_bytes,
        stderr_bytes, stdout_truncated, stderr_truncated, stdout_sha256, stderr_sha256,
-       output_complete, error, resource_usage, billing, receipt, resource_version, cleaned,
+       output_complete, error, resource_usage, billing, receipt, captured_files, resource_version, cleaned,
        deleted_at
   FROM soulbox.executions
   WITH NO DATA;
@@ -17,12 +17,13 @@ COPY pg_temp.incoming_executions (
         class_name, language, code_sha256, state, reason, message, attempt, queued_at,
         started_at, completed_at, duration_ms, exit_code, signal, stdout, stderr, stdout_bytes,
         stderr_bytes, stdout_truncated, stderr_truncated, stdout_sha256, stderr_sha256,
-        output_complete, error, resource_usage, billing, receipt, resource_version, cleaned,
+        output_complete, error, resource_usage, billing, receipt, captured_files, resource_version, cleaned,
         deleted_at)
 FROM STDIN (FORMAT BINARY);
 
 -- upsert_executions --
--- The newest version of each Execution, and its change; the same rules as for Sandboxes.
+-- The newest version of each Execution, its change, and once it has ended the mark it is
+-- counted by; the same rules as for Sandboxes.
 -- Output that was saved whole stays complete, whichever of row and output came first.
 WITH written AS (
     INSERT INTO soulbox.executions AS t (
@@ -31,7 +32,7 @@ WITH written AS (
             started_at, completed_at, duration_ms, exit_code, signal, stdout, stderr,
             stdout_bytes, stderr_bytes, stdout_truncated, stderr_truncated, stdout_sha256,
             stderr_sha256, output_complete, error, resource_usage, billing, receipt,
-            resource_version, cleaned, deleted_at, mirror_epoch)
+            captured_files, resource_version, cleaned, deleted_at, mirror_epoch)
     SELECT i.uid, i.created_at, i.cluster, i.tenant, i.user_name, i.sandbox_uid, i.one_shot,
            i.namespace, i.name, i.class_name, i.language, i.code_sha256, i.state, i.reason,
            i.message, i.attempt, i.queued_at, i.started_at, i.completed_at, i.duration_ms,
@@ -40,7 +41,8 @@ WITH written AS (
            i.output_complete OR (i.state NOT IN ('queued', 'running') AND EXISTS (
                SELECT FROM soulbox.execution_outputs o
                 WHERE o.uid = i.uid AND o.created_at = i.created_at AND o.complete)),
-           i.error, i.resource_usage, i.billing, i.receipt, i.resource_version, i.cleaned,
+           i.error, i.resource_usage, i.billing, i.receipt, i.captured_files,
+           i.resource_version, i.cleaned,
            i.deleted_at, %(mirror_epoch)s
       FROM pg_temp.incoming_executions i
     ON CONFLICT (uid, created_at) DO UPDATE SET
@@ -57,6 +59,7 @@ WITH written AS (
             stdout_sha256 = excluded.stdout_sha256, stderr_sha256 = excluded.stderr_sha256,
             error = excluded.error, resource_usage = excluded.resource_usage,
             billing = excluded.billing, receipt = excluded.receipt,
+            captured_files = excluded.captured_files,
             resource_version = excluded.resource_version, cleaned = excluded.cleaned,
             deleted_at = excluded.deleted_at,
             output_complete = excluded.output_complete OR t.output_complete,
@@ -68,7 +71,15 @@ WITH written AS (
            AND t.deleted_at IS NULL AND excluded.deleted_at IS NOT NULL)
     RETURNING t.uid, t.cluster, t.tenant, t.user_name, t.sandbox_uid, t.namespace, t.name,
               t.state, t.reason, t.resource_version, t.deleted_at, t.recorded_at,
-              t.updated_at
+              t.updated_at, t.created_at, t.completed_at, t.duration_ms
+), marked AS (
+    INSERT INTO soulbox.usage_marks (
+            execution_uid, cluster, tenant, user_name, state, ended_at, duration_ms, epoch)
+    SELECT uid, cluster, tenant, user_name, state, coalesce(completed_at, created_at),
+           coalesce(duration_ms, 0), (SELECT soulbox.database_epoch())
+      FROM written
+     WHERE state NOT IN ('queued', 'running')
+    ON CONFLICT (execution_uid) DO NOTHING
 )
 INSERT INTO soulbox.changes (epoch, cluster, tenant, user_name, kind, uid, sandbox_uid, op, payload)
 SELECT %(database_epoch)s, cluster, tenant, user_name, 'execution', uid, sandbox_uid,
@@ -84,7 +95,7 @@ SELECT uid, created_at, cluster, tenant, user_name, sandbox_uid, one_shot, names
        class_name, language, code_sha256, state, reason, message, attempt, queued_at,
        started_at, completed_at, duration_ms, exit_code, signal, stdout, stderr, stdout_bytes,
        stderr_bytes, stdout_truncated, stderr_truncated, stdout_sha256, stderr_sha256,
-       output_complete, error, resource_usage, billing, receipt, resource_version, cleaned,
+       output_complete, error, resource_usage, billing, receipt, captured_files, resource_version, cleaned,
        deleted_at
   FROM soulbox.executions
  WHERE uid = %(uid)s AND created_at = %(created_at)s;

@@ -29,4 +29,40 @@ DELETE FROM soulbox.changes
  WHERE ctid = ANY (ARRAY(
            SELECT ctid FROM soulbox.changes
             WHERE at < now() - make_interval(secs => %(keep_seconds)s)
+               -- Samples are many, and kept in resource_metrics.
+               OR (kind = 'metric' AND at < now() - interval '1 day')
             LIMIT %(portion)s));
+
+-- feed_start --
+-- Where a reader that wants only what comes begins, and the database's epoch.
+SELECT pg_snapshot_xmin(pg_current_snapshot())::text AS xid, 0::bigint AS seq,
+       (SELECT coalesce(max(database_epoch), 1) FROM soulbox.mirror_state) AS epoch;
+
+-- feed_has --
+-- Whether a change is still there: what follows it is then complete.
+SELECT EXISTS (SELECT FROM soulbox.changes
+                WHERE seq = %(seq)s AND xid8 = %(xid)s::text::xid8) AS has;
+
+-- feed_watermark --
+-- Below this all changes are there for good; whether more are on their way; the epoch.
+SELECT pg_snapshot_xmin(pg_current_snapshot())::text AS xid,
+       EXISTS (SELECT FROM soulbox.changes
+                WHERE xid8 >= pg_snapshot_xmin(pg_current_snapshot())) AS more,
+       (SELECT coalesce(max(database_epoch), 1) FROM soulbox.mirror_state) AS epoch;
+
+-- feed_page --
+-- Changes after a position and below the watermark, in order.
+SELECT seq, xid8::text AS xid, kind, uid, sandbox_uid, tenant, user_name, op, at, payload
+  FROM soulbox.changes
+ WHERE (xid8, seq) > (%(after_xid)s::text::xid8, %(after_seq)s::bigint)
+   AND xid8 < %(watermark)s::text::xid8
+   AND (%(kind)s::text IS NULL OR kind = %(kind)s)
+   AND (%(sandbox_uid)s::uuid IS NULL OR sandbox_uid = %(sandbox_uid)s)
+   AND (%(user_name)s::text IS NULL OR user_name = %(user_name)s)
+   AND (%(tenant)s::text IS NULL OR tenant = %(tenant)s)
+ ORDER BY xid8, seq
+ LIMIT %(limit)s;
+
+-- feed_listen --
+-- Hints that there is something to read.
+LISTEN soulbox_changes;

@@ -28,7 +28,8 @@ BEGIN
     IF NOT (SELECT rolsuper OR rolcreaterole FROM pg_roles WHERE rolname = current_user) THEN
         RETURN;
     END IF;
-    FOREACH role_name IN ARRAY ARRAY['soulbox_owner', 'soulbox_writer', 'soulbox_reader'] LOOP
+    FOREACH role_name IN ARRAY ARRAY['soulbox_owner', 'soulbox_writer', 'soulbox_reader',
+                                   'soulbox_app', 'soulbox_admin_reader'] LOOP
         IF to_regrole(role_name) IS NULL THEN
             BEGIN
                 EXECUTE format('CREATE ROLE %I NOLOGIN', role_name);
@@ -62,3 +63,11 @@ EXCEPTION WHEN insufficient_privilege THEN
     NULL;  -- a member that may not act as the role: what is made belongs to the login
 END
 $$;
+
+-- has_access --
+-- Whether this schema can give rights by itself.
+SELECT to_regprocedure('soulbox.apply_access()') IS NOT NULL;
+
+-- apply_access --
+-- Rights and row policies of the group roles, on tables of the newest migrations too.
+CALL soulbox.apply_access();

@@ -21,3 +21,16 @@ SELECT bytes, complete
   FROM soulbox.execution_outputs
  WHERE uid = %(uid)s AND created_at = %(created_at)s AND stream = %(stream)s
  ORDER BY seq;
+
+-- output_part --
+-- A part of one piece of a stream that is saved whole; no row while it is not.
+SELECT substring(bytes FROM %(start)s::integer FOR %(length)s::integer) AS bytes
+  FROM soulbox.execution_outputs
+ WHERE uid = %(uid)s AND created_at = %(created_at)s AND stream = %(stream)s AND seq = %(seq)s
+   AND complete;
+
+-- output_is_complete --
+-- Whether everything that was kept of an Execution's output is in PostgreSQL.
+SELECT output_complete
+  FROM soulbox.executions
+ WHERE uid = %(uid)s AND created_at = %(created_at)s;

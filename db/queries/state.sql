@@ -1,7 +1,9 @@
 -- configure --
 -- Settings of each new connection. Times are read and written in UTC; that a temporary
--- table is there already is no news.
-SELECT set_config('statement_timeout', %(statement_timeout)s, false),
+-- table is there already is no news. No JIT: our statements are short, and compiling one
+-- whose cost was guessed too high takes seconds (PostgreSQL 15, tables never analyzed).
+SELECT set_config('jit', 'off', false),
+       set_config('statement_timeout', %(statement_timeout)s, false),
        set_config('idle_in_transaction_session_timeout', %(idle_in_transaction_timeout)s, false),
        set_config('TimeZone', 'UTC', false),
        set_config('client_min_messages', 'warning', false);
@@ -16,6 +18,18 @@ INSERT INTO soulbox.mirror_state AS s (cluster, leader_epoch)
 VALUES (%(cluster)s, 1)
 ON CONFLICT (cluster) DO UPDATE SET leader_epoch = s.leader_epoch + 1
 RETURNING s.leader_epoch;
+
+-- end_forsaken_transactions --
+-- Ends sessions of operators that began a transaction and then said nothing for so long: a
+-- process that is stopped holds its locks and would keep a new leader waiting.
+SELECT count(*) FILTER (WHERE pg_terminate_backend(pid)) AS ended
+  FROM pg_stat_activity
+ WHERE datname = current_database()
+   AND usename = current_user
+   AND application_name = 'soulbox'
+   AND pid <> pg_backend_pid()
+   AND state = 'idle in transaction'
+   AND state_change < clock_timestamp() - make_interval(secs => %(idle_seconds)s);
 
 -- lock_epochs --
 -- The epochs, held until the transaction ends: a new leader waits for it.
@@ -36,7 +50,33 @@ RETURNING mirror_epoch;
 SELECT clock_timestamp() AS server_time;
 
 -- ensure_partitions --
--- Makes the monthly partitions that these moments lie in; counts the missing ones.
+-- Makes the partitions of these tables that these moments lie in; counts the missing ones.
 SELECT count(*) FILTER (WHERE soulbox.ensure_partition(parent, moment)) AS made
-  FROM unnest(ARRAY['executions', 'execution_outputs']) AS parent,
+  FROM unnest(%(parents)s::text[]) AS parent,
        unnest(%(moments)s::timestamptz[]) AS moment;
+
+-- expired_partitions --
+-- What drop_expired would drop of a table.
+SELECT name
+  FROM soulbox.v_partitions
+ WHERE parent = %(parent)s::text
+   AND ends_at <= now() - make_interval(months => %(months)s::integer, days => %(days)s::integer)
+ ORDER BY ends_at;
+
+-- drop_expired --
+-- Drops the partitions of a table that ended longer ago than this.
+SELECT name
+  FROM soulbox.drop_expired(
+           %(parent)s::text,
+           make_interval(months => %(months)s::integer, days => %(days)s::integer)) AS name;
+
+-- partition_horizon --
+-- How long from now on rows of each partitioned table have a place: rows later than
+-- that would be refused.
+SELECT p.relname::text AS parent,
+       coalesce(extract(epoch FROM max(v.ends_at) - now()) , 0)::float8 AS seconds
+  FROM pg_class p
+  LEFT JOIN soulbox.v_partitions v ON v.parent = p.relname
+ WHERE p.relnamespace = 'soulbox'::regnamespace AND p.relkind = 'p'
+ GROUP BY p.relname
+ ORDER BY p.relname;

@@ -1,0 +1,59 @@
+-- usage --
+-- A user's rows of a month by what they are priced as.
+SELECT b.tenant, b.currency, b.kind, b.sku, b.tier, b.price_plan, p.rate,
+       sum(b.quantity) AS seconds, sum(b.rounding_seconds) AS rounding_seconds,
+       sum(b.compute_units) AS compute_units, sum(b.amount) AS amount
+  FROM soulbox.billing_events b
+  LEFT JOIN soulbox.price_plans p ON p.name = b.price_plan
+ WHERE b.kind <> 'adjustment'
+   AND b.starts_at >= %(starts_at)s AND b.starts_at < %(ends_at)s
+   AND b.user_name = %(user_name)s
+   AND (%(tenant)s::text IS NULL OR b.tenant = %(tenant)s)
+ GROUP BY b.tenant, b.currency, b.kind, b.sku, b.tier, b.price_plan, p.rate;
+
+-- allowances --
+-- What the free units of plans take off.
+SELECT tenant, currency, plan_sku AS sku, plan_tier AS tier, price_plan,
+       granted_units AS compute_units, amount
+  FROM soulbox.v_allowances
+ WHERE period_start = %(starts_at)s
+   AND user_name = %(user_name)s
+   AND (%(tenant)s::text IS NULL OR tenant = %(tenant)s);
+
+-- adjustments --
+-- Corrections that were decided in the month.
+SELECT tenant, currency, sku, tier, price_plan, quantity AS seconds, compute_units, amount,
+       event_id, corrects, metadata ->> 'reason' AS note
+  FROM soulbox.billing_events
+ WHERE kind = 'adjustment'
+   AND occurred_at >= %(starts_at)s AND occurred_at < %(ends_at)s
+   AND user_name = %(user_name)s
+   AND (%(tenant)s::text IS NULL OR tenant = %(tenant)s);
+
+-- is_known --
+-- Whether the ledger has ever had anything of this user.
+SELECT EXISTS (SELECT FROM soulbox.billing_events
+                WHERE user_name = %(user_name)s
+                  AND (%(tenant)s::text IS NULL OR tenant = %(tenant)s)) AS is_known;
+
+-- focus_usage --
+-- The month's use, in order of time. The columns but the first two are FOCUS'.
+SELECT * FROM soulbox.v_focus
+ WHERE charge_category = 'Usage'
+   AND charge_period_start >= %(starts_at)s AND charge_period_start < %(ends_at)s
+   AND (%(tenant)s::text IS NULL OR tenant = %(tenant)s)
+ ORDER BY charge_period_start, x_event_id;
+
+-- focus_rest --
+-- The month's adjustments and allowances.
+SELECT * FROM soulbox.v_focus
+ WHERE charge_category <> 'Usage'
+   AND billing_period_start = %(starts_at)s
+   AND (%(tenant)s::text IS NULL OR tenant = %(tenant)s)
+ ORDER BY charge_category, tenant, user_name, x_event_id;
+
+-- focus_columns --
+-- The columns of v_focus, in order.
+SELECT attname::text AS name FROM pg_attribute
+ WHERE attrelid = 'soulbox.v_focus'::regclass AND attnum > 0 AND NOT attisdropped
+ ORDER BY attnum;

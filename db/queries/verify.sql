@@ -1,0 +1,77 @@
+-- snapshot --
+-- One state of the database for all that is compared.
+SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY;
+
+-- pods --
+-- Pods that ran in a time, in order of their key.
+SELECT pod_uid, cluster, tenant, user_name, namespace, pod_name, owner_name, class_name,
+       sandbox_uid, execution_uid, incarnation, node, cpu_millicores, memory_bytes, sku,
+       started_at, finished_at, end_source, exit_reason, resource_version, deleted_at
+  FROM soulbox.pod_runs
+ WHERE (%(tenant)s::text IS NULL OR tenant = %(tenant)s)
+   AND started_at < coalesce(%(until)s, 'infinity'::timestamptz)
+   AND coalesce(finished_at, 'infinity') >= coalesce(%(since)s, '-infinity'::timestamptz)
+ ORDER BY pod_uid;
+
+-- nodes --
+-- The newest moment known by the clock of each node that has a running pod.
+WITH live AS (
+    SELECT DISTINCT cluster, node FROM soulbox.pod_runs
+     WHERE finished_at IS NULL AND deleted_at IS NULL AND node IS NOT NULL
+)
+SELECT l.cluster, l.node,
+       greatest((SELECT max(r.finished_at) FROM soulbox.pod_runs r
+                  WHERE r.cluster = l.cluster AND r.node = l.node),
+                (SELECT max(b.ends_at)
+                   FROM soulbox.pod_runs r JOIN soulbox.billing_events b USING (pod_uid)
+                  WHERE r.cluster = l.cluster AND r.node = l.node
+                    AND r.finished_at IS NULL AND r.deleted_at IS NULL)) AS seen_at
+  FROM live l;
+
+-- unproved --
+-- Rows of the ledger whose pod is not in pod_runs.
+SELECT event_id, cluster, tenant, user_name, kind, pod_uid, window_hour, sandbox_uid,
+       execution_uid, starts_at, ends_at, quantity, rounding_seconds, unit,
+       compute_units, amount, currency, price_plan, sku, tier, occurred_at, corrects, metadata
+  FROM soulbox.billing_events b
+ WHERE kind <> 'adjustment'
+   AND (%(tenant)s::text IS NULL OR tenant = %(tenant)s)
+   AND starts_at < coalesce(%(until)s, 'infinity'::timestamptz)
+   AND starts_at >= coalesce(%(since)s, '-infinity'::timestamptz)
+   AND NOT EXISTS (SELECT FROM soulbox.pod_runs r WHERE r.pod_uid = b.pod_uid)
+ ORDER BY starts_at, event_id;
+
+-- adjustments --
+-- Corrections with the key of what they correct, and what all of them come to.
+SELECT event_id, cluster, tenant, user_name, kind, pod_uid, window_hour, sandbox_uid,
+       execution_uid, starts_at, ends_at, quantity, rounding_seconds, unit,
+       compute_units, amount, currency, price_plan, sku, tier, occurred_at, corrects, metadata,
+       (SELECT sum(a.amount) FROM soulbox.billing_events a WHERE a.corrects = b.corrects) AS adjusted
+  FROM soulbox.billing_events b
+ WHERE kind = 'adjustment'
+   AND (%(tenant)s::text IS NULL OR tenant = %(tenant)s)
+   AND occurred_at < coalesce(%(until)s, 'infinity'::timestamptz)
+   AND occurred_at >= coalesce(%(since)s, '-infinity'::timestamptz)
+ ORDER BY occurred_at, event_id;
+
+-- corrected --
+-- Rows by key.
+SELECT event_id, cluster, tenant, user_name, kind, pod_uid, window_hour, sandbox_uid,
+       execution_uid, starts_at, ends_at, quantity, rounding_seconds, unit,
+       compute_units, amount, currency, price_plan, sku, tier, occurred_at, corrects, metadata
+  FROM soulbox.billing_events
+ WHERE event_id = ANY (%(event_ids)s::uuid[]);
+
+-- overlaps --
+-- Pods of one sandbox that began before all earlier ones had ended.
+SELECT tenant, sandbox_uid, pod_uid, started_at, ended_at
+  FROM (SELECT tenant, sandbox_uid, pod_uid, started_at,
+               max(finished_at) OVER (PARTITION BY sandbox_uid ORDER BY started_at, pod_uid
+                   ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING) AS ended_at
+          FROM soulbox.pod_runs
+         WHERE sandbox_uid IS NOT NULL
+           AND (%(tenant)s::text IS NULL OR tenant = %(tenant)s)) AS o
+ WHERE ended_at > started_at
+   AND started_at < coalesce(%(until)s, 'infinity'::timestamptz)
+   AND ended_at >= coalesce(%(since)s, '-infinity'::timestamptz)
+ ORDER BY sandbox_uid, started_at;
