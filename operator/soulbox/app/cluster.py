@@ -1,10 +1,11 @@
 """What the operator must know of the cluster before it starts, and the first full lists."""
 
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
 from contextlib import suppress
 from typing import Any
 
 from soulbox.kube.client import KubeClient
+from soulbox.kube.release import compare_crd
 from soulbox.kube.resources import (
     CRDS,
     EXECUTIONS,
@@ -14,9 +15,11 @@ from soulbox.kube.resources import (
     SANDBOXES,
     Resource,
 )
+from soulbox.kube.slim import slim
 from soulbox.model.errors import ConfigError, KubeConflict, KubeNotFound, KubeRefused
 from soulbox.model.keys import MANAGED_BY, MANAGED_BY_LABEL, VERSION
 from soulbox.model.states import Kind
+from soulbox.schema.generate import RESOURCES, build_crd
 
 WATCHED: dict[Kind, tuple[Resource, str | None]] = {
     # In this order: what is looked up comes before who looks it up.
@@ -27,9 +30,11 @@ WATCHED: dict[Kind, tuple[Resource, str | None]] = {
     Kind.EXECUTION: (EXECUTIONS, None),
 }
 
+_DESCRIBED = {described.plural: described for described in RESOURCES}
+
 
 async def check_crds(kube: KubeClient) -> None:
-    """Raises ConfigError when a CRD is missing or does not serve our version."""
+    """Raises ConfigError when a CRD is missing, or does not serve our version with all fields."""
     for resource in (SANDBOXES, EXECUTIONS, SANDBOX_CLASSES):
         name = f"{resource.plural}.{resource.group}"
         try:
@@ -49,6 +54,14 @@ async def check_crds(kube: KubeClient) -> None:
                 f"CustomResourceDefinition {name} serves {', '.join(served) or 'nothing'}, "
                 f"not {VERSION}; apply the crds/ of this release"
             )
+        # The API server drops fields it does not know from what users write, in silence.
+        lacking = compare_crd(build_crd(_DESCRIBED[resource.plural]), crd).lacking
+        if lacking:
+            raise ConfigError(
+                f"CustomResourceDefinition {name} is of an older release: it lacks "
+                f"{', '.join(lacking[:3])}{' …' if len(lacking) > 3 else ''}; "
+                "apply the crds/ of this release"
+            )
 
 
 async def cluster_uid(kube: KubeClient) -> str:
@@ -62,20 +75,19 @@ async def cluster_uid(kube: KubeClient) -> str:
         ) from error
 
 
-async def list_everything(
+async def list_pages(
     kube: KubeClient, kind: Kind, namespaces: tuple[str, ...]
-) -> list[dict[str, Any]]:
-    """The complete list of one kind, in every namespace served (empty: all of them)."""
+) -> AsyncIterator[list[Mapping[str, Any]]]:
+    """The complete list of one kind, in every namespace served (empty: all of them), a page at
+    a time and without what `slim` leaves out: a thousand whole pods are 50 MB of dicts."""
     resource, selector = WATCHED[kind]
     scopes: tuple[str | None, ...] = (None,)
     if namespaces and resource.namespaced:
         scopes = namespaces
     try:
-        return [
-            item
-            for scope in scopes
-            for item in await kube.list(resource, scope, label_selector=selector)
-        ]
+        for scope in scopes:
+            async for page in kube.pages(resource, scope, label_selector=selector):
+                yield [slim(kind, item) for item in page]
     except KubeRefused as error:
         raise ConfigError(
             f"{resource.plural} cannot be listed: {error.message} "

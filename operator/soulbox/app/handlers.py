@@ -15,10 +15,12 @@ from soulbox.app.queue import WorkQueue
 from soulbox.decide.execution_status import cancelled_by_deletion
 from soulbox.kube.auth import Credentials
 from soulbox.kube.cache import ObjectCache
+from soulbox.kube.client import LIST_CHUNK
 from soulbox.kube.clock import ServerClock
+from soulbox.kube.slim import slim
+from soulbox.kube.turns import Turns, is_dispatched
 from soulbox.model.keys import (
     API_VERSION,
-    DISPATCHED_ANNOTATION,
     GROUP,
     MANAGED_BY,
     MANAGED_BY_LABEL,
@@ -47,6 +49,7 @@ class Intake:
         metrics: Metrics,
         clock: ServerClock,
         on_stripped: Callable[[Mapping[str, Any]], object],
+        turns: Turns,
     ) -> None:
         """Args:
         on_stripped: told of a pod of ours that left the watch without being deleted:
@@ -54,14 +57,17 @@ class Intake:
         """
         self._on_stripped = on_stripped
         self._cache = cache
+        self._turns = turns
         self._mirror = mirror
         self._queue = queue
         self._metrics = metrics
         self._clock = clock
         self.last_event: dict[Kind, float] = {}
+        self._started = time.monotonic()
 
     def event(self, kind: Kind, event_type: str | None, manifest: Mapping[str, Any]) -> None:
         """One watch event; `event_type` None is an object of the initial list."""
+        manifest = slim(kind, manifest)
         self.last_event[kind] = time.monotonic()
         self._metrics.watch_event(kind.value, time.time())
         if event_type == "DELETED" and _is_stripped(kind, manifest):
@@ -71,13 +77,22 @@ class Intake:
         else:
             self.seen(kind, manifest)
 
-    def seen(self, kind: Kind, manifest: Mapping[str, Any]) -> None:
-        """The object exists in this version."""
-        if not self._cache.put(kind, manifest):
-            return
-        if kind in (Kind.SANDBOX, Kind.EXECUTION, Kind.POD):
+    def watch_ages(self) -> dict[str, float]:
+        """Seconds since each watch last brought an event, or since the start."""
+        now = time.monotonic()
+        return {kind.value: now - self.last_event.get(kind, self._started) for kind in Kind}
+
+    def seen(self, kind: Kind, manifest: Mapping[str, Any], *, again: bool = False) -> None:
+        """The object exists in this version.
+
+        Args:
+            again: queue its key even if nothing is new: a safety net.
+        """
+        news = self._cache.put(kind, manifest)
+        if news and kind in (Kind.SANDBOX, Kind.EXECUTION, Kind.POD):
             self._mirror.offer(kind, manifest)
-        self._wake(kind, manifest)
+        if news or again:
+            self.wake(kind, manifest)
 
     def queue_listed(self, kind: Kind, manifest: Mapping[str, Any]) -> None:
         """An object of the first lists, once the cache holds all of them."""
@@ -89,14 +104,18 @@ class Intake:
 
     def gone(self, kind: Kind, manifest: Mapping[str, Any]) -> None:
         """The object exists no more; `manifest` is its last version."""
-        self._cache.remove(kind, manifest["metadata"]["uid"])
+        metadata = manifest["metadata"]
+        self._cache.remove(kind, metadata["uid"])
+        if kind is Kind.SANDBOX:
+            self._turns.forget((metadata["namespace"], metadata["name"]))
         if kind is Kind.EXECUTION:
             manifest = cancelled_by_deletion(manifest, self._clock.now())
         if kind in (Kind.SANDBOX, Kind.EXECUTION, Kind.POD):
             self._mirror.offer(kind, manifest, deleted=True)
-        self._wake(kind, manifest)
+        self.wake(kind, manifest)
 
-    def _wake(self, kind: Kind, manifest: Mapping[str, Any]) -> None:
+    def wake(self, kind: Kind, manifest: Mapping[str, Any]) -> None:
+        """Queue whatever this version of an object may matter to."""
         metadata = manifest["metadata"]
         match kind:
             case Kind.SANDBOX:
@@ -139,7 +158,7 @@ class Intake:
                 else:
                     name = (sandbox["metadata"]["namespace"], sandbox["metadata"]["name"])
                 for execution in self._cache.unfinished(*name):
-                    if DISPATCHED_ANNOTATION in (execution["metadata"].get("annotations") or {}):
+                    if is_dispatched(execution):
                         self._queue.add(Kind.EXECUTION, execution["metadata"]["uid"])
 
     def _wake_neighbours(self, manifest: Mapping[str, Any]) -> None:
@@ -155,13 +174,9 @@ class Intake:
         # As many as may run at once: another may have ended a moment ago, for whom the same
         # one was woken.
         room = 1 if sandbox is None else _concurrency(sandbox)
-        for execution in self._cache.unfinished(namespace, reference):
-            if DISPATCHED_ANNOTATION not in (execution["metadata"].get("annotations") or {}):
-                self._queue.add(Kind.EXECUTION, execution["metadata"]["uid"])
-                room -= 1
-                if room <= 0:
-                    break
-        if sandbox is not None and _is_ending(sandbox):
+        for uid in self._turns.first((namespace, reference), room):
+            self._queue.add(Kind.EXECUTION, uid)
+        if sandbox is not None and (_is_ending(sandbox) or _counts_on_ends(sandbox)):
             self._queue.add(Kind.SANDBOX, sandbox["metadata"]["uid"])
 
 
@@ -173,6 +188,13 @@ def _concurrency(sandbox: Mapping[str, Any]) -> int:
 def _is_ending(sandbox: Mapping[str, Any]) -> bool:
     terminated = (sandbox.get("status") or {}).get("state") == "Terminated"
     return terminated or bool(sandbox["metadata"].get("deletionTimestamp"))
+
+
+def _counts_on_ends(sandbox: Mapping[str, Any]) -> bool:
+    """Whether the end of an Execution is what the Sandbox waits for: to be suspended, or to
+    begin to be idle."""
+    spec = sandbox.get("spec") or {}
+    return bool(spec.get("suspend") or spec.get("idleTimeoutSeconds"))
 
 
 def _is_stripped(kind: Kind, manifest: Mapping[str, Any]) -> bool:
@@ -206,6 +228,7 @@ def build_registry(
         # async, because Kopf runs plain functions in threads.
         async def on_event(event: Mapping[str, Any], **_: Any) -> None:
             intake.event(kind, event["type"], event["object"])
+            _lighten(event["object"])
 
         on_event.__name__ = f"on_{kind.value.lower()}"
         return on_event
@@ -217,9 +240,21 @@ def build_registry(
     return registry
 
 
+def _lighten(body: dict[str, Any]) -> None:
+    """Take off an event's object what Kopf does not read any more. It holds on to the event
+    until none has followed for `idle_timeout`: at the start to those of all objects."""
+    body["metadata"].pop("managedFields", None)
+    for name in body.keys() - {"apiVersion", "kind", "metadata"}:
+        del body[name]
+
+
 class _NoStorage(kopf.DiffBaseStorage, kopf.ProgressStorage):
     """Neither diffs nor progress are kept: on.event handlers need none, and computing the
     essence of an object costs half a millisecond (measured)."""
+
+    def build(self, **_: Any) -> Any:
+        """No essence: a deep copy of each object is what it would cost."""
+        return {}
 
     def fetch(self, **_: Any) -> None:
         """Nothing was stored."""
@@ -252,7 +287,7 @@ def build_settings() -> kopf.OperatorSettings:
     settings.watching.server_timeout = 600
     settings.watching.client_timeout = 660
     settings.watching.connect_timeout = 10
-    settings.watching.chunk_size = 500
+    settings.watching.chunk_size = LIST_CHUNK
     settings.watching.label_selectors["", "v1", "pods"] = f"{MANAGED_BY_LABEL}={MANAGED_BY}"
     settings.networking.request_timeout = 30
     settings.networking.connect_timeout = 10

@@ -1,6 +1,6 @@
-"""/healthz, /readyz and /metrics."""
+"""/healthz, /readyz and /metrics, and routes that others bring."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 from aiohttp import web
 
@@ -14,12 +14,22 @@ Checks = Callable[[], Mapping[str, str]]
 class HealthServer:
     """Serves probes and metrics on one address."""
 
-    def __init__(self, listen: str, metrics: Metrics, *, live: Checks, ready: Checks) -> None:
+    def __init__(
+        self,
+        listen: str,
+        metrics: Metrics,
+        *,
+        live: Checks,
+        ready: Checks,
+        routes: Sequence[web.RouteDef] = (),
+    ) -> None:
         """Args:
         listen: "host:port".
         live: checks whose failure a restart cures.
         ready: checks whose failure a restart does not cure.
+        routes: what else is served.
         """
+        self._routes = routes
         self._listen = listen
         self._metrics = metrics
         self._live = live
@@ -32,6 +42,7 @@ class HealthServer:
         application.router.add_get("/healthz", self._healthz)
         application.router.add_get("/readyz", self._readyz)
         application.router.add_get("/metrics", self._render)
+        application.router.add_routes(self._routes)
         self._runner = web.AppRunner(application, access_log=None)
         await self._runner.setup()
         host, _, port = self._listen.rpartition(":")

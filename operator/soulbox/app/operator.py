@@ -1,82 +1,77 @@
 """The operator process: everything wired together, started in order, ended in order.
 
-Start: settings, API server, CRDs, signing key, database pool, mirror; then full lists into
-the cache (so that no pass decides on half a picture); then workers; then Kopf's watches.
-End (SIGTERM): watches, workers, followers; the mirror last, with one more flush.
+Standing by (app/standby.py): API server, CRDs, health, database pool, the Lease. Leading:
+signing key, mirror; then full lists into the cache (so that no pass decides on half a
+picture); then workers; then Kopf's watches. End (SIGTERM): watches, workers, followers; the
+mirror with one more flush; then the Lease is released.
 """
 
 import asyncio
 import gc
 import socket
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, suppress
+from pathlib import Path
+from typing import Any, cast
 
 import kopf
 
-from soulbox.app.cluster import check_crds, cluster_uid, list_everything, restore_label
+from soulbox.app.cluster import WATCHED, cluster_uid, list_pages, restore_label
 from soulbox.app.handlers import Intake, build_registry, build_settings
-from soulbox.app.http import HealthServer
+from soulbox.app.held import HeldObjects
+from soulbox.app.leader import FLUSH_SECONDS
+from soulbox.app.live_output import LiveOutput, saved_output
 from soulbox.app.periodic import Periodic
 from soulbox.app.queue import WorkQueue
+from soulbox.app.readings import database_readers, mirror_readers, spool_readers, work_readers
 from soulbox.app.signing import load_signing_key
+from soulbox.app.standby import Process, ends_at_signals, open_process, stand_by
 from soulbox.app.tasks import TaskGroup
 from soulbox.box.client import RunnerClient, open_session
-from soulbox.kube.auth import Credentials
 from soulbox.kube.cache import ObjectCache
 from soulbox.kube.client import KubeClient
-from soulbox.kube.clock import ServerClock
 from soulbox.kube.events import EventRecorder
-from soulbox.mirror import Mirror, MirrorSettings, RowContext
-from soulbox.model.errors import ConfigError, KubeUnavailable
+from soulbox.kube.turns import Turns
+from soulbox.mirror import Mirror, MirrorSettings, RowContext, Spool, check_directory
+from soulbox.model.errors import SpoolUnavailable, StoreUnavailable
 from soulbox.model.keys import TENANT_LABEL
 from soulbox.model.states import Kind
 from soulbox.reconcile.execution import ExecutionReconciler
 from soulbox.reconcile.observe import ExecutionObserver
 from soulbox.reconcile.probe import RunnerProbe
 from soulbox.reconcile.runs import RunFollower
+from soulbox.reconcile.sampling import Sampler
 from soulbox.reconcile.sandbox import SandboxReconciler
 from soulbox.reconcile.services import PublicKeys, Services
 from soulbox.schema.settings import Settings
-from soulbox.store.pool import open_store
 from soulbox.telemetry.logs import get_logger
-from soulbox.telemetry.metrics import Metrics
 
 _log = get_logger(__name__)
 
+# How long Kopf may take once its watches and all work of ours have ended: nothing is left to do.
+_KOPF_END_SECONDS = 0.1
+
 
 async def run_operator(settings: Settings) -> None:
-    """Run until SIGTERM or SIGINT.
+    """Stand by, lead, until SIGTERM or SIGINT.
 
     Raises:
         ConfigError: the installation is wrong; nothing was started.
+        LeaderLost: another operator has taken the Lease.
     """
-    async with AsyncExitStack() as stack:
-        await _run(settings, stack)
+    if settings.spool_directory is not None:
+        check_directory(settings.spool_directory)
+    async with ends_at_signals(), AsyncExitStack() as stack:
+        process = await open_process(settings, stack)
+        await stand_by(process, stack)
+        await _lead(process, stack)
 
 
-async def _run(settings: Settings, stack: AsyncExitStack) -> None:
-    metrics, clock, cache = Metrics(), ServerClock(), ObjectCache()
+async def _lead(process: Process, stack: AsyncExitStack) -> None:
+    settings, kube, store = process.settings, process.kube, process.store
+    metrics, clock, cache = process.metrics, process.clock, ObjectCache()
     # What works on objects ends first; what records them ends last.
     work, record = TaskGroup(), TaskGroup()
-    credentials = Credentials(None if settings.kubeconfig is None else str(settings.kubeconfig))
-    stack.push_async_callback(credentials.close)
-    kube = KubeClient(
-        credentials,
-        clock,
-        timeout_seconds=settings.api_timeout_seconds,
-        observer=metrics.api_request,
-    )
-    await _reach(kube, credentials)
-    await check_crds(kube)
     key = await load_signing_key(kube, settings.operator_namespace)
-
-    store = await open_store(
-        settings.database_url.get_secret_value(),
-        min_size=settings.pool_min_size,
-        max_size=settings.pool_max_size,
-        connect_timeout_seconds=settings.connect_timeout_seconds,
-        statement_timeout_seconds=settings.statement_timeout_seconds,
-    )
-    stack.push_async_callback(store.close)
 
     def tenant_of(namespace: str) -> str:
         manifest = cache.by_name(Kind.NAMESPACE, "", namespace)
@@ -88,20 +83,26 @@ async def _run(settings: Settings, stack: AsyncExitStack) -> None:
         language = (manifest or {}).get("spec", {}).get("defaultLanguage")
         return None if language is None else str(language)
 
+    context = RowContext(
+        cluster_uid=await cluster_uid(kube), tenant_of=tenant_of, language_of=language_of
+    )
     mirror = Mirror(
         store,
-        RowContext(
-            cluster_uid=await cluster_uid(kube), tenant_of=tenant_of, language_of=language_of
-        ),
+        context,
         on_recorded=lambda kind, uid: _recorded(queue, cache, kind, uid),
         settings=MirrorSettings(
             linger_seconds=settings.mirror_flush_seconds,
             batch_size=settings.mirror_batch_rows,
             max_pending=settings.mirror_capacity_objects,
+            retention=settings.retention,
+            sample_capacity=settings.sample_capacity_rows,
         ),
         on_relist_needed=lambda: periodic.relist(),  # noqa: PLW0108 - made below
         clock=clock.now,
     )
+    if settings.spool_directory is not None:
+        mirror.spooler.use(await _open_spool(settings.spool_directory, context))
+    mirror.on_batch = metrics.batch_written
     runner_session = open_session()
     stack.push_async_callback(runner_session.close)
     events = EventRecorder(
@@ -110,7 +111,10 @@ async def _run(settings: Settings, stack: AsyncExitStack) -> None:
         socket.gethostname(),
         on_error=lambda error: _log.warning("event not posted", error=str(error)[:256]),
     )
-    runner = RunnerClient(runner_session, key, clock.now, metrics.runner_error)
+    runner = RunnerClient(
+        runner_session, key, clock.now, metrics.runner_error, guard=process.leadership.check
+    )
+    turns = Turns(cache)
     services = Services(
         kube=kube,
         cache=cache,
@@ -119,12 +123,14 @@ async def _run(settings: Settings, stack: AsyncExitStack) -> None:
         runner=runner,
         events=events,
         metrics=metrics,
+        turns=turns,
         keys=PublicKeys(environment=key.public_entry, key_id=key.key_id),
         enqueue=lambda kind, uid: queue.add(kind, uid),  # noqa: PLW0108 - made below
         spawn=work.spawn,
         operator_namespace=settings.operator_namespace,
         sandbox_not_found_seconds=settings.sandbox_not_found_seconds,
         run_poll_seconds=settings.run_poll_seconds,
+        wrote=lambda kind, manifest: intake.wake(kind, manifest),  # noqa: PLW0108 - made below
     )
     runs = RunFollower(
         runner,
@@ -150,107 +156,135 @@ async def _run(settings: Settings, stack: AsyncExitStack) -> None:
         metrics,
         clock,
         on_stripped=lambda pod: work.spawn("restore-label", restore_label(kube, pod)),
+        turns=turns,
     )
     periodic = Periodic(kube, cache, mirror, intake, settings, clock, services.memory)
-    _read_gauges(metrics, queue, cache, runs, mirror, events)
-    health = HealthServer(
-        settings.http_listen,
-        metrics,
-        live=lambda: periodic.live(intake),
-        ready=periodic.ready,
+    held = HeldObjects(mirror, cache, events, settings)
+    metrics.read_snapshots(
+        {
+            **work_readers(queue, cache, runs, events, intake),
+            **mirror_readers(mirror),
+            **spool_readers(mirror, held, clock),
+            **database_readers(mirror),
+        }
     )
-    await health.start()
-    stack.push_async_callback(health.close)
-    stack.push_async_callback(record.close)
+    process.probes.live_checks = lambda: periodic.live(intake)
+    process.probes.ready_checks = lambda: {
+        "lease": process.leadership.problem(),
+        **periodic.ready(),
+    }
+    process.probes.output = LiveOutput(cache, runner, saved_output(store)).handle
+    stack.push_async_callback(_hand_over, process, record)
     stack.push_async_callback(work.close)
+    record.spawn("claim", _claim(mirror))
 
     await _first_lists(kube, cache, intake, settings)
     record.spawn("mirror", mirror.run(), vital=True)
     record.spawn("events", events.run(), vital=True)
     work.spawn("queue", queue.run(), vital=True)
     work.spawn("periodic", periodic.run(), vital=True)
+    work.spawn("held", held.run(), vital=True)
+    if settings.sample_interval_seconds:
+        interval_seconds = settings.sample_interval_seconds
+        sampler = Sampler(services, context, mirror.samples, interval_seconds=interval_seconds)
+        work.spawn("sampler", sampler.run())
     # What was loaded at start lives as long as the process: out of the collector's way.
     gc.collect()
     gc.freeze()
     _log.info("operator started", action="start", objects=sum(map(cache.count, Kind)))
-    await _watch(settings, intake, credentials, work, record)
+    await _watch(process, intake, work, record)
 
 
-async def _watch(
-    settings: Settings,
-    intake: Intake,
-    credentials: Credentials,
-    work: TaskGroup,
-    record: TaskGroup,
-) -> None:
+async def _open_spool(directory: Path, context: RowContext) -> Spool:
+    """With what an earlier process left in it."""
+    spool = Spool(directory, context.cluster_uid)
+    try:
+        await asyncio.to_thread(spool.open)
+    except SpoolUnavailable as error:  # no reason not to serve; it is tried, and told, again
+        _log.error("the spool volume cannot be read", action="spool", error=str(error)[:256])
+    if spool.objects:
+        _log.info("objects wait on the spool volume", action="spool", count=spool.objects)
+    return spool
+
+
+async def _claim(mirror: Mirror) -> None:
+    """Have PostgreSQL refuse whoever led before, at once and not with the first row."""
+    with suppress(StoreUnavailable):  # then with the first row
+        await mirror.claim()
+
+
+async def _hand_over(process: Process, record: TaskGroup) -> None:
+    """Nothing acts on the cluster any more: flush, and let a successor begin meanwhile if
+    that takes long. What is not written then he reads from the API server."""
+    flush = asyncio.create_task(record.close(), name="flush")
+    await asyncio.wait({flush}, timeout=FLUSH_SECONDS)
+    await process.release()
+    await flush
+
+
+async def _watch(process: Process, intake: Intake, work: TaskGroup, record: TaskGroup) -> None:
     """Kopf until a signal, or until a task that nothing works without has ended.
 
     Raises:
         SoulBoxError: such a task failed; its error.
     """
+    settings = process.settings
     stop = asyncio.Event()
+
+    loop, main = asyncio.get_running_loop(), asyncio.current_task()
+    assert main is not None, "in a task"
+    hurry: list[asyncio.TimerHandle] = []
 
     async def end_work() -> None:
         stop.set()  # or Kopf waits for its own task that waits for this
         await work.close()
+        # A watch that was cancelled between two events leaves a task behind, for which Kopf
+        # would wait five seconds: a successor must not.
+        hurry.append(loop.call_later(_KOPF_END_SECONDS, main.cancel))
 
     async def end_with(tasks: TaskGroup) -> None:
         await tasks.failed_vital.wait()
         stop.set()
 
+    record.spawn("guard-lease", end_with(process.holding))
     record.spawn("guard-work", end_with(work))
     record.spawn("guard-record", end_with(record))
     # Kopf counts tasks that begin after it as its own and waits for them at the end: let
     # those that were just spawned begin.
     await asyncio.sleep(0.01)
-    await kopf.operator(
-        registry=build_registry(intake, credentials, end_work),
-        settings=build_settings(),
-        clusterwide=not settings.watch_namespaces,
-        namespaces=settings.watch_namespaces,
-        stop_flag=stop,
-    )
+    try:
+        await kopf.operator(
+            registry=build_registry(intake, process.credentials, end_work),
+            settings=build_settings(),
+            # Kopf would make one of the user's name, which the user of a container has not.
+            identity=cast(Any, process.leadership.identity),
+            clusterwide=not settings.watch_namespaces,
+            namespaces=settings.watch_namespaces,
+            stop_flag=stop,
+        )
+    except asyncio.CancelledError:
+        if not hurry or loop.time() < hurry[0].when():
+            raise
+        main.uncancel()
+    finally:
+        for timer in hurry:
+            timer.cancel()
     _log.info("operator stopping", action="stop")
-    error = record.vital_error or work.vital_error
+    error = process.holding.vital_error or record.vital_error or work.vital_error
     if error is not None:
         raise error
-
-
-async def _reach(kube: KubeClient, credentials: Credentials) -> None:
-    """The API server answers at all; waits up to a minute for one that is starting."""
-    for attempt in range(12):
-        try:
-            await cluster_uid(kube)
-        except KubeUnavailable as error:
-            _log.warning("API server does not answer", attempt=attempt + 1, error=str(error)[:256])
-            await asyncio.sleep(5)
-        else:
-            return
-    raise ConfigError(
-        f"the API server at {credentials.server} did not answer for a minute; "
-        "check KUBECONFIG and the network"
-    )
 
 
 async def _first_lists(
     kube: KubeClient, cache: ObjectCache, intake: Intake, settings: Settings
 ) -> None:
     """Fill the cache completely before anything is decided; queue every object after."""
-    listed = {
-        kind: await list_everything(kube, kind, settings.watch_namespaces)
-        for kind in (
-            Kind.NAMESPACE,
-            Kind.SANDBOX_CLASS,
-            Kind.POD,
-            Kind.SANDBOX,
-            Kind.EXECUTION,
-        )
-    }
-    for kind, manifests in listed.items():
-        for manifest in manifests:
-            cache.put(kind, manifest)
+    for kind in WATCHED:
+        async for page in list_pages(kube, kind, settings.watch_namespaces):
+            for manifest in page:
+                cache.put(kind, manifest)
     for kind in (Kind.POD, Kind.SANDBOX, Kind.EXECUTION):
-        for manifest in listed[kind]:
+        for manifest in cache.all_to_keep(kind):
             intake.queue_listed(kind, manifest)
 
 
@@ -263,32 +297,3 @@ def _recorded(queue: WorkQueue, cache: ObjectCache, kind: Kind, uid: str) -> Non
     for owner in () if pod is None else pod["metadata"].get("ownerReferences") or ():
         if owner.get("kind") in (Kind.SANDBOX, Kind.EXECUTION):
             queue.add(Kind(owner["kind"]), owner["uid"])
-
-
-def _read_gauges(
-    metrics: Metrics,
-    queue: WorkQueue,
-    cache: ObjectCache,
-    runs: RunFollower,
-    mirror: Mirror,
-    events: EventRecorder,
-) -> None:
-    """Have each gauge read from a snapshot at each scrape."""
-    metrics.read_gauges(
-        {
-            "soulbox_queue_ready": lambda: queue.statistics().ready,
-            "soulbox_queue_failing": lambda: queue.statistics().failing,
-            "soulbox_runs_followed": lambda: runs.active,
-            "soulbox_events_dropped": lambda: events.dropped,
-            "soulbox_sandboxes_known": lambda: cache.count(Kind.SANDBOX),
-            "soulbox_executions_known": lambda: cache.count(Kind.EXECUTION),
-            "soulbox_mirror_pending_objects": lambda: mirror.statistics().pending,
-            "soulbox_mirror_lag_seconds": lambda: mirror.statistics().oldest_pending_seconds,
-            "soulbox_mirror_rows_written": lambda: mirror.statistics().rows_written,
-            "soulbox_mirror_failures": lambda: mirror.statistics().failures,
-            "soulbox_mirror_dead_letters": lambda: mirror.statistics().dead_letters,
-            "soulbox_mirror_bill_conflicts": lambda: mirror.statistics().bill_conflicts,
-            "soulbox_mirror_ends_unknown": lambda: mirror.statistics().ends_unknown,
-            "soulbox_mirror_healthy": lambda: float(mirror.statistics().healthy),
-        }
-    )

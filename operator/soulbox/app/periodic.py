@@ -2,16 +2,18 @@
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from datetime import datetime
 from typing import Any
 
-from soulbox.app.cluster import WATCHED, list_everything
+from soulbox.app.cluster import WATCHED, list_pages
 from soulbox.app.handlers import Intake
+from soulbox.app.memory import give_back
 from soulbox.kube.cache import ObjectCache
 from soulbox.kube.client import KubeClient
 from soulbox.kube.clock import ServerClock
+from soulbox.kube.packed import pack
 from soulbox.kube.resources import LEASES, PODS
 from soulbox.mirror import Mirror
 from soulbox.model.errors import KubeNotFound, KubeUnavailable, SoulBoxError
@@ -30,6 +32,9 @@ _NODE_LOST_SECONDS = 300.0
 
 # Hour windows are written within a minute of their end.
 _METER_SECONDS = 60.0
+# After a repair that failed, most often for want of PostgreSQL: until it worked, rows may not say
+# what was deleted while nobody watched.
+_RETRY_SECONDS = 5.0
 
 
 class Periodic:
@@ -54,22 +59,22 @@ class Periodic:
         self._settings = settings
         self._started = time.monotonic()
         self._relist = asyncio.Event()
+        # At the start every key is queued already; later repairs queue them all again.
+        self._repaired = False
 
     async def run(self) -> None:
         """Until cancelled. A failed round is logged and comes again."""
         next_repair = 0.0
         while True:
-            try:
-                if self._relist.is_set() or time.monotonic() >= next_repair:
-                    self._relist.clear()
-                    next_repair = 0.0  # if it fails: again with the next round
-                    await self.repair()
+            if self._relist.is_set() or time.monotonic() >= next_repair:
+                self._relist.clear()
+                next_repair = 0.0  # if it fails: again with the next round
+                if await _worked(self.repair()):
                     next_repair = time.monotonic() + self._settings.repair_period_seconds
-                await self.meter()
-            except SoulBoxError as error:
-                _log.warning("periodic work failed", action="periodic", error=str(error)[:512])
+            await _worked(self.meter())
+            give_back()
             with suppress(TimeoutError):
-                async with asyncio.timeout(_METER_SECONDS):
+                async with asyncio.timeout(_METER_SECONDS if next_repair else _RETRY_SECONDS):
                     await self._relist.wait()
 
     def relist(self) -> None:
@@ -80,14 +85,18 @@ class Periodic:
         """Compare complete lists with the cache and with PostgreSQL: a watch event that never
         came is made up for here."""
         await self._mirror.repair(self._lists())
+        self._repaired = True
 
     async def _lists(self) -> AsyncIterator[tuple[Kind, Sequence[Mapping[str, Any]]]]:
         """Each kind with all its objects, listed when asked for; the cache learns first."""
         for kind in (Kind.POD, Kind.SANDBOX, Kind.EXECUTION):
-            manifests = await list_everything(self._kube, kind, self._settings.watch_namespaces)
-            listed = {manifest["metadata"]["uid"] for manifest in manifests}
-            for manifest in manifests:
-                self._intake.seen(kind, manifest)
+            manifests: list[Mapping[str, Any]] = []
+            listed: set[str] = set()
+            async for page in list_pages(self._kube, kind, self._settings.watch_namespaces):
+                for manifest in page:
+                    self._intake.seen(kind, manifest, again=self._repaired)
+                    listed.add(manifest["metadata"]["uid"])
+                    manifests.append(pack(manifest))
             unlisted = [
                 known for known in self._cache.all(kind) if known["metadata"]["uid"] not in listed
             ]
@@ -119,10 +128,10 @@ class Periodic:
         Until when a pod is known to have run is its node's Lease: the clock that its start
         time comes from.
         """
-        pods = [pod for pod in self._cache.all(Kind.POD) if _has_a_running_container(pod)]
         renewed: dict[str, datetime | None] = {}
         gone: set[str] = set()
-        for node in {str(pod["spec"].get("nodeName")) for pod in pods}:
+        # Looked at one by one each time: all pods as dicts at once are twenty times as much.
+        for node in {str(pod["spec"].get("nodeName")) for pod in self._running_pods()}:
             try:
                 lease = await self._kube.get(LEASES, node, "kube-node-lease")
             except KubeNotFound:
@@ -131,22 +140,33 @@ class Periodic:
                 continue
             else:
                 renewed[node] = parse_time((lease.get("spec") or {}).get("renewTime"))
-        await self._mirror.meter_running(pods, renewed.get)
-        for pod in pods:
+        # First, because it does not need PostgreSQL.
+        lost = []
+        for pod in self._running_pods():
             node = str(pod["spec"].get("nodeName"))
             lost_at = _last_seen(pod) if node in gone else renewed.get(node)
+            if lost_at is not None and self._is_lost(pod, lost_at):
+                lost.append((pod, lost_at))
+        for pod, lost_at in lost:
             await self._mark_lost(pod, lost_at)
+        await self._mirror.meter_running(self._running_pods(), renewed.get)
 
-    async def _mark_lost(self, pod: Mapping[str, Any], lost_at: datetime | None) -> None:
-        """A pod that is over on a node that is silent, or gone, will never report its end: it
-        ended, for the bill, with the last sign of life. Written once, then final."""
+    def _running_pods(self) -> Iterator[Mapping[str, Any]]:
+        """To be gone through without waiting for anything: the cache must not change."""
+        return (pod for pod in self._cache.all(Kind.POD) if _has_a_running_container(pod))
+
+    def _is_lost(self, pod: Mapping[str, Any], lost_at: datetime) -> bool:
+        """Whether it is over on a node that is silent, or gone, and nobody has said so yet."""
         metadata = pod["metadata"]
         over = metadata.get("deletionTimestamp") or _has_ended(pod)
         known = LOST_TIME_ANNOTATION in (metadata.get("annotations") or {})
-        if not over or known or lost_at is None:
-            return
-        if (self._clock.now() - lost_at).total_seconds() < _NODE_LOST_SECONDS:
-            return
+        silent_seconds = (self._clock.now() - lost_at).total_seconds()
+        return bool(over) and not known and silent_seconds >= _NODE_LOST_SECONDS
+
+    async def _mark_lost(self, pod: Mapping[str, Any], lost_at: datetime) -> None:
+        """It will never report its end: it ended, for the bill, with the last sign of life.
+        Written once, then final."""
+        metadata = pod["metadata"]
         body = {"metadata": {"annotations": {LOST_TIME_ANNOTATION: format_time(lost_at)}}}
         with suppress(KubeNotFound):  # gone meanwhile: the others' turn all the same
             updated = await self._kube.patch(PODS, metadata["name"], body, metadata["namespace"])
@@ -167,6 +187,16 @@ class Periodic:
         if statistics.healthy:
             return {"mirror": ""}
         return {"mirror": f"PostgreSQL is not taking rows; {statistics.pending} objects wait"}
+
+
+async def _worked(round_of_work: Awaitable[None]) -> bool:
+    """Whether it did; if not it is logged, and what comes after it has its turn all the same."""
+    try:
+        await round_of_work
+    except SoulBoxError as error:
+        _log.warning("periodic work failed", action="periodic", error=str(error)[:512])
+        return False
+    return True
 
 
 def _has_a_running_container(pod: Mapping[str, Any]) -> bool:

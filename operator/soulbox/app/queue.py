@@ -12,7 +12,7 @@ import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
-from soulbox.model.errors import KubeConflict, KubeNotFound, Retryable, Terminal
+from soulbox.model.errors import KubeConflict, KubeNotFound, NotLeader, Retryable, Terminal
 from soulbox.model.states import Kind
 from soulbox.telemetry.logs import get_logger
 from soulbox.telemetry.metrics import Metrics
@@ -27,6 +27,8 @@ _FIRST_DELAY_SECONDS = 0.05
 _LAST_DELAY_SECONDS = 60.0
 # After a conflict the newer object is on its way; client-go's retry.OnConflict waits 10 ms.
 _CONFLICT_DELAY_SECONDS = 0.02
+# A silent leader leads on, or ends, within a renewal or two.
+_NOT_LEADER_DELAY_SECONDS = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,6 +119,10 @@ class WorkQueue:
         except KubeConflict:
             result = "retry"
             self.add_later(kind, uid, _CONFLICT_DELAY_SECONDS)
+        except NotLeader:
+            # Said once, where the Lease is renewed; not a failure of this object.
+            result = "retry"
+            self.add_later(kind, uid, _NOT_LEADER_DELAY_SECONDS)
         except KubeNotFound:
             # The object went away meanwhile; its DELETED event brings the key back.
             result = "retry"

@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Coroutine
 from typing import Any
 
+from soulbox.model.errors import SoulBoxError
 from soulbox.telemetry.logs import get_logger
 
 _log = get_logger(__name__)
@@ -36,7 +37,13 @@ class TaskGroup:
         error = task.exception()
         if error is not None:
             self.crashes += 1
-            _log.error("background task crashed", task=task.get_name(), exc_info=error)
+            _log.error(
+                "background task crashed",
+                task=task.get_name(),
+                error=str(error)[:512],
+                # Where in our code says nothing about an error raised on purpose.
+                exc_info=None if isinstance(error, SoulBoxError) else error,
+            )
         if vital:
             self.vital_error = self.vital_error or error
             self.failed_vital.set()

@@ -13,14 +13,16 @@ from dataclasses import dataclass
 from datetime import datetime
 from http import HTTPStatus
 from typing import Final, Literal, NamedTuple
+from urllib.parse import quote
 
 import aiohttp
 from yarl import URL
 
 from soulbox.box.signing import Call, SigningKey
-from soulbox.model.errors import HostileReply, RunnerRefused, RunnerUnavailable
+from soulbox.model.errors import HostileReply, NotLeader, RunnerRefused, RunnerUnavailable
 from soulbox.model.keys import RUNNER_PORT
 from soulbox.model.runs import RunDocument, RunList, RunStats, StartRun
+from soulbox.model.states import RunState
 from soulbox.schema import wire
 
 Stream = Literal["stdout", "stderr"]
@@ -35,6 +37,10 @@ MAX_WAIT_SECONDS: Final = 60.0
 OUTPUT_CHUNK_BYTES: Final = 1_048_576
 MAX_OUTPUT_BYTES: Final = 1_073_741_824
 _MAX_ERROR_BYTES: Final = 16_384
+# Every sandbox is asked these in turn, used or not: an open connection to each of a thousand
+# would cost 15 MiB between the rounds.
+_ASKED_OF_ALL: Final = frozenset({"/v1/executions", "/v1/stats"})
+_CLOSE: Final = {"Connection": "close"}
 # Clock offsets kept, of the pods called last; a lost one costs one more round trip.
 _MAX_OFFSETS: Final = 4096
 _MAX_OFFSET_MILLISECONDS: Final = int(wire.MAX_AHEAD.total_seconds() * 1000)
@@ -49,6 +55,15 @@ class PodAddress:
     port: int = RUNNER_PORT
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OutputPiece:
+    """Some bytes of a stream."""
+
+    content: bytes
+    stored_bytes: int  # of the stream, when this was read
+    finished: bool  # the run was over before: nothing is added any more
+
+
 class _Reply(NamedTuple):
     status: int
     headers: dict[str, str]  # lower-case names
@@ -60,7 +75,9 @@ def open_session() -> aiohttp.ClientSession:
     it."""
     return aiohttp.ClientSession(
         # Thousands of pods may be polled at once; the work queue bounds the calls.
-        connector=aiohttp.TCPConnector(limit=0, force_close=False),
+        # A connection left open costs some 15 KiB, making one half a millisecond: those of a
+        # sandbox in use stay, those of one that is only sampled do not.
+        connector=aiohttp.TCPConnector(limit=0, force_close=False, keepalive_timeout=4.0),
         cookie_jar=aiohttp.DummyCookieJar(),
         trust_env=False,
         auto_decompress=False,
@@ -76,6 +93,8 @@ class RunnerClient:
         key: signs every call.
         clock: the operator's aware now.
         count_unauthorized: told the code of each 401, for a metric.
+        guard: asked before each signed call; raises NotLeader when this process may not
+            make it, which callers see as RunnerUnavailable: nothing was sent.
     """
 
     def __init__(
@@ -84,11 +103,13 @@ class RunnerClient:
         key: SigningKey,
         clock: Callable[[], datetime],
         count_unauthorized: Callable[[str], None] | None = None,
+        guard: Callable[[], None] | None = None,
     ) -> None:
         self._session = session
         self._key = key
         self._clock = clock
         self._count_unauthorized = count_unauthorized
+        self._guard = guard
         self._offsets_milliseconds: OrderedDict[str, int] = OrderedDict()
 
     async def start(
@@ -194,24 +215,67 @@ class RunnerClient:
             HostileReply: more than that is offered, or less than was promised.
             RunnerUnavailable, RunnerRefused: see `get`.
         """
+        path = f"{_run_path(uid, attempt)}/output/{stream}"
+        async for chunk in self._read_stored(pod, path, stream, offset, limit_bytes):
+            yield chunk
+
+    async def read_file(
+        self,
+        pod: PodAddress,
+        uid: str,
+        attempt: int,
+        path: str,
+        *,
+        limit_bytes: int = MAX_OUTPUT_BYTES,
+    ) -> AsyncIterator[bytes]:
+        """What was kept of a captured file, by its path in the run's document, in chunks of at
+        most 1 MiB.
+
+        Raises:
+            HostileReply, RunnerUnavailable, RunnerRefused: see `read_output`.
+        """
+        where = f"{_run_path(uid, attempt)}/files/{quote(path, safe='/')}"
+        async for chunk in self._read_stored(pod, where, "a captured file", 0, limit_bytes):
+            yield chunk
+
+    async def _read_stored(
+        self, pod: PodAddress, path: str, what: str, offset: int, limit_bytes: int
+    ) -> AsyncIterator[bytes]:
         while True:
-            call = Call(
-                method="GET",
-                path=f"{_run_path(uid, attempt)}/output/{stream}",
-                query=f"offset={offset}",
-                pod_uid=pod.uid,
-            )
-            reply = await self._signed(pod, call, OUTPUT_CHUNK_BYTES)
-            stored_bytes = _count_header(reply, "soulbox-stored-bytes")
-            if stored_bytes > limit_bytes or offset + len(reply.body) > stored_bytes:
-                raise HostileReply(f"runner's reply: more of {stream} than can be stored")
-            if reply.body:
-                offset += len(reply.body)
-                yield reply.body
-            elif offset < stored_bytes:
-                raise HostileReply(f"runner's reply: less of {stream} than it says is stored")
-            if offset >= stored_bytes:
+            piece = await self._read_piece(pod, path, what, offset, limit_bytes)
+            offset += len(piece.content)
+            if piece.content:
+                yield piece.content
+            if offset >= piece.stored_bytes:
                 return
+
+    async def read_piece(
+        self,
+        pod: PodAddress,
+        uid: str,
+        attempt: int,
+        stream: Stream,
+        offset: int,
+        limit_bytes: int = MAX_OUTPUT_BYTES,
+    ) -> OutputPiece:
+        """At most 1 MiB of a stream's stored bytes from `offset`; an offset beyond them gives
+        none. Arguments and errors as `read_output`.
+        """
+        path = f"{_run_path(uid, attempt)}/output/{stream}"
+        return await self._read_piece(pod, path, stream, offset, limit_bytes)
+
+    async def _read_piece(
+        self, pod: PodAddress, path: str, what: str, offset: int, limit_bytes: int
+    ) -> OutputPiece:
+        call = Call(method="GET", path=path, query=f"offset={offset}", pod_uid=pod.uid)
+        reply = await self._signed(pod, call, OUTPUT_CHUNK_BYTES)
+        stored_bytes = _count_header(reply, "soulbox-stored-bytes")
+        if stored_bytes > limit_bytes or (reply.body and offset + len(reply.body) > stored_bytes):
+            raise HostileReply(f"runner's reply: more of {what} than can be stored")
+        if not reply.body and offset < stored_bytes:
+            raise HostileReply(f"runner's reply: less of {what} than it says is stored")
+        finished = reply.headers.get("soulbox-state") == RunState.FINISHED
+        return OutputPiece(content=reply.body, stored_bytes=stored_bytes, finished=finished)
 
     async def stats(self, pod: PodAddress) -> RunStats:
         """Resource figures of the pod.
@@ -254,6 +318,7 @@ class RunnerClient:
     ) -> _Reply:
         """Sign and send; once more where only the clock or the nonce was at fault."""
         for is_last in (False, True):
+            self._ask_guard()
             headers = call.headers(
                 self._key, self._runner_milliseconds(pod.uid), secrets.token_hex(16)
             )
@@ -272,6 +337,14 @@ class RunnerClient:
                     continue
             raise RunnerRefused(reply.status, code, message)
         raise AssertionError("the second round returns or raises")
+
+    def _ask_guard(self) -> None:
+        if self._guard is None:
+            return
+        try:
+            self._guard()
+        except NotLeader as error:
+            raise RunnerUnavailable(f"the runner was not called: {error}") from error
 
     def _runner_milliseconds(self, pod_uid: str) -> int:
         return self._now_milliseconds() + self._offsets_milliseconds.get(pod_uid, 0)
@@ -306,7 +379,7 @@ class RunnerClient:
                 call.method,
                 _url(pod, call),
                 data=call.body or None,
-                headers=headers,
+                headers=headers | _CLOSE if call.path in _ASKED_OF_ALL else headers,
                 allow_redirects=False,
                 timeout=aiohttp.ClientTimeout(
                     total=min(wait_seconds, MAX_WAIT_SECONDS) + REPLY_SECONDS,

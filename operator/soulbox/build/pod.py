@@ -10,8 +10,15 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from soulbox.build.names import pod_name, pod_user_id
+from soulbox.build.policy import profile_key
 from soulbox.model import keys
-from soulbox.model.specs import Limits, SandboxClassSpec, Toleration, WorkspaceMedium
+from soulbox.model.specs import (
+    Limits,
+    NetworkProfile,
+    SandboxClassSpec,
+    Toleration,
+    WorkspaceMedium,
+)
 from soulbox.model.states import Kind
 
 RUNNER_PATH: Final = "/usr/local/bin/soulbox-runner"
@@ -52,23 +59,26 @@ class PodPlan:
     # None: no deadline. Seconds from the pod's start, by the kubelet's clock.
     lifetime_seconds: int | None
     one_shot: bool
-    network_profile: str
+    network_profile: NetworkProfile
     # "keyid:base64…" of each key the operator may sign with.
     public_keys: str
     key_id: str
+    # The claim that /workspace lies on; None: it goes with the pod.
+    claim: str | None = None
 
 
 def build_pod(plan: PodPlan) -> dict[str, Any]:
     """The manifest to create."""
     sandbox_class = plan.sandbox_class
-    user_id = pod_user_id(plan.owner.uid, plan.incarnation)
+    # Files of a workspace that stays must be its next pod's too.
+    user_id = pod_user_id(plan.owner.uid, plan.incarnation if plan.claim is None else 0)
     spec: dict[str, Any] = {
         "restartPolicy": "Never",
         "automountServiceAccountToken": False,
         "enableServiceLinks": False,
         "terminationGracePeriodSeconds": 5,
-        # Nothing in a sandbox needs the cluster's names.
-        "dnsPolicy": "Default",
+        # Without leave to ask the cluster's DNS nothing in a sandbox needs its names.
+        "dnsPolicy": "ClusterFirst" if plan.network_profile.has_dns else "Default",
         "securityContext": {
             "runAsNonRoot": True,
             "runAsUser": user_id,
@@ -114,7 +124,7 @@ def _metadata(plan: PodPlan) -> dict[str, Any]:
             keys.INCARNATION_LABEL: str(plan.incarnation),
             # A class's name may have 253 characters, a label's value 63.
             keys.CLASS_LABEL: plan.class_name[:63].rstrip("-._"),
-            keys.NETWORK_PROFILE_LABEL: plan.network_profile,
+            keys.NETWORK_PROFILE_LABEL: profile_key(plan.network_profile),
         },
         "annotations": annotations,
         "ownerReferences": [
@@ -148,6 +158,8 @@ def _container(plan: PodPlan) -> dict[str, Any]:
     ]
     if plan.one_shot:
         command.append("--one-shot")
+    if plan.sandbox_class.log_output:
+        command.append("--log-output")
     container: dict[str, Any] = {
         "name": keys.RUNNER_CONTAINER,
         "image": plan.sandbox_class.image,
@@ -189,12 +201,16 @@ def _container(plan: PodPlan) -> dict[str, Any]:
 def _volumes(plan: PodPlan) -> list[dict[str, Any]]:
     most = plan.sandbox_class.max
     kept = _MAX_UNRELEASED + plan.concurrency
-    output_bytes = 2 * most.output_bytes * kept + _OUTPUT_SLACK_BYTES
+    # Both streams, and the captured files together, each have the limit for themselves.
+    output_bytes = 3 * most.output_bytes * kept + _OUTPUT_SLACK_BYTES
     in_memory = plan.sandbox_class.workspace_medium is WorkspaceMedium.MEMORY
     # On disk the runner's own look, each second, comes before the kubelet's eviction.
     disk = plan.limits.disk_bytes if in_memory else plan.limits.disk_bytes + 64 * 2**20
+    workspace: dict[str, Any] = {"emptyDir": _empty_dir(disk, memory=in_memory)}
+    if plan.claim is not None:
+        workspace = {"persistentVolumeClaim": {"claimName": plan.claim}}
     return [
-        {"name": "workspace", "emptyDir": _empty_dir(disk, memory=in_memory)},
+        {"name": "workspace", **workspace},
         {"name": "tmp", "emptyDir": _empty_dir(_TMP_BYTES)},
         {"name": "state", "emptyDir": _empty_dir(_STATE_BYTES, memory=True)},
         {"name": "output", "emptyDir": _empty_dir(output_bytes)},

@@ -1,21 +1,40 @@
 """The NetworkPolicy of a namespace and profile, shared by its sandboxes."""
 
-from typing import Any
+import hashlib
+import json
+from dataclasses import asdict
+from typing import Any, Final
 
 from soulbox.model import keys
+from soulbox.model.specs import NO_NETWORK, Egress, NetworkProfile, Port
+
+_HASH_CHARACTERS: Final = 8
+# Where NodeLocal DNSCache listens (kubernetes.io, "Using NodeLocal DNSCache").
+_NODE_LOCAL_DNS: Final = "169.254.20.10/32"
 
 
-def policy_name(profile: str) -> str:
-    """Name of the policy of a profile."""
-    return f"soulbox-{profile}"
+def profile_key(profile: NetworkProfile) -> str:
+    """What pods of a profile are labelled with: its name and a hash of what it says.
 
-
-def build_network_policy(namespace: str, profile: str, operator_namespace: str) -> dict[str, Any]:
-    """Ingress only from the operator's pods to the runner's port; no egress.
-
-    Who enforces it is the cluster's network plugin; `profile` is "none" until classes
-    have profiles of their own.
+    Classes may have different profiles of one name, and a profile may change while pods of it
+    run: each has a policy of its own, and none is ever changed.
     """
+    if profile == NO_NETWORK:
+        return profile.name
+    said = json.dumps(asdict(profile), sort_keys=True).encode()
+    return f"{profile.name}-{hashlib.sha256(said).hexdigest()[:_HASH_CHARACTERS]}"
+
+
+def policy_name(profile: NetworkProfile) -> str:
+    """Name of the policy of a profile."""
+    return f"soulbox-{profile_key(profile)}"
+
+
+def build_network_policy(
+    namespace: str, profile: NetworkProfile, operator_namespace: str
+) -> dict[str, Any]:
+    """Ingress only from the operator's pods to the runner's port; egress as the profile says,
+    which is none for NO_NETWORK. Who enforces it is the cluster's network plugin."""
     return {
         "apiVersion": "networking.k8s.io/v1",
         "kind": "NetworkPolicy",
@@ -28,7 +47,7 @@ def build_network_policy(namespace: str, profile: str, operator_namespace: str) 
             "podSelector": {
                 "matchLabels": {
                     keys.MANAGED_BY_LABEL: keys.MANAGED_BY,
-                    keys.NETWORK_PROFILE_LABEL: profile,
+                    keys.NETWORK_PROFILE_LABEL: profile_key(profile),
                 }
             },
             "policyTypes": ["Ingress", "Egress"],
@@ -47,6 +66,36 @@ def build_network_policy(namespace: str, profile: str, operator_namespace: str) 
                     "ports": [{"protocol": "TCP", "port": keys.RUNNER_PORT}],
                 }
             ],
-            "egress": [],
+            "egress": [_rule(egress) for egress in profile.egress],
         },
     }
+
+
+def _rule(egress: Egress) -> dict[str, Any]:
+    if egress.dns:
+        return {
+            "to": [
+                {
+                    "namespaceSelector": {
+                        "matchLabels": {"kubernetes.io/metadata.name": "kube-system"}
+                    },
+                    "podSelector": {"matchLabels": {"k8s-app": "kube-dns"}},
+                },
+                {"ipBlock": {"cidr": _NODE_LOCAL_DNS}},
+            ],
+            "ports": [{"protocol": protocol, "port": 53} for protocol in ("UDP", "TCP")],
+        }
+    block: dict[str, Any] = {"cidr": egress.cidr}
+    if egress.excluded:
+        block["except"] = list(egress.excluded)
+    rule: dict[str, Any] = {"to": [{"ipBlock": block}]}
+    if egress.ports:
+        rule["ports"] = [_port(port) for port in egress.ports]
+    return rule
+
+
+def _port(port: Port) -> dict[str, Any]:
+    found: dict[str, Any] = {"protocol": port.protocol, "port": port.port}
+    if port.end_port is not None:
+        found["endPort"] = port.end_port
+    return found

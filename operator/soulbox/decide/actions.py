@@ -5,6 +5,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
+from soulbox.model.specs import NetworkProfile
+
 Status = Mapping[str, Any]
 
 
@@ -22,7 +24,7 @@ class RemoveFinalizer:
 class EnsureNetworkPolicy:
     """The namespace's shared policy of this profile exists."""
 
-    profile: str
+    profile: NetworkProfile
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,6 +71,14 @@ class Dispatch:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ForgetDispatch:
+    """One metadata patch: the mark says that this many attempts were lost with their pods,
+    and that the code may be dispatched again. Only of what is idempotent."""
+
+    attempts: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class FollowRun:
     """Keep a task that starts the run if its runner does not know it (only when
     `may_start`), and long-polls it until it ends."""
@@ -88,11 +98,13 @@ class CancelRun:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CollectOutput:
-    """Save the run's whole output to PostgreSQL, then have it released."""
+    """Save the run's whole output and captured files to PostgreSQL, then have it released."""
 
     pod_uid: str
     attempt: int
     streams: tuple[Literal["stdout", "stderr"], ...]
+    # Paths of captured files as the status lists them; the place is the file's number.
+    files: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -135,7 +147,9 @@ SharedAction = (
     | ProbeRunner
     | PostEvent
 )
-RunAction = Dispatch | FollowRun | CancelRun | CollectOutput | ReleaseRun | DeleteObject
+RunAction = (
+    Dispatch | ForgetDispatch | FollowRun | CancelRun | CollectOutput | ReleaseRun | DeleteObject
+)
 Action = SharedAction | RunAction | CreatePod | WriteStatus
 
 

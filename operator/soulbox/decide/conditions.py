@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final, Literal
 
-from soulbox.model.states import ConditionType
+from soulbox.model.states import NO_TRANSITION, ConditionType
 from soulbox.model.times import format_time
 
 ConditionStatus = Literal["True", "False", "Unknown"]
@@ -27,13 +27,16 @@ def merge_conditions(
     old: Sequence[Mapping[str, Any]], wanted: Sequence[Condition], *, generation: int, now: datetime
 ) -> list[dict[str, Any]]:
     """The full list to write: `wanted` in its order, with lastTransitionTime kept where the
-    status did not change. Conditions of other types (not ours) are kept behind them."""
+    status did not change, but for the CRD's defaults. Conditions of other types (not ours) are
+    kept behind them."""
     known = {condition.get("type"): condition for condition in old}
     merged = []
     for condition in wanted:
         before = known.pop(condition.type.value, None)
         changed = before is None or before.get("status") != condition.status
         since = None if before is None or changed else before.get("lastTransitionTime")
+        if since == NO_TRANSITION:
+            since = None
         merged.append(
             {
                 "type": condition.type.value,

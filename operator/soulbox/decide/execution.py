@@ -2,7 +2,8 @@
 
     no annotation:  wait for a place ─> Dispatch (annotation, finalizer) ─> FollowRun
     annotation:     pod lives ─> FollowRun until the runner's document is Finished
-                    pod gone  ─> Failed (Lost, OOMKilled, Evicted, …)
+                    pod gone  ─> Failed (Lost, OOMKilled, Evicted, …), or, if idempotent,
+                                 ForgetDispatch: it waits for a place again
     final:          save the whole output ─> rows committed ─> release the run ─>
                     one-shot pod goes ─> finalizer goes (when deleted) | TTL deletes
 
@@ -25,6 +26,7 @@ from soulbox.decide.actions import (
     Dispatch,
     EnsureNetworkPolicy,
     FollowRun,
+    ForgetDispatch,
     PostEvent,
     ProbeRunner,
     ReleasePod,
@@ -32,19 +34,22 @@ from soulbox.decide.actions import (
     RemoveFinalizer,
     WriteStatus,
 )
-from soulbox.decide.execution_seen import Dispatched, RunProblem, SeenExecution
+from soulbox.decide.execution_seen import Dispatched, RunProblem, SeenExecution, Turn
 from soulbox.decide.execution_status import (
     Ending,
+    files_to_save,
     final_status,
+    lost_status,
     queued_status,
     running_status,
     streams_to_save,
 )
 from soulbox.decide.outcome import ending_of_pod, ending_of_run, ending_without_result
+from soulbox.decide.overdue import GRACE_SECONDS, ending_of_overdue, may_run_again, over_seconds
 from soulbox.decide.pods import PodPhase, PodView
 from soulbox.model.errors import InvalidManifest
 from soulbox.model.runs import RunDocument
-from soulbox.model.specs import ExecutionSpec
+from soulbox.model.specs import NO_NETWORK, ExecutionSpec
 from soulbox.model.states import ExecutionReason, ExecutionState, RunOutcome, RunState, SandboxState
 from soulbox.model.times import parse_time
 
@@ -55,6 +60,9 @@ _QUIET_WAIT_SECONDS = 1.0
 _LONG_WAIT_SECONDS = 5.0
 # How long a pod that cannot pull its image or start is given: registries and nodes recover.
 _TROUBLE_SECONDS = 60.0
+# A place in the queue is written when the wait begins, then at most this often: each later
+# word comes after five times the wait of the one before: of a thousand each costs four writes.
+_PLACE_SECONDS = 30.0
 # A one-shot runner exits by itself on release; if it has not by then, its pod is deleted.
 _LINGER_SECONDS = 10.0
 
@@ -93,9 +101,39 @@ def _decide_waiting(seen: SeenExecution, now: datetime) -> Decision:
         return _finish(seen, _cancelled_before_start(seen), now)
     if isinstance(seen.spec, InvalidManifest):
         return _finish(seen, _failed(ExecutionReason.INVALID_SPEC, str(seen.spec)), now)
+    left = _queue_seconds_left(seen, seen.spec, now)
+    if left is not None and left <= 0 and not _waits_for_its_sandbox(seen, seen.spec):
+        return _finish(seen, _queue_timeout(seen, seen.spec), now)
     if seen.spec.sandbox_name is not None:
-        return _decide_in_sandbox(seen, seen.spec, now)
-    return _decide_one_shot(seen, now)
+        decision = _decide_in_sandbox(seen, seen.spec, now)
+    else:
+        decision = _decide_one_shot(seen, now)
+    return decision if left is None or left <= 0 else decision.no_later_than(left)
+
+
+def _queue_seconds_left(seen: SeenExecution, spec: ExecutionSpec, now: datetime) -> float | None:
+    """How much longer it may wait, None: as long as it takes. After a loss it has started in
+    time already."""
+    if spec.queue_timeout_seconds is None or seen.lost_attempts > 0:
+        return None
+    return spec.queue_timeout_seconds - (now - seen.created_at).total_seconds()
+
+
+def _waits_for_its_sandbox(seen: SeenExecution, spec: ExecutionSpec) -> bool:
+    """Whether what is missing is the Sandbox: that has a reason of its own."""
+    return spec.sandbox_name is not None and seen.sandbox is None
+
+
+def _queue_timeout(seen: SeenExecution, spec: ExecutionSpec) -> Ending:
+    last = str(seen.status.get("message") or "")
+    return Ending(
+        state=ExecutionState.TIMEOUT,
+        reason=ExecutionReason.QUEUE_TIMEOUT,
+        message=(
+            f"Its code did not start within queueTimeoutSeconds ({spec.queue_timeout_seconds} s); "
+            f"none of it has run. {f'Last: {last}' if last else ''}".rstrip()
+        ),
+    )
 
 
 def _cancelled_before_start(seen: SeenExecution) -> Ending:
@@ -114,7 +152,8 @@ def _decide_in_sandbox(seen: SeenExecution, spec: ExecutionSpec, now: datetime) 
             f'Sandbox "{spec.sandbox_name}" does not exist in namespace "{seen.namespace}"; '
             "create it, or correct spec.sandboxRef.name in a new Execution."
         )
-        return _wait_at_most(seen, ExecutionReason.SANDBOX_NOT_FOUND, message, now)
+        most = spec.queue_timeout_seconds or seen.sandbox_not_found_seconds
+        return _wait_at_most(seen, ExecutionReason.SANDBOX_NOT_FOUND, message, now, most)
     if sandbox.deleting or sandbox.state is SandboxState.TERMINATED:
         message = f'Sandbox "{spec.sandbox_name}" has ended: {sandbox.message}'
         return _finish(seen, _failed(ExecutionReason.SANDBOX_TERMINATED, message), now)
@@ -122,15 +161,14 @@ def _decide_in_sandbox(seen: SeenExecution, spec: ExecutionSpec, now: datetime) 
         return _finish(seen, _failed(ExecutionReason.INVALID_SPEC, seen.class_objection), now)
     if seen.sandbox_class is None and seen.class_name:  # "": the Sandbox itself is malformed
         return _wait_for_class(seen, now)
-    if seen.pod is None or sandbox.state is not SandboxState.RUNNING:
+    if seen.pod is None or sandbox.state is not SandboxState.RUNNING or sandbox.suspended:
         message = f'Waiting for Sandbox "{spec.sandbox_name}" ({sandbox.state}): {sandbox.message}'
         return _wait(seen, message, now)
     if not seen.pod_ready:
         message = f'Waiting for the runner of Sandbox "{spec.sandbox_name}" to answer.'
         return _wait(seen, message, now)
-    if not seen.slot_free:
-        message = f'Waiting for other Executions in Sandbox "{spec.sandbox_name}".'
-        return _wait(seen, message, now)
+    if seen.turn is not None and not seen.turn.is_now:
+        return _wait_for_turn(seen, seen.turn, spec, now)
     return _dispatch(seen, seen.pod, sandbox.uid, now)
 
 
@@ -157,8 +195,20 @@ def _decide_one_shot(seen: SeenExecution, now: datetime) -> Decision:
     if pod.phase is PodPhase.PENDING:
         return _wait_for_pod(seen, pod, now)
     if not seen.pod_ready:
-        return Decision(actions=(ProbeRunner(pod_uid=pod.uid),))
+        return _wait_for_runner(seen, pod, now)
     return _dispatch(seen, pod, None, now)
+
+
+def _wait_for_runner(seen: SeenExecution, pod: PodView, now: datetime) -> Decision:
+    """Its own pod's container runs; the runner in it answers in a moment, or never."""
+    asked = seen.pod_asked_seconds or 0.0
+    if asked >= _TROUBLE_SECONDS:
+        message = (
+            f"The runner in its pod has not answered for {int(asked)} s. No code of it has run."
+        )
+        return _finish(seen, _failed(ExecutionReason.START_FAILED, message), now)
+    probe = ProbeRunner(pod_uid=pod.uid)
+    return Decision(actions=(probe,), requeue_after_seconds=_TROUBLE_SECONDS - asked)
 
 
 def _create_own_pod(seen: SeenExecution, now: datetime) -> Decision:
@@ -166,10 +216,10 @@ def _create_own_pod(seen: SeenExecution, now: datetime) -> Decision:
         waited = _wait_at_most(seen, seen.pod_refusal.reason, seen.pod_refusal.message, now)
         if any(isinstance(a, WriteStatus) for a in waited.actions):
             return waited
-    actions: list[Action] = [EnsureNetworkPolicy(profile="none")]
+    actions: list[Action] = [EnsureNetworkPolicy(profile=NO_NETWORK)]
     if not seen.has_finalizer:
         actions.append(AddFinalizer())
-    actions.append(CreatePod(incarnation=1, lifetime_seconds=None))
+    actions.append(CreatePod(incarnation=seen.lost_attempts + 1, lifetime_seconds=None))
     return Decision(actions=tuple(actions), requeue_after_seconds=_LONG_WAIT_SECONDS)
 
 
@@ -182,9 +232,12 @@ def _wait_for_pod(seen: SeenExecution, pod: PodView, now: datetime) -> Decision:
         "ImagePullFailed": ExecutionReason.IMAGE_PULL_FAILED,
         "StartFailed": ExecutionReason.START_FAILED,
     }.get(pod.trouble.reason)
-    if reason is not None and now >= given_up_at:
+    if reason is None:
+        return _wait(seen, message, now)
+    if now >= given_up_at:
         return _finish(seen, _failed(reason, message), now)
-    return _wait(seen, message, now)
+    # The kubelet may have nothing new to say until then.
+    return _wait(seen, message, now).no_later_than((given_up_at - now).total_seconds())
 
 
 def _dispatch(
@@ -192,15 +245,16 @@ def _dispatch(
 ) -> Decision:
     if seen.code_missing is not None:
         return _wait_at_most(seen, ExecutionReason.INVALID_SPEC, seen.code_missing.message, now)
+    attempt = seen.lost_attempts + 1
     return Decision(
         actions=(
             Dispatch(
                 pod_uid=pod.uid,
-                attempt=1,
+                attempt=attempt,
                 sandbox_uid=sandbox_uid,
                 code_sha256=seen.code_sha256,
             ),
-            FollowRun(pod_uid=pod.uid, attempt=1, may_start=True),
+            FollowRun(pod_uid=pod.uid, attempt=attempt, may_start=True),
         )
     )
 
@@ -210,22 +264,55 @@ def _decide_dispatched(seen: SeenExecution, dispatched: Dispatched, now: datetim
     if isinstance(run, RunProblem):
         if run.never_started and seen.cancel_wanted:
             return _finish(seen, _cancelled_before_start(seen), now)
-        return _finish(seen, _failed(run.reason, run.message), now)
+        return _end_or_again(seen, dispatched, _failed(run.reason, run.message), now)
     pod = seen.pod
     if run is not None and run.state is RunState.FINISHED:
         if _cause_still_unknown(seen, run, now):
             return Decision(requeue_after_seconds=1.0)
-        return _finish(seen, ending_of_run(seen, run), now)
+        return _end_or_again(seen, dispatched, ending_of_run(seen, run), now)
     if pod is None or pod.uid != dispatched.pod_uid or pod.phase is PodPhase.ENDED:
         gone = None if pod is None or pod.uid != dispatched.pod_uid else pod
-        return _finish(seen, ending_without_result(seen, gone), now)
+        return _end_or_again(seen, dispatched, ending_without_result(seen, gone), now)
+    overdue = ending_of_overdue(seen, now)
+    if overdue is not None:
+        return _end_or_again(seen, dispatched, overdue, now)
+    return _keep_following(seen, dispatched, pod, run, now)
+
+
+def _end_or_again(
+    seen: SeenExecution, dispatched: Dispatched, ending: Ending, now: datetime
+) -> Decision:
+    """The end, or, of what is idempotent and was lost, another attempt."""
+    if not may_run_again(seen, dispatched, ending):
+        return _finish(seen, ending, now)
+    message = f"Attempt {dispatched.attempt} was lost, it will be run again. {ending.message}"
+    actions: tuple[Action, ...] = (
+        ForgetDispatch(attempts=dispatched.attempt),
+        WriteStatus(status=lost_status(seen, message, dispatched.attempt, now)),
+        PostEvent(type="Warning", reason=ending.reason.value, message=message, action="Run"),
+    )
+    return Decision(actions=actions, requeue_after_seconds=0)
+
+
+def _keep_following(
+    seen: SeenExecution,
+    dispatched: Dispatched,
+    pod: PodView,
+    run: RunDocument | None,
+    now: datetime,
+) -> Decision:
+    over = over_seconds(seen, now)
+    look = None if over is None else max(1.0, GRACE_SECONDS - over)
     follow = FollowRun(
         pod_uid=pod.uid, attempt=dispatched.attempt, may_start=not seen.cancel_wanted
     )
     if run is None:
-        return Decision(actions=(follow,))
+        # Asked for the first time there is no silence yet: look once it could be too long.
+        first = (seen.timeout_seconds or 0) + GRACE_SECONDS
+        return Decision(actions=(follow,), requeue_after_seconds=look or first)
     actions: list[Action] = []
-    if seen.cancel_wanted or _sandbox_is_ending(seen):
+    overdue = over is not None and over >= GRACE_SECONDS
+    if seen.cancel_wanted or overdue or _sandbox_is_ending(seen):
         actions.append(CancelRun(pod_uid=pod.uid, attempt=dispatched.attempt))
     actions.append(follow)
     if seen.state is not ExecutionState.RUNNING and run.start_time is not None:
@@ -235,7 +322,9 @@ def _decide_dispatched(seen: SeenExecution, dispatched: Dispatched, now: datetim
                 actions=tuple(actions), requeue_after_seconds=_QUIET_WAIT_SECONDS - lasted
             )
         actions.append(WriteStatus(status=running_status(seen, run, now)))
-    return Decision(actions=tuple(actions))
+    return Decision(
+        actions=tuple(actions), requeue_after_seconds=GRACE_SECONDS if overdue else look
+    )
 
 
 def _cause_still_unknown(seen: SeenExecution, run: RunDocument, now: datetime) -> bool:
@@ -315,10 +404,10 @@ def _hand_over_output(seen: SeenExecution) -> Decision | None:
     if run.state is not RunState.FINISHED:
         return None
     streams = () if seen.output_saved else streams_to_save(seen.status, run)
-    if streams:
-        return Decision(
-            actions=(CollectOutput(pod_uid=pod.uid, attempt=run.attempt, streams=streams),)
-        )
+    files = () if seen.output_saved else files_to_save(seen.status)
+    if streams or files:
+        collect = CollectOutput(pod_uid=pod.uid, attempt=run.attempt, streams=streams, files=files)
+        return Decision(actions=(collect,))
     if not seen.recorded:
         return NOTHING  # the mirror's commit brings the key back
     # Nothing changes on the object by that: look again, for what comes after.
@@ -361,11 +450,45 @@ def _wait(seen: SeenExecution, message: str, now: datetime) -> Decision:
     return Decision(actions=tuple(actions), requeue_after_seconds=_LONG_WAIT_SECONDS - waited)
 
 
+def _wait_for_turn(seen: SeenExecution, turn: Turn, spec: ExecutionSpec, now: datetime) -> Decision:
+    """Others go first. The place is written when it has changed and is due."""
+    waited = (now - seen.created_at).total_seconds()
+    if waited < _QUIET_WAIT_SECONDS:
+        return Decision(requeue_after_seconds=_QUIET_WAIT_SECONDS - waited)
+    where = f'Waiting for its turn in Sandbox "{spec.sandbox_name}"'
+    runs = "1 Execution runs" if turn.running == 1 else f"{turn.running} Executions run"
+    message = (
+        f"{where}: {runs} there, {turn.room} may at once, "
+        f"{turn.position - 1} wait before it (priority {spec.priority})."
+    )
+    actions: list[Action] = []
+    written, told = seen.status.get("queuePosition"), seen.told_seconds_ago or 0.0
+    due = max(_PLACE_SECONDS, 4 * (waited - told)) - told
+    if not str(seen.status.get("message")).startswith(where) or (
+        written != turn.position and due <= 0
+    ):
+        status = queued_status(seen, message, now, position=turn.position)
+        if status is not None:
+            actions.append(WriteStatus(status=status))
+    if waited < _LONG_WAIT_SECONDS:
+        return Decision(actions=tuple(actions), requeue_after_seconds=_LONG_WAIT_SECONDS - waited)
+    # Without the figures: one Event for one wait.
+    actions.append(PostEvent(type="Normal", reason="Waiting", message=f"{where}.", action="Queue"))
+    return Decision(
+        actions=tuple(actions), requeue_after_seconds=due if due > 0 else _PLACE_SECONDS
+    )
+
+
 def _wait_at_most(
-    seen: SeenExecution, reason: ExecutionReason, message: str, now: datetime
+    seen: SeenExecution,
+    reason: ExecutionReason,
+    message: str,
+    now: datetime,
+    most_seconds: float | None = None,
 ) -> Decision:
     """Wait for what GitOps may still bring; after a while it is an error."""
-    give_up_at = seen.created_at + timedelta(seconds=seen.sandbox_not_found_seconds)
+    most = seen.sandbox_not_found_seconds if most_seconds is None else most_seconds
+    give_up_at = seen.created_at + timedelta(seconds=most)
     if now >= give_up_at:
         return _finish(seen, _failed(reason, message), now)
     return _wait(seen, message, now).no_later_than((give_up_at - now).total_seconds())

@@ -9,7 +9,7 @@ from soulbox.decide.pods import PodView
 from soulbox.model.billing import PricePlan
 from soulbox.model.errors import InvalidManifest
 from soulbox.model.runs import RunDocument
-from soulbox.model.specs import ExecutionSpec, Limits, SandboxClassSpec
+from soulbox.model.specs import EnvVar, ExecutionSpec, FileEncoding, Limits, SandboxClassSpec
 from soulbox.model.states import ExecutionReason, ExecutionState, SandboxState
 
 
@@ -38,9 +38,26 @@ class SandboxSeen:
     uid: str
     state: SandboxState
     deleting: bool
+    suspended: bool  # by spec.suspend: what runs goes on, nothing new begins
     message: str
     # Its current pod's uid, None while it has none that runs.
     pod_uid: str | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Turn:
+    """An Execution's place among those that name its Sandbox."""
+
+    # Among those that wait, 1 is next.
+    position: int
+    # How many run there, and how many may.
+    running: int
+    room: int
+
+    @property
+    def is_now(self) -> bool:
+        """Whether it is among the first that the Sandbox has room for."""
+        return self.position <= self.room - self.running
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -82,15 +99,29 @@ class SeenExecution:
     own_pods: tuple[PodView, ...]
     # Why the API server refused the one-shot's pod at the last try, None if it did not.
     pod_refusal: RunProblem | None
-    slot_free: bool
+    # Its place in the Sandbox's queue; None: it waits for no other.
+    turn: Turn | None
+    # Seconds since its place was last written, None: never by this operator.
+    told_seconds_ago: float | None
+    # Attempts that were lost with their pods (idempotent Executions only).
+    lost_attempts: int
     code_missing: CodeMissing | None
     # Of the code that codeFrom names, hex; None for code in the object itself.
     code_sha256: str | None = None
+    # What codeFrom named, as the runner is sent it; None for code in the object itself.
+    code_read: tuple[str, FileEncoding] | None = None
+    # The Sandbox's variables with their values; None: not read (yet).
+    env_read: tuple[EnvVar, ...] | None = None
     run: RunDocument | RunProblem | None
+    # Seconds since the runner last answered about the run, or was first asked; None: it is
+    # not being asked.
+    silent_seconds: float | None
+    # Wall time the run was given, None: its class is gone.
+    timeout_seconds: int | None
     # Final rows of the Execution, and of which of its pods, are committed.
     recorded: bool
     recorded_pods: frozenset[str]
-    output_saved: bool
+    output_saved: bool  # or given up
     limits: Limits | None
     price_plan: PricePlan | None
     runner_version: str | None

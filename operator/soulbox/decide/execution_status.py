@@ -8,12 +8,22 @@ from typing import Any, Literal
 
 from soulbox.decide.conditions import Condition, ConditionStatus, merge_conditions, same_conditions
 from soulbox.decide.execution_seen import SeenExecution
-from soulbox.decide.output import INLINE_BYTES, MINIMAL_BYTES, inline_stream, last_line
+from soulbox.decide.output import (
+    INLINE_BYTES,
+    MINIMAL_BYTES,
+    encoded_bytes,
+    inline_files,
+    inline_stream,
+    last_line,
+)
 from soulbox.decide.prices import charge
 from soulbox.decide.traceback import MAX_STACK_TRACE_BYTES, ProgramError, parse_traceback
 from soulbox.model.runs import RunDocument, RunUsage, StreamSummary
 from soulbox.model.states import ConditionType, ExecutionReason, ExecutionState, RunOutcome
 from soulbox.model.times import format_time
+
+# Of each text in a status that has room for nothing else.
+_BARE_TEXT = 128
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -26,12 +36,31 @@ class Ending:
     run: RunDocument | None = None
 
 
-def queued_status(seen: SeenExecution, message: str, now: datetime) -> dict[str, Any] | None:
-    """The status of a wait that lasts; None when the object says so already."""
-    if seen.status.get("message") == message and "queuedTime" in seen.status:
+def queued_status(
+    seen: SeenExecution, message: str, now: datetime, *, position: int | None = None
+) -> dict[str, Any] | None:
+    """The status of a wait that lasts; None when the object says so already.
+
+    Args:
+        position: its place in the queue; None: it waits for something else.
+    """
+    same = seen.status.get("queuePosition") == position
+    if same and seen.status.get("message") == message and "queuedTime" in seen.status:
         return None
     status = _frame(seen, ExecutionState.QUEUED, "Queued", message, now)
     status["queuedTime"] = format_time(seen.created_at)
+    if position is not None:
+        status["queuePosition"] = position
+    return status
+
+
+def lost_status(seen: SeenExecution, message: str, attempts: int, now: datetime) -> dict[str, Any]:
+    """The status of what was lost with its pod and waits to be run again."""
+    status = _frame(seen, ExecutionState.QUEUED, "Queued", message, now)
+    status["queuedTime"] = format_time(seen.created_at)
+    status["attempt"] = attempts
+    if "startTime" in seen.status:
+        status["startTime"] = None
     return status
 
 
@@ -59,6 +88,8 @@ def final_status(
         status.update(_of_run(run, inline_bytes))
     elif "startTime" in seen.status:
         status["startTime"] = seen.status["startTime"]
+    if seen.dispatched is not None:
+        status["attempt"] = seen.dispatched.attempt
     if started and "output" not in status:
         status["output"] = _lost_output()
     if ending.state is not ExecutionState.COMPLETED:
@@ -83,6 +114,15 @@ def shrink_status(status: Mapping[str, Any]) -> dict[str, Any]:
         if cut.text != text:
             output[stream] = cut.text
             output[f"{stream}Truncated"] = True
+    if output.get("files"):
+        left, kept = MINIMAL_BYTES, []
+        for file in output["files"]:
+            left -= encoded_bytes(file["path"])
+            if left < 0:
+                break
+            kept.append({key: value for key, value in file.items() if key != "content"})
+        dropped = len(output["files"]) - len(kept) + int(output.get("filesOmitted") or 0)
+        output |= {"files": kept, **({"filesOmitted": dropped} if dropped else {})}
     if "output" in small:
         small["output"] = output
     error = dict(small.get("error") or {})
@@ -92,6 +132,22 @@ def shrink_status(status: Mapping[str, Any]) -> dict[str, Any]:
         small["error"] = error
     small["message"] = str(small.get("message", ""))[:MINIMAL_BYTES]
     return small
+
+
+def bare_status(status: Mapping[str, Any]) -> dict[str, Any]:
+    """The same end in a kilobyte or two, for an object whose spec leaves room for no more."""
+    kept = ("state", "reason", "observedGeneration", "completionTime", "startTime", "attempt")
+    bare: dict[str, Any] = {key: status[key] for key in (*kept, "exitCode") if key in status}
+    bare["message"] = str(status.get("message", ""))[:_BARE_TEXT]
+    bare["conditions"] = [
+        {**condition, "message": condition["message"][:_BARE_TEXT]}
+        for condition in status.get("conditions") or ()
+    ]
+    if "output" in status:
+        sizes = ("stdoutBytes", "stderrBytes")
+        output = {key: status["output"][key] for key in sizes if key in status["output"]}
+        bare["output"] = {**_lost_output(), **output}
+    return bare
 
 
 def cancelled_by_deletion(manifest: Mapping[str, Any], now: datetime) -> Mapping[str, Any]:
@@ -131,6 +187,13 @@ def streams_to_save(
     return tuple(found)
 
 
+def files_to_save(status: Mapping[str, Any]) -> tuple[str, ...]:
+    """Paths of the captured files as the status lists them: the place in the list is the
+    file's number in the record."""
+    files = (status.get("output") or {}).get("files") or ()
+    return tuple(str(file.get("path")) for file in files)
+
+
 def _is_inline(output: Mapping[str, Any], name: str, stream: StreamSummary) -> bool:
     if output.get(f"{name}Truncated"):
         return False
@@ -149,6 +212,8 @@ def _frame(
         "observedGeneration": seen.generation,
         "conditions": old if same_conditions(old, conditions) else conditions,
     }
+    if "queuePosition" in seen.status:
+        frame["queuePosition"] = None  # out of the merged status, unless it is set anew
     if state.is_final:  # the closed list of reasons is of ends
         frame["reason"] = reason
     return frame
@@ -184,6 +249,7 @@ def _of_run(run: RunDocument, inline_bytes: int) -> dict[str, Any]:
         found["output"] = {
             **_stream("stdout", run.stdout, inline_bytes),
             **_stream("stderr", run.stderr, inline_bytes),
+            **inline_files(run.files, run.files_omitted),
         }
     if run.duration_milliseconds is not None:
         found["durationMilliseconds"] = run.duration_milliseconds
@@ -257,7 +323,8 @@ def _error(ending: Ending, status: Mapping[str, Any]) -> dict[str, Any]:
 def _receipt(seen: SeenExecution) -> dict[str, Any]:
     """Under what isolation the code ran; absent members are not known."""
     pod, limits = seen.pod, seen.limits
-    receipt: dict[str, Any] = {"networkProfile": "none"}
+    profile = None if pod is None else pod.network_profile
+    receipt: dict[str, Any] = {"networkProfile": profile or "none"}
     if seen.dispatched is not None:
         receipt["podUID"] = seen.dispatched.pod_uid
     if pod is not None:

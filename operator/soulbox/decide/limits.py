@@ -21,6 +21,7 @@ class RunTerms:
     interpreter: Interpreter
     language: str
     timeout_seconds: int
+    output_limit_bytes: int  # kept of each stream, and of all captured files
 
 
 def sandbox_limits(spec: SandboxSpec, of: SandboxClassSpec) -> Limits:
@@ -33,6 +34,12 @@ def sandbox_limits(spec: SandboxSpec, of: SandboxClassSpec) -> Limits:
     )
 
 
+def workspace_bytes(spec: SandboxSpec, of: SandboxClassSpec) -> int:
+    """Size of a Sandbox's workspace."""
+    asked = spec.workspace.size_bytes if spec.workspace is not None else None
+    return asked or sandbox_limits(spec, of).disk_bytes
+
+
 def lifetime_seconds(spec: SandboxSpec, of: SandboxClassSpec) -> int:
     """How long a Sandbox may run, from its first start."""
     return spec.lifetime_seconds or of.max.lifetime_seconds
@@ -41,7 +48,7 @@ def lifetime_seconds(spec: SandboxSpec, of: SandboxClassSpec) -> int:
 def object_to_sandbox(spec: SandboxSpec, of: SandboxClassSpec, class_name: str) -> str:
     """The first objection to a Sandbox of that class, "" when there is none."""
     limits, most = sandbox_limits(spec, of), of.max.limits
-    checks = (
+    checks: tuple[tuple[str, int, int, str], ...] = (
         ("spec.resources.cpu", limits.cpu_millicores, most.cpu_millicores, "m"),
         ("spec.resources.memory", limits.memory_bytes, most.memory_bytes, " bytes"),
         ("spec.resources.disk", limits.disk_bytes, most.disk_bytes, " bytes"),
@@ -54,6 +61,15 @@ def object_to_sandbox(spec: SandboxSpec, of: SandboxClassSpec, class_name: str) 
         ),
         ("spec.maxConcurrentExecutions", spec.max_concurrent_executions, of.max.concurrency, ""),
     )
+    if spec.workspace is not None:
+        size = workspace_bytes(spec, of)
+        checks = (*checks, ("spec.workspace.size", size, most.disk_bytes, " bytes"))
+    if of.profile(spec.network) is None:
+        known = ", ".join(sorted({"none", *(one.name for one in of.network_profiles)}))
+        return (
+            f'spec.network: SandboxClass "{class_name}" has no network profile '
+            f'"{spec.network}"; it has: {known}.'
+        )
     for field, asked, allowed, unit in checks:
         if asked > allowed:
             return (
@@ -77,6 +93,12 @@ def object_to_execution(spec: ExecutionSpec, of: SandboxClassSpec, class_name: s
             f"spec.timeoutSeconds: {spec.timeout_seconds} s is over the {of.max.timeout_seconds} s "
             f'that SandboxClass "{class_name}" allows; ask for less, or use another class.'
         )
+    if (spec.output_limit_bytes or 0) > of.max.output_bytes:
+        return (
+            f"spec.outputLimitBytes: {spec.output_limit_bytes} bytes are over the "
+            f'{of.max.output_bytes} bytes that SandboxClass "{class_name}" allows; ask for less, '
+            "or use another class."
+        )
     return ""
 
 
@@ -90,4 +112,7 @@ def run_terms(spec: ExecutionSpec, of: SandboxClassSpec, sandbox: SandboxSpec | 
         interpreter=of.interpreters[language],
         language=language,
         timeout_seconds=spec.timeout_seconds or default,
+        output_limit_bytes=of.max.output_bytes
+        if spec.output_limit_bytes is None
+        else spec.output_limit_bytes,
     )

@@ -13,19 +13,20 @@ at all.
 
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime, timedelta
+from decimal import Decimal
 from types import MappingProxyType
 from typing import Final
 from uuid import UUID, uuid5
 
-from soulbox.decide.prices import PriceBook, charge
+from soulbox.decide.prices import PriceBook, charge, rounding_seconds
 from soulbox.model.billing import (
     DEFAULT_CURRENCY,
-    DEFAULT_TIER,
     HOUR,
     UNIT_SECONDS,
     BillingEvent,
     BillingKind,
     Window,
+    span_seconds,
 )
 from soulbox.model.rows import PodRunRow
 
@@ -99,27 +100,38 @@ def bill_run(
     by the plan and tier stamped there, whatever is valid by now. A time without any plan
     costs nothing and says so in `metadata`: the row is there to be corrected.
 
+    Minimum and increment apply to the whole time of a finished pod, by the plan of its last
+    row, and are billed there. A pod is finished when its last hour is known to be its last,
+    so no row before it ever has to change.
+
     Args:
         proven_until: see `full_windows`; None bills nothing of a still running pod.
         ledger: rows that are there already, by event_id.
     """
+    total_seconds: Decimal | None = None
     if run.finished_at is not None:
         found = windows(run.started_at, run.finished_at)
+        total_seconds = span_seconds(run.started_at, max(run.started_at, run.finished_at))
     elif proven_until is not None:
         found = full_windows(run.started_at, proven_until)
     else:
         return
     kind = billing_kind(run)
+    seconds_so_far = Decimal(0)
     for window in found:
         key = event_id(run.pod_uid, kind, window.hour)
         stamped = ledger.get(key)
         if stamped is None:
-            tier = DEFAULT_TIER
+            tier = prices.tier_of(run.tenant, run.user_name, window.starts_at)
             plan = prices.plan_for(run.sku, tier, window.starts_at)
         else:
             tier = stamped.tier
             plan = None if stamped.price_plan is None else prices.named(stamped.price_plan)
-        cost = charge(window.seconds, run.cpu_millicores, run.memory_bytes, plan)
+        seconds_so_far += window.seconds
+        rounding = Decimal(0)
+        if total_seconds is not None and seconds_so_far == total_seconds:
+            rounding = rounding_seconds(total_seconds, plan)
+        cost = charge(window.seconds + rounding, run.cpu_millicores, run.memory_bytes, plan)
         yield BillingEvent(
             event_id=key,
             cluster=run.cluster,
@@ -133,6 +145,7 @@ def bill_run(
             starts_at=window.starts_at,
             ends_at=window.ends_at,
             quantity=window.seconds,
+            rounding_seconds=rounding,
             unit=UNIT_SECONDS,
             compute_units=cost.compute_units,
             amount=cost.amount,

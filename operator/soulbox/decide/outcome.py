@@ -5,6 +5,7 @@ from typing import assert_never
 from soulbox.decide.execution_seen import SeenExecution
 from soulbox.decide.execution_status import Ending
 from soulbox.decide.output import last_line
+from soulbox.decide.overdue import LOSSES
 from soulbox.decide.pods import EndCause, PodView
 from soulbox.model.runs import RunDocument
 from soulbox.model.specs import ExecutionSpec
@@ -155,7 +156,11 @@ def ending_of_pod(pod: PodView | None, *, started: bool, run: RunDocument | None
         case _ as never:
             assert_never(never)
     if started:
-        hint = "The result, if there was one, ended with it; to run the code again make a new one."
+        kept = run is not None and run.stdout is not None
+        what = "Its output until then is kept" if kept else "Its result, if any, went with it"
+        hint = f"{what}; to run the code again make a new Execution."
+        if reason in LOSSES:
+            hint += " With idempotent: true a loss is followed by another attempt."
     else:
         hint = "No code of it has run."
     return Ending(state=_FAILED, reason=reason, message=f"{message}{detail}. {hint}", run=run)

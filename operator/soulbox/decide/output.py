@@ -5,12 +5,21 @@ control characters grow sixfold ("\\u0000"), and what must stay small is the obj
 """
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
+
+from soulbox.model.runs import CapturedFile
 
 INLINE_BYTES: Final = 32_768
 # Left of each stream when the API server still says the object is too large.
 MINIMAL_BYTES: Final = 1_024
+# Contents of all captured files together (design: inline file content <= 16 KiB in all).
+FILE_CONTENT_BYTES: Final = 16_384
+# Their paths together. A guess: 64 paths of a kilobyte.
+FILE_NAMES_BYTES: Final = 65_536
+# One path; Linux takes no longer one from a program in a single call.
+MAX_PATH: Final = 4_096
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -80,6 +89,44 @@ def _prefix(text: str, budget: int) -> str:
         if spent > budget:
             return text[:index]
     return text
+
+
+def inline_files(files: Sequence[CapturedFile], omitted: int) -> dict[str, Any]:
+    """Captured files as members of `status.output`; nothing where none was asked for.
+
+    Contents that are UTF-8 are there, the first ones up to FILE_CONTENT_BYTES in all (encoded);
+    names have a bound of their own, because a path may be long and full of control characters.
+    """
+    listed: list[dict[str, Any]] = []
+    content_left, names_left = FILE_CONTENT_BYTES, FILE_NAMES_BYTES
+    for file in files:
+        names_left -= encoded_bytes(file.path)
+        if names_left < 0 or len(file.path) > MAX_PATH:
+            omitted += 1
+            continue
+        entry: dict[str, Any] = {
+            "path": file.path,
+            "size": file.size_bytes,
+            "sha256": file.sha256,
+        }
+        if file.truncated:
+            entry["truncated"] = True
+        text = None if file.truncated else _text_of(file.content)
+        if text is not None and (cost := encoded_bytes(text)) <= content_left:
+            content_left -= cost
+            entry["content"] = text
+        listed.append(entry)
+    found: dict[str, Any] = {"files": listed} if files else {}
+    if omitted:
+        found["filesOmitted"] = omitted
+    return found
+
+
+def _text_of(content: bytes | None) -> str | None:
+    try:
+        return None if content is None else content.decode("utf-8")
+    except UnicodeDecodeError:
+        return None
 
 
 def last_line(text: str, limit: int = 1024) -> str:

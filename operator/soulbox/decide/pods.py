@@ -1,17 +1,19 @@
 """What a pod of ours says about itself, read from its manifest."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
-from typing import Any
+from typing import Any, Final
 
 from soulbox.model.keys import (
     INCARNATION_LABEL,
     LOST_TIME_ANNOTATION,
+    NETWORK_PROFILE_LABEL,
     RECORDED_FINALIZER,
     RUNNER_CONTAINER,
 )
+from soulbox.model.quantity import parse_bytes, parse_millicores
 from soulbox.model.states import SandboxReason
 from soulbox.model.times import parse_time
 
@@ -64,7 +66,15 @@ class PodView:
     end_cause: EndCause | None  # None while it has not ended
     end_message: str
     trouble: Trouble | None
+    # What it was made with, which its owner's spec need not say any more; None: it says
+    # nothing that can be read.
+    cpu_millicores: int | None = None
+    memory_bytes: int | None = None
+    network_profile: str | None = None  # its name and, but for none, a hash of what it says
 
+
+# A pod that lived this long was healthy: its successor starts at once.
+HEALTHY_SECONDS: Final = 60.0
 
 # Waiting reasons after which the kubelet keeps trying, but nothing will happen by itself.
 _PULL_REASONS = frozenset(
@@ -113,9 +123,30 @@ def view_pod(manifest: Mapping[str, Any]) -> PodView:
         started_at=parse_time((running or terminated or {}).get("startedAt")),
         finished_at=parse_time((terminated or {}).get("finishedAt")) or lost_at,
         end_cause=cause,
-        end_message=_end_message(status, terminated),
+        end_message=_end_message(status, terminated, deleting=deleting),
         trouble=_trouble(status, state) if phase is PodPhase.PENDING else None,
+        cpu_millicores=_limit(spec, "cpu", parse_millicores),
+        memory_bytes=_limit(spec, "memory", parse_bytes),
+        network_profile=(metadata.get("labels") or {}).get(NETWORK_PROFILE_LABEL),
     )
+
+
+def _limit(spec: Mapping[str, Any], name: str, parse: Callable[[str], int]) -> int | None:
+    for container in spec.get("containers") or ():
+        if container.get("name") == RUNNER_CONTAINER:
+            text = ((container.get("resources") or {}).get("limits") or {}).get(name)
+            try:
+                return None if text is None else parse(text)
+            except ValueError:
+                return None
+    return None
+
+
+def lived_shortly(pod: PodView) -> bool:
+    """Whether a pod ended before it could be called healthy. One that never ran did."""
+    if pod.started_at is None or pod.finished_at is None:
+        return True
+    return (pod.finished_at - pod.started_at).total_seconds() <= HEALTHY_SECONDS
 
 
 def _runner_status(status: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -158,20 +189,24 @@ def _end_cause(
     return EndCause.DELETED if deleting else EndCause.FINISHED
 
 
-def _end_message(status: Mapping[str, Any], terminated: Mapping[str, Any] | None) -> str:
-    words = [
-        str(text)
-        for text in (
-            status.get("reason"),
-            status.get("message"),
-            (terminated or {}).get("reason"),
-            (terminated or {}).get("message"),
-        )
-        if text
-    ]
-    if terminated is not None and terminated.get("exitCode") is not None:
-        words.append(f"exit code {terminated['exitCode']}")
-    return "; ".join(dict.fromkeys(words))[:1024]
+def _end_message(
+    status: Mapping[str, Any], terminated: Mapping[str, Any] | None, *, deleting: bool
+) -> str:
+    """Why it ended, in Kubernetes' own words. That a runner which was told to go went with exit
+    code 0 explains nothing."""
+    disruptions = (
+        condition.get("message")
+        for condition in status.get("conditions") or ()
+        if condition.get("type") == "DisruptionTarget" and condition.get("status") == "True"
+    )
+    container = terminated or {}
+    went = deleting and container.get("exitCode") == 0
+    words = [status.get("reason"), status.get("message"), *disruptions]
+    if not went:
+        words += [container.get("reason"), container.get("message")]
+        if container.get("exitCode") is not None:
+            words.append(f"exit code {container['exitCode']}")
+    return "; ".join(dict.fromkeys(str(text) for text in words if text))[:1024]
 
 
 def _trouble(status: Mapping[str, Any], state: Mapping[str, Any]) -> Trouble | None:

@@ -10,9 +10,9 @@ from datetime import datetime
 from decimal import ROUND_HALF_UP, Context, Decimal
 from typing import Final
 
-from soulbox.model.billing import DEFAULT_SKU, DEFAULT_TIER, Charge, PricePlan
+from soulbox.model.billing import DEFAULT_SKU, DEFAULT_TIER, AccountTier, Charge, PricePlan
 
-__all__ = ["Charge", "PriceBook", "PricePlan", "charge"]
+__all__ = ["Charge", "PriceBook", "PricePlan", "charge", "rounding_seconds"]
 
 _TEN_DECIMALS: Final = Decimal("1e-10")
 # Exact before rounding: 2^63 bytes has 31 decimals in GiB/2, 2^63 seconds 19 digits, a
@@ -49,14 +49,45 @@ def charge(
     return Charge(compute_units=compute_units, amount=amount)
 
 
-class PriceBook:
-    """All price plans, as one immutable value."""
+def rounding_seconds(total_seconds: Decimal, plan: PricePlan | None) -> Decimal:
+    """What a pod is billed beyond the time it ran: the plan's minimum first, then up to a
+    multiple of its increment. Without a plan nothing.
 
-    def __init__(self, plans: Iterable[PricePlan]) -> None:
+    Args:
+        total_seconds: the pod's whole running time, zero or more.
+    """
+    if plan is None:
+        return Decimal(0)
+    billed = max(total_seconds, Decimal(plan.minimum_seconds))
+    if plan.increment_seconds:
+        increment = Decimal(plan.increment_seconds)
+        billed += _EXACT.remainder(increment - _EXACT.remainder(billed, increment), increment)
+    return billed - total_seconds
+
+
+class PriceBook:
+    """All price plans and who is of which tier, as one immutable value."""
+
+    def __init__(self, plans: Iterable[PricePlan], tiers: Iterable[AccountTier] = ()) -> None:
+        self._tiers: dict[tuple[str, str], tuple[AccountTier, ...]] = {}
+        for one in tiers:
+            account = (one.tenant, one.user_name)
+            self._tiers[account] = (*self._tiers.get(account, ()), one)
         self._plans: dict[tuple[str, str], tuple[PricePlan, ...]] = {}
+        self._by_name: dict[str, PricePlan] = {}
         for plan in sorted(plans, key=lambda plan: (plan.valid_from, plan.name)):
             key = (plan.sku, plan.tier)
             self._plans[key] = (*self._plans.get(key, ()), plan)
+            self._by_name[plan.name] = plan
+
+    def tier_of(self, tenant: str, user_name: str, at: datetime) -> str:
+        """The tier of time that begins at `at`: the user's own, else his tenant's, else
+        "free"."""
+        for account in ((tenant, user_name), (tenant, "")):
+            for one in self._tiers.get(account, ()):
+                if one.applies_at(at):
+                    return one.tier
+        return DEFAULT_TIER
 
     def plan_for(self, sku: str, tier: str, at: datetime) -> PricePlan | None:
         """The plan that prices time starting at `at`.
@@ -78,11 +109,7 @@ class PriceBook:
 
     def named(self, name: str) -> PricePlan | None:
         """The plan of this name; None when there is none."""
-        for plans in self._plans.values():
-            for plan in plans:
-                if plan.name == name:
-                    return plan
-        return None
+        return self._by_name.get(name)
 
     def __len__(self) -> int:
-        return sum(len(plans) for plans in self._plans.values())
+        return len(self._by_name)

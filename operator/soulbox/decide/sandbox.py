@@ -3,6 +3,8 @@
 finalizer ─> network policy ─> pod of incarnation n ─> runner answers: Running
 pod ended: its rows committed ─> pod goes ─> after a delay incarnation n + 1
 lifetime over: runs end ─> pod goes ─> Terminated, the object stays
+idle for too long: the same
+suspended: runs end ─> pod goes ─> Stopped; resumed: incarnation n + 1
 deleted: runs end ─> pod goes ─> final row committed ─> finalizer goes
 """
 
@@ -25,7 +27,7 @@ from soulbox.decide.pods import EndCause, PodPhase, PodView
 from soulbox.decide.sandbox_seen import SeenSandbox
 from soulbox.decide.sandbox_status import News, report
 from soulbox.model.errors import InvalidManifest
-from soulbox.model.specs import SandboxClassSpec, SandboxSpec
+from soulbox.model.specs import NO_NETWORK, SandboxClassSpec, SandboxSpec
 from soulbox.model.states import SandboxReason, SandboxState
 from soulbox.model.times import parse_time
 
@@ -34,8 +36,6 @@ from soulbox.model.times import parse_time
 _QUIET_START_SECONDS = 2.0
 # Runs get this long to be cancelled and reported before their pod goes anyway.
 _DRAIN_SECONDS = 10.0
-# A pod that lived this long was healthy: its successor starts at once.
-_HEALTHY_SECONDS = 60.0
 # The kubelet's deadline and the operator's clock agree to within this: both count from times
 # in whole seconds.
 _DEADLINE_SLACK_SECONDS = 5.0
@@ -54,6 +54,8 @@ def decide_sandbox(seen: SeenSandbox, now: datetime) -> Decision:
         return _end(seen, now, since=parse_time(seen.status.get("terminationTime")) or now)
     if isinstance(seen.spec, InvalidManifest):
         return _stall(seen, SandboxReason.INVALID_SPEC, str(seen.spec), now)
+    if seen.spec.suspend:
+        return _suspend(seen, seen.spec, now)
     if not _live(seen):
         refused = _refuse_class(seen, seen.spec, now)
         if refused is not None:
@@ -63,10 +65,81 @@ def decide_sandbox(seen: SeenSandbox, now: datetime) -> Decision:
     expiration = _expiration(seen, seen.spec, seen.sandbox_class)
     if expiration is not None and now >= expiration:
         return _expire(seen, now)
+    idle_left = _idle_seconds_left(seen, seen.spec, now)
+    if idle_left is not None and idle_left <= 0:
+        return _expire_idle(seen, seen.spec, now)
     decision = _keep_a_pod(seen, seen.spec, seen.sandbox_class, now)
+    if idle_left is not None:
+        decision = decision.no_later_than(idle_left)
     if expiration is not None:
         decision = decision.no_later_than((expiration - now).total_seconds())
     return _count(seen, decision)
+
+
+def _suspend(seen: SeenSandbox, spec: SandboxSpec, now: datetime) -> Decision:
+    """Runs end, then the pod goes. Its lifetime is over all the same when it is."""
+    look: float | None = None
+    if seen.sandbox_class is not None:
+        expiration = _expiration(seen, spec, seen.sandbox_class)
+        if expiration is not None and now >= expiration:
+            return _expire(seen, now)
+        look = None if expiration is None else (expiration - now).total_seconds()
+    last = max(seen.pods, key=lambda pod: pod.incarnation, default=None)
+    if seen.running_executions and _live(seen):
+        many = seen.running_executions
+        runs = "1 Execution ends" if many == 1 else f"{many} Executions end"
+        news = News(
+            state=SandboxState.RUNNING,
+            reason=SandboxReason.SUSPENDING,
+            message=f"It is suspended as soon as {runs} in it; no other begins.",
+            pod=last,
+        )
+        return Decision(actions=report(seen, news, now), requeue_after_seconds=look)
+    objection = f" It cannot be resumed as it is: {seen.class_objection}"
+    news = News(
+        state=SandboxState.STOPPED,
+        reason=SandboxReason.SUSPENDED,
+        message=(
+            "Suspended (spec.suspend): it has no pod and is not billed. Executions wait until "
+            f"suspend is false.{objection if seen.class_objection else ''}"
+        ),
+        pod=last,
+    )
+    stopped = all(pod.phase is PodPhase.ENDED for pod in seen.pods)
+    if not stopped:
+        # The kubelet's word comes first: until then it is billed, and not stopped.
+        return Decision(actions=_clear(seen, list(seen.pods)), requeue_after_seconds=look)
+    actions = (*report(seen, news, now), *_clear(seen, list(seen.pods)))
+    return Decision(actions=actions, requeue_after_seconds=look)
+
+
+def _was_suspended(seen: SeenSandbox) -> bool:
+    """Whether its pods went because it was suspended, and nothing was lost."""
+    reasons = (SandboxReason.SUSPENDED.value, SandboxReason.SUSPENDING.value)
+    return seen.status.get("reason") in reasons
+
+
+def _idle_seconds_left(seen: SeenSandbox, spec: SandboxSpec, now: datetime) -> float | None:
+    """How much longer it may be idle; None: for ever, or it is not idle."""
+    live = [pod for pod in _live(seen) if pod.phase is PodPhase.RUNNING]
+    busy = seen.running_executions or seen.activity.running or seen.activity.queued
+    if spec.idle_timeout_seconds is None or not live or busy:
+        return None
+    times = [pod.started_at for pod in live]
+    times += [parse_time(seen.activity.last_time), parse_time(seen.status.get("lastActivityTime"))]
+    since = max((time for time in times if time is not None), default=None)
+    if since is None:
+        return None
+    return spec.idle_timeout_seconds - (now - since).total_seconds()
+
+
+def _expire_idle(seen: SeenSandbox, spec: SandboxSpec, now: datetime) -> Decision:
+    message = (
+        f"No Execution ran or waited in it for {spec.idle_timeout_seconds} s "
+        "(spec.idleTimeoutSeconds); delete it and make a new one."
+    )
+    news = News(state=SandboxState.TERMINATED, reason=SandboxReason.IDLE_EXPIRED, message=message)
+    return Decision(actions=report(seen, news, now))
 
 
 def _count(seen: SeenSandbox, decision: Decision) -> Decision:
@@ -137,6 +210,11 @@ def _keep_a_pod(
             actions=(*extra, *_clear(seen, old), *decision.actions),
             requeue_after_seconds=decision.requeue_after_seconds,
         )
+    if old and _was_suspended(seen):
+        actions = _clear(seen, old)
+        if any(pod.phase is not PodPhase.ENDED for pod in old):
+            return Decision(actions=actions)
+        return _next(seen, spec, sandbox_class, now, actions)
     if old:
         # Where its successor is refused that is the newer news: the loss was told before.
         told = seen.pod_refusal is not None and seen.state is SandboxState.ERROR
@@ -147,7 +225,7 @@ def _keep_a_pod(
         if written or any(pod.phase is not PodPhase.ENDED for pod in old):
             return Decision(actions=actions)
         return _next(seen, spec, sandbox_class, now, actions)
-    if seen.state in (SandboxState.RUNNING, SandboxState.STARTING):
+    if seen.state in (SandboxState.RUNNING, SandboxState.STARTING) and not _was_suspended(seen):
         return _lost_without_trace(seen, sandbox_class, now)
     return _next(seen, spec, sandbox_class, now)
 
@@ -187,7 +265,7 @@ def _create(
     if started is not None:
         lifetime = max(1, int(lifetime - (now - started).total_seconds()))
     actions += [
-        EnsureNetworkPolicy(profile="none"),
+        EnsureNetworkPolicy(profile=sandbox_class.profile(spec.network) or NO_NETWORK),
         CreatePod(incarnation=seen.incarnation + 1, lifetime_seconds=lifetime),
     ]
     return Decision(actions=tuple(actions))
@@ -283,7 +361,8 @@ def _lost_without_trace(
 
 
 def _delay_left(seen: SeenSandbox, now: datetime) -> float:
-    """Back-off before the next incarnation: none after a healthy life, else doubling."""
+    """Back-off before the next incarnation: none after a healthy life, else doubling with each
+    short one in a row."""
     conditions = seen.status.get("conditions") or []
     lost = next(
         (parse_time(c.get("lastTransitionTime")) for c in conditions if c.get("type") == "Ready"),
@@ -291,10 +370,9 @@ def _delay_left(seen: SeenSandbox, now: datetime) -> float:
     )
     if seen.state is not SandboxState.ERROR or lost is None:
         return 0.0
-    started = parse_time((seen.status.get("pod") or {}).get("startTime"))
-    if started is not None and (lost - started).total_seconds() > _HEALTHY_SECONDS:
+    if seen.short_lives == 0:
         return 0.0
-    delay = min(_MAX_DELAY_SECONDS, 2.0 ** min(seen.incarnation - 1, 9) - 1.0)
+    delay = min(_MAX_DELAY_SECONDS, 2.0 ** min(seen.short_lives - 1, 9) - 1.0)
     return delay - (now - lost).total_seconds()
 
 

@@ -68,6 +68,8 @@ class SeenSandbox:
     # Seconds until counters may be written again: they are coalesced to one write in 30 s.
     activity_due_seconds: float
     pod_refusal: PodRefusal | None
+    # How many pods in a row ended within a minute; 0 when the last one lived longer.
+    short_lives: int
 
     @property
     def state(self) -> SandboxState:

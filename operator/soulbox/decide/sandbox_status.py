@@ -50,7 +50,7 @@ def report(seen: SeenSandbox, news: News, now: datetime) -> tuple[Action, ...]:
         return (write,)
     event = PostEvent(
         type="Warning" if news.warn else "Normal",
-        reason="Ready" if news.state is SandboxState.RUNNING else news.reason.value,
+        reason="Ready" if news.reason is SandboxReason.RUNNING else news.reason.value,
         message=news.message,
         action="Reconcile",
     )
@@ -140,7 +140,7 @@ def _conditions(state: SandboxState, reason: SandboxReason, message: str) -> lis
     def condition(kind: ConditionType, status: Any) -> Condition:
         return Condition(type=kind, status=status, reason=reason.value, message=message)
 
-    if state is SandboxState.RUNNING:
+    if state is SandboxState.RUNNING and reason is not SandboxReason.SUSPENDING:
         return [condition(ConditionType.READY, "True")]
     if state is SandboxState.TERMINATED or reason is SandboxReason.INVALID_SPEC:
         return [

@@ -24,6 +24,7 @@ from soulbox.model.errors import ConfigError
 # client-go re-reads a token file every minute (transport/token_source.go).
 _RELOAD_SECONDS = 60.0
 _TOKEN_FILE = Path("/var/run/secrets/kubernetes.io/serviceaccount/token")
+_NAMESPACE_FILE = _TOKEN_FILE.with_name("namespace")
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,19 +32,23 @@ class _Loaded:
     server: str
     tls: ssl.SSLContext
     authorization: str | None
+    namespace: str  # of the context, or of the pod's ServiceAccount
 
 
-def _load(kubeconfig: str | None) -> _Loaded:
+def _load(kubeconfig: str | None, context: str | None = None) -> _Loaded:
     configuration = kubernetes_client.Configuration()
     try:
-        if kubeconfig is None and not os.environ.get("KUBECONFIG") and _TOKEN_FILE.exists():
+        if _is_in_cluster(kubeconfig, context):
             kubernetes_config.load_incluster_config(client_configuration=configuration)
+            namespace = _NAMESPACE_FILE.read_text().strip()
         else:
             kubernetes_config.load_kube_config(
                 config_file=kubeconfig,
+                context=context,
                 client_configuration=configuration,
                 persist_config=False,
             )
+            namespace = _context_namespace(kubeconfig, context)
     except Exception as error:  # the library raises its own, yaml's, and OS errors
         where = kubeconfig or os.environ.get("KUBECONFIG") or "~/.kube/config"
         raise ConfigError(
@@ -66,7 +71,19 @@ def _load(kubeconfig: str | None) -> _Loaded:
     if not configuration.verify_ssl:
         tls.check_hostname = False
         tls.verify_mode = ssl.CERT_NONE
-    return _Loaded(server=configuration.host.rstrip("/"), tls=tls, authorization=header)
+    return _Loaded(configuration.host.rstrip("/"), tls, header, namespace or "default")
+
+
+def _is_in_cluster(kubeconfig: str | None, context: str | None) -> bool:
+    named = kubeconfig or context or os.environ.get("KUBECONFIG")
+    return not named and _TOKEN_FILE.exists()
+
+
+def _context_namespace(kubeconfig: str | None, context: str | None) -> str:
+    """The namespace that a context of a kubeconfig works in; "" if it names none."""
+    contexts, active = kubernetes_config.list_kube_config_contexts(config_file=kubeconfig)
+    chosen = active if context is None else next(c for c in contexts if c["name"] == context)
+    return str((chosen.get("context") or {}).get("namespace") or "")
 
 
 def _line(error: Exception) -> str:
@@ -78,12 +95,22 @@ class Credentials:
     """The server's address and a session factory; re-reads the token once a minute."""
 
     def __init__(
-        self, kubeconfig: str | None = None, monotonic: Callable[[], float] = time.monotonic
+        self,
+        kubeconfig: str | None = None,
+        monotonic: Callable[[], float] = time.monotonic,
+        *,
+        context: str | None = None,
+        user_agent: str = "soulbox-operator",
     ) -> None:
-        """Read the configuration. Raises ConfigError with one clear line."""
+        """Read the configuration; `context` None takes the kubeconfig's current one.
+
+        Raises ConfigError with one clear line.
+        """
         self._kubeconfig = kubeconfig
+        self._context = context
+        self._user_agent = user_agent
         self._monotonic = monotonic
-        self._loaded = _load(kubeconfig)
+        self._loaded = _load(kubeconfig, context)
         self._loaded_at = monotonic()
         self._lock = asyncio.Lock()
         self._session: aiohttp.ClientSession | None = None
@@ -92,6 +119,11 @@ class Credentials:
     def server(self) -> str:
         """Base URL without a trailing slash."""
         return self._loaded.server
+
+    @property
+    def namespace(self) -> str:
+        """Where its owner works when no namespace is named."""
+        return self._loaded.namespace
 
     async def _authorization(self, *, stale: str | None = None) -> str | None:
         age = self._monotonic() - self._loaded_at
@@ -105,10 +137,10 @@ class Credentials:
                 # API server says when it is no longer good.
                 with suppress(ConfigError):
                     # An exec plugin may take seconds: never in the event loop.
-                    fresh = await asyncio.to_thread(_load, self._kubeconfig)
+                    fresh = await asyncio.to_thread(_load, self._kubeconfig, self._context)
                     known = self._loaded
                     header = fresh.authorization or known.authorization
-                    self._loaded = _Loaded(fresh.server, known.tls, header)
+                    self._loaded = _Loaded(fresh.server, known.tls, header, known.namespace)
         return self._loaded.authorization
 
     async def _authenticate(
@@ -131,7 +163,7 @@ class Credentials:
         if self._session is None or self._session.closed:
             self._session = aiohttp.ClientSession(
                 connector=aiohttp.TCPConnector(limit=0, ssl=self._loaded.tls),
-                headers={"User-Agent": "soulbox-operator"},
+                headers={"User-Agent": self._user_agent},
                 middlewares=(self._authenticate,),
                 auto_decompress=True,
             )

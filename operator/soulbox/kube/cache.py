@@ -9,7 +9,8 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
-from soulbox.model.keys import GROUP
+from soulbox.kube.packed import PackedObjects
+from soulbox.model.keys import DISPATCHED_ANNOTATION, GROUP
 from soulbox.model.states import FINAL_EXECUTION_STATES, ExecutionState, Kind
 
 Manifest = Mapping[str, Any]
@@ -32,29 +33,39 @@ class ObjectCache:
     """Last-seen objects by kind and uid. For one event loop; not thread-safe."""
 
     def __init__(self) -> None:
-        self._objects: dict[Kind, dict[str, Manifest]] = {kind: {} for kind in Kind}
+        # Sandboxes and pods are many and rest most of the time.
+        self._objects: dict[Kind, dict[str, Manifest] | PackedObjects] = {
+            kind: PackedObjects() if kind in (Kind.SANDBOX, Kind.POD) else {} for kind in Kind
+        }
         self._uids: dict[tuple[Kind, Name], str] = {}
         self._pods_of: defaultdict[str, set[str]] = defaultdict(set)
         # Unfinished Executions by the sandbox they name, in order of arrival (a dict used
         # as an ordered set): creationTimestamp has whole seconds and cannot order them.
         self._waiting: defaultdict[Name, dict[str, None]] = defaultdict(dict)
         self._unsorted: set[Name] = set()
+        # When each queue last changed in what its order depends on, as a growing count.
+        self._queue_changed: dict[Name, int] = {}
+        self._changes = 0
         # All Executions by the sandbox they name, finished ones too, for its counters.
         self._naming: defaultdict[Name, set[str]] = defaultdict(set)
         self._by_class: defaultdict[str, set[tuple[Kind, str]]] = defaultdict(set)
 
     def put(self, kind: Kind, manifest: Manifest) -> bool:
-        """Keep the object if it is not older than the one at hand; tell whether it was kept."""
+        """Keep the object if it is newer than the one at hand; tell whether it was. The same
+        version again is what our own write brought before."""
         metadata = manifest["metadata"]
         uid: str = metadata["uid"]
         if _is_removed(kind, metadata):
             self.remove(kind, uid)
             return True
         known = self._objects[kind].get(uid)
-        if known is not None and is_older(
-            metadata["resourceVersion"], known["metadata"]["resourceVersion"]
-        ):
-            return False
+        if known is not None:
+            version, known_version = (
+                metadata["resourceVersion"],
+                known["metadata"]["resourceVersion"],
+            )
+            if version == known_version or is_older(version, known_version):
+                return False
         self._objects[kind][uid] = manifest
         name = (metadata.get("namespace", ""), metadata["name"])
         if not self._is_of_newer(kind, name, metadata):
@@ -63,6 +74,8 @@ class ObjectCache:
             self._index_pod(uid, manifest)
         elif kind is Kind.EXECUTION:
             self._index_execution(uid, name[0], manifest)
+            if known is None or _queue_facts(known) != _queue_facts(manifest):
+                self._queue_changes(name[0], manifest)
         elif kind is Kind.SANDBOX:
             self._by_class[_class_name(manifest)].add((kind, uid))
         return True
@@ -89,6 +102,7 @@ class ObjectCache:
                 self._discard(self._pods_of, owner, uid)
         elif kind is Kind.EXECUTION:
             self._forget_waiting(uid, name[0], manifest)
+            self._queue_changes(name[0], manifest)
             self._discard(self._naming, (name[0], _sandbox_name(manifest)), uid)
         self._discard(self._by_class, _class_name(manifest), (kind, uid))
         return manifest
@@ -106,6 +120,12 @@ class ObjectCache:
         """Every object of a kind, in no particular order; do not change the cache meanwhile."""
         return self._objects[kind].values()
 
+    def all_to_keep(self, kind: Kind) -> Iterable[Manifest]:
+        """The same for who keeps them: they share their memory with the cache, and do not
+        change with it."""
+        objects = self._objects[kind]
+        return objects.packed() if isinstance(objects, PackedObjects) else objects.values()
+
     def count(self, kind: Kind) -> int:
         """How many objects of the kind are known."""
         return len(self._objects[kind])
@@ -113,7 +133,8 @@ class ObjectCache:
     def pods_of(self, owner_uid: str) -> list[Manifest]:
         """Pods owned by that Sandbox or Execution, by creation and name."""
         pods = self._objects[Kind.POD]
-        found = [pods[uid] for uid in self._pods_of.get(owner_uid, ()) if uid in pods]
+        owned = self._pods_of.get(owner_uid, ())
+        found = [pod for uid in owned if (pod := pods.get(uid)) is not None]
         return sorted(
             found, key=lambda pod: (pod["metadata"]["creationTimestamp"], pod["metadata"]["name"])
         )
@@ -131,6 +152,10 @@ class ObjectCache:
             manifest = executions.get(uid)
             if manifest is not None:
                 yield manifest
+
+    def queue_version(self, namespace: str, sandbox_name: str) -> int:
+        """Changes when the sandbox's queue does: who waits, and who was handed over."""
+        return self._queue_changed.get((namespace, sandbox_name), 0)
 
     def naming(self, namespace: str, sandbox_name: str) -> Iterator[Manifest]:
         """All Executions that name the sandbox, in no particular order."""
@@ -161,6 +186,17 @@ class ObjectCache:
             self._discard(self._by_class, _class_name(manifest), (Kind.EXECUTION, uid))
         else:
             self._by_class[_class_name(manifest)].add((Kind.EXECUTION, uid))
+
+    def _queue_changes(self, namespace: str, manifest: Manifest) -> None:
+        reference = _sandbox_name(manifest)
+        if reference is None:
+            return
+        key = (namespace, reference)
+        self._changes += 1
+        if key in self._waiting:
+            self._queue_changed[key] = self._changes
+        else:
+            self._queue_changed.pop(key, None)
 
     def _append(self, uid: str, sandbox: Name) -> None:
         """Put an Execution at the end of its queue, to be sorted when next looked at if an
@@ -195,6 +231,14 @@ class ObjectCache:
             members.discard(value)
             if not members:
                 del index[key]
+
+
+def _queue_facts(execution: Manifest) -> tuple[Any, ...]:
+    """What an Execution's place in its queue depends on beside its immutable spec."""
+    metadata = execution["metadata"]
+    state = (execution.get("status") or {}).get("state")
+    mark = (metadata.get("annotations") or {}).get(DISPATCHED_ANNOTATION)
+    return mark, "deletionTimestamp" in metadata, state in FINAL_EXECUTION_STATES
 
 
 def _sandbox_name(execution: Manifest) -> str | None:

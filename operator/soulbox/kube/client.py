@@ -15,22 +15,30 @@ import orjson
 
 from soulbox.kube.auth import Credentials
 from soulbox.kube.clock import ServerClock
-from soulbox.kube.resources import Resource
+from soulbox.kube.resources import SERVICES, Resource
 from soulbox.model.errors import (
     KubeConflict,
     KubeExists,
     KubeNotFound,
     KubeRefused,
     KubeUnavailable,
+    NotLeader,
 )
 from soulbox.model.keys import FIELD_MANAGER
 
 Manifest = dict[str, Any]
 # (verb, kind, HTTP status or 0 for no answer, seconds)
 RequestObserver = Callable[[str, str, int, float], None]
+# Returns if this process may write now; else raises NotLeader.
+Guard = Callable[[], None]
 
 _MERGE_PATCH: Final = "application/merge-patch+json"
-_CHUNK: Final = 500  # objects a page; client-go's default for its pager
+# Some minutes, as the API server's own default is 30 to 60; a watch is opened again.
+_WATCH_SECONDS: Final = 300
+# Twice etcd's bound on a request.
+_MAX_LINE_BYTES: Final = 4_194_304
+# Objects a page. client-go's pager takes 500; a page of pods is then 25 MB of dicts at once.
+LIST_CHUNK: Final = 200
 
 
 class KubeClient:
@@ -43,15 +51,39 @@ class KubeClient:
         *,
         timeout_seconds: float = 30.0,
         observer: RequestObserver | None = None,
+        field_manager: str = FIELD_MANAGER,
+        guard: Guard | None = None,
     ) -> None:
+        """Args:
+        guard: asked when a create, patch or delete begins, and once more when its bytes are
+            handed to the connection; what it raises is raised and nothing is sent.
+        """
+        self._field_manager = field_manager
         self._credentials = credentials
         self._clock = clock
         self._timeout = aiohttp.ClientTimeout(total=timeout_seconds, connect=10)
         self._observer = observer
+        self._guard = guard
 
-    async def get(self, resource: Resource, name: str, namespace: str | None = None) -> Manifest:
-        """Read one object. Raises KubeNotFound."""
-        return await self._call("get", resource, resource.path(namespace, name))
+    async def get(
+        self,
+        resource: Resource,
+        name: str,
+        namespace: str | None = None,
+        *,
+        may_be_old: bool = False,
+    ) -> Manifest:
+        """Read one object. Raises KubeNotFound.
+
+        Args:
+            may_be_old: whatever the API server has in memory will do; etcd is not asked.
+        """
+        params = {"resourceVersion": "0"} if may_be_old else None
+        return await self._call("get", resource, resource.path(namespace, name), params=params)
+
+    async def read(self, resource: Resource, path: str) -> Manifest:
+        """A document at a path that `Resource` cannot name: /version, a node's proxy."""
+        return await self._call("get", resource, path)
 
     async def pages(
         self,
@@ -65,7 +97,7 @@ class KubeClient:
         Items come without apiVersion and kind, as the API server leaves them out of lists.
         An expired continue token (410) raises KubeUnavailable: start the list again.
         """
-        params = {"limit": str(_CHUNK)}
+        params = {"limit": str(LIST_CHUNK)}
         if label_selector:
             params["labelSelector"] = label_selector
         while True:
@@ -99,7 +131,7 @@ class KubeClient:
             resource,
             resource.path(namespace),
             body=manifest,
-            params={"fieldManager": FIELD_MANAGER},
+            params={"fieldManager": self._field_manager},
         )
 
     async def patch(
@@ -119,7 +151,7 @@ class KubeClient:
             resource,
             f"{path}/{subresource}" if subresource else path,
             body=body,
-            params={"fieldManager": FIELD_MANAGER},
+            params={"fieldManager": self._field_manager},
         )
 
     async def delete(
@@ -141,6 +173,72 @@ class KubeClient:
         except (KubeNotFound, KubeConflict):
             return
 
+    async def watch(
+        self, resource: Resource, name: str, namespace: str, resource_version: str
+    ) -> AsyncIterator[Manifest]:
+        """Versions of one object after `resource_version`, until it is deleted or the server
+        ends the watch (it does after some minutes: read the object, and watch again).
+
+        Raises:
+            KubeUnavailable: the connection broke, or the version is too old (410).
+            KubeRefused: no right to watch.
+        """
+        path = resource.path(namespace)
+        params = {
+            "watch": "true",
+            "fieldSelector": f"metadata.name={name}",
+            "resourceVersion": resource_version,
+            "timeoutSeconds": str(_WATCH_SECONDS),
+        }
+        timeout = aiohttp.ClientTimeout(total=None, connect=10, sock_read=_WATCH_SECONDS + 30)
+        try:
+            async with self._credentials.session().get(
+                self._credentials.server + path, params=params, timeout=timeout
+            ) as response:
+                if response.status >= 300:
+                    raise _error("watch", path, response.status, await response.read(), None)
+                async for line in _lines(response.content):
+                    event = _json_object(line) or {}
+                    if event.get("type") == "ERROR":
+                        raise KubeUnavailable(f"watch {path}: the server ended it", status=410)
+                    yield event.get("object") or {}
+                    if event.get("type") == "DELETED":
+                        return
+        except (TimeoutError, aiohttp.ClientError) as error:
+            raise KubeUnavailable(
+                f"API server did not answer watch {path}: {type(error).__name__}"
+            ) from error
+
+    async def proxy_get(
+        self,
+        service: str,
+        namespace: str,
+        path: str,
+        *,
+        params: Mapping[str, str],
+        headers: Mapping[str, str],
+        limit_bytes: int,
+        timeout_seconds: float,
+    ) -> tuple[int, Mapping[str, str], bytes]:
+        """GET of a Service's path through the API server, which asks for the right
+        `get services/proxy`.
+
+        Args:
+            service: its name, with ":port-name" where it matters.
+            limit_bytes: a longer body is not read.
+
+        Returns:
+            Status, headers and body of whoever answered: the Service, or the API server
+            itself (403: no right; 404 or 503: no such Service, or nobody behind it).
+
+        Raises:
+            KubeUnavailable: no answer, or one that is too long.
+        """
+        url = f"{self._credentials.server}{SERVICES.path(namespace, service)}/proxy{path}"
+        return await _bounded_get(
+            self._credentials.session(), url, params, headers, limit_bytes, timeout_seconds
+        )
+
     async def _call(
         self,
         verb: str,
@@ -152,6 +250,9 @@ class KubeClient:
     ) -> Manifest:
         method = _METHODS[verb]
         content_type = _MERGE_PATCH if verb == "patch" else "application/json"
+        guard = self._guard if verb in _WRITES else None
+        if guard is not None:
+            guard()
         started = time.monotonic()
         status = 0
         try:
@@ -159,7 +260,7 @@ class KubeClient:
                 method,
                 self._credentials.server + path,
                 params=params,
-                data=orjson.dumps(body) if body is not None else None,
+                data=None if body is None else _Body(orjson.dumps(body), guard),
                 headers={"Content-Type": content_type, "Accept": "application/json"},
                 timeout=self._timeout,
                 allow_redirects=False,
@@ -170,6 +271,8 @@ class KubeClient:
                     self._clock.observe(response.headers["Date"], started, time.monotonic())
                 retry_after = response.headers.get("Retry-After")
         except (TimeoutError, aiohttp.ClientError, asyncio.IncompleteReadError) as error:
+            if isinstance(error.__cause__, NotLeader):
+                raise error.__cause__ from None
             raise KubeUnavailable(
                 f"API server did not answer {verb} {path}: {type(error).__name__}"
             ) from error
@@ -184,6 +287,73 @@ class KubeClient:
         return result
 
 
+async def _bounded_get(
+    session: aiohttp.ClientSession,
+    url: str,
+    params: Mapping[str, str],
+    headers: Mapping[str, str],
+    limit_bytes: int,
+    timeout_seconds: float,
+) -> tuple[int, Mapping[str, str], bytes]:
+    timeout = aiohttp.ClientTimeout(total=timeout_seconds, connect=10)
+    try:
+        async with session.get(
+            url, params=params, headers=headers, timeout=timeout, allow_redirects=False
+        ) as response:
+            body = bytearray()
+            async for part in response.content.iter_any():
+                body += part
+                if len(body) > limit_bytes:
+                    response.close()
+                    raise KubeUnavailable("the answer is longer than it may be")
+            return response.status, response.headers, bytes(body)
+    except (TimeoutError, aiohttp.ClientError) as error:
+        raise KubeUnavailable(f"no answer: {type(error).__name__}") from error
+
+
+async def plain_get(
+    url: str,
+    *,
+    params: Mapping[str, str],
+    headers: Mapping[str, str],
+    limit_bytes: int,
+    timeout_seconds: float,
+) -> tuple[int, Mapping[str, str], bytes]:
+    """`proxy_get` without the API server between: a GET of this URL, with no credentials."""
+    async with aiohttp.ClientSession() as session:
+        return await _bounded_get(session, url, params, headers, limit_bytes, timeout_seconds)
+
+
+async def _lines(stream: aiohttp.StreamReader) -> AsyncIterator[bytes]:
+    """Lines of any length; the reader's own are bounded at less than an object."""
+    buffer = bytearray()
+    async for part in stream.iter_any():
+        buffer += part
+        while (end := buffer.find(b"\n")) >= 0:
+            line = bytes(buffer[:end])
+            del buffer[: end + 1]
+            if line:
+                yield line
+        if len(buffer) > _MAX_LINE_BYTES:
+            raise KubeUnavailable("a watch event is longer than any object")
+
+
+class _Body(aiohttp.BytesPayload):
+    """A request's body. Its headers leave together with it, so asking here, after waiting
+    for a connection and for TLS, is asking at the last moment there is: a process that was
+    stopped anywhere before this sends nothing when it goes on."""
+
+    def __init__(self, value: bytes, guard: Guard | None) -> None:
+        super().__init__(value, content_type="application/json")
+        self._guard = guard
+
+    async def write_with_length(self, writer: Any, content_length: int | None) -> None:
+        if self._guard is not None:
+            self._guard()
+        await super().write_with_length(writer, content_length)
+
+
+_WRITES: Final = ("create", "patch", "delete")
 _METHODS: Final = {
     "get": "GET",
     "list": "GET",

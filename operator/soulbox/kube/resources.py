@@ -37,10 +37,17 @@ SANDBOX_CLASSES: Final = Resource(
 )
 PODS: Final = Resource(kind="Pod", plural="pods", version="v1")
 NAMESPACES: Final = Resource(kind="Namespace", plural="namespaces", version="v1", namespaced=False)
+SERVICES: Final = Resource(kind="Service", plural="services", version="v1")
+POD_METRICS: Final = Resource(
+    kind="PodMetrics", plural="pods", group="metrics.k8s.io", version="v1beta1"
+)
 SECRETS: Final = Resource(kind="Secret", plural="secrets", version="v1")
 CONFIG_MAPS: Final = Resource(kind="ConfigMap", plural="configmaps", version="v1")
 NETWORK_POLICIES: Final = Resource(
     kind="NetworkPolicy", plural="networkpolicies", group="networking.k8s.io", version="v1"
+)
+CLAIMS: Final = Resource(
+    kind="PersistentVolumeClaim", plural="persistentvolumeclaims", version="v1"
 )
 EVENTS: Final = Resource(kind="Event", plural="events", group="events.k8s.io", version="v1")
 LEASES: Final = Resource(kind="Lease", plural="leases", group="coordination.k8s.io", version="v1")
@@ -48,6 +55,59 @@ CRDS: Final = Resource(
     kind="CustomResourceDefinition",
     plural="customresourcedefinitions",
     group="apiextensions.k8s.io",
+    version="v1",
+    namespaced=False,
+)
+
+# What `soulbox doctor` looks at with the rights of a person.
+NODES: Final = Resource(kind="Node", plural="nodes", version="v1", namespaced=False)
+RUNTIME_CLASSES: Final = Resource(
+    kind="RuntimeClass",
+    plural="runtimeclasses",
+    group="node.k8s.io",
+    version="v1",
+    namespaced=False,
+)
+ADMISSION_POLICIES: Final = Resource(
+    kind="ValidatingAdmissionPolicy",
+    plural="validatingadmissionpolicies",
+    group="admissionregistration.k8s.io",
+    version="v1",
+    namespaced=False,
+)
+ADMISSION_BINDINGS: Final = Resource(
+    kind="ValidatingAdmissionPolicyBinding",
+    plural="validatingadmissionpolicybindings",
+    group="admissionregistration.k8s.io",
+    version="v1",
+    namespaced=False,
+)
+ACCESS_REVIEWS: Final = Resource(
+    kind="SubjectAccessReview",
+    plural="subjectaccessreviews",
+    group="authorization.k8s.io",
+    version="v1",
+    namespaced=False,
+)
+
+# What an installation consists of, for `soulbox uninstall`.
+DEPLOYMENTS: Final = Resource(kind="Deployment", plural="deployments", group="apps", version="v1")
+DISRUPTION_BUDGETS: Final = Resource(
+    kind="PodDisruptionBudget", plural="poddisruptionbudgets", group="policy", version="v1"
+)
+SERVICE_ACCOUNTS: Final = Resource(kind="ServiceAccount", plural="serviceaccounts", version="v1")
+_RBAC: Final = "rbac.authorization.k8s.io"
+ROLES: Final = Resource(kind="Role", plural="roles", group=_RBAC, version="v1")
+ROLE_BINDINGS: Final = Resource(
+    kind="RoleBinding", plural="rolebindings", group=_RBAC, version="v1"
+)
+CLUSTER_ROLES: Final = Resource(
+    kind="ClusterRole", plural="clusterroles", group=_RBAC, version="v1", namespaced=False
+)
+CLUSTER_ROLE_BINDINGS: Final = Resource(
+    kind="ClusterRoleBinding",
+    plural="clusterrolebindings",
+    group=_RBAC,
     version="v1",
     namespaced=False,
 )

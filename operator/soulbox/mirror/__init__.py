@@ -9,7 +9,9 @@ what a row or a bill looks like (build/rows, decide/metering), what to do with a
 from soulbox.build.rows import RowContext
 from soulbox.mirror.fence import LeaderFenced
 from soulbox.mirror.mirror import Mirror
+from soulbox.mirror.pending import Sighting
 from soulbox.mirror.settings import MirrorSettings, MirrorStatistics
+from soulbox.mirror.spool import Spool, check_directory
 from soulbox.store.state import acquire_epoch
 
 __all__ = [
@@ -18,5 +20,8 @@ __all__ = [
     "MirrorSettings",
     "MirrorStatistics",
     "RowContext",
+    "Sighting",
+    "Spool",
     "acquire_epoch",
+    "check_directory",
 ]

@@ -104,7 +104,7 @@ async def _bill(
         return 0, 0, None
     ledger = LedgerStore(tx)
     # In this transaction: a plan stamped here is one the database has.
-    prices = PriceBook(await PriceStore(tx).plans())
+    prices = await PriceStore(tx).book()
     known = await _by_id(ledger, due)
     wanted = {
         event.event_id: event

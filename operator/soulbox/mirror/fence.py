@@ -48,6 +48,8 @@ class Fence:
         if epochs is None or epochs.leader_epoch != self._epoch:
             now = "none" if epochs is None else epochs.leader_epoch
             raise LeaderFenced(
-                f"leader epoch {self._epoch} is over (now {now}): another operator writes"
+                f"leader epoch {self._epoch} is over (now {now}): another operator writes for"
+                " this cluster into this database, and this one ends; if both shall run, give"
+                " them the same Lease or databases of their own"
             )
         return epochs

@@ -61,6 +61,7 @@ def build_item(
     """
     gone_at = sighting.seen_at if sighting.deleted else None
     manifest = sighting.manifest
+    context = _context_of(sighting, context)
     try:
         match sighting.kind:
             case Kind.SANDBOX:
@@ -101,6 +102,7 @@ def dead_letter(sighting: Sighting, error: Exception, context: RowContext) -> De
     metadata = sighting.manifest.get("metadata")
     names: Mapping[str, Any] = metadata if isinstance(metadata, Mapping) else {}
     namespace = namespace_of(sighting.manifest)
+    context = _context_of(sighting, context)
     return DeadLetterRow(
         cluster=context.cluster,
         tenant=context.tenant_of(namespace) if namespace else None,
@@ -113,7 +115,7 @@ def dead_letter(sighting: Sighting, error: Exception, context: RowContext) -> De
         sqlstate=error.sqlstate if isinstance(error, StoreRefused) else None,
         constraint_name=error.constraint if isinstance(error, StoreRefused) else None,
         error=str(error)[:1024],
-        payload=to_json(sighting.manifest),
+        payload=to_json(dict(sighting.manifest)),
     )
 
 
@@ -122,6 +124,12 @@ def dead_program(item: Item, error: StoreRefused, context: RowContext) -> DeadLe
     assert item.program is not None
     letter = dead_letter(item.sighting, error, context)
     return replace(letter, kind=PROGRAM_KIND, uid=item.program.code_sha256)
+
+
+def _context_of(sighting: Sighting, context: RowContext) -> RowContext:
+    """The context, with the tenant that was stamped when the sighting was spooled."""
+    tenant = sighting.tenant
+    return context if tenant is None else replace(context, tenant_of=lambda _: tenant)
 
 
 def to_json(value: Any) -> str:

@@ -13,7 +13,6 @@ of it anyway. Nothing here is needed for reconciling to go on.
 
 import asyncio
 import logging
-import random
 from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime
@@ -25,14 +24,18 @@ from soulbox.mirror.fence import Fence, LeaderFenced
 from soulbox.mirror.items import is_final
 from soulbox.mirror.metering import provable
 from soulbox.mirror.outputs import OutputSaver
-from soulbox.mirror.pending import PendingMap, Sighting
+from soulbox.mirror.pending import PendingMap, Sighting, sighting_of
 from soulbox.mirror.repair import Repair
+from soulbox.mirror.samples import SampleWriter
 from soulbox.mirror.settings import MirrorSettings, MirrorStatistics
+from soulbox.mirror.spooler import Spooler
 from soulbox.mirror.tracker import Tracker
 from soulbox.mirror.upkeep import Upkeep
 from soulbox.mirror.writer import MIRRORED, BatchResult, BatchWriter
 from soulbox.model.errors import StoreUnavailable
+from soulbox.model.rows import DeadLetterRow
 from soulbox.model.states import Kind
+from soulbox.store.care import DatabaseFigures
 from soulbox.store.outputs import Stream
 from soulbox.store.pool import Store
 
@@ -53,6 +56,11 @@ class Mirror:
         on_relist_needed: told once PostgreSQL is back after objects had to be dropped:
             call `repair` then.
         clock: present time in UTC, for what says no time itself.
+
+    Attributes:
+        spooler: for objects that may wait for PostgreSQL no longer; give it a volume to use
+            before `run`.
+        on_batch: told the number of objects of each committed batch; set it to count them.
     """
 
     def __init__(
@@ -78,7 +86,10 @@ class Mirror:
         self._saver = OutputSaver(
             store, context, self._fence, self._tracker, self._writer, self._settings.output_saves
         )
+        # Resource figures: apart from the objects, which never wait for them.
+        self.samples = SampleWriter(store, self._fence, self._settings.sample_capacity)
         self._upkeep = Upkeep(store, self._fence, self._writer, self._settings)
+        self.spooler = Spooler(context, self._tracker, clock, on_recorded)
         self._context = context
         # One batch at a time, whoever it comes from.
         self._writing = asyncio.Lock()
@@ -89,9 +100,11 @@ class Mirror:
         self._relist_needed = self._relist_asked = False
         self._totals = BatchResult()
         self._failures = 0
+        self._failing_since: float | None = None
         self._ends_unknown = 0
         self._last_batch_size = 0
         self._last_commit_time: datetime | None = None
+        self.on_batch: Callable[[int], None] = lambda _: None
 
     # What handlers and reconcilers call: never waits.
 
@@ -102,9 +115,10 @@ class Mirror:
             kind: Sandbox, Execution or Pod; others are ignored.
             deleted: the object no longer exists, `manifest` is the last that was seen.
         """
-        sighting = self._sighting(kind, manifest, deleted=deleted)
+        sighting = self.sighting(kind, manifest, deleted=deleted)
         if sighting is None:
             return
+        self._tracker.see(sighting)
         if not self._pending.offer(sighting):
             if not self._relist_needed:
                 _log.warning(
@@ -113,7 +127,6 @@ class Mirror:
                 )
             self._relist_needed = True
             return
-        self._tracker.see(sighting)
         self._work.set()
         if len(self._pending) >= self._settings.batch_size:
             self._full.set()
@@ -124,13 +137,25 @@ class Mirror:
         A Sandbox: its newest version offered is being deleted, and its row says so. An
         Execution: the row of its final state. A pod: its running time with its end, and
         all its bills; at once for one that ended without having started. An object that
-        went to the dead letters counts as recorded.
+        went to the dead letters, or to the spool, counts as recorded.
         """
         return self._tracker.is_recorded(uid)
+
+    def is_spooled(self, uid: str) -> bool:
+        """Whether it is recorded on the spool volume, and nowhere else yet."""
+        return self.spooler.has(uid) and self._tracker.is_recorded(uid)
+
+    def failing_seconds(self) -> float:
+        """For how long PostgreSQL has taken nothing; 0 while it does."""
+        return 0.0 if self._failing_since is None else _monotonic() - self._failing_since
 
     def price_book(self) -> PriceBook | None:
         """The price plans as last read; None until PostgreSQL was first reached."""
         return self._prices
+
+    def tenant_of(self, namespace: str) -> str:
+        """The tenant that time in this namespace is billed to."""
+        return self._context.tenant_of(namespace)
 
     def statistics(self) -> MirrorStatistics:
         """A snapshot of counters and queue."""
@@ -148,9 +173,27 @@ class Mirror:
             last_commit_time=self._last_commit_time,
             healthy=self._store.healthy(),
             relist_needed=self._relist_needed,
+            partition_horizon_seconds=self._upkeep.partition_horizon_seconds,
         )
 
+    def rollup_lag_seconds(self) -> float | None:
+        """How old the oldest row may be that usage_daily and usage_aggregates do not hold yet;
+        None before the first look."""
+        return self._upkeep.rollup_lag_seconds(_monotonic())
+
+    def database_figures(self) -> DatabaseFigures | None:
+        """The database's own figures; None until they were first asked for."""
+        return self._upkeep.database_figures
+
     # What may wait for PostgreSQL.
+
+    async def claim(self) -> None:
+        """Become the writer of this cluster now; otherwise the first write does it.
+
+        Raises:
+            StoreUnavailable: PostgreSQL cannot be used now; the first write does it.
+        """
+        await self._fence.acquire()
 
     async def save_output(
         self, uid: str, created_at: datetime, stream: Stream, chunks: AsyncIterator[bytes]
@@ -198,7 +241,7 @@ class Mirror:
         sightings: list[Sighting] = []
         proven: dict[str, datetime] = {}
         for manifest in pods:
-            sighting = self._sighting(Kind.POD, manifest)
+            sighting = self.sighting(Kind.POD, manifest)
             if sighting is None:
                 continue
             self._tracker.see(sighting)
@@ -295,17 +338,22 @@ class Mirror:
                 if tries:
                     _log.info("PostgreSQL is back", extra={"action": "mirror-recovered"})
                 tries = 0
+                self._failing_since = None
                 continue
+            if tries == 0:
+                self._failing_since = _monotonic()
             tries += 1
             if self._ending.is_set():
                 return
             with suppress(TimeoutError):
-                async with asyncio.timeout(self._backoff_seconds(tries)):
+                async with asyncio.timeout(self._settings.backoff_seconds(tries)):
                     await self._ending.wait()
 
     async def _round(self, *, wait: bool) -> None:
         if wait:
             await self._wait_for_work()
+        if not self._ending.is_set():
+            await self.spooler.replay(self._write_spooled, self._bury)
         await self._flush()
         if self._ending.is_set():
             return
@@ -336,7 +384,12 @@ class Mirror:
             if not self._pending:
                 self._work.clear()
         if batch:
-            await self._write(batch)
+            upcoming = self._pending.peek(self._settings.batch_size)
+            ahead = asyncio.create_task(self._writer.prepare(upcoming), name="mirror-prepare")
+            try:
+                await self._write(batch)
+            finally:
+                ahead.cancel()  # what is ready is used; the rest is made when it is written
 
     async def _write(
         self, batch: Sequence[Sighting], proven_until: dict[str, datetime] | None = None
@@ -354,6 +407,22 @@ class Mirror:
         finally:
             self._take_result(result)
 
+    async def _write_spooled(self, batch: list[Sighting]) -> None:
+        """As `_write`; what could not be written waits where it came from."""
+        result = BatchResult()
+        try:
+            async with self._writing:
+                await self._writer.write(batch, result)
+        finally:
+            self._take_result(result)
+
+    async def _bury(self, letter: DeadLetterRow) -> None:
+        result = BatchResult()
+        async with self._writing:
+            await self._fence.acquire()
+            await self._writer.bury(letter, result)
+        self._take_result(result)
+
     def _take_result(self, result: BatchResult) -> None:
         totals = self._totals
         totals.rows_written += result.rows_written
@@ -365,6 +434,7 @@ class Mirror:
         if result.batches:
             self._last_commit_time = self._clock()
             self._last_batch_size = len(result.done)
+            self.on_batch(len(result.done))
         self._tracker.forget(
             sighting.uid
             for sighting in result.done
@@ -384,7 +454,7 @@ class Mirror:
         sightings = [
             sighting
             for manifest in manifests
-            if (sighting := self._sighting(kind, manifest)) is not None
+            if (sighting := self.sighting(kind, manifest)) is not None
         ]
         for sighting in sightings:
             if sighting.uid not in self._pending:
@@ -411,23 +481,12 @@ class Mirror:
             self._ends_unknown += gone
         return {sighting.uid for sighting in sightings}
 
-    def _sighting(
-        self, kind: Kind, manifest: Manifest, *, deleted: bool = False
-    ) -> Sighting | None:
-        metadata = manifest.get("metadata")
-        uid = metadata.get("uid") if isinstance(metadata, Mapping) else None
-        if kind not in MIRRORED or not isinstance(uid, str) or not isinstance(metadata, Mapping):
+    def sighting(self, kind: Kind, manifest: Manifest, *, deleted: bool = False) -> Sighting | None:
+        """This version, seen now; None for what is not mirrored."""
+        if kind not in MIRRORED:
             return None
-        version = str(metadata.get("resourceVersion"))
-        is_number = version.isascii() and version.isdigit() and len(version) < 20
-        return Sighting(
-            kind=kind,
-            uid=uid,
-            manifest=manifest,
-            version=int(version) if is_number else -1,
-            deleted=deleted,
-            seen_at=self._clock(),
-            waiting_since=_monotonic(),
+        return sighting_of(
+            kind, manifest, deleted=deleted, seen_at=self._clock(), waiting_since=_monotonic()
         )
 
     def _note_failure(self, error: StoreUnavailable, tries: int) -> None:
@@ -437,15 +496,6 @@ class Mirror:
                 "PostgreSQL cannot be used; objects wait",
                 extra={"action": "mirror-waiting", "error": str(error)[:256]},
             )
-
-    def _backoff_seconds(self, tries: int) -> float:
-        """Doubles with each try, half of it by chance: two operators or a fleet of them
-        must not come back in step."""
-        settings = self._settings
-        longest = min(
-            settings.backoff_max_seconds, settings.backoff_min_seconds * 2 ** min(tries - 1, 20)
-        )
-        return float(longest) * random.uniform(0.5, 1.0)
 
 
 def _monotonic() -> float:

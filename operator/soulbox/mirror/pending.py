@@ -7,6 +7,8 @@ from typing import Any
 
 from soulbox.model.states import Kind
 
+Manifest = Mapping[str, Any]
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sighting:
@@ -17,15 +19,41 @@ class Sighting:
         deleted: the object no longer exists; `manifest` is its last version.
         seen_at: when it was offered, for what says no time itself.
         waiting_since: the same on the monotonic clock, of the first version that waited.
+        tenant: of its namespace, of one that comes from the spool; None: as it is when the
+            row is made.
+        started_at: of a pod that comes from the spool; None: as far as it is remembered.
     """
 
     kind: Kind
     uid: str
-    manifest: Mapping[str, Any]
+    manifest: Manifest
     version: int
     deleted: bool
     seen_at: datetime
     waiting_since: float
+    tenant: str | None = None
+    started_at: datetime | None = None
+
+
+def sighting_of(
+    kind: Kind, manifest: Manifest, *, deleted: bool, seen_at: datetime, waiting_since: float
+) -> Sighting | None:
+    """The sighting of a manifest; None when it has no uid."""
+    metadata = manifest.get("metadata")
+    uid = metadata.get("uid") if isinstance(metadata, Mapping) else None
+    if not isinstance(uid, str) or not isinstance(metadata, Mapping):
+        return None
+    version = str(metadata.get("resourceVersion"))
+    is_number = version.isascii() and version.isdigit() and len(version) < 20
+    return Sighting(
+        kind=kind,
+        uid=uid,
+        manifest=manifest,
+        version=int(version) if is_number else -1,
+        deleted=deleted,
+        seen_at=seen_at,
+        waiting_since=waiting_since,
+    )
 
 
 class PendingMap:
@@ -61,10 +89,14 @@ class PendingMap:
 
     def take(self, count: int) -> list[Sighting]:
         """Remove and return up to `count`, those that wait longest first."""
-        taken = [item for item, _ in zip(self._sightings.values(), range(count), strict=False)]
+        taken = self.peek(count)
         for sighting in taken:
             del self._sightings[sighting.uid]
         return taken
+
+    def peek(self, count: int) -> list[Sighting]:
+        """What `take` would return now."""
+        return [item for item, _ in zip(self._sightings.values(), range(count), strict=False)]
 
     def put_back(self, sightings: Iterable[Sighting]) -> None:
         """Return what was taken and not written, to the front, unless newer ones wait.

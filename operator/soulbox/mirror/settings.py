@@ -1,7 +1,11 @@
 """What can be set about the mirror, and what it tells about itself."""
 
-from dataclasses import dataclass
+import random
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from datetime import datetime
+
+from soulbox.model.retention import RetentionPolicy
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -25,12 +29,30 @@ class MirrorSettings:
     price_reload_seconds: float = 60.0
     # A sign of life is asked for after so long without work.
     ping_seconds: float = 10.0
+    # Between two folds of usage_daily and usage_aggregates. The views add what is not folded
+    # themselves, so this only bounds how much that is; nothing new costs two looks into an index.
+    rollup_seconds: float = 10.0
     # Changes older than this are removed: how long a live query may be away (a guess).
     changes_keep_seconds: float = 7 * 86_400.0
     # Monthly partitions made ahead of the present one.
     partitions_ahead: int = 3
+    # Daily partitions of resource_metrics made ahead: a week in which nobody who could make
+    # them need be there.
+    metric_days_ahead: int = 7
+    # What is older is dropped, once a day; see RetentionPolicy.
+    retention: RetentionPolicy = field(default_factory=RetentionPolicy)
+    # After a round that failed: somebody read such a partition, or PostgreSQL was busy.
+    retain_retry_seconds: float = 600.0
+    # Resource samples that wait while PostgreSQL is away; the oldest beyond it are dropped.
+    sample_capacity: int = 20_000
     # Outputs saved at once: each holds a connection while its runner sends.
     output_saves: int = 4
+
+    def backoff_seconds(self, tries: int) -> float:
+        """How long to wait after so many tries in a row that failed. Doubles with each, half
+        of it by chance: two operators or a fleet of them must not come back in step."""
+        longest = min(self.backoff_max_seconds, self.backoff_min_seconds * 2 ** min(tries - 1, 20))
+        return float(longest) * random.uniform(0.5, 1.0)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,6 +72,8 @@ class MirrorStatistics:
         last_commit_time: when a batch was last committed; None: never.
         healthy: the last thing asked of PostgreSQL worked.
         relist_needed: objects were dropped because too many waited; repair clears it.
+        partition_horizon_seconds: seconds from now on that each table has partitions for, as of the
+            last hourly look; empty before the first.
     """
 
     pending: int
@@ -64,3 +88,4 @@ class MirrorStatistics:
     last_commit_time: datetime | None
     healthy: bool
     relist_needed: bool
+    partition_horizon_seconds: Mapping[str, float]

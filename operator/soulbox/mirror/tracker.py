@@ -8,6 +8,7 @@ from typing import Any
 from soulbox.build.rows.pod import container_started_at
 from soulbox.mirror.pending import Sighting
 from soulbox.model.states import Kind
+from soulbox.model.times import parse_time
 
 
 @dataclass(slots=True)
@@ -22,6 +23,9 @@ class _Memory:
     metered_until: datetime | None = None
     # Version that went to the dead letters: not tried again and again.
     buried_version: int | None = None
+    newest_version: int = -1
+    # When its deletion was asked for; None while it was not.
+    deleted_at: datetime | None = None
 
 
 @dataclass(slots=True)
@@ -39,6 +43,8 @@ class Tracker:
         if memory is None:
             memory = self._memories[sighting.uid] = _Memory(sighting.kind)
             memory.namespace = namespace_of(sighting.manifest)
+        memory.newest_version = max(sighting.version, memory.newest_version)
+        memory.deleted_at = _deletion_time(sighting.manifest)
         if sighting.kind is Kind.EXECUTION:
             spec = sighting.manifest.get("spec")
             user = spec.get("user") if isinstance(spec, Mapping) else None
@@ -60,6 +66,21 @@ class Tracker:
             return False
         memory.recorded = True
         return True
+
+    def newest_version(self, uid: str) -> int | None:
+        """resourceVersion of the newest sighting; None of an object not known."""
+        memory = self._memories.get(uid)
+        return None if memory is None else memory.newest_version
+
+    def overdue(self, before: datetime) -> list[tuple[Kind, str]]:
+        """Objects whose deletion was asked for before this and that are not recorded: pods
+        first, which their owners wait for."""
+        found = [
+            (memory.kind, uid)
+            for uid, memory in self._memories.items()
+            if memory.deleted_at is not None and memory.deleted_at <= before and not memory.recorded
+        ]
+        return sorted(found, key=lambda item: item[0] is not Kind.POD)
 
     def started_at(self, uid: str) -> datetime | None:
         """When a pod's container started, by any version offered."""
@@ -98,6 +119,12 @@ class Tracker:
         """These objects are gone."""
         for uid in uids:
             self._memories.pop(uid, None)
+
+
+def _deletion_time(manifest: Mapping[str, Any]) -> datetime | None:
+    metadata = manifest.get("metadata")
+    value = metadata.get("deletionTimestamp") if isinstance(metadata, Mapping) else None
+    return parse_time(value) if isinstance(value, str) else None
 
 
 def namespace_of(manifest: Mapping[str, Any]) -> str:

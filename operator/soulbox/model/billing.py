@@ -46,6 +46,20 @@ def require_utc(value: datetime, name: str) -> datetime:
     return value.astimezone(UTC)
 
 
+def span_seconds(starts_at: datetime, ends_at: datetime) -> Decimal:
+    """Exact seconds from one moment to another, to the microsecond."""
+    span = ends_at - starts_at
+    whole = span.days * 86_400 + span.seconds
+    return Decimal(whole) + Decimal(span.microseconds).scaleb(-6)
+
+
+def plain_decimal(value: Decimal) -> str:
+    """All digits of a number, without exponent and trailing zeros."""
+    text = f"{value:f}"
+    text = text.rstrip("0").rstrip(".") if "." in text else text
+    return "0" if text in ("-0", "") else text
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PricePlan:
     """The price of one SKU for one tier over a range of time.
@@ -55,6 +69,9 @@ class PricePlan:
         rate: currency for one compute unit, that is one compute-unit-second.
         valid_from: first moment it applies to (inclusive).
         valid_to: first moment it no longer applies to; None means it has no end yet.
+        minimum_seconds: a pod is billed for at least so long; 0: for as long as it ran.
+        increment_seconds: a pod's whole time is rounded up to a multiple; 0: it is not.
+        free_units: compute units a month that a user does not pay; the ledger has them all.
     """
 
     name: str
@@ -64,10 +81,18 @@ class PricePlan:
     currency: str
     valid_from: datetime
     valid_to: datetime | None
+    minimum_seconds: int = 0
+    increment_seconds: int = 0
+    free_units: Decimal = Decimal(0)
+    description: str = ""
 
     def __post_init__(self) -> None:
-        if not isinstance(self.rate, Decimal) or not self.rate.is_finite() or self.rate < 0:
-            raise ValueError("rate must be a Decimal of zero or more")
+        for name in ("rate", "free_units"):
+            value = getattr(self, name)
+            if not isinstance(value, Decimal) or not value.is_finite() or value < 0:
+                raise ValueError(f"{name} must be a Decimal of zero or more")
+        if self.minimum_seconds < 0 or self.increment_seconds < 0:
+            raise ValueError("minimum_seconds and increment_seconds must be zero or more")
         object.__setattr__(self, "valid_from", require_utc(self.valid_from, "valid_from"))
         if self.valid_to is not None:
             object.__setattr__(self, "valid_to", require_utc(self.valid_to, "valid_to"))
@@ -75,6 +100,40 @@ class PricePlan:
     def applies_at(self, at: datetime) -> bool:
         """Whether `at` lies in [valid_from, valid_to)."""
         return self.valid_from <= at and (self.valid_to is None or at < self.valid_to)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AccountTier:
+    """Which tier a user of a tenant is of over a range of time.
+
+    Attributes:
+        user_name: "" means every user of the tenant without one of his own then.
+        valid_from: first moment it applies to (inclusive).
+        valid_to: first moment it no longer applies to; None means it has no end yet.
+    """
+
+    tenant: str
+    user_name: str
+    tier: str
+    valid_from: datetime
+    valid_to: datetime | None
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "valid_from", require_utc(self.valid_from, "valid_from"))
+        if self.valid_to is not None:
+            object.__setattr__(self, "valid_to", require_utc(self.valid_to, "valid_to"))
+
+    def applies_at(self, at: datetime) -> bool:
+        """Whether `at` lies in [valid_from, valid_to)."""
+        return self.valid_from <= at and (self.valid_to is None or at < self.valid_to)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PriceList:
+    """Plans and tiers, of a file or of the database."""
+
+    plans: tuple[PricePlan, ...] = ()
+    tiers: tuple[AccountTier, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -101,9 +160,7 @@ class Window:
     @property
     def seconds(self) -> Decimal:
         """Exact length in seconds, to the microsecond."""
-        span = self.ends_at - self.starts_at
-        whole = span.days * 86_400 + span.seconds
-        return Decimal(whole) + Decimal(span.microseconds).scaleb(-6)
+        return span_seconds(self.starts_at, self.ends_at)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -112,6 +169,9 @@ class BillingEvent:
     kind has no use for them: an adjustment has no pod, a runtime row corrects nothing.
 
     Attributes:
+        quantity: exactly ends_at - starts_at, in seconds.
+        rounding_seconds: billed beyond that: what the plan's minimum and increment add to the
+            pod's whole time, on its last row.
         price_plan: None only when no plan applied; the amount is then zero.
         occurred_at: when the billed time ended.
         corrects: the event an adjustment corrects.
@@ -129,6 +189,7 @@ class BillingEvent:
     starts_at: datetime
     ends_at: datetime
     quantity: Decimal
+    rounding_seconds: Decimal
     unit: str
     compute_units: Decimal
     amount: Decimal
@@ -151,6 +212,7 @@ _BILL_FIELDS: Final = (
     "starts_at",
     "ends_at",
     "quantity",
+    "rounding_seconds",
     "compute_units",
     "amount",
     "currency",

@@ -4,15 +4,24 @@ SoulBoxError
 ├── Retryable            try again later (delay_seconds)
 │   ├── KubeUnavailable  API server: 429, 5xx, connection
 │   ├── KubeConflict     409 on an update: observe again
+│   ├── NotLeader        this process may not write to the cluster (now, or any more)
 │   ├── StoreUnavailable PostgreSQL: connection, read-only, full
+│   │   └── StoreConflict it lost against another transaction
+│   ├── SpoolUnavailable the spool volume: full, read-only, gone
 │   └── RunnerUnavailable the pod's runner does not answer
 ├── Terminal             trying again cannot help
 │   ├── KubeRefused      API server: 400, 403, 413, 422
 │   ├── KubeNotFound     404
 │   ├── KubeExists       409 on a create
 │   ├── StoreRefused     PostgreSQL refused the data or the statement
+│   │   └── AlreadyExists a row with that key is there
+│   ├── NotFound         there is no such row
+│   ├── InvalidRequest   what was asked for makes no sense: a filter, a cursor
+│   │   └── CursorExpired the cursor is of before a restore
+│   ├── LeaderLost       another operator leads: this one must end
 │   ├── RunnerRefused    the runner said no
 │   ├── HostileReply     the runner's reply broke the contract
+│   ├── CommandError     what a person asked a command for cannot be done
 │   └── InvalidManifest  a stored object the operator cannot act on
 └── ConfigError          wrong settings; one clear line and exit code 2
 """
@@ -55,6 +64,16 @@ class KubeUnavailable(Retryable):
 
 class KubeConflict(Retryable):
     """The object changed since it was read (409): observe again, then decide again."""
+
+
+class NotLeader(Retryable):
+    """Not sent: this process does not hold its Lease, or has not renewed it in time, so that
+    another operator may be at work. It either learns that it still leads, or ends."""
+
+
+class LeaderLost(Terminal):
+    """Another operator has taken the Lease: this process must end. What it knew is not
+    lost: the other reads it from the API server and the runners."""
 
 
 class KubeNotFound(Terminal):
@@ -113,6 +132,40 @@ class StoreRefused(Terminal):
         self.constraint = constraint
 
 
+class StoreConflict(StoreUnavailable):
+    """The transaction lost against another (serialization, deadlock): run it again."""
+
+
+class SpoolUnavailable(Retryable):
+    """The spool volume cannot be written or read (full, read-only, gone): what was to be
+    kept there stays in the cluster. Who runs the operator must mend it."""
+
+
+class AlreadyExists(StoreRefused):
+    """A row with that key is there already."""
+
+
+class NotFound(Terminal):
+    """There is no such row, or none that this login may see."""
+
+
+class InvalidRequest(Terminal):
+    """What was asked for makes no sense; who asked must change it.
+
+    Attributes:
+        field: which part of the request.
+    """
+
+    def __init__(self, field: str, problem: str, remedy: str) -> None:
+        super().__init__(f"{field}: {problem}; {remedy}")
+        self.field = field
+
+
+class CursorExpired(InvalidRequest):
+    """The cursor was given out before this database was restored from a backup: what came
+    after it cannot be told any more. Begin without one."""
+
+
 class RunnerUnavailable(Retryable):
     """The runner did not answer (connection, time-out): its pod may be starting or gone."""
 
@@ -135,6 +188,10 @@ class RunnerRefused(Terminal):
 class HostileReply(Terminal):
     """The runner's reply broke the contract (size, shape, identity): the sandbox is not
     to be believed, what it said is dropped."""
+
+
+class CommandError(Terminal):
+    """A command cannot do what it was asked: the text says why and what to do."""
 
 
 class InvalidManifest(Terminal):

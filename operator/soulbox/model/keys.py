@@ -10,6 +10,7 @@ VERSION: Final = "v1alpha1"
 API_VERSION: Final = f"{GROUP}/{VERSION}"
 
 FIELD_MANAGER: Final = "soulbox-operator"
+CLI_FIELD_MANAGER: Final = "soulbox-cli"
 MANAGED_BY_LABEL: Final = "app.kubernetes.io/managed-by"
 MANAGED_BY: Final = "soulbox"
 
@@ -37,6 +38,9 @@ SIGNING_KEY_ANNOTATION: Final = f"{GROUP}/signing-key-id"
 LOST_TIME_ANNOTATION: Final = f"{GROUP}/lost-time"
 # On an Execution with codeFrom: SHA-256 (hex) of the code it ran, all that is mirrored of it.
 CODE_SHA256_ANNOTATION: Final = f"{GROUP}/code-sha256"
+# On an Execution: SHA-256 (hex) of each key whose holder may read its output live, comma
+# between them. Whoever may write the Execution sets it; `soulbox run` does.
+OUTPUT_KEYS_ANNOTATION: Final = f"{GROUP}/output-keys-sha256"
 # On a Namespace: the tenant its objects are billed to; without it the namespace's name.
 TENANT_LABEL: Final = f"{GROUP}/tenant"
 # On a Secret: "true" lets Executions of its namespace read it.

@@ -68,7 +68,9 @@ class ExecutionRow:
         exit_code: None also when a signal ended it.
         stdout, stderr: what the status holds inline; None when no code has started.
         output_complete: every byte of both streams is in this row or in
-            execution_outputs.
+            execution_outputs, and every captured file is there.
+        captured_files: {"files": [{path, size_bytes, sha256, truncated}], "omitted": n}; None
+            where none was captured.
     """
 
     uid: UUID
@@ -106,6 +108,7 @@ class ExecutionRow:
     resource_usage: Mapping[str, Any] | None
     billing: Mapping[str, Any] | None
     receipt: Mapping[str, Any] | None
+    captured_files: Mapping[str, Any] | None
     resource_version: int
     cleaned: bool
     deleted_at: datetime | None
@@ -189,3 +192,37 @@ class DeadLetterRow:
     error: str
     payload: str
     refusals: int = 1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SampleRow:
+    """What one pod used at one moment. None is a figure that could not be read.
+
+    Attributes:
+        sandbox_uid: the Sandbox; of a one-shot pod the Execution.
+        execution_uid: the one that alone ran then.
+        cpu_cores: since the sample before; None in a pod's first.
+        custom: other figures by name.
+    """
+
+    sandbox_uid: UUID
+    recorded_at: datetime
+    cluster: UUID
+    tenant: str
+    user_name: str
+    pod_uid: UUID | None
+    execution_uid: UUID | None
+    cpu_seconds_total: Decimal | None
+    cpu_cores: Decimal | None
+    memory_bytes: int | None
+    memory_peak_bytes: int | None
+    memory_limit_bytes: int | None
+    disk_used_bytes: int | None
+    disk_read_bytes: int | None
+    disk_write_bytes: int | None
+    network_rx_bytes: int | None
+    network_tx_bytes: int | None
+    network_rx_packets: int | None
+    network_tx_packets: int | None
+    processes: int | None
+    custom: Mapping[str, Any] | None

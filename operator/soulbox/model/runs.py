@@ -31,6 +31,7 @@ class StartRun:
     args: tuple[str, ...] = ()
     stdin: str | None = None  # None: end-of-file at once
     env: tuple[EnvVar, ...] = ()
+    capture_files: tuple[str, ...] = ()  # globs over the workspace
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -74,6 +75,18 @@ class StreamSummary:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class CapturedFile:
+    """A file of the workspace that one of captureFiles named."""
+
+    path: str  # relative to the workspace
+    size_bytes: int  # the file's own
+    sha256: str  # hex, of what was kept
+    truncated: bool  # only a first part was kept
+    # Its bytes, for the status; None: too large for it, or nobody has read it.
+    content: bytes | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class RunDocument:
     """A run as its runner sees it."""
 
@@ -88,6 +101,8 @@ class RunDocument:
     usage: RunUsage | None
     stdout: StreamSummary | None  # None in lists, and before the code started
     stderr: StreamSummary | None
+    files: tuple[CapturedFile, ...] = ()  # at most 64, in the order of their paths
+    files_omitted: int = 0  # how many more matched
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -109,6 +124,7 @@ class RunStats:
     cpu_seconds_total: Decimal | None
     memory_bytes: int | None
     memory_peak_bytes: int | None
+    memory_unreclaimable_bytes: int | None  # without the page cache
     memory_limit_bytes: int | None
     oom_kills: int | None
     disk_used_bytes: int | None

@@ -15,6 +15,11 @@ from typing import Final
 # etcd's 1.5 MiB request limit, and below the 1 MiB that API machinery handles quickly.
 MAX_CODE_BYTES: Final = 262_144
 MAX_INPUT_BYTES: Final = 393_216
+# Globs of one Execution; the runner takes 64.
+MAX_CAPTURE_GLOBS: Final = 32
+# How often an idempotent Execution is run in all: a program that takes its node along must
+# not go round the cluster. A guess.
+MAX_ATTEMPTS: Final = 3
 # Files of ours in the workspace start with this; a user's file may not.
 RESERVED_PATH_PREFIX: Final = ".soulbox-"
 DEFAULT_CLASS: Final = "python"
@@ -47,6 +52,67 @@ class EnvVar:
 
     name: str
     value: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class KeySource:
+    """One key of a ConfigMap or Secret of the same namespace."""
+
+    source: CodeSource
+    name: str
+    key: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EnvFrom:
+    """One environment variable whose value lies in a ConfigMap or Secret."""
+
+    name: str
+    value_from: KeySource
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Port:
+    """Ports of one protocol, `port` to `end_port` (None: one port)."""
+
+    port: int
+    protocol: str = "TCP"  # or UDP
+    end_port: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Egress:
+    """One thing a sandbox may reach: addresses of a range, or the cluster's DNS."""
+
+    cidr: str | None = None  # exactly one of cidr and dns
+    excluded: tuple[str, ...] = ()  # ranges within cidr
+    ports: tuple[Port, ...] = ()  # none given: all
+    dns: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NetworkProfile:
+    """What a sandbox may reach; what is not named it may not."""
+
+    name: str
+    egress: tuple[Egress, ...] = ()
+
+    @property
+    def has_dns(self) -> bool:
+        """Whether the cluster's DNS may be asked."""
+        return any(rule.dns for rule in self.egress)
+
+
+# There in every class: nothing may be reached.
+NO_NETWORK: Final = NetworkProfile(name="none")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Workspace:
+    """A workspace that outlives its Sandbox's pods."""
+
+    size_bytes: int | None = None  # None: as large as resources.disk
+    storage_class_name: str | None = None  # None: the cluster's default
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -124,6 +190,13 @@ class SandboxClassSpec:
     sku: str  # price list entry
     env: tuple[EnvVar, ...]
     replace_lost_pods: bool
+    log_output: bool = False  # programs' output is copied to the container's log
+    network_profiles: tuple[NetworkProfile, ...] = ()
+
+    def profile(self, name: str) -> NetworkProfile | None:
+        """The profile of that name, None if the class has none."""
+        profiles = (NO_NETWORK, *self.network_profiles)
+        return next((one for one in profiles if one.name == name), None)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -132,8 +205,12 @@ class SandboxSpec:
 
     class_name: str = DEFAULT_CLASS
     resources: Resources = field(default_factory=Resources)
-    env: tuple[EnvVar, ...] = ()
+    env: tuple[EnvVar | EnvFrom, ...] = ()
     lifetime_seconds: int | None = None  # None: the class's max
+    idle_timeout_seconds: int | None = None  # None: it may be idle for as long as it lives
+    suspend: bool = False
+    workspace: Workspace | None = None  # None: it goes with each pod
+    network: str = NO_NETWORK.name  # a profile of the class
     default_timeout_seconds: int | None = None  # None: the class's default
     max_concurrent_executions: int = 1
     user: str | None = None  # None: who created it is not billed by name
@@ -148,13 +225,8 @@ class InputFile:
     encoding: FileEncoding = FileEncoding.UTF8
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CodeFrom:
-    """Where the code lies when it is not in the Execution itself."""
-
-    source: CodeSource
-    name: str
-    key: str
+# Where the code lies when it is not in the Execution itself.
+CodeFrom = KeySource
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -171,6 +243,11 @@ class ExecutionSpec:
     stdin: str | None = None  # None: the program reads end-of-file at once
     env: tuple[EnvVar, ...] = ()
     timeout_seconds: int | None = None  # None: the Sandbox's, else the class's default
+    queue_timeout_seconds: int | None = None  # from creation; None: waits as long as it takes
+    output_limit_bytes: int | None = None  # of each stream; None: the class's max.outputBytes
+    capture_files: tuple[str, ...] = ()  # globs over the workspace
+    priority: int = 0  # -100..100, the higher goes first
+    idempotent: bool = False  # may run again after a loss
     cancel: bool = False
     ttl_seconds_after_finished: int | None = None  # None: kept until somebody deletes it
     user: str | None = None

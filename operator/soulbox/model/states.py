@@ -99,10 +99,17 @@ class SandboxReason(StrEnum):
     UNSCHEDULABLE = "Unschedulable"
     IMAGE_PULL_FAILED = "ImagePullFailed"
     START_FAILED = "StartFailed"
+    SUSPENDING = "Suspending"  # runs end, then its pod goes
+    SUSPENDED = "Suspended"  # no pod, nothing billed; spec.suspend: false brings it back
+    STORAGE_REFUSED = "StorageRefused"  # the claim of its workspace was refused
     POD_LOST = "PodLost"  # the pod ended; the next incarnation follows
     LIFETIME_EXPIRED = "LifetimeExpired"
     IDLE_EXPIRED = "IdleExpired"
     DELETED = "Deleted"
+
+
+# lastTransitionTime of the conditions that a CRD's default gives a new object: none was seen yet.
+NO_TRANSITION: Final = "1970-01-01T00:00:00Z"
 
 
 class ConditionType(StrEnum):

@@ -2,18 +2,21 @@
 
 import base64
 import hashlib
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+from typing import Any, TypeVar
 
 from soulbox.decide.execution_seen import (
     CodeMissing,
     Dispatched,
     SandboxSeen,
     SeenExecution,
+    Turn,
 )
-from soulbox.decide.limits import object_to_execution, run_terms, sandbox_limits
+from soulbox.decide.limits import object_to_execution, run_terms, sandbox_limits, workspace_bytes
 from soulbox.decide.pods import PodPhase, PodView, view_pod
 from soulbox.kube.resources import CONFIG_MAPS, SECRETS
+from soulbox.model.billing import DEFAULT_SKU, PricePlan
 from soulbox.model.errors import InvalidManifest, KubeNotFound, KubeRefused
 from soulbox.model.keys import (
     DISPATCHED_ANNOTATION,
@@ -21,15 +24,16 @@ from soulbox.model.keys import (
     RECORDED_FINALIZER,
     SANDBOX_UID_LABEL,
     SKU_ANNOTATION,
+    USER_ANNOTATION,
 )
 from soulbox.model.runs import StartRun
 from soulbox.model.specs import (
     MAX_CODE_BYTES,
-    CodeFrom,
     CodeSource,
     EnvVar,
     ExecutionSpec,
     FileEncoding,
+    KeySource,
     Limits,
     SandboxClassSpec,
     SandboxSpec,
@@ -39,8 +43,9 @@ from soulbox.model.times import parse_time
 from soulbox.reconcile.runs import RunFollower
 from soulbox.reconcile.sandbox import find_class
 from soulbox.reconcile.services import Services
-from soulbox.schema.parse import parse_execution, parse_sandbox
+from soulbox.schema.crds.common import MAX_ENV_VALUE
 
+_T = TypeVar("_T")
 # A guess: the default soft limit of most Linux systems.
 _MAX_OPEN_FILES = 1024
 
@@ -57,20 +62,24 @@ class ExecutionObserver:
         services, cache = self._services, self._services.cache
         metadata = manifest["metadata"]
         uid, namespace = metadata["uid"], metadata["namespace"]
-        spec = _parse(manifest)
+        spec = services.specs.execution(manifest)
         dispatched = _parse_dispatched(metadata)
         own_pods = tuple(view_pod(pod) for pod in cache.pods_of(uid))
         place = self._place(metadata, spec)
         pod = self._pod(metadata, spec, dispatched, place, own_pods)
         created = parse_time(metadata["creationTimestamp"])
         assert created is not None, "the API server sets creationTimestamp"
-        missing, code_sha256 = None, None
-        if dispatched is None and isinstance(spec, ExecutionSpec) and spec.code_from is not None:
-            found = await self._read_code(namespace, spec.code_from)
-            if isinstance(found, CodeMissing):
-                missing = found
-            else:
-                code_sha256 = _sha256(*found)
+        turn = self._turn(uid, namespace, spec, dispatched, place)
+        missing, code_read, env_read = None, None, None
+        # Read when it may be needed now: each of a thousand that wait would ask for it.
+        if dispatched is None and isinstance(spec, ExecutionSpec) and (not turn or turn.is_now):
+            if spec.code_from is not None:
+                found = await self._read_key(namespace, spec.code_from, "spec.codeFrom")
+                missing, code_read = _missing_or(found)
+            if missing is None and place.sandbox_spec is not None:
+                missing, env_read = _missing_or(
+                    await self._read_env(namespace, place.sandbox_spec, spec.sandbox_name or "")
+                )
         return SeenExecution(
             uid=uid,
             namespace=namespace,
@@ -92,17 +101,25 @@ class ExecutionObserver:
             run_awaited=self._runs.awaits(uid),
             own_pods=own_pods,
             pod_refusal=services.memory.execution_refusals.get(uid),
-            slot_free=self._slot_free(uid, namespace, spec, place),
+            # Again, now that nothing is awaited any more before it is acted on.
+            turn=self._turn(uid, namespace, spec, dispatched, place),
+            told_seconds_ago=self._told_seconds(uid, manifest),
+            lost_attempts=_lost_attempts(metadata),
             code_missing=missing,
-            code_sha256=code_sha256,
+            code_sha256=None if code_read is None else _sha256(*code_read),
+            code_read=code_read,
+            env_read=env_read,
             run=self._runs.newest(uid),
+            silent_seconds=self._runs.silent_seconds(uid),
+            timeout_seconds=self._timeout_seconds(namespace, spec, place),
             recorded=services.mirror.is_recorded(uid),
             recorded_pods=frozenset(
                 one.uid for one in own_pods if services.mirror.is_recorded(one.uid)
             ),
-            output_saved=uid in services.memory.saved_outputs,
-            limits=place.limits,
-            price_plan=self._price_plan(pod),
+            # Of an object that waits for PostgreSQL no longer, what is not saved is given up.
+            output_saved=uid in services.memory.saved_outputs or services.mirror.is_spooled(uid),
+            limits=_limits_of(place.limits, pod),
+            price_plan=self._price_plan(namespace, pod),
             runner_version=None if pod is None else services.memory.runner_versions.get(pod.uid),
             sandbox_not_found_seconds=services.sandbox_not_found_seconds,
         )
@@ -113,12 +130,20 @@ class ExecutionObserver:
         if not isinstance(spec, ExecutionSpec) or sandbox_class is None or seen.class_objection:
             return None
         code, encoding = spec.code or "", FileEncoding.UTF8
-        if spec.code_from is not None:
-            found = await self._read_code(seen.namespace, spec.code_from)
+        if seen.code_read is not None:
+            code, encoding = seen.code_read
+        elif spec.code_from is not None:
+            found = await self._read_key(seen.namespace, spec.code_from, "spec.codeFrom")
             if isinstance(found, CodeMissing):
                 return None
             code, encoding = found
         sandbox = self._sandbox_spec(seen.namespace, spec)
+        sandbox_env = seen.env_read
+        if sandbox_env is None and sandbox is not None:
+            read = await self._read_env(seen.namespace, sandbox, spec.sandbox_name or "")
+            if isinstance(read, CodeMissing):
+                return None
+            sandbox_env = read
         terms = run_terms(spec, sandbox_class, sandbox)
         limits = seen.limits
         return StartRun(
@@ -127,14 +152,15 @@ class ExecutionObserver:
             code=code,
             code_encoding=encoding,
             timeout_seconds=terms.timeout_seconds,
-            output_limit_bytes=sandbox_class.max.output_bytes,
+            output_limit_bytes=terms.output_limit_bytes,
             max_processes=sandbox_class.max.pids,
             max_open_files=_MAX_OPEN_FILES,
             max_file_size_bytes=limits.disk_bytes if limits else 0,
             files=spec.files,
             args=spec.args,
             stdin=spec.stdin,
-            env=_merge_env(sandbox_class, sandbox, spec),
+            env=_merge_env(sandbox_class, sandbox_env or (), spec),
+            capture_files=spec.capture_files,
         )
 
     def _place(
@@ -183,18 +209,20 @@ class ExecutionObserver:
             uid=manifest["metadata"]["uid"],
             state=SandboxState(state) if state in set(SandboxState) else SandboxState.CREATED,
             deleting=bool(manifest["metadata"].get("deletionTimestamp")),
+            suspended=bool((manifest.get("spec") or {}).get("suspend")),
             message=str(status.get("message", "not started yet")),
             pod_uid=(status.get("pod") or {}).get("uid"),
         )
-        try:
-            spec = parse_sandbox(manifest)
-        except InvalidManifest:
+        spec = services.specs.sandbox(manifest)
+        if isinstance(spec, InvalidManifest):
             return place
+        place.sandbox_spec = spec
         place.class_name = spec.class_name
         place.concurrency = spec.max_concurrent_executions
         place.sandbox_class, place.objection = find_class(services, spec.class_name)
         if place.sandbox_class is not None:
-            place.limits = sandbox_limits(spec, place.sandbox_class)
+            disk_bytes = workspace_bytes(spec, place.sandbox_class)
+            place.limits = replace(sandbox_limits(spec, place.sandbox_class), disk_bytes=disk_bytes)
         return place
 
     def _pod(
@@ -212,7 +240,9 @@ class ExecutionObserver:
         elif place.sandbox is not None:
             uid = place.sandbox.pod_uid
         elif own_pods:
-            return own_pods[-1]
+            # A pod that was lost with an attempt is not the next one's.
+            lost = _lost_attempts(metadata)
+            return next((pod for pod in reversed(own_pods) if pod.incarnation > lost), None)
         manifest = None if uid is None else cache.get(Kind.POD, uid)
         if manifest is None or not _may_run_in(metadata, spec, manifest):
             return None
@@ -225,37 +255,45 @@ class ExecutionObserver:
         since = None if pod is None else self._services.memory.asked_since.get(pod.uid)
         return None if since is None else self._services.clock.now().timestamp() - since
 
-    def _slot_free(
+    def _turn(
         self,
         uid: str,
         namespace: str,
         spec: ExecutionSpec | InvalidManifest,
+        dispatched: Dispatched | None,
         place: "_Place",
-    ) -> bool:
-        """Whether this Execution is among the first that the sandbox has room for."""
+    ) -> Turn | None:
+        """Its place among those that wait for the sandbox."""
         if isinstance(spec, InvalidManifest) or spec.sandbox_name is None:
-            return True
-        room = place.concurrency
-        for other in self._services.cache.unfinished(namespace, spec.sandbox_name):
-            if other["metadata"]["uid"] == uid:
-                return room > 0
-            if other["metadata"].get("deletionTimestamp") and not _is_dispatched(other):
-                continue
-            room -= 1
-            if room <= 0:
-                return False
-        return room > 0
+            return None
+        if dispatched is not None:
+            return None
+        return self._services.turns.turn(uid, (namespace, spec.sandbox_name), place.concurrency)
+
+    def _told_seconds(self, uid: str, manifest: Mapping[str, Any]) -> float | None:
+        """Since its place in the queue was written; what an operator before this one wrote
+        counts from the first look."""
+        if "queuePosition" not in (manifest.get("status") or {}):
+            return None
+        now_seconds = self._services.clock.now().timestamp()
+        return now_seconds - self._services.memory.told.setdefault(uid, now_seconds)
+
+    def _timeout_seconds(
+        self, namespace: str, spec: ExecutionSpec | InvalidManifest, place: "_Place"
+    ) -> int | None:
+        if isinstance(spec, InvalidManifest) or place.sandbox_class is None or place.objection:
+            return None
+        sandbox = self._sandbox_spec(namespace, spec)
+        return run_terms(spec, place.sandbox_class, sandbox).timeout_seconds
 
     def _sandbox_spec(self, namespace: str, spec: ExecutionSpec) -> SandboxSpec | None:
         if spec.sandbox_name is None:
             return None
         manifest = self._services.cache.by_name(Kind.SANDBOX, namespace, spec.sandbox_name)
-        try:
-            return None if manifest is None else parse_sandbox(manifest)
-        except InvalidManifest:
-            return None
+        sandbox = None if manifest is None else self._services.specs.sandbox(manifest)
+        return None if isinstance(sandbox, InvalidManifest) else sandbox
 
-    def _price_plan(self, pod: PodView | None) -> Any:
+    def _price_plan(self, namespace: str, pod: PodView | None) -> PricePlan | None:
         book = self._services.mirror.price_book()
         if book is None or pod is None:
             return None
@@ -263,32 +301,68 @@ class ExecutionObserver:
         if manifest is None:
             return None
         annotations = manifest["metadata"].get("annotations") or {}
-        return book.plan_for(
-            annotations.get(SKU_ANNOTATION, "default"), "free", self._services.clock.now()
-        )
+        now = self._services.clock.now()
+        tenant = self._services.mirror.tenant_of(namespace)
+        tier = book.tier_of(tenant, annotations.get(USER_ANNOTATION, ""), now)
+        return book.plan_for(annotations.get(SKU_ANNOTATION, DEFAULT_SKU), tier, now)
 
-    async def _read_code(
-        self, namespace: str, source: CodeFrom
+    async def _read_env(
+        self, namespace: str, sandbox: SandboxSpec, sandbox_name: str
+    ) -> tuple[EnvVar, ...] | CodeMissing:
+        """The Sandbox's variables, those that lie elsewhere read."""
+        found: list[EnvVar] = []
+        for variable in sandbox.env:
+            if isinstance(variable, EnvVar):
+                found.append(variable)
+                continue
+            field = f'variable {variable.name} of Sandbox "{sandbox_name}"'
+            read = await self._read_key(namespace, variable.value_from, field)
+            if isinstance(read, CodeMissing):
+                return read
+            value = _env_value(*read)
+            if value is None:
+                return CodeMissing(
+                    message=f"{field}: its value is not text of at most {MAX_ENV_VALUE} "
+                    "characters without NUL."
+                )
+            found.append(EnvVar(name=variable.name, value=value))
+        return tuple(found)
+
+    async def _read_key(
+        self, namespace: str, source: KeySource, field: str
     ) -> tuple[str, FileEncoding] | CodeMissing:
+        """One key of a ConfigMap or Secret; `field` begins what is said of a missing one."""
         resource = SECRETS if source.source is CodeSource.SECRET else CONFIG_MAPS
         what = f'{source.source} "{source.name}"'
         try:
             manifest = await self._services.kube.get(resource, source.name, namespace)
         except KubeNotFound:
-            return CodeMissing(message=f"spec.codeFrom: {what} does not exist; create it.")
+            return CodeMissing(message=f"{field}: {what} does not exist; create it.")
         except KubeRefused as error:
-            return CodeMissing(message=f"spec.codeFrom: {what} cannot be read: {error.message}")
+            return CodeMissing(message=f"{field}: {what} cannot be read: {error.message}")
         labels = manifest["metadata"].get("labels") or {}
         if source.source is CodeSource.SECRET and labels.get(READABLE_LABEL) != "true":
             return CodeMissing(
-                message=f'spec.codeFrom: {what} lacks the label {READABLE_LABEL}: "true", '
+                message=f'{field}: {what} lacks the label {READABLE_LABEL}: "true", '
                 "without which Executions may not read it."
             )
-        return _code_of(manifest, source, what)
+        return _value_of(manifest, source, f"{field}: {what}")
 
 
-def _code_of(
-    manifest: Mapping[str, Any], source: CodeFrom, what: str
+def _missing_or(found: _T | CodeMissing) -> tuple[CodeMissing | None, _T | None]:
+    return (found, None) if isinstance(found, CodeMissing) else (None, found)
+
+
+def _env_value(text: str, encoding: FileEncoding) -> str | None:
+    try:
+        value = base64.b64decode(text).decode() if encoding is FileEncoding.BASE64 else text
+    except ValueError:
+        return None
+    return None if "\0" in value or len(value) > MAX_ENV_VALUE else value
+
+
+def _value_of(
+    manifest: Mapping[str, Any], source: KeySource, what: str
 ) -> tuple[str, FileEncoding] | CodeMissing:
     data = manifest.get("data") or {}
     binary = manifest.get("binaryData") or {}
@@ -299,10 +373,10 @@ def _code_of(
         encoded = str(data.get(source.key, binary.get(source.key)))
         size, found = len(base64.b64decode(encoded)), (encoded, FileEncoding.BASE64)
     else:
-        return CodeMissing(message=f'spec.codeFrom: {what} has no key "{source.key}".')
+        return CodeMissing(message=f'{what} has no key "{source.key}".')
     if size > MAX_CODE_BYTES:
         return CodeMissing(
-            message=f'spec.codeFrom: key "{source.key}" of {what} has {size} bytes; '
+            message=f'{what}: its key "{source.key}" has {size} bytes; '
             f"{MAX_CODE_BYTES} are allowed."
         )
     return found
@@ -313,10 +387,29 @@ def _sha256(code: str, encoding: FileEncoding) -> str:
     return hashlib.sha256(raw).hexdigest()
 
 
+def _limits_of(limits: Limits | None, pod: PodView | None) -> Limits | None:
+    """What its pod has: what the Sandbox asks for may have changed since it was made."""
+    if limits is None or pod is None:
+        return limits
+    return replace(
+        limits,
+        cpu_millicores=pod.cpu_millicores or limits.cpu_millicores,
+        memory_bytes=pod.memory_bytes or limits.memory_bytes,
+    )
+
+
 class _Place:
     """Where an Execution may run, while it is being put together."""
 
-    __slots__ = ("class_name", "concurrency", "limits", "objection", "sandbox", "sandbox_class")
+    __slots__ = (
+        "class_name",
+        "concurrency",
+        "limits",
+        "objection",
+        "sandbox",
+        "sandbox_class",
+        "sandbox_spec",
+    )
 
     def __init__(
         self,
@@ -326,18 +419,12 @@ class _Place:
         objection: str = "",
     ) -> None:
         self.sandbox: SandboxSeen | None = None
+        self.sandbox_spec: SandboxSpec | None = None
         self.class_name = class_name
         self.sandbox_class = sandbox_class
         self.objection = objection
         self.limits: Limits | None = None
         self.concurrency = 1
-
-
-def _parse(manifest: Mapping[str, Any]) -> ExecutionSpec | InvalidManifest:
-    try:
-        return parse_execution(manifest)
-    except InvalidManifest as error:
-        return error
 
 
 def _is_called(manifest: Mapping[str, Any], namespace: str, name: str) -> bool:
@@ -364,26 +451,35 @@ def _may_run_in(
     return any(owner.get("uid") == metadata["uid"] for owner in owners)
 
 
-def _is_dispatched(manifest: Mapping[str, Any]) -> bool:
-    return DISPATCHED_ANNOTATION in (manifest["metadata"].get("annotations") or {})
-
-
 def _parse_dispatched(metadata: Mapping[str, Any]) -> Dispatched | None:
     """The annotation; what a tenant wrote there by hand that is not of our form reads as a
     pod that does not exist, which harms his own Execution only."""
+    pod_uid, attempt = _mark(metadata)
+    return Dispatched(pod_uid=pod_uid, attempt=attempt) if pod_uid else None
+
+
+def _lost_attempts(metadata: Mapping[str, Any]) -> int:
+    """How often it was lost with its pod and may be dispatched again: "/2"."""
+    pod_uid, attempt = _mark(metadata)
+    return 0 if pod_uid else attempt
+
+
+def _mark(metadata: Mapping[str, Any]) -> tuple[str, int]:
+    """Pod uid and attempt of the dispatched annotation; ("", 0) without one."""
     value = (metadata.get("annotations") or {}).get(DISPATCHED_ANNOTATION)
     if value is None:
-        return None
-    pod_uid, _, attempt = str(value).partition("/")
+        return "", 0
+    pod_uid, slash, attempt = str(value).partition("/")
     number = int(attempt) if attempt.isascii() and attempt.isdigit() and len(attempt) < 6 else 1
-    return Dispatched(pod_uid=pod_uid, attempt=max(1, number))
+    # An empty mark without its slash is no form of ours.
+    return (pod_uid if slash or pod_uid else "-"), max(1, number)
 
 
 def _merge_env(
-    sandbox_class: SandboxClassSpec, sandbox: SandboxSpec | None, spec: ExecutionSpec
+    sandbox_class: SandboxClassSpec, sandbox_env: Iterable[EnvVar], spec: ExecutionSpec
 ) -> tuple[EnvVar, ...]:
     """Class, then Sandbox, then Execution; the later wins."""
     merged: dict[str, EnvVar] = {}
-    for source in (sandbox_class.env, sandbox.env if sandbox else (), spec.env):
+    for source in (sandbox_class.env, sandbox_env, spec.env):
         merged.update((variable.name, variable) for variable in source)
     return tuple(merged.values())

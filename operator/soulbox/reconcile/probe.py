@@ -8,6 +8,7 @@ import asyncio
 from collections.abc import Mapping
 from typing import Any
 
+from soulbox.box.client import PodAddress
 from soulbox.model.errors import HostileReply, RunnerRefused, RunnerUnavailable
 from soulbox.model.states import Kind
 from soulbox.reconcile.runs import RunFollower
@@ -15,6 +16,8 @@ from soulbox.reconcile.services import Services, address_of
 
 _FIRST_RETRY_SECONDS = 0.02
 _LAST_RETRY_SECONDS = 2.0
+# After a restart every pod is asked at once; each open connection costs some 15 KiB.
+_AT_ONCE = 64
 
 
 class RunnerProbe:
@@ -24,6 +27,7 @@ class RunnerProbe:
         self._services = services
         self._runs = runs
         self._tasks: dict[str, asyncio.Task[None]] = {}
+        self._slots = asyncio.Semaphore(_AT_ONCE)
 
     def probe(self, pod: Mapping[str, Any], owner: tuple[Kind, str]) -> None:
         """Start asking, unless that is under way."""
@@ -38,11 +42,13 @@ class RunnerProbe:
         services = self._services
         retry_seconds = _FIRST_RETRY_SECONDS
         try:
-            while (pod := services.cache.get(Kind.POD, pod_uid)) is not None:
-                address = address_of(pod)
+            while services.cache.get(Kind.POD, pod_uid) is not None:
+                # The pod itself is not kept: a thousand wait here after a restart.
+                address = self._address(pod_uid)
                 if address is not None:
                     try:
-                        listed = await services.runner.list(address)
+                        async with self._slots:
+                            listed = await services.runner.list(address)
                     except (RunnerUnavailable, RunnerRefused, HostileReply) as error:
                         services.metrics.runner_error(type(error).__name__)
                     else:
@@ -57,6 +63,10 @@ class RunnerProbe:
             self._tasks.pop(pod_uid, None)
             services.memory.asked_since.pop(pod_uid, None)
 
+    def _address(self, pod_uid: str) -> PodAddress | None:
+        pod = self._services.cache.get(Kind.POD, pod_uid)
+        return None if pod is None else address_of(pod)
+
     def _wake(self, owner: tuple[Kind, str]) -> None:
         """The owner goes on, and so do the Executions that wait for a Sandbox's runner."""
         services = self._services
@@ -70,8 +80,7 @@ class RunnerProbe:
     async def _meet(self, pod_uid: str, execution_uid: str, attempt: int) -> None:
         """A run the runner holds: follow it, or let it go when its Execution is no more."""
         services = self._services
-        pod = services.cache.get(Kind.POD, pod_uid)
-        address = None if pod is None else address_of(pod)
+        address = self._address(pod_uid)
         if address is None:
             return
         if services.cache.get(Kind.EXECUTION, execution_uid) is not None:

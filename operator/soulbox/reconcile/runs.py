@@ -6,11 +6,13 @@ nothing: it is started again by the next pass, and asking is idempotent.
 """
 
 import asyncio
+import hashlib
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from soulbox.box.client import PodAddress, RunnerClient
 from soulbox.decide.execution_seen import RunProblem
+from soulbox.decide.output import FILE_CONTENT_BYTES
 from soulbox.model.errors import HostileReply, RunnerRefused, RunnerUnavailable
 from soulbox.model.runs import RunDocument, StartRun
 from soulbox.model.states import ExecutionReason, Kind, RunState
@@ -52,6 +54,8 @@ class RunFollower:
         self._poll_seconds = poll_seconds
         self._newest: dict[str, RunDocument | RunProblem] = {}
         self._following: dict[str, _Following] = {}
+        # When each runner last told of its run, or was first asked, by the loop's clock.
+        self._told_at: dict[str, float] = {}
 
     def newest(self, uid: str) -> RunDocument | RunProblem | None:
         """What was last heard of a run, None before the first word."""
@@ -61,6 +65,16 @@ class RunFollower:
         """Whether a task asks about the run and has not heard anything yet."""
         known = self._following.get(uid)
         return known is not None and not known.task.done() and uid not in self._newest
+
+    def silent_seconds(self, uid: str) -> float | None:
+        """How long the runner has told nothing of the run; None: it was not asked yet."""
+        told_at = self._told_at.get(uid)
+        return None if told_at is None else asyncio.get_running_loop().time() - told_at
+
+    def is_starting(self, uid: str) -> bool:
+        """Whether a task is under way that may start the run: it has what it needs."""
+        known = self._following.get(uid)
+        return known is not None and known.may_start and not known.task.done()
 
     def follow(self, uid: str, address: PodAddress, attempt: int, request: StartRun | None) -> None:
         """Keep following; with `request` start the run if its runner does not know it.
@@ -80,12 +94,14 @@ class RunFollower:
             return
         if newest is not None and newest.state is RunState.FINISHED:
             return
+        self._told_at.setdefault(uid, asyncio.get_running_loop().time())
         task = self._spawn(f"follow-{uid}", self._follow(uid, address, attempt, request))
         self._following[uid] = _Following(task, may_start)
 
     def forget(self, uid: str) -> None:
         """The run is released or its pod is gone: drop what is known of it."""
         self._newest.pop(uid, None)
+        self._told_at.pop(uid, None)
         known = self._following.pop(uid, None)
         if known is not None:
             known.task.cancel()
@@ -97,6 +113,7 @@ class RunFollower:
 
     def _heard(self, uid: str, news: RunDocument | RunProblem) -> None:
         self._newest[uid] = news
+        self._told_at[uid] = asyncio.get_running_loop().time()
         self._wake(Kind.EXECUTION, uid)
 
     async def _follow(
@@ -109,6 +126,8 @@ class RunFollower:
             asked_at = loop.time()
             try:
                 document = await self._ask(uid, address, attempt, request)
+                if document.state is RunState.FINISHED and document.files:
+                    document = await self._with_contents(address, document)
                 self._heard(uid, document)
                 if document.state is RunState.FINISHED:
                     return
@@ -124,6 +143,8 @@ class RunFollower:
                 elif error.code not in ("Busy", "TableFull", "Draining"):
                     self._heard(uid, _problem(error))
                     return
+                else:  # it has no room (yet), and says so
+                    self._told_at[uid] = loop.time()
             except HostileReply as error:
                 hostile += 1
                 if hostile >= _MAX_HOSTILE_REPLIES:
@@ -133,6 +154,30 @@ class RunFollower:
                 pass
             await asyncio.sleep(retry_seconds)
             retry_seconds = min(_LAST_RETRY_SECONDS, retry_seconds * 2)
+
+    async def _with_contents(self, address: PodAddress, run: RunDocument) -> RunDocument:
+        """The document with the contents of its small files, for the status. What cannot be
+        read, or is not what its hash says, is left out: the record gets it by itself."""
+        left, files = FILE_CONTENT_BYTES, []
+        for file in run.files:
+            if file.truncated or file.size_bytes > left:
+                files.append(file)
+                continue
+            content = bytearray()
+            try:
+                async for chunk in self._runner.read_file(
+                    address, run.uid, run.attempt, file.path, limit_bytes=FILE_CONTENT_BYTES
+                ):
+                    content += chunk
+            except (RunnerUnavailable, RunnerRefused, HostileReply):
+                files.append(file)
+                continue
+            if hashlib.sha256(content).hexdigest() == file.sha256:
+                left -= len(content)
+                files.append(replace(file, content=bytes(content)))
+            else:
+                files.append(file)
+        return replace(run, files=tuple(files))
 
     async def _ask(
         self, uid: str, address: PodAddress, attempt: int, request: StartRun | None

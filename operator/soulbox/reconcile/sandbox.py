@@ -1,36 +1,42 @@
 """Reconciling Sandboxes."""
 
+import asyncio
 from collections import Counter
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any, assert_never
 
 from soulbox.build.pod import PodOwner, PodPlan
+from soulbox.build.volume import ClaimPlan
 from soulbox.decide.actions import (
     Action,
+    AddFinalizer,
     CreatePod,
+    EnsureNetworkPolicy,
     RunAction,
     SharedAction,
     WriteStatus,
 )
-from soulbox.decide.limits import object_to_sandbox, sandbox_limits
+from soulbox.decide.limits import object_to_sandbox, sandbox_limits, workspace_bytes
 from soulbox.decide.pods import view_pod
 from soulbox.decide.sandbox import decide_sandbox
 from soulbox.decide.sandbox_seen import Activity, PodRefusal, SeenSandbox
 from soulbox.model.errors import InvalidManifest, KubeRefused
 from soulbox.model.keys import DISPATCHED_ANNOTATION, RECORDED_FINALIZER, SANDBOX_UID_LABEL
-from soulbox.model.specs import SandboxClassSpec, SandboxSpec
-from soulbox.model.states import ExecutionState, Kind, SandboxReason
+from soulbox.model.specs import NO_NETWORK, SandboxClassSpec, SandboxSpec
+from soulbox.model.states import ExecutionState, Kind, SandboxReason, SandboxState
 from soulbox.model.times import parse_time
 from soulbox.reconcile.apply import apply_shared
 from soulbox.reconcile.probe import RunnerProbe
-from soulbox.reconcile.services import Services
+from soulbox.reconcile.services import Services, ShortLives
 from soulbox.reconcile.writes import (
     NameTaken,
     create_pod,
+    ensure_claim,
     is_quota,
+    network_policy_exists,
     write_status,
 )
-from soulbox.schema.parse import parse_sandbox, parse_sandbox_class
 
 # A refused pod (quota, policy) is tried again: what refused it may change.
 _REFUSED_RETRY_SECONDS = 10.0
@@ -55,21 +61,45 @@ class SandboxReconciler:
         if manifest is None:
             services.memory.sandbox_refusals.pop(uid, None)
             services.memory.counted_at.pop(uid, None)
+            services.memory.short_lives.pop(uid, None)
             return None
         seen = self._observe(manifest)
         decision = decide_sandbox(seen, services.clock.now())
         current = manifest
-        for action in decision.actions:
+        actions = decision.actions
+        match actions:
+            case (AddFinalizer() as finalizer, EnsureNetworkPolicy() as policy, *rest):
+                current, exists = await self._begin(finalizer, policy, manifest, seen)
+                actions = tuple(rest) if exists else (policy, *rest)
+        for action in actions:
             current = await self._apply(action, current, seen)
         if uid in services.memory.sandbox_refusals:
             return _REFUSED_RETRY_SECONDS
         return decision.requeue_after_seconds
 
+    async def _begin(
+        self,
+        finalizer: AddFinalizer,
+        policy: EnsureNetworkPolicy,
+        manifest: Mapping[str, Any],
+        seen: SeenSandbox,
+    ) -> tuple[Mapping[str, Any], bool]:
+        """Put the finalizer on while the API server is asked for the network policy: two round
+        trips before a pod that do not need each other. The Sandbox then, and whether the
+        policy exists."""
+        look = network_policy_exists(self._services, seen.namespace, policy.profile)
+        looking = asyncio.ensure_future(look)
+        try:
+            current = await self._apply(finalizer, manifest, seen)
+            return current, await looking
+        finally:
+            looking.cancel()
+
     def _observe(self, manifest: Mapping[str, Any]) -> SeenSandbox:
         services = self._services
         metadata = manifest["metadata"]
         uid: str = metadata["uid"]
-        spec = _parse(manifest)
+        spec = services.specs.sandbox(manifest)
         sandbox_class, objection = None, ""
         if isinstance(spec, SandboxSpec):
             sandbox_class, objection = find_class(services, spec.class_name)
@@ -77,7 +107,9 @@ class SandboxReconciler:
                 objection = object_to_sandbox(spec, sandbox_class, spec.class_name)
         pods = tuple(view_pod(pod) for pod in services.cache.pods_of(uid))
         pod_uids = {pod.uid for pod in pods}
-        running = sum(
+        sandbox_name = (metadata["namespace"], metadata["name"])
+        # What is being handed over in this moment counts too.
+        running = services.turns.claimed(sandbox_name) + sum(
             _dispatched_pod(execution) in pod_uids
             for execution in services.cache.unfinished(metadata["namespace"], metadata["name"])
         )
@@ -106,6 +138,7 @@ class SandboxReconciler:
             activity=self._activity(metadata["namespace"], metadata["name"], uid),
             activity_due_seconds=max(0.0, due),
             pod_refusal=services.memory.sandbox_refusals.get(uid),
+            short_lives=services.memory.short_lives.setdefault(uid, ShortLives()).count(pods),
         )
 
     async def _apply(
@@ -122,7 +155,10 @@ class SandboxReconciler:
             case WriteStatus():
                 if "executions" in action.status:
                     services.memory.counted_at[seen.uid] = services.clock.now().timestamp()
-                return await write_status(services, Kind.SANDBOX, manifest, action.status)
+                updated = await write_status(services, Kind.SANDBOX, manifest, action.status)
+                if _is_first_running(seen, action.status):
+                    services.metrics.sandbox_started(seen.created_at, services.clock.now())
+                return updated
             case _ as never:
                 assert_never(never)
         return manifest
@@ -152,6 +188,10 @@ class SandboxReconciler:
         services = self._services
         assert isinstance(seen.spec, SandboxSpec)
         assert seen.sandbox_class is not None
+        spec, sandbox_class = seen.spec, seen.sandbox_class
+        limits = sandbox_limits(spec, sandbox_class)
+        if spec.workspace is not None:
+            limits = replace(limits, disk_bytes=workspace_bytes(spec, sandbox_class))
         plan = PodPlan(
             owner=PodOwner(
                 kind=Kind.SANDBOX,
@@ -163,22 +203,33 @@ class SandboxReconciler:
             incarnation=action.incarnation,
             class_name=seen.spec.class_name,
             sandbox_class=seen.sandbox_class,
-            limits=sandbox_limits(seen.spec, seen.sandbox_class),
+            limits=limits,
             # What the class allows: the Sandbox's own number may change while the pod runs,
             # and is kept by the operator's queue.
             concurrency=seen.sandbox_class.max.concurrency,
             lifetime_seconds=action.lifetime_seconds,
             one_shot=False,
-            network_profile="none",
+            network_profile=sandbox_class.profile(spec.network) or NO_NETWORK,
             public_keys=services.keys.environment,
             key_id=services.keys.key_id,
         )
         try:
+            if spec.workspace is not None:
+                claim = ClaimPlan(
+                    sandbox_uid=seen.uid,
+                    sandbox_name=seen.name,
+                    namespace=seen.namespace,
+                    size_bytes=limits.disk_bytes,
+                    storage_class_name=spec.workspace.storage_class_name,
+                )
+                plan = replace(plan, claim=await ensure_claim(services, claim))
             await create_pod(services, plan)
         except NameTaken as error:
             refusal = PodRefusal(reason=SandboxReason.NAME_CONFLICT, message=str(error))
         except KubeRefused as error:
             reason = SandboxReason.QUOTA_EXCEEDED if is_quota(error) else SandboxReason.POD_REFUSED
+            if plan.claim is None and spec.workspace is not None and not is_quota(error):
+                reason = SandboxReason.STORAGE_REFUSED
             refusal = PodRefusal(reason=reason, message=error.message)
         else:
             services.memory.sandbox_refusals.pop(seen.uid, None)
@@ -194,19 +245,20 @@ def find_class(services: Services, name: str) -> tuple[SandboxClassSpec | None, 
     manifest = services.cache.by_name(Kind.SANDBOX_CLASS, "", name)
     if manifest is None:
         return None, ""
-    try:
-        return parse_sandbox_class(manifest), ""
-    except InvalidManifest as error:
-        return None, f'SandboxClass "{name}": {error}'
-
-
-def _parse(manifest: Mapping[str, Any]) -> SandboxSpec | InvalidManifest:
-    try:
-        return parse_sandbox(manifest)
-    except InvalidManifest as error:
-        return error
+    spec = services.specs.sandbox_class(manifest)
+    if isinstance(spec, InvalidManifest):
+        return None, f'SandboxClass "{name}": {spec}'
+    return spec, ""
 
 
 def _dispatched_pod(execution: Mapping[str, Any]) -> str:
     annotations = execution["metadata"].get("annotations") or {}
     return str(annotations.get(DISPATCHED_ANNOTATION, "")).partition("/")[0]
+
+
+def _is_first_running(seen: SeenSandbox, status: Mapping[str, Any]) -> bool:
+    """Whether the status says Running of the first incarnation, and the object does not yet."""
+    first_words = (SandboxState.CREATED.value, SandboxState.STARTING.value)
+    before = seen.status.get("state", SandboxState.CREATED.value)
+    is_running = status.get("state") == SandboxState.RUNNING.value
+    return is_running and before in first_words and status.get("incarnation") == 1

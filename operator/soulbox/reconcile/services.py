@@ -1,19 +1,24 @@
 """What reconcilers work with, handed in once by `app`."""
 
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Callable, Coroutine, Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal, Protocol
+from datetime import datetime
+from typing import Any, Protocol
 
 from soulbox.box.client import PodAddress, RunnerClient
 from soulbox.decide.execution_seen import RunProblem
+from soulbox.decide.pods import PodPhase, PodView, lived_shortly
 from soulbox.decide.prices import PriceBook
 from soulbox.decide.sandbox_seen import PodRefusal
 from soulbox.kube.cache import ObjectCache
 from soulbox.kube.client import KubeClient
 from soulbox.kube.clock import ServerClock
 from soulbox.kube.events import EventRecorder
+from soulbox.kube.slim import slim
+from soulbox.kube.turns import Turns
 from soulbox.model.keys import RUNNER_PORT
 from soulbox.model.states import Kind
+from soulbox.reconcile.specs import SpecMemory
 from soulbox.telemetry.metrics import Metrics
 
 
@@ -28,18 +33,25 @@ class Recorder(Protocol):
         """Whether the final rows of that object are committed."""
         ...
 
+    def is_spooled(self, uid: str) -> bool:
+        """Whether they are on the spool volume, and nowhere else yet."""
+        ...
+
     def price_book(self) -> PriceBook | None:
         """The newest price plans read, None before the first read."""
+        ...
+
+    def tenant_of(self, namespace: str) -> str:
+        """The tenant that time in this namespace is billed to."""
         ...
 
 
 class OutputSaver(Protocol):
     """Where whole outputs go."""
 
-    async def save_output(
-        self, uid: str, created_at: Any, stream: Literal["stdout", "stderr"], chunks: Any
-    ) -> int:
-        """Replace what is saved of a stream; the number of bytes saved."""
+    async def save_output(self, uid: str, created_at: Any, stream: str, chunks: Any) -> int:
+        """Replace what is saved of a stream, or captured file ("file/3"); the
+        number of bytes saved."""
         ...
 
     async def mark_output_complete(self, uid: str, created_at: Any) -> None:
@@ -64,6 +76,23 @@ class PublicKeys:
 
 
 @dataclass(slots=True, kw_only=True)
+class ShortLives:
+    """Of one Sandbox, since this operator began; an earlier one's are forgotten, which only
+    makes the next pod come sooner."""
+
+    in_a_row: int = 0
+    last_incarnation: int = 0  # the newest that was counted
+
+    def count(self, pods: Iterable[PodView]) -> int:
+        """Take in pods, each once when it has ended; how many in a row lived shortly."""
+        for pod in sorted(pods, key=lambda one: one.incarnation):
+            if pod.phase is PodPhase.ENDED and pod.incarnation > self.last_incarnation:
+                self.last_incarnation = pod.incarnation
+                self.in_a_row = self.in_a_row + 1 if lived_shortly(pod) else 0
+        return self.in_a_row
+
+
+@dataclass(slots=True, kw_only=True)
 class Memory:
     """What one operator process knows beyond the objects; all of it can be asked again."""
 
@@ -76,6 +105,12 @@ class Memory:
     execution_refusals: dict[str, RunProblem] = field(default_factory=dict)
     # Executions of which every byte of output is saved.
     saved_outputs: set[str] = field(default_factory=set)
+    # When this process dispatched each Execution that has not ended yet.
+    dispatched_at: dict[str, datetime] = field(default_factory=dict)
+    # When an Execution's place in the queue was last written, Unix seconds.
+    told: dict[str, float] = field(default_factory=dict)
+    # Pods of each Sandbox seen ended, and how many of them in a row lived shortly.
+    short_lives: dict[str, ShortLives] = field(default_factory=dict)
     # When each Sandbox's counters were last written, Unix seconds.
     counted_at: dict[str, float] = field(default_factory=dict)
 
@@ -92,18 +127,24 @@ class Services:
     events: EventRecorder
     metrics: Metrics
     keys: PublicKeys
+    turns: Turns
     enqueue: Callable[[Kind, str], None]
     spawn: Spawn
     operator_namespace: str
     sandbox_not_found_seconds: float
     run_poll_seconds: float
     memory: Memory = field(default_factory=Memory)
+    specs: SpecMemory = field(default_factory=SpecMemory)
+    # Told of each version that our own writes made, before the watch brings it.
+    wrote: Callable[[Kind, Mapping[str, Any]], None] = lambda *_: None
 
     def saw(self, kind: Kind, manifest: Mapping[str, Any]) -> None:
         """An object as the API server just returned it: the next pass, and the mirror, see
         it even if the watch is late."""
+        manifest = slim(kind, manifest)
         if self.cache.put(kind, manifest):
             self.mirror.offer(kind, manifest)
+            self.wrote(kind, manifest)
 
 
 def address_of(pod: Mapping[str, Any]) -> PodAddress | None:

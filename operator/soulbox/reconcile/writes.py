@@ -6,9 +6,11 @@ from typing import Any
 
 from soulbox.build.pod import PodPlan, build_pod
 from soulbox.build.policy import build_network_policy
-from soulbox.kube.resources import EXECUTIONS, NETWORK_POLICIES, PODS, SANDBOXES, Resource
+from soulbox.build.volume import ClaimPlan, build_claim
+from soulbox.kube.resources import CLAIMS, EXECUTIONS, NETWORK_POLICIES, PODS, SANDBOXES, Resource
 from soulbox.model.errors import KubeExists, KubeNotFound, KubeRefused, Retryable
 from soulbox.model.keys import RECORDED_FINALIZER
+from soulbox.model.specs import NetworkProfile
 from soulbox.model.states import Kind
 from soulbox.reconcile.services import Services
 
@@ -67,15 +69,49 @@ async def remove_finalizer(services: Services, kind: Kind, manifest: Manifest) -
         services.cache.remove(kind, manifest["metadata"]["uid"])
 
 
-async def ensure_network_policy(services: Services, namespace: str, profile: str) -> None:
+async def ensure_network_policy(
+    services: Services, namespace: str, profile: NetworkProfile
+) -> None:
     """The namespace's policy exists. Asked of the API server before each pod: somebody may
     have deleted it since, and a read takes milliseconds where a pod's start takes a second."""
+    if not await network_policy_exists(services, namespace, profile):
+        policy = build_network_policy(namespace, profile, services.operator_namespace)
+        with suppress(KubeExists):
+            await services.kube.create(NETWORK_POLICIES, policy, namespace)
+
+
+async def network_policy_exists(
+    services: Services, namespace: str, profile: NetworkProfile
+) -> bool:
+    """Whether the API server has the namespace's policy."""
     policy = build_network_policy(namespace, profile, services.operator_namespace)
     try:
         await services.kube.get(NETWORK_POLICIES, policy["metadata"]["name"], namespace)
     except KubeNotFound:
-        with suppress(KubeExists):
-            await services.kube.create(NETWORK_POLICIES, policy, namespace)
+        return False
+    return True
+
+
+async def ensure_claim(services: Services, plan: ClaimPlan) -> str:
+    """The Sandbox's claim exists; its name.
+
+    Raises:
+        NameTaken: another's claim has the name.
+        KubeRefused: quota or a policy; the caller shows it.
+    """
+    manifest = build_claim(plan)
+    name = str(manifest["metadata"]["name"])
+    try:
+        claim = await services.kube.create(CLAIMS, manifest, plan.namespace)
+    except KubeExists:
+        claim = await services.kube.get(CLAIMS, name, plan.namespace)
+    owners = claim["metadata"].get("ownerReferences") or ()
+    if all(owner.get("uid") != plan.sandbox_uid for owner in owners):
+        raise NameTaken(
+            f'a PersistentVolumeClaim named "{name}" exists that is not of this Sandbox; '
+            "delete or rename it"
+        )
+    return name
 
 
 async def create_pod(services: Services, plan: PodPlan) -> None:

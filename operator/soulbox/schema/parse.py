@@ -6,6 +6,7 @@ field, never a crash. Pure, and cheap enough to run on every event (some 20 µs)
 """
 
 import binascii
+import ipaddress
 import re
 from collections.abc import Iterable, Mapping
 from typing import Any, TypeVar
@@ -72,6 +73,8 @@ def parse_sandbox_class(manifest: Mapping[str, Any]) -> specs.SandboxClassSpec:
         sku=spec.sku,
         env=_env(spec.env),
         replace_lost_pods=spec.replace_lost_pods,
+        log_output=spec.log_output,
+        network_profiles=_profiles(spec.network_profiles),
     )
 
 
@@ -96,8 +99,19 @@ def parse_sandbox(manifest: Mapping[str, Any]) -> specs.SandboxSpec:
             if asked.disk is None
             else _bytes("spec.resources.disk", asked.disk, _MIN_DISK_BYTES),
         ),
-        env=_env(spec.env),
+        env=_sandbox_env(spec.env),
         lifetime_seconds=spec.lifetime_seconds,
+        idle_timeout_seconds=spec.idle_timeout_seconds,
+        suspend=spec.suspend,
+        workspace=None
+        if spec.workspace is None or not spec.workspace.persistent
+        else specs.Workspace(
+            size_bytes=None
+            if spec.workspace.size is None
+            else _bytes("spec.workspace.size", spec.workspace.size, _MIN_DISK_BYTES),
+            storage_class_name=spec.workspace.storage_class_name,
+        ),
+        network=spec.network,
         default_timeout_seconds=spec.default_timeout_seconds,
         max_concurrent_executions=spec.max_concurrent_executions,
         user=spec.user,
@@ -129,12 +143,17 @@ def parse_execution(manifest: Mapping[str, Any]) -> specs.ExecutionSpec:
         class_name=spec.class_name,
         language=spec.language,
         code=spec.code,
-        code_from=None if spec.code_from is None else _code_from(spec.code_from),
+        code_from=None if spec.code_from is None else _key_source("spec.codeFrom", spec.code_from),
         files=tuple(_input_file(index, each) for index, each in enumerate(spec.files)),
         args=tuple(spec.args),
         stdin=spec.stdin,
         env=env,
         timeout_seconds=spec.timeout_seconds,
+        queue_timeout_seconds=spec.queue_timeout_seconds,
+        output_limit_bytes=spec.output_limit_bytes,
+        capture_files=tuple(_glob(index, each) for index, each in enumerate(spec.capture_files)),
+        priority=spec.priority,
+        idempotent=spec.idempotent,
         cancel=spec.cancel,
         ttl_seconds_after_finished=spec.ttl_seconds_after_finished,
         user=spec.user,
@@ -244,6 +263,71 @@ def _env(entries: Iterable[common.EnvVar]) -> tuple[specs.EnvVar, ...]:
     return env
 
 
+def _sandbox_env(
+    entries: Iterable[sandbox.SandboxEnvVar],
+) -> tuple[specs.EnvVar | specs.EnvFrom, ...]:
+    entries = tuple(entries)
+    found: list[specs.EnvVar | specs.EnvFrom] = []
+    for index, (entry, plain) in enumerate(zip(entries, _env(entries), strict=True)):
+        if entry.value_from is None:
+            found.append(plain)
+            continue
+        field = f"spec.env[{index}]"
+        if entry.value:
+            raise InvalidManifest(field, "has both value and valueFrom", "remove one")
+        source = _key_source(f"{field}.valueFrom", entry.value_from)
+        found.append(specs.EnvFrom(name=entry.name, value_from=source))
+    return tuple(found)
+
+
+def _profiles(
+    profiles: Iterable[sandbox_class.NetworkProfile],
+) -> tuple[specs.NetworkProfile, ...]:
+    found: dict[str, specs.NetworkProfile] = {}
+    for index, profile in enumerate(profiles):
+        field = f"spec.networkProfiles[{index}]"
+        if profile.name == specs.NO_NETWORK.name or profile.name in found:
+            raise InvalidManifest(f"{field}.name", "is there already", "name it otherwise")
+        egress = tuple(
+            _egress(f"{field}.egress[{number}]", rule) for number, rule in enumerate(profile.egress)
+        )
+        found[profile.name] = specs.NetworkProfile(name=profile.name, egress=egress)
+    return tuple(found.values())
+
+
+def _egress(field: str, rule: sandbox_class.Egress) -> specs.Egress:
+    if (rule.cidr is not None) == rule.dns:
+        raise InvalidManifest(
+            field, "needs exactly one of cidr and dns", "set one and remove the other"
+        )
+    if rule.cidr is not None:
+        outer = _network(f"{field}.cidr", rule.cidr)
+        for number, text in enumerate(rule.except_):
+            inner = _network(f"{field}.except[{number}]", text)
+            if inner.version != outer.version or not inner.subnet_of(outer):  # type: ignore[arg-type]
+                raise InvalidManifest(
+                    f"{field}.except[{number}]", "does not lie within cidr", "correct or remove it"
+                )
+    return specs.Egress(
+        cidr=rule.cidr,
+        excluded=tuple(rule.except_),
+        ports=tuple(
+            specs.Port(port=each.port, end_port=each.end_port, protocol=each.protocol)
+            for each in rule.ports
+        ),
+        dns=rule.dns,
+    )
+
+
+def _network(field: str, text: str) -> ipaddress.IPv4Network | ipaddress.IPv6Network:
+    try:
+        return ipaddress.ip_network(text)
+    except ValueError:
+        raise InvalidManifest(
+            field, "is no range of addresses", "write it as 10.1.0.0/16"
+        ) from None
+
+
 def _refuse_nul(field: str, text: str) -> None:
     if "\0" in text:
         raise InvalidManifest(
@@ -280,16 +364,16 @@ def _check_sizes(spec: execution.ExecutionSpec) -> None:
         )
 
 
-def _code_from(code_from: execution.CodeFrom) -> specs.CodeFrom:
-    config_map, secret = code_from.config_map_key_ref, code_from.secret_key_ref
+def _key_source(field: str, reference: execution.CodeFrom | sandbox.ValueFrom) -> specs.KeySource:
+    config_map, secret = reference.config_map_key_ref, reference.secret_key_ref
     if config_map is not None and secret is None:
-        return specs.CodeFrom(
+        return specs.KeySource(
             source=specs.CodeSource.CONFIG_MAP, name=config_map.name, key=config_map.key
         )
     if secret is not None and config_map is None:
-        return specs.CodeFrom(source=specs.CodeSource.SECRET, name=secret.name, key=secret.key)
+        return specs.KeySource(source=specs.CodeSource.SECRET, name=secret.name, key=secret.key)
     raise InvalidManifest(
-        "spec.codeFrom",
+        field,
         "needs exactly one of configMapKeyRef and secretKeyRef",
         "set one and remove the other",
     )
@@ -303,6 +387,20 @@ def _refuse_same_path(files: Iterable[execution.InputFile]) -> None:
                 f"spec.files[{index}].path", "is there twice", "remove one of the two"
             )
         seen.add(file.path)
+
+
+def _glob(index: int, glob: str) -> str:
+    field = f"spec.captureFiles[{index}]"
+    if any(part in ("", ".", "..") for part in glob.split("/")):
+        raise InvalidManifest(
+            field,
+            "leaves the workspace or is not plain",
+            "make it relative, without '.', '..' and empty parts",
+        )
+    _refuse_nul(field, glob)
+    if re.fullmatch(execution.GLOB_PATTERN, glob) is None:
+        raise InvalidManifest(field, "is not a glob", "use *, ?, ** and [a-z], without a backslash")
+    return glob
 
 
 def _input_file(index: int, file: execution.InputFile) -> specs.InputFile:

@@ -1,12 +1,14 @@
-"""The operator's settings: defaults, then a YAML file, then the environment, then flags;
-the later wins.
+"""The operator's settings: defaults, then the profile's, then a YAML file, then the
+environment, then flags; the later wins.
 
 `load_settings` is the only way in. Every field says its unit, what leaving it out means
 and why its default is what it is; docs/reference/configuration.md is made from them.
 """
 
 import difflib
+import hashlib
 import re
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal, Self
 
@@ -21,10 +23,26 @@ from pydantic_settings import (
 )
 
 from soulbox.model.errors import ConfigError
+from soulbox.model.retention import RetentionPolicy
 
 ENV_PREFIX: Final = "SOULBOX_"
 # A config file is a page of text; more is a wrong path.
 _MAX_FILE_BYTES: Final = 1_048_576
+# What a profile sets where nothing else does. "development" is the defaults themselves: a
+# trial on one machine. More stands here only once it exists.
+PROFILES: Final[Mapping[str, Mapping[str, object]]] = {
+    "development": {},
+    "production": {
+        # Bursts of saved outputs, queries and exports at once; PostgreSQL's max_connections is
+        # to be raised with it, doctor compares the two.
+        "pool_max_size": 50,
+        # No batch waits for a TLS handshake.
+        "pool_min_size": 4,
+    },
+}
+_LEASE: Final = "soulbox-operator"
+_OBJECT_NAME: Final = re.compile(r"[a-z0-9]([-.a-z0-9]{0,251}[a-z0-9])?")
+_IDENTITY: Final = re.compile(r"[A-Za-z0-9._-]{1,128}")
 _NAMESPACE: Final = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")
 
 
@@ -39,6 +57,12 @@ class Settings(BaseSettings):
         hide_input_in_errors=True,
     )
 
+    profile: Literal["development", "production"] = Field(
+        default="development",
+        description="Which defaults hold where nothing else is set; the table below says which"
+        " differ. development: a trial on one machine.",
+    )
+
     # PostgreSQL
     dsn: SecretStr | None = Field(
         default=None,
@@ -49,6 +73,18 @@ class Settings(BaseSettings):
         default=None,
         description="File that holds the DSN and nothing else, so that it can come from a mounted"
         " Secret and never stands in a process list.",
+    )
+    dsn_read: SecretStr | None = Field(
+        default=None,
+        description="A replica that `soulbox query` asks first; how far it is behind is told with"
+        " each answer. Unset, out of reach or too far behind: the primary is asked.",
+    )
+    read_max_lag_seconds: float = Field(
+        default=60,
+        ge=0,
+        le=86_400,
+        description="A replica further behind than this is passed over, in seconds. A minute:"
+        " reports look back over hours.",
     )
     pool_min_size: int = Field(
         default=1,
@@ -106,6 +142,47 @@ class Settings(BaseSettings):
         " liveness fails. Above the 660 s after which a healthy one is opened again.",
     )
 
+    # Leader election
+    leader_elect: bool = Field(
+        default=True,
+        description="Work only while holding a Lease in the operator's namespace, so that"
+        " several replicas can stand by. False: this is the only operator, and it starts at once.",
+    )
+    lease_name: str | None = Field(
+        default=None,
+        description="Name of the Lease. Unset: `soulbox-operator`, with a hash of"
+        " watch_namespaces if there are any, so that operators of different namespaces do not"
+        " wait for each other.",
+    )
+    lease_identity: str | None = Field(
+        default=None,
+        description="Who holds the Lease. Unset: the host's name, which is the pod's, and a random"
+        " number. A process takes over at once from an earlier one of its own identity, which"
+        " must be dead: set it only where that is known.",
+    )
+    lease_duration_seconds: int = Field(
+        default=15,
+        ge=3,
+        le=3600,
+        description="How long after the last sign of life of a leader, in seconds, another takes"
+        " over. Kubernetes' own controllers' default.",
+    )
+    lease_renew_deadline_seconds: float = Field(
+        default=10,
+        ge=1,
+        le=3600,
+        description="How long after its last renewal, in seconds, a leader is silent towards"
+        " the cluster until it has renewed again. A third below lease_duration_seconds: room for"
+        " requests that are on their way.",
+    )
+    lease_renew_seconds: float = Field(
+        default=2,
+        gt=0,
+        le=600,
+        description="Time between two renewals, in seconds. Two: four may fail before the"
+        " deadline; each is one small write.",
+    )
+
     # Work
     workers: int = Field(
         default=64,
@@ -156,6 +233,58 @@ class Settings(BaseSettings):
         le=86_400,
         description="Time between two comparisons of cluster and database, in seconds.",
     )
+    record_deadline_seconds: float = Field(
+        default=600,
+        ge=1,
+        le=86_400,
+        description="How long a deleted object waits for PostgreSQL, in seconds. Then its last"
+        " version goes to spool_directory and the object goes; without one it stays, and an Event"
+        " says so. Ten minutes: longer than a failover, a restart or an upgrade of PostgreSQL.",
+    )
+    spool_directory: Path | None = Field(
+        default=None,
+        description="Directory, on a volume that outlives the operator, for objects that may wait"
+        " for PostgreSQL no longer; they are written once it is back. Unset: they stay in the"
+        " cluster.",
+    )
+
+    # Retention: whole partitions are dropped, so rows live up to one partition longer.
+    retain_metrics_days: int = Field(
+        default=30,
+        ge=1,
+        le=36_500,
+        description="Days that resource figures over time are kept; a partition is a day.",
+    )
+    retain_outputs_days: int = Field(
+        default=30,
+        ge=1,
+        le=36_500,
+        description="Days that whole outputs and captured files are kept; a partition is a month."
+        " What the status shows of an output is kept with its Execution.",
+    )
+    retain_executions_months: int = Field(
+        default=13,
+        ge=1,
+        le=1_200,
+        description="Months that rows of Executions are kept: a year and the month under way. The"
+        " ledger is kept for ever.",
+    )
+
+    # Resource figures
+    sample_interval_seconds: float = Field(
+        default=15,
+        ge=0,
+        le=3600,
+        description="Time between two samples of what each Sandbox uses, in seconds; 0 takes none."
+        " 15: metrics-server's own default; 200 Sandboxes then cost a few per cent of a core.",
+    )
+    sample_capacity_rows: int = Field(
+        default=20_000,
+        ge=100,
+        le=1_000_000,
+        description="Most samples that wait while PostgreSQL is away; then the oldest are dropped"
+        " and counted. 20,000: 25 minutes of 200 Sandboxes, some 20 MB.",
+    )
 
     # Process
     http_listen: str = Field(
@@ -185,11 +314,32 @@ class Settings(BaseSettings):
                 raise ValueError(f"{name[:63]!r} cannot be the name of a namespace")
         return value
 
+    @field_validator("sample_interval_seconds")
+    @classmethod
+    def _check_interval(cls, value: float) -> float:
+        if 0 < value < 1:
+            raise ValueError("at least 1 second, or 0 for none")
+        return value
+
     @field_validator("operator_namespace")
     @classmethod
     def _check_operator_namespace(cls, value: str) -> str:
         if not _NAMESPACE.fullmatch(value):
             raise ValueError("cannot be the name of a namespace")
+        return value
+
+    @field_validator("lease_name")
+    @classmethod
+    def _check_lease_name(cls, value: str | None) -> str | None:
+        if value is not None and not _OBJECT_NAME.fullmatch(value):
+            raise ValueError("cannot be the name of an object: small letters, digits, - and .")
+        return value
+
+    @field_validator("lease_identity")
+    @classmethod
+    def _check_lease_identity(cls, value: str | None) -> str | None:
+        if value is not None and not _IDENTITY.fullmatch(value):
+            raise ValueError("1 to 128 letters, digits, dots, dashes and underscores")
         return value
 
     @field_validator("http_listen")
@@ -213,7 +363,38 @@ class Settings(BaseSettings):
             raise ValueError("only one of dsn and dsn_file can be set: remove the other")
         if self.pool_min_size > self.pool_max_size:
             raise ValueError("pool_min_size is more than pool_max_size: lower it")
+        if self.lease_renew_deadline_seconds > self.lease_duration_seconds - 1:
+            raise ValueError(
+                "lease_renew_deadline_seconds must be at least a second less than"
+                " lease_duration_seconds: a leader is silent before another takes over"
+            )
+        if self.lease_renew_seconds > self.lease_renew_deadline_seconds / 2:
+            raise ValueError(
+                "lease_renew_seconds is over half of lease_renew_deadline_seconds: one lost"
+                " renewal would silence the leader; lower it"
+            )
         return self
+
+    @property
+    def retention(self) -> RetentionPolicy:
+        """How long rows are kept."""
+        return RetentionPolicy(
+            metrics_days=self.retain_metrics_days,
+            outputs_days=self.retain_outputs_days,
+            executions_months=self.retain_executions_months,
+        )
+
+    @property
+    def lease(self) -> str:
+        """Name of the Lease. Operators of the same namespaces, in whatever order they are
+        named, have the same."""
+        if self.lease_name is not None:
+            return self.lease_name
+        if not self.watch_namespaces:
+            return _LEASE
+        scope = ",".join(sorted(set(self.watch_namespaces)))
+        # The chart computes the same, for the Role (templates/rbac.yaml).
+        return f"{_LEASE}-{hashlib.sha256(scope.encode()).hexdigest()[:10]}"
 
     @property
     def http_host(self) -> str:
@@ -256,7 +437,7 @@ class Settings(BaseSettings):
 
 
 def load_settings(config: Path | None = None, **overrides: object) -> Settings:
-    """Settings from defaults, file, environment and flags.
+    """Settings from defaults, profile, file, environment and flags, the later the stronger.
 
     Args:
         config: YAML file with setting names as keys; None reads no file.
@@ -269,8 +450,9 @@ def load_settings(config: Path | None = None, **overrides: object) -> Settings:
     values: dict[str, Any] = {} if config is None else _read_config(config)
     values |= EnvSettingsSource(Settings)()
     values |= {name: value for name, value in overrides.items() if value is not None}
+    defaults = PROFILES.get(str(values.get("profile")), {})  # another name is refused below
     try:
-        return Settings(**values)
+        return Settings(**{**defaults, **values})
     except ValidationError as error:
         raise ConfigError(_explain(error)) from None
 

@@ -25,6 +25,7 @@ from pydantic.alias_generators import to_camel
 
 from soulbox.model.errors import HostileReply
 from soulbox.model.runs import (
+    CapturedFile,
     RunDocument,
     RunList,
     RunResult,
@@ -90,6 +91,14 @@ class _Output(_Message):
     stderr: _Stream
 
 
+class _File(_Message):
+    # The runner bounds the depth of a path by 256 parts of 255 bytes.
+    path: Annotated[str, StringConstraints(min_length=1, max_length=66_000)]
+    size: _Count
+    sha256: Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
+    truncated: bool = False
+
+
 class _Document(_Message):
     uid: _Identity
     attempt: Annotated[int, Field(ge=1, le=2**31 - 1)]
@@ -101,6 +110,8 @@ class _Document(_Message):
     result: _Result | None = None
     usage: _Usage | None = None
     output: _Output | None = None
+    files: Annotated[list[_File], Field(max_length=64)] = []
+    files_omitted: _Count = 0
 
 
 class _List(_Message):
@@ -116,6 +127,7 @@ class _Stats(_Message):
     cpu_seconds_total: Annotated[Decimal, Field(ge=0, le=10**12)] | None = None
     memory_bytes: _Count | None = None
     memory_peak_bytes: _Count | None = None
+    memory_unreclaimable_bytes: _Count | None = None
     memory_limit_bytes: _Count | None = None
     oom_kills: _Count | None = None
     disk_used_bytes: _Count | None = None
@@ -163,6 +175,8 @@ def dump_start(request: StartRun) -> bytes:
             "fileSizeBytes": request.max_file_size_bytes,
         },
     }
+    if request.capture_files:
+        body["captureFiles"] = request.capture_files
     if request.stdin is not None:
         body["stdin"] = request.stdin
     return orjson.dumps(body)
@@ -248,6 +262,16 @@ def _document(reply: _Document, now: datetime) -> RunDocument:
         usage=None if reply.usage is None else RunUsage(**dict(reply.usage)),
         stdout=None if output is None else _stream("stdout", output.stdout),
         stderr=None if output is None else _stream("stderr", output.stderr),
+        files=tuple(
+            CapturedFile(
+                path=each.path,
+                size_bytes=each.size,
+                sha256=each.sha256,
+                truncated=each.truncated,
+            )
+            for each in reply.files
+        ),
+        files_omitted=reply.files_omitted,
     )
 
 

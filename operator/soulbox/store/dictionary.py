@@ -21,7 +21,8 @@ PAGE: Final = Path("docs/reference/tables.md")
 _TABLE: Final = re.compile(r"CREATE TABLE soulbox\.(\w+) \(\n(.*?)\n\)([^;]*);", re.DOTALL)
 _COLUMN: Final = re.compile(r"    (\w+) +([a-z0-9]+(?:\(\d+,\d+\))?)(.*?),?$", re.MULTILINE)
 _COMMENT: Final = re.compile(
-    r"COMMENT ON (TABLE|VIEW|COLUMN|FUNCTION) soulbox\.([\w.]+)(\([^)]*\))? IS\s+'((?:[^']|'')*)';"
+    r"COMMENT ON (TABLE|VIEW|COLUMN|FUNCTION|PROCEDURE) soulbox\.([\w.]+)(\([^)]*\))?"
+    r" IS\s+'((?:[^']|'')*)';"
 )
 _INTRODUCTION: Final = """\
 # Tables
@@ -99,7 +100,9 @@ def render(schema: str) -> str:
     lines += [f"- `{name}`: {text}." for (what, name), text in comments.items() if what == "VIEW"]
     lines += ["", "## Functions", ""]
     lines += [
-        f"- `{name}`: {text}." for (what, name), text in comments.items() if what == "FUNCTION"
+        f"- `{name}`: {text}."
+        for (what, name), text in comments.items()
+        if what in ("FUNCTION", "PROCEDURE")
     ]
     return "\n".join(lines) + "\n"
 

@@ -12,7 +12,14 @@ from typing import Final
 import psycopg
 from psycopg_pool import PoolClosed, PoolTimeout, TooManyRequests
 
-from soulbox.model.errors import ConfigError, SoulBoxError, StoreRefused, StoreUnavailable
+from soulbox.model.errors import (
+    AlreadyExists,
+    ConfigError,
+    SoulBoxError,
+    StoreConflict,
+    StoreRefused,
+    StoreUnavailable,
+)
 
 # Classes of SQLSTATE that blame the data: another row would have been taken.
 # https://www.postgresql.org/docs/current/errcodes-appendix.html
@@ -116,12 +123,15 @@ def translate(error: Exception) -> SoulBoxError:
         return StoreRefused(f"a value cannot be sent to PostgreSQL ({type(error).__name__})")
     words, sqlstate = describe(error)
     if error.sqlstate is not None and error.sqlstate[:2] in _REFUSED_CLASSES:
-        return StoreRefused(
+        refused = AlreadyExists if error.sqlstate == "23505" else StoreRefused
+        return refused(
             f"PostgreSQL refused: {words}",
             sqlstate=error.sqlstate,
             constraint=error.diag.constraint_name,
         )
-    return StoreUnavailable(words, sqlstate=sqlstate)
+    # Serialization failure and deadlock: the transaction, not the server, is to blame.
+    unavailable = StoreConflict if error.sqlstate in ("40001", "40P01") else StoreUnavailable
+    return unavailable(words, sqlstate=sqlstate)
 
 
 @contextmanager

@@ -6,7 +6,8 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from soulbox.model.billing import BillingEvent, BillingKind, EndSource, PricePlan
+from soulbox.decide.prices import PriceBook
+from soulbox.model.billing import AccountTier, BillingEvent, BillingKind, EndSource, PricePlan
 from soulbox.model.rows import PodRunRow
 from soulbox.store.files import load_queries
 from soulbox.store.objects import Absence, StoredVersion
@@ -18,6 +19,10 @@ APPEND_ONLY_CONSTRAINT = "billing_events_append_only"
 WINDOW_CONSTRAINT = "billing_events_window_key"
 PLAN_IMMUTABLE_CONSTRAINT = "price_plans_immutable"
 PLAN_OVERLAP_CONSTRAINT = "price_plans_no_overlap"
+PLAN_UNBILLED_CONSTRAINT = "price_plans_unbilled"
+TIER_IMMUTABLE_CONSTRAINT = "account_tiers_immutable"
+TIER_OVERLAP_CONSTRAINT = "account_tiers_no_overlap"
+TIER_UNBILLED_CONSTRAINT = "account_tiers_unbilled"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,7 +62,7 @@ class PodRunStore:
     async def get(self, pod_uids: Collection[UUID]) -> dict[UUID, PodRunRow]:
         """Rows of these pods, as far as there are any."""
         found = await self._tx.fetch(self._queries["pod_runs_by_uid"], {"pod_uids": list(pod_uids)})
-        return {row["pod_uid"]: _pod_run(row) for row in found}
+        return {row["pod_uid"]: pod_run_of(row) for row in found}
 
     async def versions(
         self, uids: Mapping[UUID, datetime], before: datetime
@@ -93,11 +98,16 @@ class LedgerStore:
         found = await self._tx.fetch(
             self._queries["billing_events_by_pod"], {"pod_uids": list(pod_uids)}
         )
-        return [_event(row) for row in found]
+        return [event_of(row) for row in found]
+
+    async def one(self, event_id: UUID) -> BillingEvent | None:
+        """A row by its key; None: there is none, or none that the login may see."""
+        found = await self._tx.fetch(self._queries["billing_event"], {"event_id": event_id})
+        return event_of(found[0]) if found else None
 
 
 class PriceStore:
-    """Table price_plans."""
+    """Tables price_plans and account_tiers."""
 
     def __init__(self, tx: Transaction) -> None:
         self._tx = tx
@@ -108,11 +118,22 @@ class PriceStore:
         found = await self._tx.fetch(self._queries["price_plans"])
         return [PricePlan(**row) for row in found]
 
+    async def tiers(self) -> list[AccountTier]:
+        """Who is of which tier, at any time."""
+        found = await self._tx.fetch(self._queries["account_tiers"])
+        return [AccountTier(**row) for row in found]
 
-def _pod_run(row: dict[str, Any]) -> PodRunRow:
+    async def book(self) -> PriceBook:
+        """All of it."""
+        return PriceBook(await self.plans(), await self.tiers())
+
+
+def pod_run_of(row: dict[str, Any]) -> PodRunRow:
+    """A row of pod_runs as a query of its columns gives it."""
     source = row.pop("end_source")
     return PodRunRow(**row, end_source=None if source is None else EndSource(source))
 
 
-def _event(row: dict[str, Any]) -> BillingEvent:
+def event_of(row: dict[str, Any]) -> BillingEvent:
+    """A row of billing_events as a query of its columns gives it."""
     return BillingEvent(**{**row, "kind": BillingKind(row["kind"])})

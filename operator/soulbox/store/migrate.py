@@ -8,7 +8,7 @@ append-only: an edited, missing or unknown one is refused rather than guessed ar
 
 import hashlib
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,6 +24,7 @@ from soulbox.store.pool import Store
 # Debian 12 ships 15, the oldest that has security_invoker views.
 MINIMUM_SERVER: Final = 150_000
 OWNER_ROLE: Final = "soulbox_owner"
+_DEADLOCK_TRIES: Final = 10
 _FILE_NAME: Final = re.compile(r"(\d{4})_[a-z0-9_]+\.sql")
 
 
@@ -44,7 +45,7 @@ def load_migrations(directory: Path | None = None) -> tuple[Migration, ...]:
         directory: where the files are; None for those this release comes with.
 
     Raises:
-        ConfigError: a file whose name is not NNNN_what.sql, a gap or a double number.
+        ConfigError: a file whose name is not NNNN_what.sql, or a double number.
     """
     directory = sql_directory() / "migrations" if directory is None else directory
     found: list[Migration] = []
@@ -61,11 +62,12 @@ def load_migrations(directory: Path | None = None) -> tuple[Migration, ...]:
                 sql=content.decode("utf-8"),  # our own file, not input
             )
         )
-    if [migration.version for migration in found] != list(range(1, len(found) + 1)):
-        raise ConfigError(
-            f"migrations in {directory} are not numbered 0001, 0002, ... without gap or "
-            "double; reinstall this release"
-        )
+    # Gaps are no fault: parts of a release were numbered apart. That a file is missing is
+    # found by comparison with the database.
+    doubles = {one.version for one in found if [m.version for m in found].count(one.version) > 1}
+    if doubles or (found and found[0].version != 1):
+        wrong = f"number {min(doubles):04} twice" if doubles else "no number 0001"
+        raise ConfigError(f"migrations in {directory} have {wrong}; reinstall this release")
     return tuple(found)
 
 
@@ -86,6 +88,12 @@ def plan_migrations(
         raise ConfigError(
             f"the database is newer than this release: it has {', '.join(unknown)}; "
             "run the release that made it, or a later one"
+        )
+    missing = sorted(applied.keys() - {migration.version for migration in files})
+    if missing:
+        raise ConfigError(
+            f"this release lacks migration {applied[missing[0]][0]}, which the database has; "
+            "reinstall this release"
         )
     for migration in files:
         if migration.version not in applied:
@@ -115,8 +123,8 @@ def migrate(
     """Bring a database to the schema of this release. Safe to repeat and to run twice at
     once.
 
-    Also makes the group roles soulbox_owner, soulbox_writer and soulbox_reader where the
-    login may; where it is a member of soulbox_owner, that role owns what is made.
+    Also makes the group roles where the login may, and gives them their rights; where it is
+    a member of soulbox_owner, that role owns what is made.
 
     Args:
         dry_run: only tell what would be applied; nothing is written.
@@ -152,6 +160,10 @@ def migrate(
             connection.execute(queries["become_owner"])
         for migration in pending:
             _apply(connection, migration)
+        if pending:
+            row = connection.execute(queries["has_access"]).fetchone()
+            if row is not None and row[0]:
+                _outlast(lambda: connection.execute(queries["apply_access"]))
         return [migration.name for migration in pending]
 
 
@@ -171,7 +183,7 @@ def _applied(connection: psycopg.Connection) -> dict[int, tuple[str, str]]:
 
 
 def _apply(connection: psycopg.Connection, migration: Migration) -> None:
-    try:
+    def run() -> None:
         with connection.transaction():
             connection.execute(migration.sql)
             connection.execute(
@@ -182,11 +194,28 @@ def _apply(connection: psycopg.Connection, migration: Migration) -> None:
                     "sha256": migration.sha256,
                 },
             )
+
+    try:
+        _outlast(run)
     except psycopg.Error as error:
         words, _ = describe(error)
         raise ConfigError(
             f"migration {migration.name} failed and left nothing behind: {words}"
         ) from error
+
+
+def _outlast(run: Callable[[], object]) -> None:
+    """Run what takes many locks beside an operator at work: of two that wait for each other
+    PostgreSQL ends one, and it may be us; and rights of a table are not given while a
+    partition is attached to it ("tuple concurrently updated", XX000)."""
+    for left in reversed(range(_DEADLOCK_TRIES)):
+        try:
+            run()
+        except (psycopg.errors.DeadlockDetected, psycopg.errors.InternalError_):
+            if not left:
+                raise
+        else:
+            return
 
 
 @contextmanager

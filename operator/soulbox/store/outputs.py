@@ -2,13 +2,14 @@
 
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Literal
+from typing import Any
 from uuid import UUID
 
 from soulbox.store.files import load_queries
 from soulbox.store.pool import Transaction
 
-Stream = Literal["stdout", "stderr"]
+# "stdout", "stderr", or "file/3": the captured file at that place of status.output.files.
+Stream = str
 # A piece as it is stored: large enough that 10 MiB are ten rows, small enough that a
 # reader never needs more memory than it likes.
 PIECE_BYTES = 1024 * 1024
@@ -16,7 +17,7 @@ PIECE_BYTES = 1024 * 1024
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OutputKey:
-    """One stream of one Execution."""
+    """One stream, or captured file, of one Execution."""
 
     uid: UUID
     created_at: datetime
@@ -65,6 +66,18 @@ class OutputStore:
         """Whose an Execution is, by its row; None when that is not written yet."""
         found = await self._tx.fetch(self._queries["output_owner"], key.parameters())
         return OutputOwner(cluster=cluster, **found[0]) if found else None
+
+    async def part(self, key: OutputKey, offset: int, length: int) -> bytes | None:
+        """At most `length` bytes of a stream from `offset`, b"" at its end; None while not
+        all of the Execution's output is saved."""
+        query = {"uid": key.uid, "created_at": key.created_at}
+        found = await self._tx.fetch(self._queries["output_is_complete"], query)
+        if not found or not found[0]["output_complete"]:
+            return None
+        seq, start = divmod(offset, PIECE_BYTES)
+        place = {"seq": seq, "start": start + 1, "length": min(length, PIECE_BYTES)}
+        found = await self._tx.fetch(self._queries["output_part"], key.parameters() | place)
+        return bytes(found[0]["bytes"]) if found else b""
 
     async def read(self, key: OutputKey) -> tuple[bytes, bool]:
         """A whole stream, and whether all output of its Execution is saved."""

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 # connection is cut. A guess: an answer takes milliseconds.
 _GRACE_SECONDS: Final = 5.0
 # The kernel gives up on a peer that acknowledges nothing after these.
-_KEEPALIVE: Final = {
+KEEPALIVE: Final = {
     "keepalives": 1,
     "keepalives_idle": 10,
     "keepalives_interval": 5,
@@ -49,6 +49,7 @@ class Transaction:
         self._connection = connection
         self._deadline_seconds = deadline_seconds
         self._staged: set[type] = set()
+        self._streams = 0
 
     async def execute(self, query: LiteralString, params: Mapping[str, Any] | None = None) -> int:
         """Run a statement.
@@ -75,6 +76,32 @@ class Transaction:
             async with self._connection.cursor(row_factory=dict_row) as cursor:
                 await cursor.execute(query, params)
                 return await cursor.fetchall()
+
+    async def stream(
+        self,
+        query: LiteralString,
+        params: Mapping[str, Any] | None = None,
+        *,
+        portion: int = 2000,
+    ) -> AsyncIterator[list[dict[str, Any]]]:
+        """Run a query and return its rows in portions, from a cursor on the server: no more
+        than one is in memory. Other statements may run in between.
+
+        Raises:
+            StoreUnavailable, StoreRefused: the transaction is lost.
+        """
+        self._streams += 1
+        name = f"stream_{self._streams}"
+        async with self._connection.cursor(name, row_factory=dict_row) as cursor:
+            with translated(), self._watch():
+                await cursor.execute(query, params)
+            while True:
+                with translated(), self._watch():
+                    rows = await cursor.fetchmany(portion)
+                if rows:
+                    yield rows
+                if len(rows) < portion:
+                    return
 
     async def stage(
         self,
@@ -307,7 +334,7 @@ async def open_store(
             "autocommit": True,
             "connect_timeout": max(2, round(connect_timeout_seconds)),
             "application_name": "soulbox",
-            **_KEEPALIVE,
+            **KEEPALIVE,
         },
     )
     # It repeats libpq's words, with parts of the DSN, at each try; ours are raised.

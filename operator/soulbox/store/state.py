@@ -3,11 +3,15 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, Final
 from uuid import UUID
 
 from soulbox.store.files import load_queries
 from soulbox.store.pool import Store, Transaction
+
+# Tables by the length of their partitions; ensure_partition() in SQL has the same lists.
+MONTHLY: Final = ("executions", "execution_outputs")
+DAILY: Final = ("resource_metrics",)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -23,17 +27,30 @@ class Epochs:
         return {"mirror_epoch": self.mirror_epoch, "database_epoch": self.database_epoch}
 
 
-async def acquire_epoch(store: Store, cluster_uid: str) -> int:
+# A transaction waits for a runner's reply while whole output is saved, for up to ten seconds
+# (box.client.REPLY_SECONDS); one that says nothing for longer belongs to a process that is
+# stopped, and the leader before is the likely one.
+_FORSAKEN_SECONDS: Final = 12.0
+
+
+async def acquire_epoch(
+    store: Store, cluster_uid: str, *, forsaken_seconds: float = _FORSAKEN_SECONDS
+) -> int:
     """Become the writer of a cluster: the next leader epoch. Writers with an earlier one
-    are refused from now on; one whose transaction is open is waited for.
+    are refused from now on; one whose transaction is open is waited for, unless it said
+    nothing for so long that its process must be stopped: then it is rolled back.
 
     Args:
         cluster_uid: UID of kube-system; several clusters may share a database.
+        forsaken_seconds: silence within a transaction after which it is ended.
 
     Raises:
         StoreUnavailable: PostgreSQL cannot be used now.
     """
     async with store.transaction() as tx:
+        await tx.fetch(
+            load_queries("state")["end_forsaken_transactions"], {"idle_seconds": forsaken_seconds}
+        )
         found = await tx.fetch(
             load_queries("state")["acquire_leader_epoch"], {"cluster": UUID(cluster_uid)}
         )
@@ -66,12 +83,17 @@ class StateStore:
         now: datetime = found[0]["server_time"]
         return now
 
-    async def ensure_partitions(self, moments: Sequence[datetime]) -> int:
-        """Make the monthly partitions these moments lie in; returns how many were missing.
+    async def ensure_partitions(
+        self, moments: Sequence[datetime], parents: Sequence[str] = MONTHLY
+    ) -> int:
+        """Make the partitions these moments lie in; returns how many were missing.
 
         Raises:
             StoreRefused: a moment before the year 2000 or after 2199.
         """
-        found = await self._tx.fetch(self._queries["ensure_partitions"], {"moments": list(moments)})
+        found = await self._tx.fetch(
+            self._queries["ensure_partitions"],
+            {"moments": list(moments), "parents": list(parents)},
+        )
         made: int = found[0]["made"]
         return made

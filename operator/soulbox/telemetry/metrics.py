@@ -2,14 +2,23 @@
 
 Names are for ever. Labels are closed sets or names an admin owns (a class); never the
 name of a sandbox, an execution or an image: those are unbounded.
+
+`FAMILIES` declares; `Metrics` counts. Families with `read` are not counted here but read,
+at each scrape, from the snapshots that queues and buffers give of themselves: add one by a
+declaration here and a reader in app/readings.py. docs/reference/metrics.md is made from
+the declarations (`python -m soulbox.telemetry.reference`).
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
+from prometheus_client.metrics_core import Metric
+from prometheus_client.registry import Collector
 
 from soulbox.model.states import ExecutionState
 
@@ -18,25 +27,442 @@ CONTENT_TYPE: Final = CONTENT_TYPE_LATEST
 # From a warm run (tens of milliseconds) to the longest class default (minutes).
 _RUN_BUCKETS: Final = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 1800)
 _CALL_BUCKETS: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.5, 1, 5, 30)
+# To mirror_batch_rows' default; a larger setting falls into +Inf.
+_BATCH_BUCKETS: Final = (1, 2, 5, 10, 25, 50, 100, 250, 500)
 
 
-# Read at each scrape from snapshots that queues and buffers give of themselves.
-GAUGES: Final[Mapping[str, str]] = {
-    "soulbox_queue_ready": "Keys that wait for a worker.",
-    "soulbox_queue_failing": "Keys whose last pass failed.",
-    "soulbox_runs_followed": "Runs under way.",
-    "soulbox_events_dropped": "Events not posted for want of room.",
-    "soulbox_sandboxes_known": "Sandboxes known.",
-    "soulbox_executions_known": "Executions known.",
-    "soulbox_mirror_pending_objects": "Objects that wait to be written to PostgreSQL.",
-    "soulbox_mirror_lag_seconds": "Age of the oldest object that waits to be written.",
-    "soulbox_mirror_rows_written": "Rows written since the start.",
-    "soulbox_mirror_failures": "Transactions that failed since the start.",
-    "soulbox_mirror_dead_letters": "Rows PostgreSQL refused since the start.",
-    "soulbox_mirror_bill_conflicts": "Bills since the start that contradict the ledger.",
-    "soulbox_mirror_ends_unknown": "Pods since the start found gone with no end told.",
-    "soulbox_mirror_healthy": "1 while PostgreSQL takes what is written.",
-}
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Family:
+    """One metric.
+
+    Attributes:
+        name: as it is scraped; a histogram's without its suffixes.
+        labels: name to meaning.
+        buckets: upper bounds of a histogram, in the unit of its name.
+        read: read from a snapshot at each scrape, see `Metrics.read_snapshots`.
+    """
+
+    name: str
+    type: Literal["counter", "gauge", "histogram"]
+    help: str
+    labels: Mapping[str, str] = field(default_factory=dict)
+    buckets: tuple[float, ...] = ()
+    read: bool = False
+
+
+# What a reader gives: the figure, or with one label the figure of each of its values.
+Reading = float | Mapping[str, float]
+Reader = Callable[[], Reading]
+
+_OWN_KINDS: Final = "`Sandbox` or `Execution`"
+_WATCHED_KINDS: Final = "`Sandbox`, `Execution`, `SandboxClass`, `Pod` or `Namespace`"
+_FINAL_STATES: Final = "`Completed`, `Failed`, `Timeout` or `Cancelled`"
+
+FAMILIES: Final[tuple[Family, ...]] = (
+    # Leader election
+    Family(
+        name="soulbox_leader",
+        type="gauge",
+        help="1 on the operator that works, 0 on one that stands by. A leader that could not"
+        " renew its Lease in time and is silent counts 0.",
+    ),
+    Family(
+        name="soulbox_leader_transitions_total",
+        type="counter",
+        help="How often this process began to lead, fell silent, or ended leading.",
+        labels={
+            "to": "`leader`, `silent` (the Lease was not renewed in time), `released` (at its"
+            " end) or `lost` (another has it)"
+        },
+    ),
+    Family(
+        name="soulbox_lease_renew_failures_total",
+        type="counter",
+        help="Renewals of the Lease that failed.",
+    ),
+    # Reconciling
+    Family(
+        name="soulbox_reconciles_total",
+        type="counter",
+        help="Passes over an object.",
+        labels={
+            "kind": _OWN_KINDS,
+            "result": "`ok`, `retry` (it will be tried again) or `error` (a bug)",
+        },
+    ),
+    Family(
+        name="soulbox_reconcile_seconds",
+        type="histogram",
+        help="Duration of a pass.",
+        labels={"kind": _OWN_KINDS},
+        buckets=_CALL_BUCKETS,
+    ),
+    Family(
+        name="soulbox_queue_ready",
+        type="gauge",
+        help="Keys that wait for a worker.",
+        read=True,
+    ),
+    Family(
+        name="soulbox_queue_active",
+        type="gauge",
+        help="Keys that are worked on, at most `workers`.",
+        read=True,
+    ),
+    Family(
+        name="soulbox_queue_delayed",
+        type="gauge",
+        help="Keys that wait for their time: a deadline, a back-off.",
+        read=True,
+    ),
+    Family(
+        name="soulbox_queue_failing",
+        type="gauge",
+        help="Keys whose last pass failed.",
+        read=True,
+    ),
+    # API server
+    Family(
+        name="soulbox_api_requests_total",
+        type="counter",
+        help="Calls to the API server, watches apart. Writes are create, patch and delete.",
+        labels={
+            "verb": "`get`, `list`, `create`, `patch` or `delete`",
+            "kind": "of the object, `Pod` for example",
+            "code": "HTTP status, `0` for no answer",
+        },
+    ),
+    Family(
+        name="soulbox_api_request_seconds",
+        type="histogram",
+        help="Duration of calls to the API server.",
+        labels={"verb": "`get`, `list`, `create`, `patch` or `delete`"},
+        buckets=_CALL_BUCKETS,
+    ),
+    Family(
+        name="soulbox_watch_events_total",
+        type="counter",
+        help="Watch events received.",
+        labels={"kind": _WATCHED_KINDS},
+    ),
+    Family(
+        name="soulbox_watch_last_event_timestamp_seconds",
+        type="gauge",
+        help="Unix time of the newest event of each watch.",
+        labels={"kind": _WATCHED_KINDS},
+    ),
+    Family(
+        name="soulbox_watch_age_seconds",
+        type="gauge",
+        help="Time since each watch last brought an event, or since the start. A watch of"
+        " objects that do not change is silent too.",
+        labels={"kind": _WATCHED_KINDS},
+        read=True,
+    ),
+    Family(
+        name="soulbox_events_dropped_total",
+        type="counter",
+        help="Kubernetes Events not posted for want of room.",
+        read=True,
+    ),
+    # Sandboxes and Executions
+    Family(
+        name="soulbox_sandboxes_known",
+        type="gauge",
+        help="Sandboxes that exist.",
+        read=True,
+    ),
+    Family(
+        name="soulbox_executions_known",
+        type="gauge",
+        help="Executions that exist, finished ones too.",
+        read=True,
+    ),
+    Family(
+        name="soulbox_sandbox_start_seconds",
+        type="histogram",
+        help="Time from a Sandbox's creation to its first Running.",
+        buckets=_RUN_BUCKETS,
+    ),
+    Family(
+        name="soulbox_executions_total",
+        type="counter",
+        help="Executions that reached a final state.",
+        labels={"state": _FINAL_STATES, "reason": "one of [concepts](../concepts.md)' reasons"},
+    ),
+    Family(
+        name="soulbox_execution_queue_seconds",
+        type="histogram",
+        help="Time from an Execution's creation to its code's start.",
+        buckets=_RUN_BUCKETS,
+    ),
+    Family(
+        name="soulbox_execution_start_seconds",
+        type="histogram",
+        help="Time from an Execution's dispatch to its code's start, of those that this"
+        " process dispatched: the part of the queue time that is not waiting.",
+        buckets=_RUN_BUCKETS,
+    ),
+    Family(
+        name="soulbox_execution_duration_seconds",
+        type="histogram",
+        help="Wall time of the programs.",
+        labels={"state": _FINAL_STATES},
+        buckets=_RUN_BUCKETS,
+    ),
+    Family(
+        name="soulbox_runs_followed",
+        type="gauge",
+        help="Runs under way.",
+        read=True,
+    ),
+    Family(
+        name="soulbox_runner_errors_total",
+        type="counter",
+        help="Calls to runners that failed.",
+        labels={
+            "code": "the runner's code, or the kind of failure; `Other` for a code that is not"
+            " a plain word"
+        },
+    ),
+    # Resource figures
+    Family(
+        name="soulbox_samples_total",
+        type="counter",
+        help="Samples of what pods use.",
+        labels={"result": "`ok`, or `failed`: its runner did not answer, or nonsense"},
+    ),
+    Family(
+        name="soulbox_memory_pressure_samples_total",
+        type="counter",
+        help="Samples in which a pod used over 90 % of its memory limit, page cache apart.",
+    ),
+    Family(
+        name="soulbox_samples_waiting",
+        type="gauge",
+        help="Samples that wait to be written to PostgreSQL.",
+        read=True,
+    ),
+    Family(
+        name="soulbox_samples_dropped_total",
+        type="counter",
+        help="Samples that were never written: too many waited while PostgreSQL was away, or"
+        " it refused them.",
+        read=True,
+    ),
+    # Mirror
+    Family(
+        name="soulbox_mirror_healthy",
+        type="gauge",
+        help="1 while PostgreSQL takes what is written.",
+        read=True,
+    ),
+    Family(
+        name="soulbox_mirror_pending_objects",
+        type="gauge",
+        help="Objects that wait to be written to PostgreSQL: how far it is behind.",
+        read=True,
+    ),
+    Family(
+        name="soulbox_mirror_lag_seconds",
+        type="gauge",
+        help="Age of the oldest object that waits to be written.",
+        read=True,
+    ),
+    Family(
+        name="soulbox_mirror_batch_objects",
+        type="histogram",
+        help="Objects in a batch that was written.",
+        buckets=_BATCH_BUCKETS,
+    ),
+    Family(
+        name="soulbox_mirror_rows_written_total",
+        type="counter",
+        help="Rows that were new or changed.",
+        read=True,
+    ),
+    Family(
+        name="soulbox_mirror_failures_total",
+        type="counter",
+        help="Tries that failed because PostgreSQL was away.",
+        read=True,
+    ),
+    Family(
+        name="soulbox_mirror_dead_letters_total",
+        type="counter",
+        help="Rows and bills that PostgreSQL refused; they lie in `dead_letter`.",
+        read=True,
+    ),
+    Family(
+        name="soulbox_mirror_bill_conflicts_total",
+        type="counter",
+        help="Bills that contradict the ledger: look at them.",
+        read=True,
+    ),
+    Family(
+        name="soulbox_mirror_ends_unknown_total",
+        type="counter",
+        help="Pods found gone with no end told.",
+        read=True,
+    ),
+    # Deleted objects that PostgreSQL did not take in time
+    Family(
+        name="soulbox_mirror_held_objects",
+        type="gauge",
+        help="Deleted objects that stay past `record_deadline_seconds` because PostgreSQL takes"
+        " no rows and no spool volume takes them either.",
+        read=True,
+    ),
+    Family(
+        name="soulbox_spool_objects",
+        type="gauge",
+        help="Objects that are gone from the cluster and wait on the spool volume for PostgreSQL.",
+        read=True,
+    ),
+    Family(
+        name="soulbox_spool_bytes",
+        type="gauge",
+        help="Size of the files on the spool volume.",
+        read=True,
+    ),
+    Family(
+        name="soulbox_spool_age_seconds",
+        type="gauge",
+        help="How long the oldest object on the spool volume has waited there.",
+        read=True,
+    ),
+    Family(
+        name="soulbox_spool_failures_total",
+        type="counter",
+        help="Times the spool volume could not be used: full, read-only, gone. It is tried every"
+        " ten minutes (`repair_period_seconds`), needed or not.",
+        read=True,
+    ),
+    Family(
+        name="soulbox_rollup_lag_seconds",
+        type="gauge",
+        help="Age of the oldest ledger row or finished Execution that may not be in"
+        " `usage_daily` and `usage_aggregates` yet; 10 s at rest. An open transaction holds it"
+        " up, a rebuild too; the views are exact all the while.",
+        read=True,
+    ),
+    # The database, as it counts itself; looked at every half minute
+    Family(
+        name="soulbox_database_connections",
+        type="gauge",
+        help="Connections to the database, anybody's.",
+        read=True,
+    ),
+    Family(
+        name="soulbox_database_commits_total",
+        type="counter",
+        help="Transactions that were committed.",
+        read=True,
+    ),
+    Family(
+        name="soulbox_database_rollbacks_total",
+        type="counter",
+        help="Transactions that were rolled back.",
+        read=True,
+    ),
+    Family(
+        name="soulbox_database_cache_hit_ratio",
+        type="gauge",
+        help="Share of page reads that memory answered.",
+        read=True,
+    ),
+    Family(
+        name="soulbox_database_bytes",
+        type="gauge",
+        help="Size of the database on disk.",
+        read=True,
+    ),
+    Family(
+        name="soulbox_database_oldest_transaction_seconds",
+        type="gauge",
+        help="Age of the oldest open transaction.",
+        read=True,
+    ),
+    Family(
+        name="soulbox_database_inserts_total",
+        type="counter",
+        help="Rows inserted.",
+        labels={"table": "a table of schema `soulbox`, its partitions together"},
+        read=True,
+    ),
+    Family(
+        name="soulbox_database_updates_total",
+        type="counter",
+        help="Rows updated.",
+        labels={"table": "a table of schema `soulbox`, its partitions together"},
+        read=True,
+    ),
+    Family(
+        name="soulbox_database_deletes_total",
+        type="counter",
+        help="Rows deleted.",
+        labels={"table": "a table of schema `soulbox`, its partitions together"},
+        read=True,
+    ),
+    Family(
+        name="soulbox_database_live_rows",
+        type="gauge",
+        help="Rows, as the statistics estimate.",
+        labels={"table": "a table of schema `soulbox`, its partitions together"},
+        read=True,
+    ),
+    Family(
+        name="soulbox_database_dead_rows",
+        type="gauge",
+        help="Rows that vacuum has still to remove.",
+        labels={"table": "a table of schema `soulbox`, its partitions together"},
+        read=True,
+    ),
+    Family(
+        name="soulbox_database_table_bytes",
+        type="gauge",
+        help="Size of a table on disk.",
+        labels={"table": "a table of schema `soulbox`, its partitions together"},
+        read=True,
+    ),
+    Family(
+        name="soulbox_database_index_bytes",
+        type="gauge",
+        help="Size of a table's indexes on disk.",
+        labels={"table": "a table of schema `soulbox`, its partitions together"},
+        read=True,
+    ),
+    Family(
+        name="soulbox_partition_horizon_seconds",
+        type="gauge",
+        help="Time from now on for which a table has partitions; rows later than that are"
+        " refused. Looked at hourly.",
+        labels={"table": "`executions`, `execution_outputs` or `resource_metrics`"},
+        read=True,
+    ),
+)
+
+# Those that read_snapshots wants a reader for.
+READ: Final[Mapping[str, Family]] = {family.name: family for family in FAMILIES if family.read}
+
+
+class _Snapshots(Collector):
+    """Gauges and counters whose figures somebody else keeps."""
+
+    def __init__(self, readers: Mapping[str, Reader]) -> None:
+        self._readers = readers
+
+    def collect(self) -> Iterable[Metric]:
+        """One family a reader, with what it says now."""
+        for name, read in self._readers.items():
+            family = READ[name]
+            shape = CounterMetricFamily if family.type == "counter" else GaugeMetricFamily
+            metric = shape(name, family.help, labels=tuple(family.labels))
+            reading = read()
+            values = reading if isinstance(reading, Mapping) else {"": reading}
+            for label, value in values.items():
+                metric.add_metric([label] if family.labels else [], float(value))
+            yield metric
 
 
 class Metrics:
@@ -44,106 +470,114 @@ class Metrics:
 
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
-        self._reconciles = Counter(
-            "soulbox_reconciles_total",
-            "Passes over an object. result: ok, retry (it will be tried again), error (a bug).",
-            ["kind", "result"],
-            registry=self.registry,
-        )
-        self._reconcile_seconds = Histogram(
-            "soulbox_reconcile_seconds",
-            "Duration of a pass.",
-            ["kind"],
-            buckets=_CALL_BUCKETS,
-            registry=self.registry,
-        )
-        self._api_requests = Counter(
-            "soulbox_api_requests_total",
-            "Calls to the API server, watches apart. code: HTTP status, 0 for no answer.",
-            ["verb", "kind", "code"],
-            registry=self.registry,
-        )
-        self._api_seconds = Histogram(
-            "soulbox_api_request_seconds",
-            "Duration of calls to the API server.",
-            ["verb"],
-            buckets=_CALL_BUCKETS,
-            registry=self.registry,
-        )
-        self._executions = Counter(
-            "soulbox_executions_total",
-            "Executions that reached a final state.",
-            ["state", "reason"],
-            registry=self.registry,
-        )
-        self._execution_seconds = Histogram(
-            "soulbox_execution_duration_seconds",
-            "Wall time of the programs.",
-            ["state"],
-            buckets=_RUN_BUCKETS,
-            registry=self.registry,
-        )
-        self._queue_seconds = Histogram(
-            "soulbox_execution_queue_seconds",
-            "Time from an Execution's creation to its code's start.",
-            buckets=_RUN_BUCKETS,
-            registry=self.registry,
-        )
-        self._runner_errors = Counter(
-            "soulbox_runner_errors_total",
-            "Calls to runners that failed. code: the runner's, or the kind of failure.",
-            ["code"],
-            registry=self.registry,
-        )
-        self._watch_last = Gauge(
-            "soulbox_watch_last_event_timestamp_seconds",
-            "Unix time of the newest event of each watch.",
-            ["kind"],
-            registry=self.registry,
-        )
-        self._events = Counter(
-            "soulbox_watch_events_total",
-            "Events received.",
-            ["kind"],
-            registry=self.registry,
-        )
+        self._counted: dict[str, Any] = {
+            family.name: self._make(family) for family in FAMILIES if not family.read
+        }
 
-    def read_gauges(self, readers: Mapping[str, Callable[[], float]]) -> None:
-        """Where each of GAUGES is read; all of them, and no other."""
-        assert readers.keys() == GAUGES.keys()
-        for name, read in readers.items():
-            Gauge(name, GAUGES[name], registry=self.registry).set_function(read)
+    def _make(self, family: Family) -> Counter | Gauge | Histogram:
+        labels = tuple(family.labels)
+        match family.type:
+            case "counter":
+                return Counter(family.name, family.help, labels, registry=self.registry)
+            case "gauge":
+                return Gauge(family.name, family.help, labels, registry=self.registry)
+            case "histogram":
+                return Histogram(
+                    family.name,
+                    family.help,
+                    labels,
+                    buckets=family.buckets,
+                    registry=self.registry,
+                )
+
+    def _add(self, name: str, *labels: str) -> None:
+        family = self._counted[name]
+        (family.labels(*labels) if labels else family).inc()
+
+    def _observe(self, name: str, value: float, *labels: str) -> None:
+        family = self._counted[name]
+        (family.labels(*labels) if labels else family).observe(value)
+
+    def read_snapshots(self, readers: Mapping[str, Reader]) -> None:
+        """Where each of READ is read; all of them, and no other."""
+        assert readers.keys() == READ.keys(), readers.keys() ^ READ.keys()
+        self.registry.register(_Snapshots(readers))
+
+    def leading(self, to: Literal["leader", "silent", "released", "lost"]) -> None:
+        """This process leads now, or no more."""
+        self._counted["soulbox_leader"].set(float(to == "leader"))
+        self._add("soulbox_leader_transitions_total", to)
+
+    def renewal_failed(self) -> None:
+        """The Lease could not be renewed this time."""
+        self._add("soulbox_lease_renew_failures_total")
 
     def reconciled(self, kind: str, result: str, seconds: float) -> None:
         """One pass is over."""
-        self._reconciles.labels(kind, result).inc()
-        self._reconcile_seconds.labels(kind).observe(seconds)
+        self._add("soulbox_reconciles_total", kind, result)
+        self._observe("soulbox_reconcile_seconds", seconds, kind)
 
     def api_request(self, verb: str, kind: str, status: int, seconds: float) -> None:
         """One call to the API server is over."""
-        self._api_requests.labels(verb, kind, str(status)).inc()
-        self._api_seconds.labels(verb).observe(seconds)
+        self._add("soulbox_api_requests_total", verb, kind, str(status))
+        self._observe("soulbox_api_request_seconds", seconds, verb)
 
     def runner_error(self, code: str) -> None:
         """One call to a runner failed. `code` is cut to a closed form: it may be hostile."""
         known = code if code.isalpha() and code.isascii() and len(code) <= 32 else "Other"
-        self._runner_errors.labels(known).inc()
+        self._add("soulbox_runner_errors_total", known)
 
     def watch_event(self, kind: str, timestamp_seconds: float) -> None:
         """One event came."""
-        self._events.labels(kind).inc()
-        self._watch_last.labels(kind).set(timestamp_seconds)
+        self._add("soulbox_watch_events_total", kind)
+        last = self._counted["soulbox_watch_last_event_timestamp_seconds"]
+        last.labels(kind).set(timestamp_seconds)
 
-    def execution_ended(self, state: ExecutionState, status: Mapping[str, Any]) -> None:
-        """An Execution's final status was written."""
-        self._executions.labels(state.value, str(status.get("reason", ""))).inc()
+    def sampled(self, result: Literal["ok", "failed"]) -> None:
+        """A runner was asked what its pod uses."""
+        self._add("soulbox_samples_total", result)
+
+    def memory_pressed(self) -> None:
+        """A sample was over 90 % of the memory limit."""
+        self._add("soulbox_memory_pressure_samples_total")
+
+    def batch_written(self, objects: int) -> None:
+        """The mirror committed a batch of so many objects."""
+        self._observe("soulbox_mirror_batch_objects", objects)
+
+    def sandbox_started(self, created_at: datetime, running_at: datetime) -> None:
+        """A Sandbox became Running for the first time."""
+        self._observe_between("soulbox_sandbox_start_seconds", created_at, running_at)
+
+    def execution_ended(
+        self,
+        state: ExecutionState,
+        status: Mapping[str, Any],
+        dispatched_at: datetime | None = None,
+    ) -> None:
+        """An Execution's final status was written.
+
+        Args:
+            dispatched_at: when this process dispatched it; None: another did, or nobody.
+        """
+        self._add("soulbox_executions_total", state.value, str(status.get("reason", "")))
         duration = status.get("durationMilliseconds")
         if isinstance(duration, int):
-            self._execution_seconds.labels(state.value).observe(duration / 1000)
+            self._observe("soulbox_execution_duration_seconds", duration / 1000, state.value)
         queued, started = status.get("queuedTime"), status.get("startTime")
-        if queued and started:
-            waited = datetime.fromisoformat(started) - datetime.fromisoformat(queued)
-            self._queue_seconds.observe(max(0.0, waited.total_seconds()))
+        if started is None:
+            return
+        start = datetime.fromisoformat(started)
+        if queued is not None:
+            self._observe_between(
+                "soulbox_execution_queue_seconds", datetime.fromisoformat(queued), start
+            )
+        if dispatched_at is not None:
+            self._observe_between("soulbox_execution_start_seconds", dispatched_at, start)
+
+    def _observe_between(self, name: str, start: datetime, end: datetime) -> None:
+        # Clocks of two machines: an end before the start is none at all.
+        self._observe(name, max(0.0, (end - start).total_seconds()))
 
     def render(self) -> bytes:
         """Prometheus' text format."""

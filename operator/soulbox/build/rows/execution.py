@@ -51,26 +51,6 @@ def build_execution_row(
     if language is None and class_name is not None:
         language = context.language_of(class_name)
     deleted_at = optional_time(metadata.get("deletionTimestamp"), "metadata.deletionTimestamp")
-    values: dict[str, Any] = {
-        "stdout": text(output.get("stdout")),
-        "stderr": text(output.get("stderr")),
-        "reason": text(status.get("reason")),
-        "message": text(status.get("message")),
-        "signal": text(status.get("signal")),
-        "error": _document(status, "error", cleaner),
-        "resource_usage": _document(status, "usage", cleaner),
-        "billing": _document(status, "billing", cleaner),
-        "receipt": _document(status, "receipt", cleaner),
-        "user_name": text(spec.get("user")) or "",
-        "language": language,
-        "class_name": class_name,
-    }
-    for stream in ("stdout", "stderr"):
-        values[f"{stream}_bytes"] = optional_int(output.get(f"{stream}Bytes"), f"{stream}Bytes")
-        values[f"{stream}_truncated"] = optional_bool(
-            output.get(f"{stream}Truncated"), f"{stream}Truncated"
-        )
-        values[f"{stream}_sha256"] = text(output.get(f"{stream}Sha256"))
     return ExecutionRow(
         uid=uid_of(manifest),
         created_at=required_time(metadata.get("creationTimestamp"), "metadata.creationTimestamp"),
@@ -88,11 +68,29 @@ def build_execution_row(
         completed_at=optional_time(status.get("completionTime"), "status.completionTime"),
         duration_ms=optional_int(status.get("durationMilliseconds"), "durationMilliseconds"),
         exit_code=optional_int(status.get("exitCode"), "status.exitCode"),
-        output_complete=_is_final(state) and _inline_is_whole(output),
         resource_version=resource_version(manifest),
         deleted_at=deleted_at if deleted_at is not None else gone_at,
-        cleaned=cleaner.cleaned,
-        **values,
+        user_name=text(spec.get("user")) or "",
+        class_name=class_name,
+        language=language,
+        reason=text(status.get("reason")),
+        message=text(status.get("message")),
+        signal=text(status.get("signal")),
+        stdout=text(output.get("stdout")),
+        stderr=text(output.get("stderr")),
+        stdout_bytes=optional_int(output.get("stdoutBytes"), "stdoutBytes"),
+        stderr_bytes=optional_int(output.get("stderrBytes"), "stderrBytes"),
+        stdout_truncated=optional_bool(output.get("stdoutTruncated"), "stdoutTruncated"),
+        stderr_truncated=optional_bool(output.get("stderrTruncated"), "stderrTruncated"),
+        stdout_sha256=text(output.get("stdoutSha256")),
+        stderr_sha256=text(output.get("stderrSha256")),
+        error=_document(status, "error", cleaner),
+        resource_usage=_document(status, "usage", cleaner),
+        billing=_document(status, "billing", cleaner),
+        receipt=_document(status, "receipt", cleaner),
+        captured_files=_captured(output, cleaner),
+        output_complete=_is_final(state) and _inline_is_whole(output),
+        cleaned=cleaner.cleaned,  # after every text above
     )
 
 
@@ -144,20 +142,38 @@ def _document(status: Manifest, name: str, cleaner: Cleaner) -> dict[str, Any] |
 def _inline_is_whole(output: Manifest) -> bool:
     """Whether the status holds every byte of both streams, so that nothing is left to
     save. An Execution whose code never started wrote nothing, which is whole too."""
-    return all(
-        _stream_is_whole(
-            output.get(stream),
-            size=output.get(f"{stream}Bytes"),
-            sha256=output.get(f"{stream}Sha256"),
-            truncated=bool(output.get(f"{stream}Truncated")),
-        )
-        for stream in ("stdout", "stderr")
+    return (
+        _stream_is_whole(output, "stdout", "stdoutBytes", "stdoutSha256", "stdoutTruncated")
+        and _stream_is_whole(output, "stderr", "stderrBytes", "stderrSha256", "stderrTruncated")
+        and not any(file.get("size") for file in _files(output))
     )
 
 
-def _stream_is_whole(inline: Any, *, size: Any, sha256: Any, truncated: bool) -> bool:
-    if truncated:
+def _files(output: Manifest) -> list[dict[str, Any]]:
+    """status.output.files, in its order: the place is the file's number."""
+    files = output.get("files")
+    return [each for each in files if isinstance(each, dict)] if isinstance(files, list) else []
+
+
+def _captured(output: Manifest, cleaner: Cleaner) -> dict[str, Any] | None:
+    """What the record says of captured files; their bytes are in execution_outputs."""
+    files = _files(output)
+    omitted = output.get("filesOmitted")
+    if not files and not omitted:
+        return None
+    names = {"path": "path", "size": "size_bytes", "sha256": "sha256", "truncated": "truncated"}
+    listed = [{new: file[old] for old, new in names.items() if old in file} for file in files]
+    found: dict[str, Any] = cleaner.document({"files": listed, "omitted": omitted or 0})
+    return found
+
+
+def _stream_is_whole(
+    output: Manifest, text: str, size_bytes: str, sha256_hex: str, truncated: str
+) -> bool:
+    """By the names of its fields."""
+    if output.get(truncated):
         return False
+    inline, size, sha256 = output.get(text), output.get(size_bytes), output.get(sha256_hex)
     if inline is None:
         return not size
     raw = inline.encode("utf-8", "surrogatepass")

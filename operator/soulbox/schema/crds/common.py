@@ -1,7 +1,7 @@
 """Parts that several kinds share: the base model, CEL helpers, quantities, conditions."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from enum import StrEnum
 from typing import Annotated, Any, Final, Literal
@@ -9,7 +9,7 @@ from typing import Annotated, Any, Final, Literal
 from pydantic import BaseModel, ConfigDict, Field, WithJsonSchema
 from pydantic.alias_generators import to_camel
 
-from soulbox.model.states import ConditionType
+from soulbox.model.states import NO_TRANSITION, ConditionType
 
 # A week: the longest any class allows by default, and the longest the CRD takes at all.
 MAX_TIMEOUT_SECONDS: Final = 604_800
@@ -28,6 +28,7 @@ QUANTITY_PATTERN: Final = (
 )
 DNS_NAME_PATTERN: Final = r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$"
 ENV_NAME: Final = re.compile("[-._a-zA-Z][-._a-zA-Z0-9]*")
+PROFILE_PATTERN: Final = r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$"
 LANGUAGE_PATTERN: Final = r"^[a-z][a-z0-9+.#-]*$"
 
 
@@ -65,10 +66,36 @@ def immutable(field: str, remedy: str) -> dict[str, str]:
     the field appears or goes.
     """
     return cel(
-        f"has(self.{field}) == has(oldSelf.{field})"
-        f" && (!has(self.{field}) || self.{field} == oldSelf.{field})",
+        _is_as_before(field),
         f"spec.{field} cannot be changed after creation: {remedy}",
         field_path=f".{field}",
+    )
+
+
+def all_immutable(fields: Sequence[str], changeable: Sequence[str], remedy: str) -> dict[str, str]:
+    """`immutable` for many fields in one rule, which names the first that differs.
+
+    For objects whose status is written often: rules about spec are looked at then too, and
+    each access to a field costs the API server a map of all fields. So an untouched spec is
+    told from a touched one by one comparison.
+    """
+    rule = " && ".join(f"({_is_as_before(field)})" for field in fields)
+    *others, last = fields
+    named = "".join(f"!({_is_as_before(field)}) ? '{field}' : " for field in others)
+    entry = cel(
+        f"self == oldSelf || ({rule})",
+        f"spec can be changed after creation in {' and '.join(changeable)} only: {remedy}",
+    )
+    entry["messageExpression"] = (
+        f"'spec.' + ({named}'{last}') + ' cannot be changed after creation: {remedy}'"
+    )
+    return entry
+
+
+def _is_as_before(field: str) -> str:
+    return (
+        f"has(self.{field}) == has(oldSelf.{field})"
+        f" && (!has(self.{field}) || self.{field} == oldSelf.{field})"
     )
 
 
@@ -140,6 +167,29 @@ class EnvVar(ApiModel):
             ),
         ),
     ] = ""
+
+
+class KeyRef(ApiModel):
+    """One key of an object of the same namespace."""
+
+    name: Annotated[
+        str,
+        Field(
+            min_length=1,
+            max_length=253,
+            pattern=DNS_NAME_PATTERN,
+            description="Name of the ConfigMap or Secret.",
+        ),
+    ]
+    key: Annotated[
+        str,
+        Field(
+            min_length=1,
+            max_length=253,
+            pattern=r"^[-._a-zA-Z0-9]+$",
+            description="Key in its data.",
+        ),
+    ]
 
 
 class ConditionStatus(StrEnum):
@@ -221,7 +271,7 @@ def pending_conditions(*types: ConditionType) -> list[dict[str, str]]:
             "status": "True" if condition_type is ConditionType.RECONCILING else "Unknown",
             "reason": "Pending",
             "message": "The operator has not looked at this yet.",
-            "lastTransitionTime": "1970-01-01T00:00:00Z",
+            "lastTransitionTime": NO_TRANSITION,
         }
         for condition_type in types
     ]

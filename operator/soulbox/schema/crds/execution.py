@@ -5,6 +5,7 @@ from typing import Annotated, Final
 from pydantic import Field
 
 from soulbox.model.specs import (
+    MAX_CAPTURE_GLOBS,
     MAX_CODE_BYTES,
     MAX_INPUT_BYTES,
     RESERVED_PATH_PREFIX,
@@ -18,8 +19,9 @@ from soulbox.schema.crds.common import (
     MAX_TIMEOUT_SECONDS,
     ApiModel,
     EnvVar,
+    KeyRef,
+    all_immutable,
     cel,
-    immutable,
     list_map,
     validations,
 )
@@ -28,6 +30,9 @@ from soulbox.schema.crds.execution_status import STATUS_DEFAULT, ExecutionStatus
 # With 64 the estimated cost of the rule on all input is over the API server's budget.
 MAX_FILES: Final = 32
 MAX_ARGS: Final = 128
+# What path.Match of Go takes, without escapes: * and ? within a part of the path, [a-z] and
+# [^a-z] with at least one member, ** for any number of parts.
+GLOB_PATTERN: Final = r"^([^\[\\]|\[\^?([^\]\[\\/^-](-[^\]\[\\/^-])?)+\])+$"
 MAX_ARG: Final = 32_768
 
 
@@ -41,29 +46,6 @@ class SandboxRef(ApiModel):
             max_length=253,
             pattern=DNS_NAME_PATTERN,
             description="Name of the Sandbox.",
-        ),
-    ]
-
-
-class KeyRef(ApiModel):
-    """One key of an object of the same namespace."""
-
-    name: Annotated[
-        str,
-        Field(
-            min_length=1,
-            max_length=253,
-            pattern=DNS_NAME_PATTERN,
-            description="Name of the ConfigMap or Secret.",
-        ),
-    ]
-    key: Annotated[
-        str,
-        Field(
-            min_length=1,
-            max_length=253,
-            pattern=r"^[-._a-zA-Z0-9]+$",
-            description="Key in its data.",
         ),
     ]
 
@@ -226,6 +208,85 @@ class ExecutionSpec(ApiModel):
             ),
         ),
     ] = None
+    queue_timeout_seconds: Annotated[
+        int | None,
+        Field(
+            ge=1,
+            le=MAX_TIMEOUT_SECONDS,
+            description=(
+                "Longest wait in seconds from its creation to its code's start; then its state is"
+                " Timeout, its reason QueueTimeout. Default: it waits as long as it takes."
+            ),
+        ),
+    ] = None
+    output_limit_bytes: Annotated[
+        int | None,
+        Field(
+            ge=0,
+            le=1_073_741_824,
+            description=(
+                "Most bytes kept of each of stdout and stderr, and of all captured files together."
+                " What is beyond it is counted and hashed, the run goes on. Default, and the"
+                " most: the class's max.outputBytes."
+            ),
+        ),
+    ] = None
+    capture_files: Annotated[
+        list[
+            Annotated[
+                str,
+                Field(
+                    min_length=1,
+                    max_length=255,
+                    pattern=GLOB_PATTERN,
+                    description="A glob relative to the workspace, as results/**/*.csv.",
+                    json_schema_extra=validations(
+                        cel(
+                            "!self.startsWith('/') && self.split('/')"
+                            ".all(part, part != '' && part != '.' && part != '..')",
+                            "captureFiles holds a glob that leaves the workspace or is not plain:"
+                            " make it relative, without '.', '..' and empty parts",
+                        ),
+                        cel(
+                            r"!self.contains('\u0000')",
+                            "captureFiles holds a NUL character, which no path has: remove it",
+                        ),
+                    ),
+                ),
+            ]
+        ],
+        Field(
+            default_factory=list,
+            max_length=MAX_CAPTURE_GLOBS,
+            description=(
+                "Files of the workspace to keep after the run, by globs: * and ? within a name,"
+                " ** for any number of directories. At most 64 files; links, devices and FIFOs"
+                " never."
+            ),
+            json_schema_extra=ATOMIC,
+        ),
+    ]
+    priority: Annotated[
+        int,
+        Field(
+            ge=-100,
+            le=100,
+            description=(
+                "Of the Executions that wait for one Sandbox the highest goes first; equal ones"
+                " take turns by user, then first come."
+            ),
+        ),
+    ] = 0
+    idempotent: Annotated[
+        bool,
+        Field(
+            default_factory=lambda: False,
+            description=(
+                "Running it twice does no harm: after the loss of its pod it is run again, three"
+                " times in all; status.attempt counts. Default: code is run once at most."
+            ),
+        ),
+    ]
     cancel: Annotated[
         bool,
         Field(
@@ -282,6 +343,11 @@ IMMUTABLE_FIELDS = (
     "stdin",
     "env",
     "timeoutSeconds",
+    "queueTimeoutSeconds",
+    "outputLimitBytes",
+    "captureFiles",
+    "priority",
+    "idempotent",
     "user",
 )
 SPEC_RULES = validations(
@@ -314,7 +380,9 @@ SPEC_RULES = validations(
         "spec.cancel cannot be taken back: create another Execution",
         field_path=".cancel",
     ),
-    *(immutable(field, "create another Execution") for field in IMMUTABLE_FIELDS),
+    all_immutable(
+        IMMUTABLE_FIELDS, ("cancel", "ttlSecondsAfterFinished"), "create another Execution"
+    ),
 )
 
 

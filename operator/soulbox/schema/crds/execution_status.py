@@ -11,6 +11,7 @@ from pydantic import Field
 
 from soulbox.model.states import ConditionType, ExecutionReason, ExecutionState
 from soulbox.schema.crds.common import (
+    ATOMIC,
     ApiModel,
     Condition,
     LimitTexts,
@@ -21,6 +22,30 @@ from soulbox.schema.crds.common import (
 
 # Inline output is at most 32 KiB a stream as the operator writes it; twice that is room.
 MAX_INLINE_OUTPUT: Final = 65_536
+
+
+class CapturedFile(ApiModel):
+    """A file of the workspace that captureFiles named."""
+
+    path: Annotated[str, Field(max_length=4096, description="Relative to the workspace.")]
+    size: Annotated[int | None, Field(ge=0, description="Bytes of the file.")] = None
+    sha256: Annotated[
+        str | None, Field(max_length=64, description="SHA-256 in hex of what was kept of it.")
+    ] = None
+    truncated: Annotated[
+        bool | None,
+        Field(description="True when outputLimitBytes let only its first part be kept."),
+    ] = None
+    content: Annotated[
+        str | None,
+        Field(
+            max_length=MAX_INLINE_OUTPUT,
+            description=(
+                "What it holds, where that is UTF-8 and all contents together have at most 16 KiB;"
+                " the bytes of every file are in the view execution_files."
+            ),
+        ),
+    ] = None
 
 
 class ExecutionOutput(ApiModel):
@@ -50,6 +75,19 @@ class ExecutionOutput(ApiModel):
     ] = None
     stderr_sha256: Annotated[
         str | None, Field(max_length=64, description="SHA-256 in hex of all of stderr.")
+    ] = None
+    files: Annotated[
+        list[CapturedFile],
+        Field(
+            default_factory=list,
+            max_length=64,
+            description="Captured files in the order of their paths.",
+            json_schema_extra=ATOMIC,
+        ),
+    ]
+    files_omitted: Annotated[
+        int | None,
+        Field(ge=0, description="How many more files matched captureFiles and were not kept."),
     ] = None
 
 
@@ -98,8 +136,9 @@ class ExecutionUsage(ApiModel):
 
 
 class ExecutionBilling(ApiModel):
-    """The part of its pod's bill that falls on this run, decimal numbers as text. In a
-    Sandbox it is a share for information: the Sandbox's own seconds are what is billed."""
+    """The part of its pod's bill that falls on this run, decimal numbers as text, without
+    the plan's minimum, increment and free allowance. In a Sandbox it is a share for
+    information: the Sandbox's own seconds are what is billed."""
 
     compute_units: Annotated[
         str | None,
@@ -108,7 +147,9 @@ class ExecutionBilling(ApiModel):
     cost_usd: Annotated[
         str | None, Field(max_length=40, description="computeUnits at the price in force, in USD.")
     ] = None
-    tier: Annotated[str | None, Field(max_length=63, description="Tier of the tenant.")] = None
+    tier: Annotated[str | None, Field(max_length=63, description="Tier that pricePlan is for.")] = (
+        None
+    )
     price_plan: Annotated[
         str | None, Field(max_length=253, description="Price plan the price came from.")
     ] = None
@@ -127,7 +168,11 @@ class ExecutionReceipt(ApiModel):
     ] = None
     limits: Annotated[LimitTexts | None, Field(description="Limits of its pod.")] = None
     network_profile: Annotated[
-        str | None, Field(max_length=63, description="Network profile of its pod.")
+        str | None,
+        Field(
+            max_length=63,
+            description="Network profile of its pod; but for none with a hash of what it allowed.",
+        ),
     ] = None
     node: Annotated[str | None, Field(max_length=253, description="Node it ran on.")] = None
     pod_uid: Annotated[
@@ -166,6 +211,16 @@ class ExecutionStatus(ApiModel):
     queued_time: Annotated[datetime | None, Field(description="When the operator took it up.")] = (
         None
     )
+    queue_position: Annotated[
+        int | None,
+        Field(
+            ge=1,
+            description=(
+                "Its place among those that wait for the same Sandbox, 1 is next; written when it"
+                " begins to wait, then every 30 s at most."
+            ),
+        ),
+    ] = None
     start_time: Annotated[datetime | None, Field(description="When its code started.")] = None
     completion_time: Annotated[datetime | None, Field(description="When it ended.")] = None
     duration_milliseconds: Annotated[

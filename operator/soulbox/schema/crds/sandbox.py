@@ -12,14 +12,17 @@ from soulbox.schema.crds.common import (
     MAX_ENV,
     MAX_LIFETIME_SECONDS,
     MAX_TIMEOUT_SECONDS,
+    PROFILE_PATTERN,
     ApiModel,
     Condition,
     Cpu,
     Disk,
     EnvVar,
+    KeyRef,
     LimitTexts,
     Memory,
     Message,
+    cel,
     immutable,
     list_map,
     pending_conditions,
@@ -44,6 +47,70 @@ class Resources(ApiModel):
     ] = None
 
 
+class ValueFrom(ApiModel):
+    """Where the value of a variable lies. Read when a program starts, and held by no pod."""
+
+    config_map_key_ref: Annotated[
+        KeyRef | None, Field(description="A key of a ConfigMap of the same namespace.")
+    ] = None
+    secret_key_ref: Annotated[
+        KeyRef | None,
+        Field(
+            description=(
+                "A key of a Secret of the same namespace that carries the label"
+                ' soulbox.dev/readable: "true".'
+            )
+        ),
+    ] = None
+
+
+class SandboxEnvVar(EnvVar):
+    """One environment variable."""
+
+    value_from: Annotated[
+        ValueFrom | None,
+        Field(
+            description="Where its value lies, instead of value.",
+            json_schema_extra=validations(
+                cel(
+                    "has(self.configMapKeyRef) != has(self.secretKeyRef)",
+                    "env valueFrom needs exactly one of configMapKeyRef and secretKeyRef:"
+                    " set one and remove the other",
+                )
+            ),
+        ),
+    ] = None
+
+
+class Workspace(ApiModel):
+    """Whether the workspace outlives the Sandbox's pods."""
+
+    persistent: Annotated[
+        bool,
+        Field(
+            default_factory=lambda: False,
+            description=(
+                "true: /workspace lies on a PersistentVolumeClaim of the Sandbox's own, stays when"
+                " its pod is replaced or suspended, and goes with the Sandbox."
+            ),
+        ),
+    ]
+    size: Annotated[
+        Disk | None,
+        Field(description="Size of the claim, as 5Gi. Default: resources.disk."),
+    ] = None
+    storage_class_name: Annotated[
+        str | None,
+        Field(
+            max_length=253,
+            pattern=r"^([a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*)?$",
+            description=(
+                "StorageClass of the claim; empty: a volume made by hand. Default: the cluster's."
+            ),
+        ),
+    ] = None
+
+
 class SandboxSpec(ApiModel):
     """What the Sandbox shall be."""
 
@@ -60,16 +127,26 @@ class SandboxSpec(ApiModel):
         Resources,
         Field(
             default_factory=Resources,
-            description="What its pod may use. Cannot be changed.",
+            description=(
+                "What its pod may use. Can be changed while it is suspended, for its next pod."
+            ),
         ),
     ]
     env: Annotated[
-        list[EnvVar],
+        list[SandboxEnvVar],
         Field(
             default_factory=list,
             max_length=MAX_ENV,
             description="Environment of every program run in it. Cannot be changed.",
-            json_schema_extra=list_map("name"),
+            json_schema_extra={
+                **list_map("name"),
+                **validations(
+                    cel(
+                        "self.all(e, !has(e.valueFrom) || !has(e.value) || e.value == '')",
+                        "spec.env has an entry with both value and valueFrom: remove one",
+                    )
+                ),
+            },
         ),
     ]
     lifetime_seconds: Annotated[
@@ -83,6 +160,46 @@ class SandboxSpec(ApiModel):
             ),
         ),
     ] = None
+    idle_timeout_seconds: Annotated[
+        int | None,
+        Field(
+            ge=1,
+            le=MAX_LIFETIME_SECONDS,
+            description=(
+                "It becomes Terminated when for this many seconds no Execution ran or waited in"
+                " it. Default: it may be idle as long as it lives."
+            ),
+        ),
+    ] = None
+    suspend: Annotated[
+        bool,
+        Field(
+            default_factory=lambda: False,
+            description=(
+                "true: Executions under way end, new ones wait, then its pod goes and nothing is"
+                " billed. false brings it back, with a new pod. Its lifetime goes on meanwhile."
+            ),
+        ),
+    ]
+    workspace: Annotated[
+        Workspace | None,
+        Field(
+            description="Whether its files outlive its pods; default: they do not. Cannot be"
+            " changed."
+        ),
+    ] = None
+    network: Annotated[
+        str,
+        Field(
+            min_length=1,
+            max_length=40,
+            pattern=PROFILE_PATTERN,
+            description=(
+                "Network profile of the class: what its programs may reach. none: nothing. Cannot"
+                " be changed."
+            ),
+        ),
+    ] = "none"
     default_timeout_seconds: Annotated[
         int | None,
         Field(
@@ -229,7 +346,15 @@ class SandboxStatus(ApiModel):
 
 _REMEDY = "delete the Sandbox and create it again, or create another"
 SPEC_RULES = validations(
-    *(immutable(field, _REMEDY) for field in ("className", "resources", "env", "user"))
+    *(immutable(field, _REMEDY) for field in ("className", "env", "user", "workspace", "network")),
+    cel(
+        "(has(self.suspend) && self.suspend && has(oldSelf.suspend) && oldSelf.suspend)"
+        " || (has(self.resources) == has(oldSelf.resources)"
+        " && (!has(self.resources) || self.resources == oldSelf.resources))",
+        "spec.resources cannot be changed while the Sandbox may have a pod:"
+        " set suspend to true first, change them, then set suspend to false",
+        field_path=".resources",
+    ),
 )
 STATUS_DEFAULT = {
     "default": {

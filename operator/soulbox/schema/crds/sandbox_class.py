@@ -15,6 +15,7 @@ from soulbox.schema.crds.common import (
     MAX_ENV,
     MAX_LIFETIME_SECONDS,
     MAX_TIMEOUT_SECONDS,
+    PROFILE_PATTERN,
     ApiModel,
     Cpu,
     Disk,
@@ -146,6 +147,100 @@ class Toleration(ApiModel):
     ] = None
 
 
+class EgressPort(ApiModel):
+    """Ports of one protocol."""
+
+    port: Annotated[int, Field(ge=1, le=65535, description="Port, or the first of a range.")]
+    end_port: Annotated[
+        int | None, Field(ge=1, le=65535, description="Last port of the range.")
+    ] = None
+    protocol: Annotated[Literal["TCP", "UDP"], Field(description="TCP or UDP. Default: TCP.")] = (
+        "TCP"
+    )
+
+
+class Egress(ApiModel):
+    """Something that may be reached: a range of addresses, or the cluster's DNS."""
+
+    cidr: Annotated[
+        str | None,
+        Field(
+            min_length=1,
+            max_length=64,
+            description="Range of addresses, as 10.1.0.0/16. Exactly one of cidr and dns.",
+        ),
+    ] = None
+    except_: Annotated[
+        list[Annotated[str, Field(min_length=1, max_length=64)]],
+        Field(
+            alias="except",
+            default_factory=list,
+            max_length=16,
+            description="Ranges within cidr that may not be reached.",
+            json_schema_extra=ATOMIC,
+        ),
+    ]
+    ports: Annotated[
+        list[EgressPort],
+        Field(
+            default_factory=list,
+            max_length=16,
+            description="Ports that may be reached there. Default: all.",
+            json_schema_extra=ATOMIC,
+        ),
+    ]
+    dns: Annotated[
+        bool,
+        Field(
+            default_factory=lambda: False,
+            description="true: the cluster's DNS (kube-system, k8s-app: kube-dns), port 53.",
+        ),
+    ]
+
+
+class NetworkProfile(ApiModel):
+    """What a sandbox of this profile may reach. The cluster's network plugin enforces it."""
+
+    name: Annotated[
+        str,
+        Field(
+            min_length=1,
+            max_length=40,
+            pattern=PROFILE_PATTERN,
+            description="What Sandboxes give in network.",
+        ),
+    ]
+    egress: Annotated[
+        list[Egress],
+        Field(
+            default_factory=list,
+            max_length=16,
+            description="What may be reached; nothing else may.",
+            json_schema_extra={
+                **ATOMIC,
+                **validations(
+                    cel(
+                        "self.all(e, has(e.cidr) != (has(e.dns) && e.dns))",
+                        "networkProfiles has a rule that needs exactly one of cidr and dns:"
+                        " set one and remove the other",
+                    ),
+                    cel(
+                        "self.all(e, !has(e.cidr) || isCIDR(e.cidr))",
+                        "networkProfiles has a cidr that is no range of addresses:"
+                        " write it as 10.1.0.0/16",
+                    ),
+                    cel(
+                        "self.all(e, !has(e.cidr) || !isCIDR(e.cidr) || !has(e.except) ||"
+                        " e.except.all(x, isCIDR(x) && cidr(e.cidr).containsCIDR(x)))",
+                        "networkProfiles has an except that does not lie within its cidr:"
+                        " correct or remove it",
+                    ),
+                ),
+            },
+        ),
+    ]
+
+
 class SandboxClassSpec(ApiModel):
     """What sandboxes of this class are made of and may use."""
 
@@ -271,6 +366,37 @@ class SandboxClassSpec(ApiModel):
                 " own env win over it."
             ),
             json_schema_extra=list_map("name"),
+        ),
+    ]
+    network_profiles: Annotated[
+        list[NetworkProfile],
+        Field(
+            default_factory=list,
+            max_length=16,
+            description=(
+                "What Sandboxes may choose in network, beside none, which is always there and"
+                " reaches nothing. A change is for pods made afterwards."
+            ),
+            json_schema_extra={
+                **list_map("name"),
+                **validations(
+                    cel(
+                        "self.all(p, p.name != 'none')",
+                        "spec.networkProfiles has a profile none, which is always there and"
+                        " reaches nothing: name it otherwise",
+                    )
+                ),
+            },
+        ),
+    ]
+    log_output: Annotated[
+        bool,
+        Field(
+            default_factory=lambda: False,
+            description=(
+                "Whether what programs write is copied to the container's log too, as JSON lines,"
+                " for those who read pod logs."
+            ),
         ),
     ]
     replace_lost_pods: Annotated[

@@ -1,0 +1,56 @@
+"""`soulbox billing adjust`: a signed correction of a row of the ledger."""
+
+from typing import Annotated
+from uuid import UUID
+
+import typer
+
+from soulbox.app.commands.db import with_store
+from soulbox.app.commands.options_db import Config, Dsn
+from soulbox.decide.adjustments import parse_amount
+from soulbox.model.billing import plain_decimal
+from soulbox.model.errors import InvalidRequest
+from soulbox.schema.settings import load_settings
+
+
+def adjust(
+    event: Annotated[str, typer.Option(help="event_id of the row of billing_events.")],
+    amount: Annotated[str, typer.Option(help="What to add; with - to take off.")],
+    reason: Annotated[str, typer.Option(help="For whoever reads the bill.")],
+    reference: Annotated[
+        str | None,
+        typer.Option(help="What a repetition is known by; the reason where left out."),
+    ] = None,
+    currency: Annotated[
+        str | None, typer.Option(help="What the amount is in, to be refused if the row is not.")
+    ] = None,
+    config: Config = None,
+    dsn: Dsn = None,
+) -> None:
+    """Correct a row of the ledger by one more row. The same command again does nothing."""
+    from soulbox.store.adjustments import adjust as write  # noqa: PLC0415 - psycopg: 0.2 s
+
+    try:
+        event_id = UUID(event)
+    except ValueError:
+        raise InvalidRequest(
+            "event", f"{event[:64]!r} is no event_id", "it looks like 0e5ad7a2-3d8b-…"
+        ) from None
+    value = parse_amount(amount)
+    done = with_store(
+        load_settings(config, dsn=dsn),
+        lambda store: write(
+            store,
+            event_id,
+            amount=value,
+            reason=reason,
+            reference=reason if reference is None else reference,
+            currency=currency,
+        ),
+    )
+    row = done.event
+    verb = "adjusted" if done.is_new else "was adjusted already"
+    typer.echo(
+        f"{verb}: {event_id} by {plain_decimal(row.amount)} {row.currency} ({row.event_id}); "
+        f"{plain_decimal(done.left)} {row.currency} are left of it"
+    )

@@ -1,0 +1,117 @@
+"""Completions: names out of the cluster, quickly or not at all.
+
+`kubectl_complete-soulbox` is what kubectl asks for completions of its plugin; it answers as
+cobra's own commands do: one word a line, then a line with a directive.
+"""
+
+import contextlib
+import io
+import os
+import shlex
+import sys
+from collections.abc import Awaitable, Callable
+
+import typer
+
+# A person at the keyboard waits for it: a guess.
+_SECONDS = 3.0
+# ShellCompDirectiveNoFileComp of cobra: offer no files where we offer nothing.
+_NO_FILES = ":4"
+_FILES = ":0"
+
+
+def complete_namespaces(context: typer.Context, incomplete: str) -> list[str]:
+    """Names of namespaces."""
+    return _names(context, "namespaces", incomplete)
+
+
+def complete_executions(context: typer.Context, incomplete: str) -> list[str]:
+    """Names of Executions in the namespace."""
+    return _names(context, "executions", incomplete)
+
+
+def complete_sandboxes(context: typer.Context, incomplete: str) -> list[str]:
+    """Names of Sandboxes in the namespace."""
+    return _names(context, "sandboxes", incomplete)
+
+
+def complete_objects(context: typer.Context, incomplete: str) -> list[str]:
+    """Names of Executions and Sandboxes."""
+    return [
+        *_names(context, "executions", incomplete),
+        *_names(context, "sandboxes", incomplete),
+    ]
+
+
+def complete_classes(context: typer.Context, incomplete: str) -> list[str]:
+    """Names of SandboxClasses."""
+    return _names(context, "sandboxclasses", incomplete)
+
+
+def complete_contexts(incomplete: str) -> list[str]:
+    """Contexts of the kubeconfig."""
+    from kubernetes import config  # noqa: PLC0415
+
+    try:
+        contexts, _ = config.list_kube_config_contexts()
+    except Exception:  # a completion never shows an error
+        return []
+    return [str(c["name"]) for c in contexts if str(c["name"]).startswith(incomplete)]
+
+
+def _names(context: typer.Context, plural: str, incomplete: str) -> list[str]:
+    import asyncio  # noqa: PLC0415
+
+    from soulbox.app.commands.options import Target  # noqa: PLC0415
+    from soulbox.app.commands.person import open_person  # noqa: PLC0415
+    from soulbox.kube import resources  # noqa: PLC0415
+
+    known = {
+        one.plural: one
+        for one in (
+            resources.NAMESPACES,
+            resources.EXECUTIONS,
+            resources.SANDBOXES,
+            resources.SANDBOX_CLASSES,
+        )
+    }
+
+    async def ask() -> list[str]:
+        target = Target(
+            namespace=context.params.get("namespace"),
+            context=context.params.get("context"),
+            kubeconfig=context.params.get("kubeconfig"),
+        )
+        async with open_person(target) as person:
+            resource = known[plural]
+            scope = person.namespace if resource.namespaced else None
+            return [item["metadata"]["name"] for item in await person.kube.list(resource, scope)]
+
+    async def in_time(found: Callable[[], Awaitable[list[str]]]) -> list[str]:
+        async with asyncio.timeout(_SECONDS):
+            return await found()
+
+    try:
+        names = asyncio.run(in_time(ask))
+    except Exception:  # a completion never shows an error
+        return []
+    return [name for name in names if name.startswith(incomplete)]
+
+
+def main() -> None:
+    """Entry point of `kubectl_complete-soulbox`: the words so far come as arguments, the last
+    being the one to complete."""
+    from soulbox.app.cli import app  # noqa: PLC0415
+
+    words = ["soulbox", *(sys.argv[1:] or [""])]
+    # What Typer's own completion script for bash would ask.
+    os.environ |= {
+        "_SOULBOX_COMPLETE": "complete_bash",
+        "COMP_WORDS": shlex.join(words[:-1]) + f" {words[-1]}",
+        "COMP_CWORD": str(len(words) - 1),
+    }
+    said = io.StringIO()
+    with contextlib.redirect_stdout(said), contextlib.suppress(SystemExit):
+        app(prog_name="soulbox")
+    words = said.getvalue().split()
+    print("\n".join([*words, _NO_FILES if words else _FILES]))

@@ -1,0 +1,135 @@
+"""`soulbox db …`: the database's own matters, for whoever runs it."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING, Annotated, TypeVar
+
+import typer
+
+from soulbox.app.commands.backup import backup, restore, verify
+from soulbox.app.commands.options_db import Config, Dsn
+from soulbox.app.commands.tables import RowFormat, format_rows
+from soulbox.model.errors import ConfigError
+from soulbox.schema.settings import Settings, load_settings
+
+if TYPE_CHECKING:
+    from soulbox.store.pool import Store
+
+T = TypeVar("T")
+app = typer.Typer(no_args_is_help=True, help="Backups, retention, and other care of the database.")
+app.command()(backup)
+app.command()(restore)
+app.command()(verify)
+
+
+def with_store(settings: Settings, work: "Callable[[Store], Awaitable[T]]") -> T:
+    """Run a piece of work on a store that is opened for it and closed after it."""
+    from soulbox.store.pool import open_store  # noqa: PLC0415 - psycopg: 0.2 s
+
+    async def run() -> T:
+        store = await open_store(
+            settings.database_url.get_secret_value(),
+            max_size=2,
+            connect_timeout_seconds=settings.connect_timeout_seconds,
+            statement_timeout_seconds=settings.statement_timeout_seconds,
+        )
+        try:
+            return await work(store)
+        finally:
+            await store.close()
+
+    return asyncio.run(run())
+
+
+@app.command()
+def retain(
+    config: Config = None,
+    dsn: Dsn = None,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Only say what would be dropped.")
+    ] = False,
+) -> None:
+    """Drop the partitions that are older than the settings retain_… keep. The operator does
+    so by itself, once a day; the ledger is never touched."""
+    from soulbox.store.retention import retain as drop  # noqa: PLC0415
+
+    settings = load_settings(config, dsn=dsn)
+    names = with_store(settings, lambda store: drop(store, settings.retention, dry_run=dry_run))
+    verb = "would be dropped" if dry_run else "dropped"
+    for name in names:
+        typer.echo(f"{verb}: {name}")
+    if not names:
+        typer.echo("nothing is older than what is kept")
+
+
+@app.command("doctor")
+def db_doctor(
+    output: Annotated[RowFormat, typer.Option("--output", "-o")] = RowFormat.TABLE,
+    config: Config = None,
+    dsn: Dsn = None,
+) -> None:
+    """Name what is wrong with the database, and the remedy. Exit code 1 if anything is."""
+    from soulbox.decide.care import judge_care  # noqa: PLC0415
+    from soulbox.decide.doctor import Verdict, worst  # noqa: PLC0415
+    from soulbox.store.care import look_at  # noqa: PLC0415
+    from soulbox.store.migrate import migrate  # noqa: PLC0415
+
+    settings = load_settings(config, dsn=dsn)
+    pending = migrate(settings.database_url.get_secret_value(), dry_run=True)
+    if any(name < "0014" for name in pending):
+        raise ConfigError(f"the database lacks {', '.join(pending)}; run soulbox migrate")
+    findings = judge_care(with_store(settings, lambda store: look_at(store, pending)))
+    rows = [
+        {"verdict": one.verdict.value, "check": one.check, "found": one.found, "remedy": one.remedy}
+        for one in findings
+    ]
+    if output is RowFormat.TABLE:
+        for row in rows:
+            remedy = f"  ->  {row['remedy']}" if row["remedy"] else ""
+            typer.echo(f"{row['verdict']:4}  {row['check']:13} {row['found']}{remedy}")
+    else:
+        typer.echo(format_rows(rows, output), nl=False)
+    if worst(findings) is Verdict.FAIL:
+        raise typer.Exit(1)
+
+
+dead_letters = typer.Typer(no_args_is_help=True, help="Objects that PostgreSQL refused.")
+app.add_typer(dead_letters, name="dead-letter")
+
+
+@dead_letters.command("list")
+def list_dead_letters(
+    limit: Annotated[int, typer.Option(min=1, max=1000)] = 100,
+    output: Annotated[RowFormat, typer.Option("--output", "-o")] = RowFormat.TABLE,
+    config: Config = None,
+    dsn: Dsn = None,
+) -> None:
+    """What was refused and why, oldest first; whole in soulbox.dead_letter."""
+    from soulbox.store.care import DeadLetterStore  # noqa: PLC0415
+
+    async def look(store: "Store") -> list[dict[str, object]]:
+        async with store.transaction() as tx:
+            return await DeadLetterStore(tx).list(limit)
+
+    rows = with_store(load_settings(config, dsn=dsn), look)
+    typer.echo(format_rows(rows, output), nl=False)
+
+
+@dead_letters.command("retry")
+def retry(
+    ids: Annotated[list[int] | None, typer.Argument(help="Their numbers; none: all.")] = None,
+    config: Config = None,
+    dsn: Dsn = None,
+) -> None:
+    """Write them again, once what refused them is mended; the operator may go on meanwhile.
+    Exit code 1 if any is refused again."""
+    from soulbox.mirror.retry import retry_dead_letters  # noqa: PLC0415
+
+    settings = load_settings(config, dsn=dsn)
+    done = with_store(settings, lambda store: retry_dead_letters(store, ids or None))
+    for one in done:
+        typer.echo(f"{one.id} {one.kind} {one.uid}: {one.problem or 'written'}")
+    if not done:
+        typer.echo("there are none")
+    if any(one.problem for one in done):
+        raise typer.Exit(1)

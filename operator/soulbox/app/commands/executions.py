@@ -1,0 +1,102 @@
+"""`soulbox get`, `cancel` and `logs`."""
+
+import sys
+from typing import Annotated
+
+import typer
+
+from soulbox.app.commands import options
+from soulbox.app.commands.complete import complete_executions, complete_objects
+from soulbox.app.commands.options import Format, Target
+
+_Names = Annotated[
+    list[str], typer.Argument(help="Executions.", autocompletion=complete_executions)
+]
+
+
+def get(
+    name: Annotated[
+        str | None,
+        typer.Argument(
+            help="An Execution or a Sandbox, or execution/NAME, sandbox/NAME; without it all.",
+            autocompletion=complete_objects,
+        ),
+    ] = None,
+    all_namespaces: Annotated[
+        bool, typer.Option("--all-namespaces", "-A", help="In every namespace.")
+    ] = False,
+    namespace: options.Namespace = None,
+    context: options.Context = None,
+    kubeconfig: options.Kubeconfig = None,
+    output: options.Output = Format.TEXT,
+) -> None:
+    """Show Sandboxes and Executions, or one of them with all that is known of it."""
+    from soulbox.app.commands.looking import show_all, show_one  # noqa: PLC0415
+    from soulbox.app.commands.person import as_person  # noqa: PLC0415
+
+    target = Target(namespace=namespace, context=context, kubeconfig=kubeconfig)
+    as_json = output is Format.JSON
+    if name is None:
+        as_person(target, lambda p: show_all(p, everywhere=all_namespaces, as_json=as_json))
+    elif all_namespaces:
+        raise typer.BadParameter("a NAME is of one namespace: use --namespace")
+    else:
+        as_person(target, lambda p: show_one(p, name, as_json=as_json))
+
+
+def cancel(
+    names: _Names,
+    namespace: options.Namespace = None,
+    context: options.Context = None,
+    kubeconfig: options.Kubeconfig = None,
+    output: options.Output = Format.TEXT,
+) -> None:
+    """Cancel Executions: SIGTERM, a second later SIGKILL to every process of theirs."""
+    from soulbox.app.commands.looking import cancel_executions  # noqa: PLC0415
+    from soulbox.app.commands.person import as_person  # noqa: PLC0415
+
+    target = Target(namespace=namespace, context=context, kubeconfig=kubeconfig)
+    as_person(target, lambda p: cancel_executions(p, names, as_json=output is Format.JSON))
+
+
+def logs(
+    name: Annotated[str, typer.Argument(help="Execution.", autocompletion=complete_executions)],
+    follow: Annotated[
+        bool, typer.Option("--follow", "-f", help="Go on until the program ends.")
+    ] = False,
+    dsn_file: options.DsnFile = None,
+    namespace: options.Namespace = None,
+    context: options.Context = None,
+    kubeconfig: options.Kubeconfig = None,
+    operator_namespace: options.OperatorNamespace = "soulbox-system",
+    operator_url: options.OperatorUrl = None,
+    output: options.Output = Format.TEXT,
+) -> None:
+    """Show what an Execution wrote: stdout on stdout, stderr on stderr.
+
+    Output that the status holds in part only is read whole from PostgreSQL (SOULBOX_DSN or
+    SOULBOX_DSN_FILE), else through the operator.
+    """
+    from soulbox.app.commands.person import as_person  # noqa: PLC0415
+    from soulbox.app.commands.reading import show_logs  # noqa: PLC0415
+
+    if follow and output is Format.JSON:
+        raise typer.BadParameter("--follow writes bytes as they come: leave out -o json")
+    target = Target(
+        namespace=namespace,
+        context=context,
+        kubeconfig=kubeconfig,
+        operator_namespace=operator_namespace,
+        operator_url=operator_url,
+    )
+    dsn = options.find_dsn(dsn_file)
+    try:
+        as_person(
+            target,
+            lambda p: show_logs(p, name, follow=follow, dsn=dsn, as_json=output is Format.JSON),
+        )
+    except KeyboardInterrupt:
+        raise typer.Exit(130) from None
+    except BrokenPipeError:
+        sys.stderr.close()
+        raise typer.Exit(141) from None

@@ -1,0 +1,186 @@
+"""The person who calls a command: their rights, their namespace, and errors they can act on."""
+
+import asyncio
+import difflib
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+from soulbox.app.commands.options import Target
+from soulbox.kube.auth import Credentials
+from soulbox.kube.client import KubeClient
+from soulbox.kube.clock import ServerClock
+from soulbox.kube.resources import EXECUTIONS, NAMESPACES, Resource
+from soulbox.model.errors import (
+    CommandError,
+    KubeExists,
+    KubeNotFound,
+    KubeRefused,
+    KubeUnavailable,
+    SoulBoxError,
+)
+from soulbox.model.keys import CLI_FIELD_MANAGER
+
+Manifest = dict[str, Any]
+_T = TypeVar("_T")
+_CALL_SECONDS = 15.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Person:
+    """Who calls, and where."""
+
+    kube: KubeClient
+    namespace: str
+    server: str
+    target: Target
+    clock: ServerClock
+
+    async def find(self, resource: Resource, name: str) -> Manifest:
+        """An object of the person's namespace.
+
+        Raises:
+            CommandError: there is none of that name; with near matches.
+        """
+        try:
+            return await self.kube.get(resource, name, self.namespace)
+        except KubeNotFound as error:
+            await self._check_installation()
+            raise CommandError(await self._unknown(resource, name)) from error
+
+    async def _unknown(self, resource: Resource, name: str) -> str:
+        where = f" in namespace {self.namespace}" if resource.namespaced else ""
+        text = f"there is no {resource.kind} {name}{where}"
+        scope = self.namespace if resource.namespaced else None
+        try:
+            names = [one["metadata"]["name"] for one in await self.kube.list(resource, scope)]
+        except SoulBoxError:
+            names = []
+        near = difflib.get_close_matches(name, names, n=3)
+        if near:
+            return f"{text}; did you mean {' or '.join(near)}?"
+        if names:
+            return f"{text}; there are {', '.join(sorted(names)[:8])}"
+        return f"{text}, nor any other; `kubectl get {resource.plural} -A` looks everywhere"
+
+    async def _check_installation(self) -> None:
+        """Raises CommandError when it is not the object that is missing."""
+        try:
+            await anext(self.kube.pages(EXECUTIONS, self.namespace))
+        except KubeNotFound as error:
+            raise CommandError(
+                f"SoulBox is not installed in the cluster at {self.server}: choose another "
+                "--context, or install it (helm install, or kubectl apply --server-side -f "
+                "manifests/install.yaml)"
+            ) from error
+        except SoulBoxError:
+            return
+
+    async def explain(self, error: SoulBoxError) -> CommandError:
+        """The same in words that name the remedy."""
+        match error:
+            case KubeUnavailable():
+                return CommandError(
+                    f"the API server at {self.server} cannot answer: {error}. Is the cluster up, "
+                    "and is it the one you mean? `kubectl config current-context` shows which "
+                    "one is chosen; --context and KUBECONFIG choose another"
+                )
+            case KubeRefused(status=401):
+                return CommandError(
+                    f"the API server at {self.server} does not know you: log in again, or choose "
+                    "another --context"
+                )
+            case KubeRefused(status=403):
+                return CommandError(
+                    f"{error.message}. Ask for the role `edit` (or `view`, to look only) in "
+                    f"namespace {self.namespace}: kubectl create rolebinding NAME "
+                    f"--clusterrole=edit --user=YOU -n {self.namespace}"
+                )
+            case KubeRefused():
+                return CommandError(error.message)
+            case KubeNotFound():
+                return await self._not_found(error)
+            case KubeExists():
+                return CommandError(f"{error}: choose another --name")
+        return CommandError(str(error))
+
+    async def _not_found(self, error: KubeNotFound) -> CommandError:
+        try:
+            await self._check_installation()
+            await self.kube.get(NAMESPACES, self.namespace)
+        except CommandError as found:
+            return found
+        except KubeNotFound:
+            near = ""
+            try:
+                names = [one["metadata"]["name"] for one in await self.kube.list(NAMESPACES)]
+                matches = difflib.get_close_matches(self.namespace, names, n=1)
+                near = f"; did you mean {matches[0]}?" if matches else ""
+            except SoulBoxError:
+                pass  # may not list them: the hint is left out
+            return CommandError(f"there is no namespace {self.namespace}{near}")
+        except SoulBoxError:
+            pass  # what is known is said below
+        return CommandError(str(error))
+
+
+@asynccontextmanager
+async def open_person(target: Target) -> AsyncIterator[Person]:
+    """A session with the person's own kubeconfig.
+
+    Raises:
+        ConfigError: there is no usable one.
+    """
+    credentials = Credentials(
+        None if target.kubeconfig is None else str(target.kubeconfig),
+        context=target.context,
+        user_agent="soulbox",
+    )
+    try:
+        clock = ServerClock()
+        yield Person(
+            kube=KubeClient(
+                credentials,
+                clock,
+                timeout_seconds=_CALL_SECONDS,
+                field_manager=CLI_FIELD_MANAGER,
+            ),
+            namespace=target.namespace or credentials.namespace,
+            server=credentials.server,
+            target=target,
+            clock=clock,
+        )
+    finally:
+        await credentials.close()
+
+
+def as_person(target: Target, action: Callable[[Person], Awaitable[_T]]) -> _T:
+    """Run a command's work in an event loop.
+
+    Raises:
+        CommandError: what failed, with its remedy.
+        ConfigError: no usable kubeconfig.
+    """
+
+    async def work() -> _T:
+        async with open_person(target) as person:
+            try:
+                return await action(person)
+            except CommandError:
+                raise
+            except (KubeUnavailable, KubeRefused, KubeNotFound, KubeExists) as error:
+                raise await person.explain(error) from error
+
+    return asyncio.run(work())
+
+
+def status_of(manifest: Mapping[str, Any]) -> Mapping[str, Any]:
+    """An object's status, empty before it has one."""
+    found: Mapping[str, Any] = manifest.get("status") or {}
+    return found
+
+
+def is_over(execution: Mapping[str, Any]) -> bool:
+    """Whether an Execution has reached its end."""
+    return "completionTime" in status_of(execution)

@@ -1,0 +1,141 @@
+"""One Execution from its creation to its end, as `soulbox run` lives through it."""
+
+import asyncio
+import signal
+import sys
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager, suppress
+from typing import Any
+
+from soulbox.app.commands.follow import follow_execution
+from soulbox.app.commands.live import Pump, key_hash, new_key
+from soulbox.app.commands.outcome import CANCELLED, exit_code_of, explanation_of
+from soulbox.app.commands.person import Manifest, Person
+from soulbox.app.commands.show import (
+    Progress,
+    print_json,
+    show_rest,
+    write_through,
+)
+from soulbox.kube.resources import EXECUTIONS, SANDBOX_CLASSES, SANDBOXES
+from soulbox.model.errors import KubeRefused, SoulBoxError
+from soulbox.model.keys import OUTPUT_KEYS_ANNOTATION
+
+
+async def run_program(person: Person, manifest: Manifest, *, keep: bool, as_json: bool) -> int:
+    """Create it, show it, wait for it. The exit code."""
+    spec, name = manifest["spec"], manifest["metadata"]["name"]
+    if "sandboxRef" in spec:
+        await person.find(SANDBOXES, spec["sandboxRef"]["name"])
+    else:
+        with suppress(KubeRefused):  # classes are the cluster's: who may not read may use them
+            await person.find(SANDBOX_CLASSES, spec["className"])
+    key = new_key()
+    manifest["metadata"]["annotations"] = {OUTPUT_KEYS_ANNOTATION: key_hash(key)}
+    created = await person.kube.create(EXECUTIONS, manifest, person.namespace)
+    with Progress(name) as progress:
+        pump = None if as_json else Pump(person, name, key, write_through(progress))
+        async with _cancel_on_signal(person, name, progress.note) as interrupted:
+            try:
+                execution = await _until_over(person, created, pump, progress, interrupted)
+            except BrokenPipeError:
+                await _cancel(person, name)
+                raise
+    if execution is None:
+        return CANCELLED
+    status = execution["status"]
+    if as_json:
+        print_json(execution)
+    if line := explanation_of(name, status):
+        print(f"soulbox: {line}", file=sys.stderr)
+    if not keep:
+        await person.kube.delete(EXECUTIONS, name, person.namespace, uid=created["metadata"]["uid"])
+    return exit_code_of(status)
+
+
+async def _until_over(
+    person: Person,
+    created: Manifest,
+    pump: Pump | None,
+    progress: Progress,
+    interrupted: asyncio.Event,
+) -> Manifest | None:
+    """The Execution at its end, with all output shown if there is a pump for it; None when the
+    person would not wait."""
+    pumping = asyncio.create_task(asyncio.sleep(0) if pump is None else pump.run(), name="pump")
+    following = asyncio.create_task(
+        follow_execution(person, created, progress.saw), name="follow-execution"
+    )
+    leaving = asyncio.create_task(interrupted.wait(), name="leave")
+    tasks: list[asyncio.Task[Any]] = [pumping, following, leaving]
+    try:
+        waiting = set(tasks)
+        while waiting and not (following.done() and pumping.done()):
+            done, waiting = await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
+            if leaving in done:
+                return None
+            if pumping in done:
+                _raise_write_error(pumping)
+            if following in done:
+                following.result()
+                if pump is not None:
+                    pump.over.set()
+        execution = following.result()
+        if pump is not None:
+            await show_rest(pump, execution, progress.note)
+        return execution
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+
+def _raise_write_error(pumping: "asyncio.Task[None]") -> None:
+    """Raise what ended the pump, a closed pipe first of all."""
+    error = pumping.exception()
+    if isinstance(error, ExceptionGroup):
+        broken = error.subgroup(BrokenPipeError)
+        if broken is not None:
+            raise BrokenPipeError from error
+        raise error
+    if error is not None:
+        raise error
+
+
+@asynccontextmanager
+async def _cancel_on_signal(
+    person: Person, name: str, note: Callable[[str], None]
+) -> AsyncIterator[asyncio.Event]:
+    """SIGINT and SIGTERM cancel the Execution; the second one sets the event: leave at once."""
+    loop = asyncio.get_running_loop()
+    interrupted = asyncio.Event()
+    tasks: list[asyncio.Task[None]] = []
+
+    async def cancel() -> None:
+        try:
+            await _cancel(person, name)
+        except SoulBoxError as error:
+            note(f"it could not be cancelled ({error}): kubectl delete execution {name}")
+            interrupted.set()
+
+    def asked() -> None:
+        if tasks:
+            interrupted.set()
+            return
+        note("cancelling it; press Ctrl-C again to leave without waiting")
+        tasks.append(asyncio.create_task(cancel(), name="cancel"))
+
+    signals = (signal.SIGINT, signal.SIGTERM)
+    for number in signals:
+        loop.add_signal_handler(number, asked)
+    try:
+        yield interrupted
+        await asyncio.gather(*tasks)
+    finally:
+        for number in signals:
+            loop.remove_signal_handler(number)
+
+
+async def _cancel(person: Person, name: str) -> None:
+
+    await person.kube.patch(EXECUTIONS, name, {"spec": {"cancel": True}}, person.namespace)

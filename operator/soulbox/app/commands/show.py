@@ -1,0 +1,139 @@
+"""Printing: output as it comes, progress on a terminal, objects as JSON or tables."""
+
+import asyncio
+import sys
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, Self
+
+import orjson
+from rich.console import Console
+from rich.table import Table
+
+from soulbox.app.commands.live import Pump, Stream, Write, rest_of, write_out
+from soulbox.app.commands.person import Manifest, status_of
+
+# Who waits longer wonders; a pod of a cached image starts in two or three seconds.
+_QUIET_SECONDS = 5.0
+
+
+class Progress:
+    """What is being waited for: a spinner on a terminal, a line after five seconds elsewhere.
+    On stderr, and gone before the first output."""
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+        self._console = Console(stderr=True)
+        self._status = self._console.status(f"Execution {name}: created")
+        self._live = self._console.is_terminal
+        self._timer: asyncio.TimerHandle | None = None
+        self._words = "Queued"
+
+    def __enter__(self) -> Self:
+        if self._live:
+            self._status.start()
+        else:
+            self._timer = asyncio.get_running_loop().call_later(_QUIET_SECONDS, self._say)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.hide()
+
+    def saw(self, execution: Mapping[str, Any]) -> None:
+        """A new version of the Execution."""
+        status = status_of(execution)
+        self._words = " ".join(
+            part for part in (status.get("state"), status.get("message")) if part
+        )
+        if self._live:
+            self._status.update(f"Execution {self._name}: {self._words}")
+        if status.get("state", "Queued") != "Queued" and self._timer is not None:
+            self._timer.cancel()
+
+    def hide(self) -> None:
+        """Make room for output, for good."""
+        self._live = False
+        self._status.stop()
+        if self._timer is not None:
+            self._timer.cancel()
+
+    def note(self, text: str) -> None:
+        """A line for the person."""
+        self.hide()
+        print(f"soulbox: {text}", file=sys.stderr, flush=True)
+
+    def _say(self) -> None:
+        print(f"soulbox: Execution {self._name}: {self._words}", file=sys.stderr, flush=True)
+
+
+def write_through(progress: Progress) -> Write:
+    """To our own streams."""
+
+    async def write(stream: Stream, content: bytes) -> None:
+        progress.hide()
+        await write_out(stream, content)
+
+    return write
+
+
+async def show_rest(pump: Pump, execution: Manifest, note: Callable[[str], None]) -> None:
+    """After the end: what was not shown live, as far as the status has it, and words about
+    what it has not."""
+    output = status_of(execution).get("output") or {}
+    name = execution["metadata"]["name"]
+    reasons = []
+    for stream, shown in pump.shown.items():
+        if shown.complete:
+            continue
+        content, missing = rest_of(output, stream, shown.offset)
+        if content:
+            await write_out(stream, content)
+        if missing:
+            note(f"not all of {stream} is shown; for the whole: soulbox logs {name}")
+        if shown.problem and (content or missing):
+            reasons.append(shown.problem)
+    if reasons:
+        note(f"output came at the end, not live: {reasons[0]}")
+
+
+def print_json(document: Mapping[str, Any] | Sequence[Mapping[str, Any]]) -> None:
+    """An object, or a list as kubectl prints one; without managedFields."""
+    if isinstance(document, Mapping):
+        shown: Mapping[str, Any] = _tidy(document)
+    else:
+        shown = {"apiVersion": "v1", "kind": "List", "items": [_tidy(one) for one in document]}
+    print(orjson.dumps(shown, option=orjson.OPT_INDENT_2).decode())
+
+
+def _tidy(manifest: Mapping[str, Any]) -> dict[str, Any]:
+    metadata = {k: v for k, v in manifest.get("metadata", {}).items() if k != "managedFields"}
+    return {**manifest, "metadata": metadata}
+
+
+def table(title: str, columns: Sequence[str], rows: Iterable[Sequence[str]]) -> Table:
+    """A table that needs no colours to be read."""
+    made = Table(title=title, title_justify="left", box=None, pad_edge=False, header_style="bold")
+    for column in columns:
+        made.add_column(column, no_wrap=column not in ("MESSAGE",))
+    for row in rows:
+        made.add_row(*row)
+    return made
+
+
+def console() -> Console:
+    """stdout; as wide as it takes when it is no terminal, so that nothing is cut."""
+    made = Console()
+    return made if made.is_terminal else Console(width=240)
+
+
+def age(seconds: float) -> str:
+    """A duration as kubectl shows ages."""
+    whole = max(0, int(seconds))
+    for size, unit in ((86_400, "d"), (3_600, "h"), (60, "m")):
+        if whole >= 2 * size:
+            return f"{whole // size}{unit}"
+    return f"{whole}s"
+
+
+def mebibytes(size: int | None) -> str:
+    """Bytes for people; "-" when not known."""
+    return "-" if size is None else f"{size / 2**20:.1f} MiB"

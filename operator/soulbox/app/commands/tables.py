@@ -1,0 +1,102 @@
+"""Rows for people and for programs: aligned columns, JSON, CSV."""
+
+import csv
+import io
+import json
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from decimal import Decimal
+from enum import StrEnum
+from typing import Any, Final
+
+# A cell of a table for people; whole values are in JSON and CSV.
+_CELL: Final = 60
+
+
+class RowFormat(StrEnum):
+    """How rows are printed."""
+
+    TABLE = "table"
+    JSON = "json"
+    CSV = "csv"
+
+
+def format_rows(rows: Sequence[Mapping[str, Any]], form: RowFormat) -> str:
+    """The rows as text that ends in a newline; no rows are an empty table, [] or nothing."""
+    match form:
+        case RowFormat.JSON:
+            return json.dumps([dict(row) for row in rows], default=_plain, indent=2) + "\n"
+        case RowFormat.CSV:
+            return _csv(rows)
+        case RowFormat.TABLE:
+            return _table(rows)
+
+
+def _csv(rows: Sequence[Mapping[str, Any]]) -> str:
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    if rows:
+        writer.writerow(rows[0])
+        writer.writerows([_guarded(_text(value)) for value in row.values()] for row in rows)
+    return text.getvalue()
+
+
+def _guarded(cell: str) -> str:
+    """A spreadsheet would take such a cell, which may be a stranger's code, for a formula."""
+    is_formula = cell.startswith(("=", "@", "\t", "\r")) or (
+        cell.startswith(("+", "-")) and not _is_number(cell)
+    )
+    return f"'{cell}" if is_formula else cell
+
+
+def _is_number(cell: str) -> bool:
+    try:
+        Decimal(cell)
+    except ArithmeticError:
+        return False
+    return True
+
+
+def _table(rows: Sequence[Mapping[str, Any]]) -> str:
+    if not rows:
+        return "no rows\n"
+    if len(rows) == 1:
+        width = max(map(len, rows[0]))
+        return "".join(f"{name:{width}}  {_line(value)}\n" for name, value in rows[0].items())
+    cells = [[name.upper() for name in rows[0]]]
+    cells += [[_cell(value) for value in row.values()] for row in rows]
+    widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
+    lines = (
+        "  ".join(f"{cell:{width}}" for cell, width in zip(line, widths, strict=True))
+        for line in cells
+    )
+    return "".join(f"{line.rstrip()}\n" for line in lines)
+
+
+def _cell(value: Any) -> str:
+    line = _line(value)
+    return line if len(line) <= _CELL else line[: _CELL - 1] + "…"
+
+
+def _line(value: Any) -> str:
+    """One line without characters that move a terminal's cursor: output may be hostile."""
+    if isinstance(value, Mapping | list):
+        return json.dumps(value, default=_plain, indent=2)
+    return "".join(char if char.isprintable() else " " for char in _text(value))
+
+
+def _text(value: Any) -> str:
+    if value is None:
+        return ""
+    if isinstance(value, Mapping | list):
+        return json.dumps(value, default=_plain)
+    plain = _plain(value)
+    return plain if isinstance(plain, str) else str(plain)
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, datetime):
+        return value.astimezone(UTC).isoformat().replace("+00:00", "Z")
+    if isinstance(value, bool | int | float | str):
+        return value
+    return str(value)

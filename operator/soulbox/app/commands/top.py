@@ -1,0 +1,45 @@
+"""`soulbox top`: Sandboxes, what runs in them and what they use, live."""
+
+from typing import Annotated
+
+import typer
+
+from soulbox.app.commands import options
+from soulbox.app.commands.options import Format, Target
+
+
+def top(
+    all_namespaces: Annotated[
+        bool, typer.Option("--all-namespaces", "-A", help="In every namespace.")
+    ] = False,
+    every: Annotated[
+        float, typer.Option(min=0.5, max=3600, help="Seconds between two looks.")
+    ] = 2.0,
+    once: Annotated[bool, typer.Option("--once", help="Print one table and end.")] = False,
+    dsn_file: options.DsnFile = None,
+    namespace: options.Namespace = None,
+    context: options.Context = None,
+    kubeconfig: options.Kubeconfig = None,
+    output: options.Output = Format.TEXT,
+) -> None:
+    """Show Sandboxes with what runs in them, and their CPU and memory. Ctrl-C ends it.
+
+    Figures come from the cluster's metrics-server (the right to read pods' metrics is in the
+    role `view`), else from PostgreSQL (SOULBOX_DSN or
+    SOULBOX_DSN_FILE). Without a terminal, and with -o json, it looks once.
+    """
+    from soulbox.app.commands.person import as_person  # noqa: PLC0415
+    from soulbox.app.commands.watching import show_top  # noqa: PLC0415
+
+    target = Target(namespace=namespace, context=context, kubeconfig=kubeconfig)
+    as_json, dsn = output is Format.JSON, options.find_dsn(dsn_file)
+    try:
+        as_person(
+            target,
+            lambda p: show_top(
+                p, everywhere=all_namespaces, every=every, once=once or as_json, dsn=dsn,
+                as_json=as_json,
+            ),
+        )  # fmt: skip
+    except KeyboardInterrupt:
+        raise typer.Exit(0) from None

@@ -1,0 +1,125 @@
+"""Deleted objects that PostgreSQL keeps from going: to the spool volume, or told about.
+
+An object goes when its last rows are written. Past `record_deadline_seconds` without
+PostgreSQL it goes when it is on the spool volume; without a volume, or with one that cannot
+be written, it stays, and an Event on it and a metric say so.
+"""
+
+import asyncio
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Final, Literal
+
+from soulbox.kube.cache import ObjectCache
+from soulbox.kube.events import EventRecorder
+from soulbox.mirror import Mirror, Sighting
+from soulbox.model.errors import SpoolUnavailable
+from soulbox.model.keys import RECORDED_FINALIZER
+from soulbox.schema.settings import Settings
+from soulbox.telemetry.logs import get_logger
+
+_log = get_logger(__name__)
+
+# An outage shorter than this is waited out, whenever the objects were deleted.
+_OUTAGE_SECONDS: Final = 60.0
+_LOOK_SECONDS: Final = 15.0
+# Objects in one append: some MB at most for usual ones.
+_PORTION: Final = 100
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Held:
+    """The Event on an object that stays."""
+
+    message: str
+    type: Literal["Warning"] = "Warning"
+    reason: str = "RecordHeld"
+    action: str = "Record"
+
+
+class HeldObjects:
+    """Looks now and then while PostgreSQL is away."""
+
+    def __init__(
+        self,
+        mirror: Mirror,
+        cache: ObjectCache,
+        events: EventRecorder,
+        settings: Settings,
+        monotonic: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._mirror = mirror
+        self._cache = cache
+        self._events = events
+        self._deadline_seconds = settings.record_deadline_seconds
+        self._probe_seconds = settings.repair_period_seconds
+        self._monotonic = monotonic
+        self._probed_at = float("-inf")
+        # How many stay, as of the last look.
+        self.count = 0
+
+    async def run(self) -> None:
+        """Until cancelled."""
+        period = min(_LOOK_SECONDS, self._deadline_seconds / 2)
+        while True:
+            if self._monotonic() - self._probed_at >= self._probe_seconds:
+                # Before it is needed somebody should know that it would not work.
+                self._probed_at = self._monotonic()
+                await self._mirror.spooler.probe()
+            await self.look()
+            await asyncio.sleep(period)
+
+    async def look(self) -> None:
+        """Spool, or tell of, what waits too long at this moment."""
+        if self._mirror.failing_seconds() < min(_OUTAGE_SECONDS, self._deadline_seconds):
+            self.count = 0
+            return
+        due = self._due()
+        held = 0
+        for start in range(0, len(due), _PORTION):
+            portion = due[start : start + _PORTION]
+            remedy = await self._keep(portion)
+            if remedy:
+                held += len(portion)
+                self._tell(portion, remedy)
+        if held and not self.count:
+            _log.warning(
+                "deleted objects stay until PostgreSQL is back", action="record-held", count=held
+            )
+        self.count = held
+
+    def _due(self) -> list[Sighting]:
+        found: list[Sighting] = []
+        for kind, uid in self._mirror.spooler.overdue(self._deadline_seconds):
+            manifest = self._cache.get(kind, uid)
+            if manifest is None or not _is_guarded(manifest):
+                continue
+            sighting = self._mirror.sighting(kind, manifest)
+            if sighting is not None and self._mirror.spooler.is_last(sighting):
+                found.append(sighting)
+        return found
+
+    async def _keep(self, portion: list[Sighting]) -> str:
+        """Put them on the volume. What to do about it if that is not possible; else ""."""
+        spooler = self._mirror.spooler
+        if not spooler.is_there:
+            return "or give the operator a spool volume (setting spool_directory)"
+        try:
+            await spooler.keep(portion)
+        except SpoolUnavailable as error:
+            return f"or mend the spool volume: {error}"
+        _log.warning("deleted objects went to the spool volume", action="spool", count=len(portion))
+        return ""
+
+    def _tell(self, portion: list[Sighting], remedy: str) -> None:
+        message = (
+            "PostgreSQL takes no rows, and what is not recorded does not go. Bring PostgreSQL"
+            f" back (soulbox doctor says what is wrong), {remedy}."
+        )
+        for sighting in portion:
+            self._events.post(sighting.manifest, sighting.kind, _Held(message=message))
+
+
+def _is_guarded(manifest: Mapping[str, Any]) -> bool:
+    return RECORDED_FINALIZER in (manifest["metadata"].get("finalizers") or ())

@@ -1,0 +1,218 @@
+"""Whether the ledger says what the running times and the prices give.
+
+The rows of a pod are made again by the code that bills (`decide.metering`), with plan and tier
+as stamped, and compared; stamp by stamp it is asked whether that plan was the one valid then.
+A finding is one thing that is wrong; a warning may be right and is worth a look.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from decimal import Decimal
+from enum import StrEnum
+from typing import Final
+from uuid import UUID
+
+from soulbox.decide.adjustments import adjustment_id
+from soulbox.decide.metering import PROOF_MARGIN, bill_run, full_windows
+from soulbox.decide.prices import PriceBook
+from soulbox.model.billing import HOUR, BillingEvent, plain_decimal
+from soulbox.model.rows import PodRunRow
+
+# How long after an hour's end by its node's clock a running pod's row may be missing: the
+# operator was away. As long as its repair takes to come round, six times.
+_OVERDUE: Final = timedelta(hours=1)
+_COMPARED: Final = (
+    "cluster",
+    "tenant",
+    "user_name",
+    "kind",
+    "sandbox_uid",
+    "execution_uid",
+    "window_hour",
+    "starts_at",
+    "ends_at",
+    "quantity",
+    "rounding_seconds",
+    "unit",
+    "compute_units",
+    "amount",
+    "currency",
+    "sku",
+    "occurred_at",
+)
+
+
+class FindingKind(StrEnum):
+    """What is wrong."""
+
+    MISSING = "missing"  # the ledger lacks a row
+    EXTRA = "extra"  # the ledger has a row that nothing proves
+    DIFFERS = "differs"  # a row says other than its pod and plan give
+    PRICE = "price"  # a row is priced by another plan or tier than was valid then
+    OVERDUE = "overdue"  # a running pod's hours are over by its node's clock, and not billed
+    ADJUSTMENT = "adjustment"  # a correction does not fit what it corrects
+    ROLLUP = "rollup"  # a sum of use is not what its rows give
+    OVERLAP = "overlap"  # pods of one sandbox ran at once: clocks of nodes differ
+    END_UNKNOWN = "end-unknown"  # a pod is gone and nobody told its end
+
+
+_WARNINGS: Final = frozenset({FindingKind.OVERLAP, FindingKind.END_UNKNOWN})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Finding:
+    """One thing that was found. What it is not about is None.
+
+    Attributes:
+        hour: the UTC hour of the row.
+        text: what is wrong, for people.
+    """
+
+    kind: FindingKind
+    text: str
+    tenant: str | None = None
+    pod_uid: UUID | None = None
+    event_id: UUID | None = None
+    hour: datetime | None = None
+
+    @property
+    def is_warning(self) -> bool:
+        """Whether it may be right."""
+        return self.kind in _WARNINGS
+
+
+def verify_pod(
+    run: PodRunRow,
+    rows: Sequence[BillingEvent],
+    prices: PriceBook,
+    *,
+    node_seen_at: datetime | None,
+) -> tuple[list[BillingEvent], list[Finding]]:
+    """Compare a pod's rows of the ledger with those its running time gives.
+
+    Args:
+        rows: all of the ledger with this pod's UID.
+        node_seen_at: the newest moment known by the clock of its node; None: none is.
+
+    Returns:
+        The rows that should be there, and what is wrong, in order of time.
+    """
+    have = {row.event_id: row for row in rows}
+    proven_until: datetime | None = None
+    if run.finished_at is None and rows:
+        proven_until = max(row.window_hour for row in rows) + HOUR + PROOF_MARGIN
+    wanted = list(bill_run(run, prices, proven_until=proven_until, ledger=have))
+    found: list[Finding] = []
+    for want in wanted:
+        row = have.pop(want.event_id, None)
+        if row is None:
+            found.append(_finding(FindingKind.MISSING, want, _bill_text(want)))
+            continue
+        found += _differences(row, want)
+        found += _price(run, row, prices)
+    found += [_finding(FindingKind.EXTRA, row, _bill_text(row)) for row in have.values()]
+    if run.finished_at is None:
+        found += _unfinished(run, rows, node_seen_at)
+    return wanted, found
+
+
+def unproved(row: BillingEvent) -> Finding:
+    """The finding of a row whose pod is not in pod_runs."""
+    return _finding(FindingKind.EXTRA, row, f"{_bill_text(row)}; its pod is not in pod_runs")
+
+
+def verify_adjustment(
+    row: BillingEvent, corrected: BillingEvent, adjusted: Decimal
+) -> Iterator[Finding]:
+    """What is wrong with a correction.
+
+    Args:
+        adjusted: sum of all adjustments of the corrected row.
+    """
+    for name in ("cluster", "tenant", "user_name", "currency", "sku", "tier", "price_plan"):
+        if getattr(row, name) != getattr(corrected, name):
+            text = f"its {name} is not that of what it corrects, {corrected.event_id}"
+            yield _finding(FindingKind.ADJUSTMENT, row, text)
+    reference = row.metadata.get("reference")
+    if reference is not None and row.event_id != adjustment_id(corrected.event_id, str(reference)):
+        yield _finding(FindingKind.ADJUSTMENT, row, "its event_id is not that of its reference")
+    if corrected.amount + adjusted < 0:
+        text = f"with it {corrected.event_id} comes to {plain_decimal(corrected.amount + adjusted)}"
+        yield _finding(FindingKind.ADJUSTMENT, row, text)
+
+
+def _differences(row: BillingEvent, want: BillingEvent) -> Iterator[Finding]:
+    wrong = [
+        f"{name} is {_shown(getattr(row, name))} and should be {_shown(getattr(want, name))}"
+        for name in _COMPARED
+        if getattr(row, name) != getattr(want, name)
+    ]
+    if wrong:
+        yield _finding(FindingKind.DIFFERS, row, "; ".join(wrong))
+
+
+def _price(run: PodRunRow, row: BillingEvent, prices: PriceBook) -> Iterator[Finding]:
+    tier = prices.tier_of(run.tenant, run.user_name, row.starts_at)
+    plan = prices.plan_for(run.sku, tier, row.starts_at)
+    name = None if plan is None else plan.name
+    if (row.tier, row.price_plan) != (tier, name):
+        text = (
+            f"it is of tier {row.tier} by plan {row.price_plan or 'none'} and should be of tier "
+            f"{tier} by plan {name or 'none'}"
+        )
+        yield _finding(FindingKind.PRICE, row, text)
+
+
+def _unfinished(
+    run: PodRunRow, rows: Sequence[BillingEvent], node_seen_at: datetime | None
+) -> Iterator[Finding]:
+    if run.deleted_at is not None:
+        yield Finding(
+            kind=FindingKind.END_UNKNOWN,
+            text="it is gone and nobody told its end: its last part is not billed",
+            tenant=run.tenant,
+            pod_uid=run.pod_uid,
+        )
+        return
+    if node_seen_at is None:
+        return
+    billed = {row.window_hour for row in rows}
+    due = [
+        window.hour
+        for window in full_windows(run.started_at, node_seen_at - _OVERDUE)
+        if window.hour not in billed
+    ]
+    # Gaps before billed hours are findings of their own.
+    due = [hour for hour in due if not billed or hour > max(billed)]
+    if due:
+        yield Finding(
+            kind=FindingKind.OVERDUE,
+            text=f"{len(due)} hours from here on are over by its node's clock and not billed",
+            tenant=run.tenant,
+            pod_uid=run.pod_uid,
+            hour=due[0],
+        )
+
+
+def _finding(kind: FindingKind, row: BillingEvent, text: str) -> Finding:
+    return Finding(
+        kind=kind,
+        text=text,
+        tenant=row.tenant,
+        pod_uid=row.pod_uid,
+        event_id=row.event_id,
+        hour=row.window_hour,
+    )
+
+
+def _bill_text(row: BillingEvent) -> str:
+    return f"{plain_decimal(row.quantity)} s, {plain_decimal(row.amount)} {row.currency}"
+
+
+def _shown(value: object) -> str:
+    if isinstance(value, Decimal):
+        return plain_decimal(value)
+    if isinstance(value, datetime):
+        return value.isoformat()
+    return "none" if value is None or value == "" else str(value)[:253]

@@ -1,0 +1,106 @@
+"""Whose turn it is in each Sandbox, from the last-seen objects.
+
+Keeps what the objects do not say: who was served last (so that users take turns), and which
+Execution is being handed over in this moment (its annotation is on its way). Both may be
+lost: after a restart turns begin anew, and what was handed over has its annotation.
+"""
+
+from collections import Counter
+from collections.abc import Mapping
+from typing import Any
+
+from soulbox.decide.execution_seen import Turn
+from soulbox.decide.queueing import Waiting, order_queue
+from soulbox.kube.cache import ObjectCache
+from soulbox.model.keys import DISPATCHED_ANNOTATION
+
+Name = tuple[str, str]  # (namespace, name of the Sandbox)
+
+
+class _Queue:
+    """The order as of one version of the cache."""
+
+    __slots__ = ("places", "running", "version")
+
+    def __init__(self, version: int, order: list[str], running: int) -> None:
+        self.version = version
+        self.places = {uid: place for place, uid in enumerate(order, 1)}
+        self.running = running
+
+
+class Turns:
+    """For one event loop; nothing here does I/O."""
+
+    def __init__(self, cache: ObjectCache) -> None:
+        self._cache = cache
+        self._queues: dict[Name, _Queue] = {}
+        self._claimed: dict[str, Name] = {}
+        self._served: dict[Name, dict[str, int]] = {}
+        self._count = 0
+
+    def turn(self, uid: str, sandbox: Name, room: int) -> Turn | None:
+        """An Execution's place; None when it is not among those that wait."""
+        queue = self._queue(sandbox)
+        place = queue.places.get(uid)
+        return None if place is None else Turn(position=place, running=queue.running, room=room)
+
+    def first(self, sandbox: Name, most: int) -> list[str]:
+        """Uids of those who are next."""
+        found: list[str] = []
+        for uid in self._queue(sandbox).places:
+            if len(found) >= most:
+                break
+            found.append(uid)
+        return found
+
+    def claim(self, uid: str, sandbox: Name, user: str) -> None:
+        """It is being handed over: from now on it counts as running."""
+        self._claimed[uid] = sandbox
+        self._count += 1
+        self._served.setdefault(sandbox, {})[user] = self._count
+        self._queues.pop(sandbox, None)
+
+    def settle(self, uid: str, sandbox: Name) -> None:
+        """It was handed over, or could not be: the annotation tells."""
+        self._claimed.pop(uid, None)
+        self._queues.pop(sandbox, None)
+
+    def claimed(self, sandbox: Name) -> int:
+        """How many are being handed over in this moment."""
+        return sum(where == sandbox for where in self._claimed.values())
+
+    def forget(self, sandbox: Name) -> None:
+        """The Sandbox is gone."""
+        self._queues.pop(sandbox, None)
+        self._served.pop(sandbox, None)
+
+    def _queue(self, sandbox: Name) -> _Queue:
+        version = self._cache.queue_version(*sandbox)
+        known = self._queues.get(sandbox)
+        if known is not None and known.version == version:
+            return known
+        waiting: list[Waiting] = []
+        running: Counter[str] = Counter()
+        for execution in self._cache.unfinished(*sandbox):
+            spec, metadata = execution.get("spec") or {}, execution["metadata"]
+            uid, user = metadata["uid"], str(spec.get("user") or "")
+            if uid in self._claimed or is_dispatched(execution):
+                running[user] += 1
+            elif not metadata.get("deletionTimestamp"):
+                priority = spec.get("priority")
+                number = priority if isinstance(priority, int) else 0
+                waiting.append(Waiting(uid=uid, user=user, priority=number))
+        order = order_queue(waiting, running, self._served.get(sandbox, {}))
+        queue = _Queue(version, order, running.total())
+        if waiting or running:
+            self._queues[sandbox] = queue
+        else:
+            self._queues.pop(sandbox, None)
+        return queue
+
+
+def is_dispatched(execution: Mapping[str, Any]) -> bool:
+    """Whether an Execution was handed to a pod. The mark of one whose pod was lost, and that
+    may run again, names none."""
+    mark = (execution["metadata"].get("annotations") or {}).get(DISPATCHED_ANNOTATION)
+    return mark is not None and not str(mark).startswith("/")

@@ -1,0 +1,270 @@
+"""The named reports: one catalogue for `soulbox query` and for programs."""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any, Final, Literal
+from uuid import UUID
+
+from soulbox.model.errors import InvalidRequest
+from soulbox.store.files import load_queries
+from soulbox.store.pool import Transaction
+from soulbox.store.reading import Filter, History
+
+_REQUIRED: Final = object()
+Kind = Literal["text", "uuid", "int", "time"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Param:
+    """One parameter of a report.
+
+    Attributes:
+        default: what is taken when it is left out; without one it must be given.
+        at_least, at_most: bounds of an int.
+    """
+
+    kind: Kind
+    default: Any = _REQUIRED
+    at_least: int = 1
+    at_most: int = 1000
+
+    @property
+    def is_required(self) -> bool:
+        """Whether it must be given."""
+        return self.default is _REQUIRED
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Report:
+    """A report: its purpose for people, its parameters by name.
+
+    Attributes:
+        query: its statement in db/queries/reports.sql; None is a list of `History`.
+        one_of: of these parameters at least one must be given.
+    """
+
+    purpose: str
+    params: Mapping[str, Param]
+    query: str | None = None
+    one_of: tuple[str, ...] = ()
+
+
+_LIMIT: Final = Param(kind="int", default=50)
+_DAYS: Final = Param(kind="int", default=7, at_most=3660)
+_FILTERS: Final = {
+    "tenant": Param(kind="text", default=None),
+    "user": Param(kind="text", default=None),
+    "state": Param(kind="text", default=None),
+    "from": Param(kind="time", default=None),
+    "to": Param(kind="time", default=None),
+    "limit": _LIMIT,
+    "cursor": Param(kind="text", default=None),
+}
+_OPTIONAL_UID: Final = Param(kind="uuid", default=None)
+
+REPORTS: Final[Mapping[str, Report]] = {
+    "dashboard": Report(
+        purpose="a user at a glance: active sandboxes, last 10 Executions, 24 hours",
+        params={"user": Param(kind="text")},
+        query="report_dashboard",
+    ),
+    "usage": Report(
+        purpose="CPU and memory of a sandbox over [from, to): average and peak",
+        params={
+            "sandbox": Param(kind="uuid"),
+            "from": Param(kind="time"),
+            "to": Param(kind="time"),
+        },
+        query="report_usage",
+    ),
+    "statistics": Report(
+        purpose="Executions of the last days by class, day, language, namespace, program,"
+        " sandbox, tenant or user",
+        params={"days": _DAYS, "by": Param(kind="text", default="class")},
+        query="report_statistics",
+    ),
+    "executions": Report(
+        purpose="Executions, newest first, page by page",
+        params={"sandbox": _OPTIONAL_UID, **_FILTERS},
+    ),
+    "sandboxes": Report(purpose="Sandboxes, newest first, page by page", params=_FILTERS),
+    "owns": Report(
+        purpose="which Sandboxes a user owns, or whose a Sandbox is",
+        params={
+            "user": Param(kind="text", default=None),
+            "sandbox": _OPTIONAL_UID,
+            "limit": _LIMIT,
+        },
+        query="report_owns",
+        one_of=("user", "sandbox"),
+    ),
+    "runs": Report(
+        purpose="which Executions a Sandbox ran, or in which an Execution ran",
+        params={"sandbox": _OPTIONAL_UID, "execution": _OPTIONAL_UID, "limit": _LIMIT},
+        query="report_runs",
+        one_of=("sandbox", "execution"),
+    ),
+    "generates": Report(
+        purpose="which bills an Execution is part of, or which Executions a bill covers",
+        params={"execution": _OPTIONAL_UID, "event": _OPTIONAL_UID, "limit": _LIMIT},
+        query="report_generates",
+        one_of=("execution", "event"),
+    ),
+    "metrics": Report(
+        purpose="the samples of its sandbox while an Execution ran",
+        params={"execution": Param(kind="uuid"), "limit": _LIMIT},
+        query="report_metrics",
+    ),
+    "code": Report(
+        purpose="programs by words of their code, best first; as in a web search",
+        params={
+            "query": Param(kind="text"),
+            "limit": Param(kind="int", default=20, at_most=200),
+        },
+        query="report_code",
+    ),
+    "output": Report(
+        purpose="Executions of the last days by words of their output, best first",
+        params={
+            "query": Param(kind="text"),
+            "days": Param(kind="int", default=1, at_most=3660),
+            "limit": Param(kind="int", default=20, at_most=200),
+        },
+        query="report_output",
+    ),
+    "history": Report(
+        purpose="what happened to a Sandbox or Execution, in order",
+        params={"uid": Param(kind="uuid")},
+        query="report_history",
+    ),
+    "slowest": Report(
+        purpose="programs of the last days by their p95 duration",
+        params={"days": _DAYS, "limit": Param(kind="int", default=20)},
+        query="report_slowest",
+    ),
+    "failing": Report(
+        purpose="programs of the last days by how often they failed",
+        params={"days": _DAYS, "limit": Param(kind="int", default=20)},
+        query="report_failing",
+    ),
+    "health": Report(purpose="this server and database", params={}, query="report_health"),
+    "tables": Report(
+        purpose="rows, changes and sizes of each table", params={}, query="report_tables"
+    ),
+    "partitions": Report(
+        purpose="which times each partition holds, and its size",
+        params={},
+        query="report_partitions",
+    ),
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Result:
+    """Rows of a report; next_cursor is None where there is no more, or no paging."""
+
+    rows: list[dict[str, Any]]
+    next_cursor: str | None = None
+
+
+def parse_params(name: str, given: Mapping[str, str]) -> dict[str, Any]:
+    """Parameters of a report from texts, with defaults for those left out.
+
+    Raises:
+        InvalidRequest: no such report or parameter, a value that is none, one missing.
+    """
+    report = REPORTS.get(name)
+    if report is None:
+        raise InvalidRequest(
+            "name", f"there is no report {name[:64]!r}", f"one of {_list(REPORTS)}"
+        )
+    for unknown in given.keys() - report.params.keys():
+        raise InvalidRequest(
+            unknown[:64], f"{name} has no such parameter", f"it has {_list(report.params)}"
+        )
+    values = {
+        param_name: _parse(param_name, param, given[param_name])
+        if param_name in given
+        else _default(name, param_name, param)
+        for param_name, param in report.params.items()
+    }
+    if report.one_of and all(values[one] is None for one in report.one_of):
+        raise InvalidRequest(
+            report.one_of[0], "nothing to look for", f"give {' or '.join(report.one_of)}"
+        )
+    start, end = values.get("from"), values.get("to")
+    if start is not None and end is not None and start > end:
+        raise InvalidRequest("from", "it is later than to", "swap them")
+    return values
+
+
+async def run_report(tx: Transaction, name: str, values: Mapping[str, Any]) -> Result:
+    """Run one.
+
+    Args:
+        values: as `parse_params` gives them.
+
+    Raises:
+        InvalidRequest, CursorExpired: a filter or cursor makes no sense.
+        StoreRefused, StoreUnavailable: from PostgreSQL.
+    """
+    report = REPORTS[name]
+    if report.query is not None:
+        return Result(rows=await tx.fetch(load_queries("reports")[report.query], values))
+    history = History(tx)
+    wanted = Filter(
+        tenant=values["tenant"],
+        user_name=values["user"],
+        state=values["state"],
+        sandbox_uid=values.get("sandbox"),
+        since=values["from"],
+        until=values["to"],
+    )
+    listed = history.executions if name == "executions" else history.sandboxes
+    page = await listed(wanted, limit=values["limit"], cursor=values["cursor"])
+    return Result(rows=page.rows, next_cursor=page.next_cursor)
+
+
+def _default(report: str, name: str, param: Param) -> Any:
+    if param.is_required:
+        raise InvalidRequest(name, f"{report} needs it", f"give --param {name}=…")
+    return param.default
+
+
+def _parse(name: str, param: Param, text: str) -> Any:
+    if "\0" in text:
+        raise InvalidRequest(name, "it holds a NUL character", "leave that out")
+    match param.kind:
+        case "text":
+            return text
+        case "uuid":
+            try:
+                return UUID(text)
+            except ValueError:
+                raise InvalidRequest(
+                    name, f"{text[:64]!r} is no UID", "it looks like 0e5ad7a2-3d8b-…"
+                ) from None
+        case "int":
+            number = int(text) if re.fullmatch(r"[0-9]{1,9}", text) else 0
+            if not param.at_least <= number <= param.at_most:
+                raise InvalidRequest(
+                    name,
+                    f"{text[:64]!r} is no number from {param.at_least} to {param.at_most}",
+                    "correct it",
+                )
+            return number
+        case "time":
+            try:
+                moment = datetime.fromisoformat(text)
+            except ValueError:
+                raise InvalidRequest(
+                    name, f"{text[:64]!r} is no time", "write it as 2026-11-25T10:00:00Z"
+                ) from None
+            # A time without a zone is meant as the database tells all of them.
+            return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+
+
+def _list(names: "Mapping[str, Any] | tuple[str, ...]") -> str:
+    return ", ".join(names) or "none"
