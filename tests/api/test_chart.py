@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 import yaml
 
+from soulbox.schema.settings import Settings
 from tests.support.fix_kube import ROOT, Kubectl
 
 pytestmark = [pytest.mark.api, pytest.mark.slow]
@@ -41,7 +42,7 @@ def test_every_generated_file_is_what_its_sources_make() -> None:
         [str(ROOT / "hack/generate"), "--check"],
         capture_output=True, text=True, check=False, timeout=HELM_SECONDS,
     )  # fmt: skip
-    assert (done.returncode, done.stderr) == (0, "")
+    assert done.returncode == 0, done.stderr
 
 
 @pytest.mark.parametrize(
@@ -76,6 +77,34 @@ def test_rights_on_pods_end_at_the_namespaces_served() -> None:
     assert {"name": "SOULBOX_WATCH_NAMESPACES", "value": "one"} in env
 
 
+@pytest.mark.parametrize("served", [(), ("b", "a")], ids=["all", "two"])
+def test_role_allows_the_lease_that_the_operator_takes(served: tuple[str, ...]) -> None:
+    options = ("--set", f"watchNamespaces={{{','.join(served)}}}") if served else ()
+    rules = _objects(*options)["Role", "soulbox-operator"]["rules"]
+    leases = [rule for rule in rules if rule["resources"] == ["leases"]]
+    lease = Settings(dsn="x", watch_namespaces=served).lease
+    assert [(rule.get("resourceNames"), rule["verbs"]) for rule in leases] == [
+        (None, ["create"]),
+        ([lease], ["get", "patch"]),
+    ]
+
+
+def test_live_output_is_one_right_on_one_service_and_can_be_left_out() -> None:
+    role = _objects()["Role", "soulbox-live-output"]
+    assert role["rules"] == [
+        {
+            "apiGroups": [""],
+            "resources": ["services/proxy"],
+            "resourceNames": ["soulbox-operator:http"],
+            "verbs": ["get"],
+        }
+    ]
+    (subject,) = _objects()["RoleBinding", "soulbox-live-output"]["subjects"]
+    assert subject["name"] == "system:authenticated"
+    left_out = _objects("--set", "liveOutput.enabled=false")
+    assert not [name for _, name in left_out if name == "soulbox-live-output"]
+
+
 def test_classes_and_crds_outlive_the_release() -> None:
     """Uninstalling, or rolling back to the first release, must not delete users' objects."""
     for options in ((), ("--is-upgrade",)):
@@ -104,17 +133,51 @@ def test_plain_manifests_hold_nothing_of_helm() -> None:
     assert "Helm" not in install
 
 
+def test_spool_is_a_claim_that_the_operator_may_write() -> None:
+    with_spool = ("--set", "spool.enabled=true,spool.existingClaim=mine")
+    pod = _objects(*with_spool)["Deployment", "soulbox-operator"]["spec"]["template"]["spec"]
+    assert pod["securityContext"]["fsGroup"] == pod["securityContext"]["runAsGroup"]
+    (container,) = pod["containers"]
+    assert {"name": "SOULBOX_SPOOL_DIRECTORY", "value": "/spool"} in container["env"]
+    assert {"name": "spool", "mountPath": "/spool"} in container["volumeMounts"]
+    assert {"name": "spool", "persistentVolumeClaim": {"claimName": "mine"}} in pod["volumes"]
+    without = _objects()["Deployment", "soulbox-operator"]["spec"]["template"]["spec"]
+    assert [volume["name"] for volume in without["volumes"]] == ["tmp"]
+
+
 @pytest.mark.parametrize(
     ("option", "want"),
     [
+        ("spool.enabled=true", "spool.existingClaim is empty"),
         ("logLevel=loud", "logLevel"),
         ("watchNamespaces={Team}", "watchNamespaces"),
         ("database.existingSecret=", "existingSecret"),
         ("classes.python.image=null", "image"),
-        ("replicas=2", "replicas"),
+        ("replicas=two", "replicas"),
     ],
 )
 def test_wrong_value_is_refused_by_name(option: str, want: str) -> None:
     rendered = _render("--set", option)
     assert rendered.returncode != 0
     assert want in rendered.stderr
+
+
+def test_overlay_is_taken_with_its_images_and_replicas(kubectl: Kubectl) -> None:
+    rendered = kubectl.run("kustomize", str(ROOT / "examples/kustomize"))
+    kubectl.run(
+        "apply", "--server-side", "--force-conflicts", "--dry-run=server",
+        "--field-manager=test", "--filename=-", stdin=rendered,
+    )  # fmt: skip
+    objects = [one for one in yaml.safe_load_all(rendered) if one]
+    deployment = next(one for one in objects if one["kind"] == "Deployment")
+    assert deployment["spec"]["replicas"] == 3
+    classes = [one for one in objects if one["kind"] == "SandboxClass"]
+    pods = [deployment["spec"]["template"]["spec"]["containers"][0], *(c["spec"] for c in classes)]
+    assert {one["image"].rpartition("/soulbox/")[0] for one in pods} == {"registry.example.com"}
+
+
+def test_every_value_is_in_the_installation_guide() -> None:
+    table = (ROOT / "docs/install.md").read_text()
+    values = yaml.safe_load((ROOT / "manifests/chart/values.yaml").read_text())
+    missing = [name for name in values if f"`{name}" not in table]
+    assert missing == []

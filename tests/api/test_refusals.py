@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from tests.support.builders import make_execution, make_sandbox
+from tests.support.builders import make_execution, make_sandbox, make_sandbox_class
 from tests.support.fix_kube import Kubectl, KubectlError
 from tests.support.refusals import REFUSALS, Refusal
 
@@ -67,6 +67,11 @@ EXECUTION = make_execution(
     stdin="in",
     env=[{"name": "A", "value": "1"}],
     timeoutSeconds=5,
+    queueTimeoutSeconds=5,
+    outputLimitBytes=5,
+    captureFiles=["a"],
+    priority=1,
+    idempotent=True,
 )
 CHANGED: dict[str, Any] = {
     "className": "bash",
@@ -77,6 +82,11 @@ CHANGED: dict[str, Any] = {
     "stdin": "other",
     "env": [{"name": "A", "value": "2"}],
     "timeoutSeconds": 6,
+    "queueTimeoutSeconds": 6,
+    "outputLimitBytes": 6,
+    "captureFiles": ["b"],
+    "priority": 2,
+    "idempotent": False,
 }
 
 
@@ -144,19 +154,64 @@ def test_cancel_is_for_ever_and_ttl_may_change(kubectl: Kubectl, namespace: str)
     kubectl.merge_patch("executions", "bare", namespace, unset, DRY_RUN)
 
 
-def test_sandbox_keeps_class_resources_env_and_user(kubectl: Kubectl, namespace: str) -> None:
-    manifest = make_sandbox("box", namespace, className="none", resources={"cpu": "100m"})
+def test_sandbox_keeps_class_env_user_workspace_and_network(
+    kubectl: Kubectl, namespace: str
+) -> None:
+    manifest = make_sandbox("box", namespace, className="none")
     kubectl.create(manifest)
     fixed: list[tuple[str, Any]] = [
         ("className", "bash"),
-        ("resources", {"cpu": "200m"}),
-        ("resources", {"memory": "64Mi"}),
-        ("resources", None),
         ("env", [{"name": "A", "value": "1"}]),
         ("user", "kubernetes-admin"),
+        ("workspace", {"persistent": True}),
+        ("network", "web"),
     ]
     for field, value in fixed:
         with pytest.raises(KubectlError, match=f"spec.{field} cannot be changed after creation"):
             kubectl.merge_patch("sandboxes", "box", namespace, {"spec": {field: value}}, DRY_RUN)
-    free = {"lifetimeSeconds": 60, "defaultTimeoutSeconds": 5, "maxConcurrentExecutions": 2}
+    free = {
+        "lifetimeSeconds": 60,
+        "idleTimeoutSeconds": 60,
+        "defaultTimeoutSeconds": 5,
+        "maxConcurrentExecutions": 2,
+        "suspend": True,
+    }
     kubectl.merge_patch("sandboxes", "box", namespace, {"spec": free}, DRY_RUN)
+
+
+def test_resources_of_a_sandbox_change_only_while_it_is_suspended(
+    kubectl: Kubectl, namespace: str
+) -> None:
+    def patch(**spec: Any) -> None:
+        kubectl.merge_patch("sandboxes", "box", namespace, {"spec": spec})
+
+    kubectl.create(make_sandbox("box", namespace, className="none", resources={"cpu": "100m"}))
+    refused = "spec.resources cannot be changed while the Sandbox may have a pod"
+    for value in ({"cpu": "200m"}, {"memory": "64Mi"}, None):
+        with pytest.raises(KubectlError, match=refused):
+            patch(resources=value)
+    with pytest.raises(KubectlError, match="set suspend to true first"):
+        patch(resources={"cpu": "200m"}, suspend=True)
+    patch(suspend=True)
+    patch(resources={"cpu": "200m"})
+    with pytest.raises(KubectlError, match=refused):
+        patch(resources={"cpu": "300m"}, suspend=False)
+    patch(suspend=False)
+
+
+def test_network_profiles_and_globs_that_are_right_are_taken(kubectl: Kubectl) -> None:
+    profile = {
+        "name": "web",
+        "egress": [
+            {"dns": True},
+            {
+                "cidr": "0.0.0.0/0",
+                "except": ["10.0.0.0/8", "169.254.0.0/16"],
+                "ports": [{"port": 443}, {"port": 8000, "endPort": 8100, "protocol": "UDP"}],
+            },
+            {"cidr": "fd00::/8"},
+        ],
+    }
+    kubectl.create(make_sandbox_class("tested", networkProfiles=[profile]), DRY_RUN)
+    globs = ["*", "**", "a/**/[a-z0-9]?.csv", "[^x]*", "...", "\u00fc/*", "a]"]
+    kubectl.create(make_execution(captureFiles=globs), DRY_RUN)

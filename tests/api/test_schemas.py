@@ -93,13 +93,14 @@ def test_sandbox_may_come_without_a_spec(kubectl: Kubectl) -> None:
     assert kubectl.create(manifest, DRY_RUN)["spec"] == {
         "className": "python",
         "maxConcurrentExecutions": 1,
+        "network": "none",
     }
 
 
 def test_unknown_fields_are_pruned(kubectl: Kubectl) -> None:
     manifest = make_sandbox(volumes=[{"hostPath": {"path": "/"}}], privileged=True)
     stored = kubectl.create(manifest, DRY_RUN, "--validate=false")
-    assert stored["spec"].keys() == {"className", "maxConcurrentExecutions"}
+    assert stored["spec"].keys() == {"className", "maxConcurrentExecutions", "network"}
 
 
 def test_full_status_is_taken_whole(kubectl: Kubectl, namespace: str) -> None:

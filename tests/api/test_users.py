@@ -136,11 +136,12 @@ def test_operator_may_not(verb: str, resource: str, kubectl: Kubectl) -> None:
     assert not _can(kubectl, OPERATOR, verb, resource, "default")
 
 
-def test_operator_makes_its_key_at_home_only(kubectl: Kubectl) -> None:
+def test_operator_makes_its_key_and_its_lease_at_home_only(kubectl: Kubectl) -> None:
     home = "soulbox-system"
     assert _can(kubectl, OPERATOR, "create", "secrets", home)
     assert not _can(kubectl, OPERATOR, "delete", "secrets", home)
-    assert not _can(kubectl, OPERATOR, "create", "leases.coordination.k8s.io", home)
+    assert _can(kubectl, OPERATOR, "create", "leases.coordination.k8s.io", home)
+    assert not _can(kubectl, OPERATOR, "delete", "leases.coordination.k8s.io", home)
     assert not _can(kubectl, OPERATOR, "create", "leases.coordination.k8s.io", "default")
     assert _can(kubectl, OPERATOR, "get", "leases.coordination.k8s.io", "kube-node-lease")
     assert not _can(kubectl, OPERATOR, "update", "leases.coordination.k8s.io", "kube-node-lease")

@@ -24,6 +24,7 @@ from tests.support.fix_db import TestServer
 from tests.support.postgres_server import PostgresServer
 
 NAMES = [migration.name for migration in load_migrations()]
+NEXT = max(migration.version for migration in load_migrations()) + 1
 
 
 @pytest.fixture
@@ -98,7 +99,7 @@ def test_edited_migration_is_refused(empty_dsn: str, release: Path) -> None:
 
 
 def test_newer_database_is_refused(empty_dsn: str, release: Path) -> None:
-    (release / f"{len(NAMES) + 1:04}_later.sql").write_text("SELECT 1;")
+    (release / f"{NEXT:04}_later.sql").write_text("SELECT 1;")
     migrate(empty_dsn, directory=release)
     with pytest.raises(ConfigError, match=r"newer than this release: it has .*_later"):
         migrate(empty_dsn)
@@ -106,14 +107,14 @@ def test_newer_database_is_refused(empty_dsn: str, release: Path) -> None:
 
 def test_older_database_is_brought_up(empty_dsn: str, release: Path) -> None:
     migrate(empty_dsn)
-    later = f"{len(NAMES) + 1:04}_later"
+    later = f"{NEXT:04}_later"
     (release / f"{later}.sql").write_text("CREATE TABLE soulbox.later (a int);")
     assert migrate(empty_dsn, directory=release) == [later]
     assert "later" in tables(empty_dsn)
 
 
 def test_failing_migration_leaves_nothing_of_itself(empty_dsn: str, release: Path) -> None:
-    later = f"{len(NAMES) + 1:04}_broken"
+    later = f"{NEXT:04}_broken"
     (release / f"{later}.sql").write_text(
         "CREATE TABLE soulbox.half (a int); INSERT INTO soulbox.half VALUES (1); SELECT 1/0;"
     )

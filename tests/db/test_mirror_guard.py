@@ -118,6 +118,7 @@ async def test_ledger_rows_dead_letters_and_plans_are_read_back(store: Store) ->
         starts_at=CREATED,
         ends_at=CREATED.replace(microsecond=1),
         quantity=Decimal("0.000001"),
+        rounding_seconds=Decimal("59.999999"),
         unit="seconds",
         compute_units=Decimal("0.0000000001"),
         amount=Decimal(0),

@@ -156,6 +156,17 @@ async def test_known_programs_are_not_sent_again(
     assert sql_connection.execute("select count(*) from soulbox.programs").fetchone() == (3,)
 
 
+async def test_size_of_each_committed_batch_is_told(make_mirror: MakeMirror) -> None:
+    mirror = make_mirror()
+    sizes: list[int] = []
+    mirror.on_batch = sizes.append
+    for _ in range(3):
+        mirror.offer(Kind.SANDBOX, make_running_sandbox())
+    async with running(mirror):
+        await drained(mirror)
+    assert sizes == [3]
+
+
 async def test_overflow_without_anybody_to_tell_is_shown(make_mirror: MakeMirror) -> None:
     mirror = make_mirror(max_pending=1)
     mirror.offer(Kind.SANDBOX, make_running_sandbox())

@@ -19,9 +19,9 @@ NOBODY_LISTENS = "postgresql://nobody:secret-word@127.0.0.1:1/soulbox"
 
 
 def run_operator(kubeconfig: Path, dsn: str) -> "subprocess.CompletedProcess[str]":
-    """`soulbox run` to its end, which must come by itself."""
+    """`soulbox operator` to its end, which must come by itself."""
     return subprocess.run(
-        [sys.executable, "-m", "soulbox", "run", "--http-listen", "127.0.0.1:0"],
+        [sys.executable, "-m", "soulbox", "operator", "--http-listen", "127.0.0.1:0"],
         cwd=ROOT,
         env={**os.environ, "KUBECONFIG": str(kubeconfig), "SOULBOX_DSN": dsn},
         capture_output=True,

@@ -11,10 +11,11 @@ import argparse
 import asyncio
 import time
 import uuid
-from typing import Any
+from typing import Any, LiteralString
 
 import orjson
 import psycopg
+from psycopg import sql
 from psycopg.types.json import set_json_dumps
 
 from soulbox.build.rows import build_execution_row
@@ -79,22 +80,25 @@ async def write_all(dsn: str, manifests: list[dict[str, Any]], batch: int) -> tu
     seen = sightings(manifests)
     started, cpu_started = time.perf_counter(), time.process_time()
     for start in range(0, len(seen), batch):
+        # As Mirror does it: the rows of the next batch are made while this one is written.
+        ahead = asyncio.create_task(writer.prepare(seen[start + batch : start + 2 * batch]))
         await writer.write(seen[start : start + batch], result)
+        ahead.cancel()
     seconds, cpu_seconds = time.perf_counter() - started, time.process_time() - cpu_started
     await store.close()
     return seconds, cpu_seconds
 
 
-def copy_rate(dsn: str, manifests: list[dict[str, Any]]) -> float:
+def copy_rate(dsn: str, manifests: list[dict[str, Any]], table: LiteralString) -> float:
+    """Rows a second by one binary COPY, committed at its end."""
     rows = [build_execution_row(manifest, CONTEXT) for manifest in manifests]
     types = column_types(ExecutionRow)
     values = values_of(ExecutionRow)
     with psycopg.connect(dsn) as connection:
         set_json_dumps(orjson.dumps, connection)
-        connection.execute(
-            "create unlogged table raw as select * from soulbox.executions with no data"
+        copy_raw = sql.SQL("copy {} ({}) from stdin (format binary)").format(
+            sql.SQL(table), sql.SQL(", ").join(map(sql.Identifier, types))
         )
-        copy_raw = f"copy raw ({', '.join(types)}) from stdin (format binary)"
         started = time.perf_counter()
         with connection.cursor() as cursor, cursor.copy(copy_raw) as copy:
             copy.set_types(list(types.values()))
@@ -104,16 +108,13 @@ def copy_rate(dsn: str, manifests: list[dict[str, Any]]) -> float:
         return len(rows) / (time.perf_counter() - started)
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--rows", type=int, default=20_000)
-    parser.add_argument("--batch", type=int, default=BATCH)
-    options = parser.parse_args()
-    manifests = make_manifests(options.rows)
+def measure(count: int, batch: int) -> list[str]:
+    """Lines with the figures."""
+    manifests = make_manifests(count)
     started = time.perf_counter()
     for manifest in manifests:
         build_execution_row(manifest, CONTEXT)
-    built = options.rows / (time.perf_counter() - started)
+    built = count / (time.perf_counter() - started)
     # Durable, as in production: the figure is of commits that survive a power cut.
     settings = {"fsync": "on", "synchronous_commit": "on", "full_page_writes": "on"}
     with PostgresServer(settings=settings) as server:
@@ -122,24 +123,61 @@ def main() -> None:
             version = connection.info.server_version
         dsn = server.dsn("bench")
         migrate(dsn)
+        # As in production: a login with the writer's rights, under row security.
+        with psycopg.connect(dsn, autocommit=True) as connection:
+            connection.execute("create role mirror_bench login in role soulbox_writer")
+        writer_dsn = server.dsn("bench", user="mirror_bench")
         again = [
             merge(one, {"metadata": {"resourceVersion": str(10_000_000 + index)}})
             for index, one in enumerate(manifests)
         ]
         timed = {
-            "upserts of new Executions": asyncio.run(write_all(dsn, manifests, options.batch)),
-            "upserts of newer versions": asyncio.run(write_all(dsn, again, options.batch)),
-            "upserts that change nothing": asyncio.run(write_all(dsn, again, options.batch)),
+            "upserts of new Executions": asyncio.run(write_all(writer_dsn, manifests, batch)),
+            "upserts of newer versions": asyncio.run(write_all(writer_dsn, again, batch)),
+            "upserts that change nothing": asyncio.run(write_all(writer_dsn, again, batch)),
         }
-        raw = copy_rate(dsn, manifests)
-    print(f"PostgreSQL {version // 10000}, {options.rows} Executions, batches of {options.batch}")
-    print(f"  rows built from manifests   {built:10,.0f} /s")
-    for what, (seconds, cpu_seconds) in timed.items():
-        cpu_us = cpu_seconds / options.rows * 1e6
-        print(f"  {what:27} {options.rows / seconds:10,.0f} /s   {cpu_us:4.0f} us of CPU here")
-    inserts = options.rows / timed["upserts of new Executions"][0]
-    print(f"  raw COPY, no index          {raw:10,.0f} /s")
-    print(f"  new upserts / raw COPY      {inserts / raw:10.2f}")
+        with psycopg.connect(dsn, autocommit=True) as connection:
+            connection.execute(
+                "create unlogged table bare (like soulbox.executions including defaults)"
+            )
+            connection.execute(
+                "create table indexed (like soulbox.executions_y2026m11 including all)"
+            )
+        bare, indexed = copy_rate(dsn, manifests, "bare"), copy_rate(dsn, manifests, "indexed")
+    inserts = count / timed["upserts of new Executions"][0]
+    return [
+        f"PostgreSQL {version // 10000}, {count} Executions, batches of {batch}, each durable",
+        f"  rows built from manifests     {built:8,.0f} /s",
+        *(
+            f"  {what:29} {count / seconds:8,.0f} /s  {cpu_seconds / count * 1e6:3.0f} us CPU here"
+            for what, (seconds, cpu_seconds) in timed.items()
+        ),
+        f"  COPY, same table and indexes  {indexed:8,.0f} /s   one commit for all",
+        f"  COPY, no index, unlogged      {bare:8,.0f} /s",
+        f"  new upserts / COPY            {inserts / indexed:8.2f}      limit 0.5 (with indexes)",
+        f"  new upserts                   {inserts:8,.0f} /s   limit 15,000",
+    ]
+
+
+def write_for_ever(dsn: str, count: int) -> None:
+    """Write batches until ended, for others to be measured beside."""
+    manifests = make_manifests(count)
+    print("writing", flush=True)
+    while True:
+        asyncio.run(write_all(dsn, manifests, BATCH))
+        manifests = [merge(one, {"metadata": {"uid": str(uuid.uuid4())}}) for one in manifests]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--rows", type=int, default=20_000)
+    parser.add_argument("--batch", type=int, default=BATCH)
+    parser.add_argument("--into", help="write into this migrated database until ended")
+    options = parser.parse_args()
+    if options.into:
+        write_for_ever(options.into, options.rows)
+        return
+    print("\n".join(measure(options.rows, options.batch)))
 
 
 if __name__ == "__main__":

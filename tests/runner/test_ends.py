@@ -6,6 +6,7 @@ import os
 import signal
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -41,12 +42,11 @@ def is_alive(pid: int) -> bool:
 
 
 def launcher_of(runner: Runner) -> int:
-    """The launcher of the one run: the process whose child is not a stage waiting for a run."""
+    """The launcher of the one run: the one that has a child."""
     for pid in children_of(runner.process.pid):
-        if Path(f"/proc/{pid}/cmdline").read_bytes().startswith(b"soulbox-runner\0launch"):
-            below = children_of(pid)
-            if below and b"soulbox-runner" not in Path(f"/proc/{below[0]}/cmdline").read_bytes():
-                return pid
+        command = Path(f"/proc/{pid}/cmdline").read_bytes()
+        if command.startswith(b"soulbox-runner\0launch") and children_of(pid):
+            return pid
     raise AssertionError("no launcher with a program")
 
 
@@ -200,21 +200,73 @@ def test_launcher_killed_from_outside_ends_its_run(runner: Runner) -> None:
     assert not is_alive(int((runner.workspace / "daemon").read_text()))
 
 
+LAUNCHER = "import os; print(os.getppid())"
+
+
+def launcher_told_by(doc: dict[str, Any]) -> int:
+    return int(text(doc["output"]["stdout"]))
+
+
+def test_launcher_takes_one_run_after_the_other(runner: Runner) -> None:
+    first = launcher_told_by(runner.run("a", LAUNCHER))
+    assert runner.run("b", "", command=["/nonexistent"])["result"]["outcome"] == "StartFailed"
+    assert runner.run("c", DAEMON)["result"]["outcome"] == "Exited"
+    assert not is_alive(int((runner.workspace / "daemon").read_text()))
+    assert launcher_told_by(runner.run("d", LAUNCHER)) == first
+
+
+def test_launcher_of_a_run_that_had_to_be_killed_is_replaced(runner: Runner) -> None:
+    first = launcher_told_by(runner.run("a", LAUNCHER))
+    assert runner.run("b", SLEEP, timeoutSeconds=0.2)["result"]["outcome"] == "TimedOut"
+    second = launcher_told_by(runner.run("c", LAUNCHER))
+    # Unless SIGTERM was enough.
+    assert second == first or not is_alive(first)
+
+
+def test_usage_is_that_of_the_one_run(runner: Runner) -> None:
+    burn = "import time\nheld = b'x' * (64 << 20)\nwhile time.process_time() < 0.5: pass"
+    greedy = runner.run("a", burn)["usage"]
+    assert greedy["cpuTimeMilliseconds"] >= 500
+    assert greedy["peakMemoryBytes"] >= 64 << 20
+    modest = runner.run("b", LAUNCHER)["usage"]
+    assert modest["cpuTimeMilliseconds"] < 500
+    assert modest["peakMemoryBytes"] < 64 << 20
+
+
+def test_limits_of_one_run_are_not_the_nexts(runner: Runner) -> None:
+    show = "import resource; print(resource.getrlimit(resource.RLIMIT_NOFILE)[1])"
+    limits = {"processes": 50, "fileSizeBytes": 1 << 20}
+    for uid, files in (("a", 64), ("b", 512), ("c", 64)):
+        doc = runner.run(uid, show, limits={**limits, "openFiles": files})
+        assert text(doc["output"]["stdout"]) == f"{files}\n"
+
+
 def test_launcher_that_waits_and_is_killed_is_replaced(runner: Runner) -> None:
-    runner.run("a", "1")
-    wait_until(lambda: len(children_of(runner.process.pid)) == 2, 5, "the next launcher")
-    for pid in children_of(runner.process.pid):
-        os.kill(pid, signal.SIGKILL)
-    assert runner.run("b", "print(1)")["result"]["outcome"] == "Exited"
+    first = launcher_told_by(runner.run("a", LAUNCHER))
+    os.kill(first, signal.SIGKILL)
+    second = launcher_told_by(runner.run("b", LAUNCHER))
+    assert second != first
+    assert launcher_told_by(runner.run("c", LAUNCHER)) == second
 
 
-def test_exec_stage_that_waits_and_is_killed_is_replaced(runner: Runner) -> None:
-    runner.run("a", "1")
-    wait_until(lambda: len(children_of(runner.process.pid)) == 2, 5, "the next launcher")
-    for pid in children_of(runner.process.pid):
-        if b"exec" in Path(f"/proc/{pid}/cmdline").read_bytes():
-            os.kill(pid, signal.SIGKILL)
-    assert runner.run("b", "print(1)")["result"]["outcome"] == "Exited"
+def test_launcher_that_waits_and_is_stopped_goes_on(runner: Runner) -> None:
+    first = launcher_told_by(runner.run("a", LAUNCHER))
+    os.kill(first, signal.SIGSTOP)
+    assert launcher_told_by(runner.run("b", LAUNCHER)) == first
+
+
+def test_launchers_of_a_crowd_end_when_it_is_over(binary: Path, base: Path) -> None:
+    with start_runner(binary, base, "--max-concurrent", "3") as runner:
+        hold = "import os, time\nopen(str(os.getpid()), 'w')\n" + SLEEP
+        for uid in ("a", "b", "c"):
+            runner.put(uid, code=hold)
+        wait_until(lambda: len(list(runner.workspace.glob("[0-9]*"))) == 3, 10, "three programs")
+        below = children_of(runner.process.pid)
+        assert len(below) == 6, "a launcher and a program each"
+        for uid in ("a", "b", "c"):
+            runner.cancel(uid)
+            assert runner.finish(uid)["result"]["outcome"] == "Cancelled"
+        wait_until(lambda: len(children_of(runner.process.pid)) == 1, 10, "one launcher that waits")
 
 
 def test_runner_killed_takes_its_runs_along(binary: Path, base: Path) -> None:

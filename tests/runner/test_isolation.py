@@ -9,7 +9,6 @@ import ctypes
 import os
 import shutil
 import subprocess
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -97,13 +96,13 @@ def test_runner_and_launcher_cannot_be_looked_into(binary: Path, base: Path, lan
         assert out == [denied, denied]
 
 
-FIND_STAGE = """
+FIND_WAITING = """
 waiting = []
 while not waiting:
     for entry in os.listdir('/proc'):
         try:
-            stage = open(f'/proc/{entry}/cmdline').read() == 'soulbox-runner\\0exec\\0'
-            if stage and of(of(entry)) == server:
+            is_one = open(f'/proc/{entry}/cmdline').read() == 'soulbox-runner\\0launch\\0'
+            if is_one and of(entry) == server and int(entry) != launcher:
                 waiting.append(int(entry))
         except OSError:
             pass
@@ -111,21 +110,20 @@ while not waiting:
 
 
 @pytest.mark.parametrize("landlock", ["true", "false"])
-def test_stage_that_waits_for_the_next_run_cannot_be_looked_into(
+def test_launcher_that_waits_for_the_next_run_cannot_be_looked_into(
     binary: Path, base: Path, landlock: str
 ) -> None:
-    """Without Landlock a stage is open for its first millisecond, until it has closed itself.
+    """Without Landlock a launcher is open for its first millisecond, until it has closed itself.
 
     Nothing but a run at the same time could use that, and such runs trust each other.
     """
     flags = (f"--landlock={landlock}", "--max-concurrent", "2")
-    settle = "" if landlock == "true" else "import time; time.sleep(0.2)\n"
     with start_runner(binary, base, *flags, prefix=SETPRIV) as runner:
         loop = "for pid in (launcher, server):"
-        code = PEEK.replace(loop, FIND_STAGE + settle + "for pid in waiting:")
-        runner.run("first", "1")  # after it, the launcher of the next run is made ready
-        runner.put("hold", code="import time; time.sleep(0.3)")
-        time.sleep(0.1)
+        code = PEEK.replace(loop, FIND_WAITING + "for pid in waiting:")
+        runner.put("first", code="import os\nwhile not os.path.exists('both'): pass")
+        runner.run("second", "open('both', 'w')")
+        runner.finish("first")  # now two launchers wait
         out = text(runner.run("a", code, timeoutSeconds=5)["output"]["stdout"]).splitlines()
         assert [line.split(";")[0] for line in out] == ["Operation not permitted"]
         assert "yes" not in out[0]

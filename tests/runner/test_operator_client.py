@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
+import re
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -14,6 +17,7 @@ from soulbox.model.errors import RunnerRefused
 from soulbox.model.runs import StartRun
 from soulbox.model.specs import EnvVar, FileEncoding, InputFile
 from soulbox.model.states import RunOutcome, RunState
+from soulbox.schema.crds.execution import GLOB_PATTERN
 from tests.support.runner_client import POD_UID, Runner
 
 UID = "6f1c2a34-8a51-4f0e-9a3c-2f6d0b7c9e11"
@@ -167,3 +171,59 @@ async def test_stats_and_shutdown(client: RunnerClient, pod: PodAddress, runner:
     await client.shutdown(pod)
     assert runner.process.wait(timeout=15) == 0
     assert not await client.healthy(pod)
+
+
+ODD_NAMES = [
+    "plain.txt", "with space", "per%41cent%2Fed", "que?ry=1&x#y", "new\nline", "tab\t",
+    "ünï/cö de", "...", "a+b;c,d", "\x01\x7f", "back\\slash", "x" * 255,
+]  # fmt: skip
+
+
+async def test_captured_files_are_read_whatever_they_are_called(
+    client: RunnerClient, pod: PodAddress
+) -> None:
+    code = (
+        "import os, json, sys\n"
+        "for name in json.load(sys.stdin):\n"
+        "    os.makedirs(os.path.dirname('got/' + name), exist_ok=True)\n"
+        "    open('got/' + name, 'w').write(name)\n"
+    )
+    request = _request(code, stdin=json.dumps(ODD_NAMES), capture_files=("got/**",))
+    run = await client.start(pod, UID, 1, request, wait_seconds=20)
+    assert run.result is not None
+    assert run.result.exit_code == 0, run
+    assert [file.path for file in run.files] == sorted(
+        (f"got/{name}" for name in ODD_NAMES), key=str.encode
+    )
+    for file in run.files:
+        parts = [part async for part in client.read_file(pod, UID, 1, file.path)]
+        assert b"".join(parts).decode() == file.path.removeprefix("got/")
+        assert file.sha256 == hashlib.sha256(b"".join(parts)).hexdigest()
+    with pytest.raises(RunnerRefused) as caught:
+        [part async for part in client.read_file(pod, UID, 1, "got/never")]
+    assert caught.value.code == "NotFound"
+
+
+GLOBS = ["*", "**", "a/**/b?.[a-z]", "[^x]*", "a]", "[a-cx]", "a*b*c", "{a,b}", "$(x)", "é*"]
+
+
+@pytest.mark.parametrize("glob", GLOBS)
+async def test_globs_that_the_schema_takes_are_taken(
+    client: RunnerClient, pod: PodAddress, glob: str
+) -> None:
+    assert re.fullmatch(GLOB_PATTERN, glob)
+    run = await client.start(pod, UID, 1, _request("pass", capture_files=(glob,)), wait_seconds=20)
+    assert run.state is RunState.FINISHED
+
+
+REFUSED_GLOBS = ["[", "[]", "[a", "[a-]", "[-a]", "[^]", "a\\", "[a-b-c]", "[^-a]"]
+
+
+@pytest.mark.parametrize("glob", REFUSED_GLOBS)
+async def test_globs_that_the_runner_refuses_are_refused_by_the_schema_too(
+    client: RunnerClient, pod: PodAddress, glob: str
+) -> None:
+    assert re.fullmatch(GLOB_PATTERN, glob) is None
+    with pytest.raises(RunnerRefused) as caught:
+        await client.start(pod, UID, 1, _request("pass", capture_files=(glob,)))
+    assert caught.value.code == "Invalid"

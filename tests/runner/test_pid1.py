@@ -180,4 +180,4 @@ def test_threads_of_pid1_stay_few(pid1: Runner) -> None:
         pid1.run(f"a{i}", "print(1)")
     pid = pid_outside(pid1)
     assert len(os.listdir(f"/proc/{pid}/task")) <= 16
-    wait_until(lambda: len(children_of(pid)) <= 2, 5, "only the waiting launcher and its stage")
+    wait_until(lambda: len(children_of(pid)) <= 1, 5, "only the waiting launcher")

@@ -40,9 +40,19 @@ QUERIES = {
     "views": """
         select viewname, definition from pg_views where schemaname = 'soulbox'""",
     "functions": """
-        select p.oid::regprocedure::text, pg_get_functiondef(p.oid), p.proacl::text[],
+        select p.oid::regprocedure::text,
+               case p.prokind
+                   when 'a' then (select a::text from pg_aggregate a where a.aggfnoid = p.oid)
+                   else pg_get_functiondef(p.oid) end, p.proacl::text[],
                pg_get_userbyid(p.proowner), obj_description(p.oid, 'pg_proc')
           from pg_proc p where p.pronamespace = 'soulbox'::regnamespace""",
+    "policies": """
+        select tablename, policyname, permissive, roles::text[], cmd, qual, with_check
+          from pg_policies where schemaname = 'soulbox'""",
+    "row_security": """
+        select relname, relrowsecurity, relforcerowsecurity from pg_class
+         where relnamespace = 'soulbox'::regnamespace and relkind in ('r', 'p')
+           and not relispartition""",
     "schema": """
         select nspname, pg_get_userbyid(nspowner), nspacl::text[],
                obj_description(oid, 'pg_namespace')

@@ -24,14 +24,19 @@ NAMESPACE = "soulbox-system"
 
 
 class OperatorProcess:
-    """`soulbox run`, started and ended as often as a test likes; its coverage is kept."""
+    """`soulbox operator`, started and ended as often as a test likes; its coverage is kept."""
 
-    def __init__(self, kubectl: Kubectl, dsn: str, folder: Path) -> None:
+    command: tuple[str, ...] = (
+        sys.executable, "-m", "coverage", "run", "-m", "soulbox", "operator",
+    )  # fmt: skip
+
+    def __init__(self, kubectl: Kubectl, dsn: str, folder: Path, identity: str = "tests") -> None:
         self._kubectl = kubectl
         self.log = folder / "operator.log"
         self._token = folder / "token"
         self._kubeconfig = folder / "kubeconfig"
         self.dsn = dsn
+        self.identity = identity
         self.port = _free_port()
         self._process: subprocess.Popen[bytes] | None = None
         self._write_kubeconfig()
@@ -53,13 +58,15 @@ class OperatorProcess:
         assert not self.runs
         with self.log.open("ab") as log:
             self._process = subprocess.Popen(
-                [sys.executable, "-m", "coverage", "run", "-m", "soulbox", "run"],
+                self.command,
                 cwd=ROOT,
                 env={
                     **os.environ,
                     "KUBECONFIG": str(self._kubeconfig),
                     "SOULBOX_DSN": self.dsn,
                     "SOULBOX_HTTP_LISTEN": f"127.0.0.1:{self.port}",
+                    # The one before is dead (`_end` waits for it): no need to wait its Lease out.
+                    "SOULBOX_LEASE_IDENTITY": self.identity,
                     **environment,
                 },
                 stdout=log,
@@ -79,6 +86,15 @@ class OperatorProcess:
     def kill(self) -> float:
         """SIGKILL."""
         return self._end(signal.SIGKILL)
+
+    def send(self, number: signal.Signals) -> None:
+        """A signal, and nothing more."""
+        os.kill(self.pid, number)
+
+    def wait(self, seconds: float) -> int:
+        """Its exit code, once it has ended by itself."""
+        assert self._process is not None
+        return self._process.wait(timeout=seconds)
 
     def answers(self, path: str) -> bool:
         """Whether a GET answers 200."""

@@ -38,6 +38,7 @@ _ONE_KEY = ("spec.codeFrom needs exactly one of configMapKeyRef and secretKeyRef
 _PATH = ("file path leaves the workspace", "make it relative")
 _RUNNERS_PATH = ("file path holds NUL or starts with .soulbox-", "name it otherwise")
 _ENV_NAME = ("env name is not legal", "do not start with a digit")
+_GLOB = ("captureFiles holds a glob that leaves the workspace", "make it relative")
 _POSITIVE = ("should be greater than or equal to 1",)
 _KEY = {"name": "code", "key": "main.py"}
 
@@ -169,6 +170,68 @@ REFUSALS: dict[str, Refusal] = {
         want_api=("spec.timeoutSeconds", "integer"),
         want_field="spec.timeoutSeconds",
     ),
+    "a queue timeout of zero": Refusal(
+        spec={"queueTimeoutSeconds": 0}, want_api=_POSITIVE, want_field="spec.queueTimeoutSeconds"
+    ),
+    "a deadline of ten years": Refusal(
+        spec={"timeoutSeconds": 315_360_000},
+        want_api=("spec.timeoutSeconds", "604800"),
+        want_field="spec.timeoutSeconds",
+    ),
+    "a priority over 100": Refusal(
+        spec={"priority": 101}, want_api=("spec.priority", "100"), want_field="spec.priority"
+    ),
+    "a priority below -100": Refusal(
+        spec={"priority": -101}, want_api=("spec.priority", "-100"), want_field="spec.priority"
+    ),
+    "an output limit below zero": Refusal(
+        spec={"outputLimitBytes": -1},
+        want_api=("spec.outputLimitBytes",),
+        want_field="spec.outputLimitBytes",
+    ),
+    "an output limit over a gigabyte": Refusal(
+        spec={"outputLimitBytes": 1_073_741_825},
+        want_api=("spec.outputLimitBytes", "1073741824"),
+        want_field="spec.outputLimitBytes",
+    ),
+    "a glob that climbs out": Refusal(
+        spec={"captureFiles": ["ok/*.txt", "../*"]},
+        want_api=_GLOB,
+        want_field="spec.captureFiles[1]",
+    ),
+    "a glob that climbs out in the middle": Refusal(
+        spec={"captureFiles": ["a/../../etc/*"]},
+        want_api=_GLOB,
+        want_field="spec.captureFiles[0]",
+    ),
+    "a glob from the root": Refusal(
+        spec={"captureFiles": ["/etc/*"]}, want_api=_GLOB, want_field="spec.captureFiles[0]"
+    ),
+    "a glob that is none": Refusal(
+        spec={"captureFiles": ["[a"]},
+        want_api=("spec.captureFiles[0]", "should match"),
+        want_field="spec.captureFiles[0]",
+    ),
+    "a glob with NUL": Refusal(
+        spec={"captureFiles": ["a\0b"]},
+        want_api=("captureFiles holds a NUL character", "remove it"),
+        want_field="spec.captureFiles[0]",
+    ),
+    "an empty glob": Refusal(
+        spec={"captureFiles": [""]},
+        want_api=("spec.captureFiles[0]",),
+        want_field="spec.captureFiles[0]",
+    ),
+    "33 globs": Refusal(
+        spec={"captureFiles": [f"{number}" for number in range(33)]},
+        want_api=("spec.captureFiles", "must have at most 32 items"),
+        want_field="spec.captureFiles",
+    ),
+    "stdin of 10 MiB": Refusal(
+        spec={"stdin": "x" * 10_485_760},
+        want_api=("too large",),
+        want_field="spec.stdin",
+    ),
     "a negative ttl": Refusal(
         spec={"ttlSecondsAfterFinished": -1},
         want_api=("spec.ttlSecondsAfterFinished",),
@@ -220,6 +283,64 @@ REFUSALS: dict[str, Refusal] = {
         spec={"resources": {"cpu": "-1"}},
         want_api=("spec.resources.cpu",),
         want_field="spec.resources.cpu",
+    ),
+    "a Sandbox that may be idle for no time": Refusal(
+        make=make_sandbox,
+        spec={"idleTimeoutSeconds": 0},
+        want_api=_POSITIVE,
+        want_field="spec.idleTimeoutSeconds",
+    ),
+    "a Sandbox of a network profile that cannot be a name": Refusal(
+        make=make_sandbox,
+        spec={"network": "The Web"},
+        want_api=("spec.network",),
+        want_field="spec.network",
+    ),
+    "a Sandbox with a workspace of nothing": Refusal(
+        make=make_sandbox,
+        spec={"workspace": {"persistent": True, "size": "0"}},
+        want_api=("spec.workspace.size", "below 1Mi"),
+        want_field="spec.workspace.size",
+    ),
+    "a variable with value and valueFrom": Refusal(
+        make=make_sandbox,
+        spec={"env": [{"name": "A", "value": "x", "valueFrom": {"secretKeyRef": _KEY}}]},
+        want_api=("spec.env has an entry with both value and valueFrom", "remove one"),
+        want_field="spec.env[0]",
+    ),
+    "a variable from two places": Refusal(
+        make=make_sandbox,
+        spec={"env": [{"name": "A", "valueFrom": {"secretKeyRef": _KEY, "configMapKeyRef": _KEY}}]},
+        want_api=("env valueFrom needs exactly one of configMapKeyRef and secretKeyRef",),
+        want_field="spec.env[0].valueFrom",
+    ),
+    "a class with a profile none": Refusal(
+        make=make_sandbox_class,
+        spec={"networkProfiles": [{"name": "none", "egress": []}]},
+        want_api=("spec.networkProfiles has a profile none", "name it otherwise"),
+        want_field="spec.networkProfiles[0].name",
+    ),
+    "a class with a rule of cidr and dns": Refusal(
+        make=make_sandbox_class,
+        spec={"networkProfiles": [{"name": "a", "egress": [{"cidr": "10.0.0.0/8", "dns": True}]}]},
+        want_api=("exactly one of cidr and dns", "set one and remove the other"),
+        want_field="spec.networkProfiles[0].egress[0]",
+    ),
+    "a class with a range that is none": Refusal(
+        make=make_sandbox_class,
+        spec={"networkProfiles": [{"name": "a", "egress": [{"cidr": "10.0.0.0/33"}]}]},
+        want_api=("cidr that is no range of addresses", "write it as 10.1.0.0/16"),
+        want_field="spec.networkProfiles[0].egress[0].cidr",
+    ),
+    "a class with an exception elsewhere": Refusal(
+        make=make_sandbox_class,
+        spec={
+            "networkProfiles": [
+                {"name": "a", "egress": [{"cidr": "10.0.0.0/8", "except": ["11.0.0.0/8"]}]}
+            ]
+        },
+        want_api=("an except that does not lie within its cidr", "correct or remove it"),
+        want_field="spec.networkProfiles[0].egress[0].except[0]",
     ),
     "a Sandbox with a lifetime of zero": Refusal(
         make=make_sandbox,

@@ -13,12 +13,13 @@ from decimal import Decimal
 from typing import Any
 
 from soulbox.build.pod import PodOwner, PodPlan
-from soulbox.decide.execution_seen import Dispatched, SandboxSeen, SeenExecution
+from soulbox.decide.execution_seen import Dispatched, SandboxSeen, SeenExecution, Turn
 from soulbox.decide.pods import EndCause, PodPhase, PodView
 from soulbox.decide.sandbox_seen import Activity, SeenSandbox
 from soulbox.model.billing import PricePlan
 from soulbox.model.runs import RunDocument, RunResult, RunUsage, StartRun, StreamSummary
 from soulbox.model.specs import (
+    NO_NETWORK,
     ClassDefaults,
     ClassMax,
     ExecutionSpec,
@@ -132,6 +133,7 @@ def make_sandbox_seen(**changes: Any) -> SandboxSeen:
         uid=BOX_UID,
         state=SandboxState.RUNNING,
         deleting=False,
+        suspended=False,
         message="Its runner answers; Executions can run.",
         pod_uid=POD_UID,
     )
@@ -161,9 +163,13 @@ def make_seen(**changes: Any) -> SeenExecution:
         run_awaited=False,
         own_pods=(),
         pod_refusal=None,
-        slot_free=True,
+        turn=Turn(position=1, running=0, room=1),
+        told_seconds_ago=None,
+        lost_attempts=0,
         code_missing=None,
         run=None,
+        silent_seconds=None,
+        timeout_seconds=300,
         recorded=False,
         recorded_pods=frozenset(),
         output_saved=False,
@@ -325,6 +331,7 @@ def make_seen_sandbox(*pods: PodView, **changes: Any) -> SeenSandbox:
         activity=Activity(),
         activity_due_seconds=0.0,
         pod_refusal=None,
+        short_lives=0,
     )
     return replace(base, **changes)
 
@@ -340,7 +347,7 @@ def make_plan(**changes: Any) -> PodPlan:
         concurrency=1,
         lifetime_seconds=3600,
         one_shot=False,
-        network_profile="none",
+        network_profile=NO_NETWORK,
         public_keys="k1:AAAA",
         key_id="k1",
     )

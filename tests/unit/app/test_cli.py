@@ -25,29 +25,34 @@ def _no_settings(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 WRONG: dict[str, tuple[list[str], dict[str, str], str]] = {
-    "no database": (["run"], {}, "no database is set: give SOULBOX_DSN"),
+    "no database": (["operator"], {}, "no database is set: give SOULBOX_DSN"),
+    "the spelling that processes are found by": (
+        ["run", "--operator", "--log-level", "info"],
+        {},
+        "no database is set: give SOULBOX_DSN",
+    ),
     "two databases": (
-        ["run"],
+        ["operator"],
         {"SOULBOX_DSN": DSN, "SOULBOX_DSN_FILE": "/nowhere"},
         "only one of dsn and dsn_file can be set: remove the other",
     ),
     "a config file that is not there": (
-        ["run", "--config", "/nowhere/soulbox.yaml"],
+        ["operator", "--config", "/nowhere/soulbox.yaml"],
         {"SOULBOX_DSN": DSN},
         "--config: cannot read /nowhere/soulbox.yaml: No such file or directory",
     ),
     "a number that is too small": (
-        ["run"],
+        ["operator"],
         {"SOULBOX_DSN": DSN, "SOULBOX_WORKERS": "0"},
         "workers (SOULBOX_WORKERS): Input should be greater than or equal to 1",
     ),
     "a log level that is none": (
-        ["run", "--log-level", "loud"],
+        ["operator", "--log-level", "loud"],
         {"SOULBOX_DSN": DSN},
         "log_level (SOULBOX_LOG_LEVEL): Input should be 'debug', 'info', 'warning' or 'error'",
     ),
     "an address that is none": (
-        ["run", "--http-listen", "8080"],
+        ["operator", "--http-listen", "8080"],
         {"SOULBOX_DSN": DSN},
         "http_listen (SOULBOX_HTTP_LISTEN): write it as host:port",
     ),
@@ -80,7 +85,8 @@ def test_wrong_setting_is_one_line_and_exit_code_2(
 def test_database_that_cannot_be_reached_is_one_line_without_the_password(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(sys, "argv", ["soulbox", "migrate", "--dsn", DSN])
+    monkeypatch.setenv("SOULBOX_DSN", DSN)
+    monkeypatch.setattr(sys, "argv", ["soulbox", "migrate"])
     with pytest.raises(SystemExit) as caught:
         main()
     assert caught.value.code == 2
@@ -88,6 +94,14 @@ def test_database_that_cannot_be_reached_is_one_line_without_the_password(
     assert err.startswith("soulbox: cannot connect to PostgreSQL")
     assert err.count("\n") == 1
     assert "s3cret" not in err
+
+
+@pytest.mark.parametrize("command", ["operator", "migrate", "doctor"])
+def test_no_flag_takes_a_secret(command: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Flags stand in the list of processes."""
+    done = CliRunner().invoke(app, [command, "--dsn", DSN])
+    assert done.exit_code == 2
+    assert "No such option" in done.output
 
 
 def soulbox(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
@@ -104,7 +118,7 @@ def soulbox(*arguments: str, **environment: str) -> subprocess.CompletedProcess[
 
 @pytest.mark.slow
 def test_command_without_credentials_for_the_cluster_is_one_line(tmp_path: Path) -> None:
-    done = soulbox("run", "--kubeconfig", str(tmp_path / "none"), SOULBOX_DSN=DSN)
+    done = soulbox("operator", "--kubeconfig", str(tmp_path / "none"), SOULBOX_DSN=DSN)
     assert done.returncode == 2
     assert done.stdout == ""
     assert done.stderr.startswith("soulbox: no usable Kubernetes credentials: ")
@@ -113,14 +127,14 @@ def test_command_without_credentials_for_the_cluster_is_one_line(tmp_path: Path)
 
 @pytest.mark.slow
 def test_command_without_a_database_is_one_line() -> None:
-    done = soulbox("run")
+    done = soulbox("operator")
     assert (done.returncode, done.stdout) == (2, "")
     assert done.stderr.startswith("soulbox: no database is set")
     assert done.stderr.count("\n") == 1
 
 
 def test_flag_that_does_not_exist_is_exit_code_2() -> None:
-    result = CliRunner().invoke(app, ["run", "--no-such-flag"])
+    result = CliRunner().invoke(app, ["operator", "--no-such-flag"])
     assert result.exit_code == 2
     assert "--no-such-flag" in result.output
 
@@ -128,7 +142,7 @@ def test_flag_that_does_not_exist_is_exit_code_2() -> None:
 def test_help_names_every_command() -> None:
     result = CliRunner().invoke(app, ["--help"])
     assert result.exit_code == 0
-    for command in ("run", "migrate", "version"):
+    for command in ("operator", "migrate", "version"):
         assert command in result.output
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import copy
 import functools
 from collections.abc import Callable, Coroutine, Mapping
 from contextlib import suppress
@@ -16,6 +17,7 @@ from soulbox.decide.prices import PriceBook
 from soulbox.kube.auth import Credentials
 from soulbox.kube.cache import ObjectCache
 from soulbox.kube.clock import ServerClock
+from soulbox.kube.turns import Turns
 from soulbox.model.keys import (
     API_VERSION,
     DISPATCHED_ANNOTATION,
@@ -45,8 +47,14 @@ class Offered:
     def is_recorded(self, uid: str) -> bool:
         return False
 
+    def is_spooled(self, uid: str) -> bool:
+        return False
+
     def price_book(self) -> PriceBook | None:
         return None
+
+    def tenant_of(self, namespace: str) -> str:
+        return namespace
 
 
 class Bench:
@@ -68,6 +76,7 @@ class Bench:
             self.metrics,
             ServerClock(lambda: 0.0, lambda: 0.0),
             on_stripped=lambda pod: self.stripped.append(pod["metadata"]["uid"]),
+            turns=Turns(self.cache),
         )
 
     def _note(self, kind: Kind) -> Callable[[str], Coroutine[Any, Any, None]]:
@@ -312,7 +321,7 @@ async def test_class_wakes_everything_made_from_it(bench: Bench) -> None:
 async def test_namespace_is_kept_and_wakes_nobody(bench: Bench) -> None:
     manifest = stored({"metadata": {"name": "team-a"}}, uid="n")
     bench.intake.event(Kind.NAMESPACE, "ADDED", manifest)
-    assert bench.cache.by_name(Kind.NAMESPACE, "", "team-a") is manifest
+    assert bench.cache.by_name(Kind.NAMESPACE, "", "team-a") == manifest
     assert await bench.woken() == set()
     assert bench.mirror.offers == []
     bench.intake.event(Kind.NAMESPACE, "DELETED", manifest)
@@ -367,6 +376,9 @@ async def test_watch_events_are_counted_and_timed(bench: Bench) -> None:
     text = bench.metrics.render().decode()
     assert 'soulbox_watch_events_total{kind="Sandbox"} 2.0' in text
     assert set(bench.intake.last_event) == {BOX}
+    ages = bench.intake.watch_ages()
+    assert set(ages) == set(Kind)
+    assert 0 <= ages[BOX] <= ages[POD]  # of a pod nothing was heard since the start
 
 
 def test_kopf_only_watches_and_writes_nothing() -> None:
@@ -402,8 +414,17 @@ async def test_registry_has_one_stateless_handler_for_each_kind(tmp_path: Any) -
     assert not registry._changing.get_all_handlers()
     assert not registry._spawning.get_all_handlers()
     for handler in handlers:
-        await handler.fn(event={"type": "ADDED", "object": stored(make_sandbox(), uid="u")})
+        told = stored({**make_sandbox(), "kind": "K", "apiVersion": "v"}, uid="u")
+        told["metadata"]["managedFields"] = [{"manager": "m"}]
+        seen = copy.deepcopy(told)
+        await handler.fn(event={"type": "ADDED", "object": told})
+        # Kopf reads no more of it, and keeps it for a while.
+        assert told.keys() == {"kind", "apiVersion", "metadata"}
+        assert "managedFields" not in told["metadata"]
     assert set(bench.intake.last_event) == set(Kind)
+    kept = bench.cache.get(BOX, "u")
+    assert kept is not None
+    assert (kept["spec"], kept["metadata"]["name"]) == (seen["spec"], seen["metadata"]["name"])
 
     activities = {one.activity.value: one for one in registry._activities.get_all_handlers()}
     assert set(activities) == {"authentication", "cleanup"}

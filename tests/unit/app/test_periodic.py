@@ -21,6 +21,7 @@ from soulbox.kube.auth import Credentials
 from soulbox.kube.cache import ObjectCache
 from soulbox.kube.client import KubeClient
 from soulbox.kube.clock import ServerClock
+from soulbox.kube.turns import Turns
 from soulbox.model.errors import KubeUnavailable, StoreUnavailable
 from soulbox.model.keys import LOST_TIME_ANNOTATION, MANAGED_BY_LABEL
 from soulbox.model.states import Kind
@@ -64,8 +65,14 @@ class Books:
     def is_recorded(self, uid: str) -> bool:
         return False
 
+    def is_spooled(self, uid: str) -> bool:
+        return False
+
     def price_book(self) -> PriceBook | None:
         return None
+
+    def tenant_of(self, namespace: str) -> str:
+        return namespace
 
     async def repair(self, lists: AsyncIterator[tuple[Kind, Iterable[Any]]]) -> None:
         self.repairs.append(asyncio.get_running_loop().time())
@@ -89,9 +96,9 @@ class EmptyCluster:
     """A client of an API server that has nothing; for virtual time, which sockets do not
     know."""
 
-    async def list(self, *_: Any, **__: Any) -> list[Any]:
+    async def pages(self, *_: Any, **__: Any) -> AsyncIterator[list[Any]]:
         """No object at all."""
-        return []
+        yield []
 
 
 class Bench:
@@ -111,6 +118,7 @@ class Bench:
             metrics,
             clock,
             on_stripped=lambda _: None,
+            turns=Turns(self.cache),
         )
         settings = Settings(dsn=SecretStr("postgresql:///x"), repair_period_seconds=600)
         self.periodic = Periodic(

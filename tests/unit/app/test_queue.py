@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter, defaultdict
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, MutableMapping
 from contextlib import asynccontextmanager, suppress
 from itertools import pairwise
+from typing import Any
 
 import pytest
 
@@ -17,6 +18,7 @@ from soulbox.model.errors import (
     KubeNotFound,
     KubeRefused,
     KubeUnavailable,
+    NotLeader,
     Terminal,
 )
 from soulbox.model.states import Kind
@@ -253,6 +255,21 @@ async def test_conflict_is_observed_again_at_once_and_is_no_failure() -> None:
         assert bench.queue.statistics().failing == 0
         await asyncio.sleep(1)
         assert bench.waits("u") == [pytest.approx(0.02), pytest.approx(0.02)]
+
+
+def test_silent_leader_comes_back_to_its_objects_and_says_nothing_of_each(
+    logged: list[MutableMapping[str, Any]],
+) -> None:
+    @virtual_time
+    async def run() -> list[float]:
+        async with working(failing(*[NotLeader("not now")] * 3)) as bench:
+            bench.queue.add(BOX, "u")
+            await asyncio.sleep(10)
+            assert bench.queue.statistics().failing == 0
+            return bench.waits("u")
+
+    assert run() == [pytest.approx(1), pytest.approx(1), pytest.approx(1)]
+    assert logged == []
 
 
 @virtual_time

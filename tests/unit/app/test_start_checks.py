@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from soulbox.app.cluster import check_crds, cluster_uid, list_everything, restore_label
+from soulbox.app.cluster import check_crds, cluster_uid, list_pages, restore_label
 from soulbox.app.signing import load_signing_key
 from soulbox.kube.auth import Credentials
 from soulbox.kube.client import KubeClient
@@ -18,11 +18,11 @@ from soulbox.kube.clock import ServerClock
 from soulbox.model.errors import ConfigError, KubeUnavailable
 from soulbox.model.keys import MANAGED_BY_LABEL
 from soulbox.model.states import Kind
+from soulbox.schema.generate import RESOURCES, build_crd
 from tests.support.fake_api import FakeApi, Refusal, serving
 from tests.unit.kube.scripted import write_kubeconfig
 
 FORBIDDEN = Refusal(403, "Forbidden", "may not")
-CRDS = ("sandboxes", "executions", "sandboxclasses")
 
 
 @dataclass
@@ -42,14 +42,26 @@ async def cluster(tmp_path: Path) -> AsyncIterator[Cluster]:
 
 
 def install_crds(api: FakeApi, *, versions: Any = None) -> None:
-    """All three, serving these versions."""
-    served = [{"name": "v1alpha1", "served": True}] if versions is None else versions
-    for plural in CRDS:
-        manifest = {
-            "metadata": {"name": f"{plural}.soulbox.dev"},
-            "spec": {"versions": served},
-        }
-        api.add("customresourcedefinitions", manifest)
+    """All three of this release, or with these versions instead of its own."""
+    for resource in RESOURCES:
+        crd = build_crd(resource)
+        if versions is not None:
+            crd["spec"]["versions"] = versions
+        api.add("customresourcedefinitions", crd)
+
+
+async def test_crd_of_an_older_release_is_named_with_what_it_lacks(cluster: Cluster) -> None:
+    for resource in RESOURCES:
+        crd = build_crd(resource)
+        schema = crd["spec"]["versions"][0]["schema"]["openAPIV3Schema"]["properties"]["spec"]
+        schema["properties"].pop("priority", None)
+        cluster.api.add("customresourcedefinitions", crd)
+    with pytest.raises(ConfigError) as caught:
+        await check_crds(cluster.kube)
+    assert str(caught.value) == (
+        "CustomResourceDefinition executions.soulbox.dev is of an older release: "
+        "it lacks spec.priority; apply the crds/ of this release"
+    )
 
 
 async def test_crds_that_are_there_are_enough(cluster: Cluster) -> None:
@@ -92,7 +104,7 @@ async def test_right_that_is_missing_is_named(cluster: Cluster) -> None:
     with pytest.raises(ConfigError, match=r"kube-system cannot be read: may not .*ClusterRole"):
         await cluster_uid(cluster.kube)
     with pytest.raises(ConfigError, match=r"pods cannot be listed: may not .*ClusterRole"):
-        await list_everything(cluster.kube, Kind.POD, ())
+        await anext(list_pages(cluster.kube, Kind.POD, ()))
 
 
 async def test_cluster_is_known_by_the_uid_of_kube_system(cluster: Cluster) -> None:
@@ -119,8 +131,8 @@ async def test_lists_are_of_our_pods_and_of_the_namespaces_served(cluster: Clust
     cluster.api.add("sandboxclasses", {"metadata": {"name": "python"}})
 
     async def names(kind: Kind, *namespaces: str) -> set[str]:
-        found = await list_everything(cluster.kube, kind, namespaces)
-        return {one["metadata"]["name"] for one in found}
+        pages = list_pages(cluster.kube, kind, namespaces)
+        return {one["metadata"]["name"] async for page in pages for one in page}
 
     assert await names(Kind.POD) == {"a", "b", "c"}
     assert await names(Kind.POD, "one", "two") == {"a", "b"}

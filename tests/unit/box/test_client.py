@@ -18,7 +18,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from soulbox.box import client as client_module
 from soulbox.box.client import PodAddress, RunnerClient, open_session
 from soulbox.box.signing import Call, SigningKey
-from soulbox.model.errors import HostileReply, RunnerRefused, RunnerUnavailable
+from soulbox.model.errors import HostileReply, NotLeader, RunnerRefused, RunnerUnavailable
 from soulbox.model.runs import StartRun
 from soulbox.model.states import RunState
 from tests.unit.box.hostile import (
@@ -141,6 +141,20 @@ async def test_call_is_signed_and_goes_where_the_contract_says(
         await call(client, pod)
 
     assert seen == [(want_method, want_target, True)]
+
+
+@pytest.mark.parametrize("name", CALLS)
+async def test_one_who_may_not_act_calls_nobody(name: str, session: aiohttp.ClientSession) -> None:
+    def guard() -> None:
+        raise NotLeader("the Lease is not held")
+
+    async def handler(_: web.Request) -> web.Response:
+        raise AssertionError("it was called")
+
+    client = RunnerClient(session, KEY, lambda: NOW, guard=guard)
+    async with serving(handler) as pod:
+        with pytest.raises(RunnerUnavailable, match="not called: the Lease is not held"):
+            await CALLS[name][0](client, pod)
 
 
 async def test_reply_of_start_is_the_document(client: RunnerClient) -> None:

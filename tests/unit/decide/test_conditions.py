@@ -106,3 +106,10 @@ def test_lists_are_the_same_whatever_their_order_times_and_generations() -> None
     for changed in ({"status": "True"}, {"reason": "B"}, {"message": "m"}):
         assert not same_conditions([ready], [condition(**changed)])
     assert not same_conditions([ready], [ready, stalled])
+
+
+def test_default_of_the_crd_is_no_transition() -> None:
+    default = condition(status="Unknown", lastTransitionTime="1970-01-01T00:00:00Z")
+    wanted = [Condition(type=ConditionType.READY, status="Unknown", reason="Queued")]
+    (new,) = merge_conditions([default], wanted, generation=1, now=NOW)
+    assert new["lastTransitionTime"] == format_time(NOW)

@@ -22,20 +22,21 @@ from soulbox.decide.actions import (
     DeletePod,
     Dispatch,
     FollowRun,
+    ForgetDispatch,
     ReleasePod,
     ReleaseRun,
     RemoveFinalizer,
     WriteStatus,
 )
 from soulbox.decide.execution import decide_execution
-from soulbox.decide.execution_seen import CodeMissing, Dispatched, RunProblem, SeenExecution
+from soulbox.decide.execution_seen import CodeMissing, Dispatched, RunProblem, SeenExecution, Turn
 from soulbox.decide.execution_status import final_status, shrink_status, streams_to_save
 from soulbox.decide.outcome import ending_of_run
 from soulbox.decide.pods import EndCause, PodPhase, Trouble
 from soulbox.decide.sandbox import decide_sandbox
 from soulbox.decide.sandbox_seen import Activity, PodRefusal, SeenSandbox
 from soulbox.model.errors import InvalidManifest
-from soulbox.model.runs import RunDocument, RunResult, StreamSummary
+from soulbox.model.runs import CapturedFile, RunDocument, RunResult, StreamSummary
 from soulbox.model.specs import ExecutionSpec, SandboxSpec
 from soulbox.model.states import (
     ExecutionReason,
@@ -113,6 +114,14 @@ RESULTS = st.builds(
     signal=st.none() | st.just("SIGSEGV"),
     message=st.none() | TEXTS,
 )
+FILES = st.builds(
+    CapturedFile,
+    path=TEXTS.filter(bool) | TEXTS.filter(bool).map(lambda text: text * 2000),
+    size_bytes=st.integers(0, 2**40),
+    sha256=st.just("0" * 64),
+    truncated=st.booleans(),
+    content=st.none() | st.binary(max_size=40) | st.just(b"\1" * 16_384),
+)
 RUNS = st.builds(
     RunDocument,
     uid=st.just(RUN_UID),
@@ -126,6 +135,8 @@ RUNS = st.builds(
     usage=st.none() | st.just(make_usage()),
     stdout=st.none() | STREAMS,
     stderr=st.none() | STREAMS,
+    files=st.lists(FILES, max_size=64).map(tuple),
+    files_omitted=st.sampled_from([0, 0, 100_000]),
 )
 PROBLEMS = st.builds(
     RunProblem,
@@ -139,6 +150,8 @@ EXECUTION_SPECS = st.builds(
     code=st.just("1"),
     cancel=st.booleans(),
     timeout_seconds=st.none() | st.just(5),
+    queue_timeout_seconds=st.none() | st.sampled_from([1, 600]),
+    idempotent=st.booleans(),
     ttl_seconds_after_finished=st.none() | st.integers(0, 7200),
 )
 STATUSES = st.fixed_dictionaries(
@@ -151,6 +164,7 @@ STATUSES = st.fixed_dictionaries(
         "startTime": st.just("2026-01-02T03:04:05.000Z"),
         "completionTime": st.sampled_from(["2026-01-02T03:04:05.000Z", "soon"]),
         "output": st.just({"stdout": "42\n", "stderr": "", "stdoutTruncated": False}),
+        "queuePosition": st.integers(1, 3),
         "conditions": st.just([]),
     },
 )
@@ -174,7 +188,14 @@ EXECUTIONS = st.builds(
     run_awaited=st.booleans(),
     own_pods=st.lists(PODS, max_size=2).map(tuple),
     pod_refusal=st.none() | PROBLEMS,
-    slot_free=st.booleans(),
+    turn=st.none()
+    | st.builds(
+        Turn, position=st.integers(1, 3), running=st.integers(0, 2), room=st.integers(1, 2)
+    ),
+    told_seconds_ago=st.none() | st.floats(0, 7200),
+    lost_attempts=st.integers(0, 2),
+    silent_seconds=st.none() | st.floats(0, 7200),
+    timeout_seconds=st.none() | st.sampled_from([1, 300]),
     code_missing=st.none() | st.builds(CodeMissing, message=TEXTS),
     run=st.none() | RUNS | PROBLEMS,
     recorded=st.booleans(),
@@ -325,7 +346,10 @@ def check_execution_settles(seen: SeenExecution, now: datetime) -> None:
     """Passes over what does not change come to rest, and end it at most once."""
     ends = 0
     for _ in range(4):
-        writes = of(decide_execution(seen, now), WriteStatus)
+        decision = decide_execution(seen, now)
+        writes = of(decision, WriteStatus)
+        for forgotten in of(decision, ForgetDispatch):
+            seen = replace(seen, dispatched=None, lost_attempts=forgotten.attempts, run=None)
         ends += sum("completionTime" in write.status for write in writes)
         if not writes:
             break
@@ -360,7 +384,8 @@ def test_final_status_shrinks_to_a_bounded_size(run: RunDocument) -> None:
     seen = make_seen(dispatched=Dispatched(pod_uid=POD_UID, attempt=1))
     small = shrink_status(final_status(seen, ending_of_run(seen, run), NOW))
     check_schema(ExecutionStatus, small)
-    assert len(json.dumps(small, ensure_ascii=False).encode()) < 20_000
+    # 64 entries of a captured file with its hash are 8 KB.
+    assert len(json.dumps(small, ensure_ascii=False).encode()) < 30_000
     assert ExecutionState(small["state"]).is_final
 
 

@@ -37,7 +37,7 @@ CANCEL_RUN = CancelRun(pod_uid=POD_UID, attempt=1)
 def test_dispatched_execution_of_which_nothing_is_heard_is_followed() -> None:
     decision = decide_execution(make_dispatched(), NOW)
     assert decision.actions == (FOLLOW,)
-    assert decision.requeue_after_seconds is None
+    assert decision.requeue_after_seconds == 360, "its 300 s and a minute of grace"
 
 
 def test_follows_the_attempt_that_was_dispatched() -> None:

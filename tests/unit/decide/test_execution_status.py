@@ -352,3 +352,9 @@ def test_unfinished_execution_that_was_deleted_is_recorded_as_cancelled(name: st
 def test_finished_execution_that_was_deleted_is_recorded_as_it_ended() -> None:
     manifest = {"status": {"state": "Failed", "reason": "Lost"}}
     assert cancelled_by_deletion(manifest, NOW) is manifest
+
+
+def test_receipt_says_the_profile_of_its_pod() -> None:
+    seen = make_dispatched(pod=make_pod(network_profile="web-1234"))
+    status = final_status(seen, ending_of_run(seen, make_finished()), NOW)
+    assert status["receipt"]["networkProfile"] == "web-1234"

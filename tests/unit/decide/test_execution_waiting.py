@@ -19,10 +19,10 @@ from soulbox.decide.actions import (
     WriteStatus,
 )
 from soulbox.decide.execution import decide_execution
-from soulbox.decide.execution_seen import CodeMissing, RunProblem, SeenExecution
+from soulbox.decide.execution_seen import CodeMissing, RunProblem, SeenExecution, Turn
 from soulbox.decide.pods import EndCause, Trouble
 from soulbox.model.errors import InvalidManifest
-from soulbox.model.specs import ExecutionSpec
+from soulbox.model.specs import NO_NETWORK, ExecutionSpec
 from soulbox.model.states import ExecutionReason, SandboxReason, SandboxState
 from tests.support.fix_clock import NOW, at
 from tests.support.seen import (
@@ -48,23 +48,25 @@ class Waits:
     want_event: bool = False
 
 
+BEHIND = Turn(position=3, running=1, room=1)
 NOT_FOUND = {"sandbox": None, "pod": None, "sandbox_class": None, "limits": None}
 TROUBLE = Trouble(reason=SandboxReason.IMAGE_PULL_FAILED, message="no such image")
 
 WAITS = {
     "a wait under a second is normal life and costs no write": Waits(
-        make_seen(slot_free=False), after=0.25, want_requeue_seconds=0.75
+        make_seen(turn=BEHIND), after=0.25, want_requeue_seconds=0.75
     ),
     "a full sandbox": Waits(
-        make_seen(slot_free=False),
-        want_message='Waiting for other Executions in Sandbox "box".',
+        make_seen(turn=BEHIND),
+        want_message="1 Execution runs there, 1 may at once, 2 wait before it",
         want_requeue_seconds=3.0,
     ),
-    "a wait over five seconds is worth an Event and no timer": Waits(
-        make_seen(slot_free=False),
+    "a wait over five seconds is worth an Event; its place is looked at now and then": Waits(
+        make_seen(turn=BEHIND),
         after=5.0,
-        want_message="Waiting for other Executions",
+        want_message="Waiting for its turn",
         want_event=True,
+        want_requeue_seconds=30.0,
     ),
     "a sandbox that does not exist yet, looked at again by the end of its minute": Waits(
         make_seen(**NOT_FOUND),
@@ -183,11 +185,11 @@ def test_waiting_execution_stays_queued_and_says_why(case: Waits) -> None:
 
 @pytest.mark.parametrize("after", [2.0, 7.0])
 def test_wait_that_is_written_already_is_not_written_again(after: float) -> None:
-    seen = make_seen(slot_free=False)
+    seen = make_seen(turn=BEHIND)
     (write, *_) = decide_execution(seen, at(2.0)).actions
     assert isinstance(write, WriteStatus)
 
-    again = decide_execution(make_seen(slot_free=False, status=write.status), at(after))
+    again = decide_execution(make_seen(turn=BEHIND, status=write.status), at(after))
 
     assert not [one for one in again.actions if isinstance(one, WriteStatus)]
 
@@ -211,13 +213,13 @@ INVALID = InvalidManifest("spec.files[0].path", "leaves the workspace", "make it
 
 ENDS = {
     "cancelled while it waits": Ends(
-        make_seen(spec=CANCEL, slot_free=False),
+        make_seen(spec=CANCEL, turn=BEHIND),
         "Cancelled",
         "Cancelled",
         "was cancelled before its code started",
     ),
     "deleted while it waits": Ends(
-        make_seen(deleting=True, slot_free=False),
+        make_seen(deleting=True, turn=BEHIND),
         "Cancelled",
         "Cancelled",
         "was deleted before its code started",
@@ -376,7 +378,7 @@ GOES_ON: dict[str, tuple[SeenExecution, tuple[Any, ...], float | None]] = {
     "a one-shot without a pod makes one, finalizer first": (
         make_one_shot(),
         (
-            EnsureNetworkPolicy(profile="none"),
+            EnsureNetworkPolicy(profile=NO_NETWORK),
             AddFinalizer(),
             CreatePod(incarnation=1, lifetime_seconds=None),
         ),
@@ -384,13 +386,13 @@ GOES_ON: dict[str, tuple[SeenExecution, tuple[Any, ...], float | None]] = {
     ),
     "a one-shot whose finalizer is there already": (
         make_one_shot(has_finalizer=True),
-        (EnsureNetworkPolicy(profile="none"), CreatePod(incarnation=1, lifetime_seconds=None)),
+        (EnsureNetworkPolicy(profile=NO_NETWORK), CreatePod(incarnation=1, lifetime_seconds=None)),
         5.0,
     ),
     "a one-shot's pod runs and its runner has not answered": (
         make_one_shot(make_pod(), pod_ready=False),
         (ProbeRunner(pod_uid=POD_UID),),
-        None,
+        60.0,
     ),
     "a one-shot's runner answers": (
         make_one_shot(make_pod()),
@@ -429,3 +431,12 @@ def test_refused_pod_is_shown_and_tried_again_until_its_minute_is_over() -> None
 def test_status_that_no_release_ever_wrote_reads_as_queued() -> None:
     seen = make_seen(status={"state": "Exploded"})
     assert isinstance(decide_execution(seen, NOW).actions[0], Dispatch)
+
+
+def test_pod_that_cannot_pull_is_looked_at_when_its_minute_is_over() -> None:
+    """A kubelet that may not pull at all says so once, and never again."""
+    seen = make_one_shot(make_pending_pod(trouble=TROUBLE, created_at=NOW))
+    assert decide_execution(seen, at(7.0)).requeue_after_seconds == pytest.approx(53.0)
+    ended = decide_execution(seen, at(60.0)).actions
+    (write,) = [one for one in ended if isinstance(one, WriteStatus)]
+    assert write.status["reason"] == "ImagePullFailed"

@@ -7,8 +7,12 @@ from typing import Any
 
 import pytest
 
+from soulbox.build.pod import build_pod
+from soulbox.build.policy import profile_key
 from soulbox.decide.pods import EndCause, PodPhase, view_pod
 from soulbox.model.keys import INCARNATION_LABEL, LOST_TIME_ANNOTATION, RECORDED_FINALIZER
+from soulbox.model.specs import NetworkProfile
+from tests.support.seen import make_plan
 
 STARTED = "2026-01-02T03:04:05Z"
 FINISHED = "2026-01-02T03:05:05Z"
@@ -193,6 +197,22 @@ def test_end_message_says_each_thing_once() -> None:
     )
 
 
+def test_runner_that_was_told_to_go_explains_nothing() -> None:
+    """Whose doing it was stands in the pod's DisruptionTarget condition."""
+    target = {
+        "type": "DisruptionTarget",
+        "status": "True",
+        "reason": "EvictionByEvictionAPI",
+        "message": "Eviction API: evicting",
+    }
+    went = ended(reason="Completed", exitCode=0)
+    deleting = {"deletionTimestamp": FINISHED}
+    pod = view_pod(make_pod(went, metadata=deleting, conditions=[target]))
+    assert (pod.end_cause, pod.end_message) == (EndCause.EVICTED, "Eviction API: evicting")
+    assert view_pod(make_pod(went, metadata=deleting)).end_message == ""
+    assert view_pod(make_pod(went)).end_message == "Completed; exit code 0"
+
+
 def test_end_message_is_bounded() -> None:
     pod = view_pod(make_pod(ended(message="x" * 5000, exitCode=1)))
     assert len(pod.end_message) == 1024
@@ -243,3 +263,25 @@ def test_why_a_pod_does_not_start(name: str) -> None:
     trouble = view_pod(manifest).trouble
     found = None if trouble is None else (trouble.reason.value, trouble.message)
     assert found == want_trouble
+
+
+def test_pod_says_what_it_was_made_with() -> None:
+    plan = make_plan(network_profile=NetworkProfile(name="web"))
+    manifest = build_pod(plan)
+    manifest["metadata"] |= {"uid": "u", "creationTimestamp": STARTED}
+    pod = view_pod(manifest)
+    assert (pod.cpu_millicores, pod.memory_bytes) == (250, 256 * 2**20)
+    assert pod.network_profile == profile_key(plan.network_profile)
+
+
+ODD: dict[str, dict[str, Any]] = {
+    "no container of ours": {},
+    "no limit": {"containers": [{"name": "runner"}]},
+    "no quantity": {"containers": [{"name": "runner", "resources": {"limits": {"cpu": "much"}}}]},
+}
+
+
+@pytest.mark.parametrize("name", ODD)
+def test_pod_that_says_nothing_that_can_be_read(name: str) -> None:
+    pod = view_pod(make_pod(spec=ODD[name]))
+    assert (pod.cpu_millicores, pod.memory_bytes, pod.network_profile) == (None, None, None)

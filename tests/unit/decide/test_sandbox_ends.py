@@ -20,7 +20,7 @@ from soulbox.decide.actions import (
 from soulbox.decide.pods import EndCause
 from soulbox.decide.sandbox import decide_sandbox
 from soulbox.decide.sandbox_seen import PodRefusal, SeenSandbox
-from soulbox.model.specs import SandboxSpec
+from soulbox.model.specs import NO_NETWORK, SandboxSpec
 from soulbox.model.states import SandboxReason
 from tests.support.fix_clock import NOW, at
 from tests.support.seen import (
@@ -82,7 +82,7 @@ def test_lost_pod_is_told_cleared_away_and_replaced_at_once_the_first_time() -> 
     assert clear == DeletePod(pod_uid=POD_UID)
 
     following = (
-        EnsureNetworkPolicy(profile="none"),
+        EnsureNetworkPolicy(profile=NO_NETWORK),
         # Ten seconds of its lifetime are over, and a part of the eleventh.
         CreatePod(incarnation=2, lifetime_seconds=86_389),
     )
@@ -160,21 +160,22 @@ def test_pod_that_somebody_deletes_is_told_while_it_still_goes() -> None:
 
 
 BACK_OFF = {
-    # (incarnation lost, seconds it lived): seconds until the next
-    (1, 10): 0.0,
-    (2, 10): 1.0,
-    (3, 10): 3.0,
-    (6, 10): 31.0,
-    (20, 10): 300.0,
-    (20, 61): 0.0,
+    # short lives in a row: seconds until the next
+    0: 0.0,
+    1: 0.0,
+    2: 1.0,
+    3: 3.0,
+    6: 31.0,
+    20: 300.0,
 }
 
 
-@pytest.mark.parametrize(("incarnation", "lived_seconds"), BACK_OFF)
-def test_back_off_doubles_unless_the_pod_lived_long(incarnation: int, lived_seconds: int) -> None:
-    want_seconds = BACK_OFF[incarnation, lived_seconds]
-    pod = make_ended_pod(incarnation=incarnation, started_at=at(-lived_seconds))
-    seen = had_pod(pod)
+@pytest.mark.parametrize("short_lives", BACK_OFF)
+def test_back_off_doubles_with_short_lives_in_a_row(short_lives: int) -> None:
+    want_seconds = BACK_OFF[short_lives]
+    incarnation = 20  # however many it had before
+    pod = make_ended_pod(incarnation=incarnation)
+    seen = had_pod(pod, short_lives=short_lives)
     gone = replace(after(seen, decide_sandbox(seen, NOW)), pods=())
 
     if want_seconds > 0:

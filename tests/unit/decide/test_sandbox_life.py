@@ -24,7 +24,7 @@ from soulbox.decide.pods import Trouble
 from soulbox.decide.sandbox import decide_sandbox
 from soulbox.decide.sandbox_seen import Activity, PodRefusal, SeenSandbox
 from soulbox.model.errors import InvalidManifest
-from soulbox.model.specs import Resources, SandboxSpec
+from soulbox.model.specs import NO_NETWORK, Resources, SandboxSpec
 from soulbox.model.states import SandboxReason
 from tests.support.fix_clock import NOW, at
 from tests.support.seen import (
@@ -38,7 +38,7 @@ from tests.support.seen import (
 
 READY = frozenset({POD_UID})
 DAY = 86_400
-START = (EnsureNetworkPolicy(profile="none"), CreatePod(incarnation=1, lifetime_seconds=DAY))
+START = (EnsureNetworkPolicy(profile=NO_NETWORK), CreatePod(incarnation=1, lifetime_seconds=DAY))
 
 
 def written(decision: Decision) -> dict[str, Any]:

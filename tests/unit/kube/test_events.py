@@ -169,4 +169,58 @@ async def test_overflow_is_dropped_and_counted(recording: Recording) -> None:
     for number in range(events_module._CAPACITY + 3):
         event = PostEvent(type="Normal", reason="R", message=str(number), action="Run")
         recording.recorder.post(BOX, Kind.SANDBOX, event)
-    assert recording.recorder.dropped == 3
+    assert recording.recorder.statistics().dropped == 3
+
+
+async def test_crowd_of_normal_ones_comes_later_and_a_warning_at_once(
+    recording: Recording, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(events_module, "_BURST", 2)
+    monkeypatch.setattr(events_module, "_PER_SECOND", 0.001)
+    recording.recorder._allowance = 2.0
+    recording.server.script(reply(201))
+    for number in range(5):
+        event = PostEvent(type="Normal", reason="Completed", message=str(number), action="Run")
+        recording.recorder.post(BOX, Kind.EXECUTION, event)
+    recording.recorder.post(
+        BOX,
+        Kind.EXECUTION,
+        PostEvent(type="Warning", reason="OOMKilled", message="memory", action="Run"),
+    )
+    async with sending(recording):
+        bodies = await recording.posted(3)
+    assert [body["note"] for body in bodies] == ["0", "1", "memory"]
+    assert recording.recorder.statistics().dropped == 0
+
+
+async def test_late_ones_are_sent_as_the_rate_allows(
+    recording: Recording, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(events_module, "_BURST", 1)
+    monkeypatch.setattr(events_module, "_PER_SECOND", 1000.0)
+    recording.server.script(reply(201))
+    for number in range(5):
+        event = PostEvent(type="Normal", reason="Completed", message=str(number), action="Run")
+        recording.recorder.post(BOX, Kind.EXECUTION, event)
+    async with sending(recording):
+        bodies = await recording.posted(5)
+    assert [body["note"] for body in bodies] == ["0", "1", "2", "3", "4"]
+
+
+async def test_too_many_late_ones_are_dropped_and_counted(
+    recording: Recording, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(events_module, "_PER_SECOND", 0.001)
+    monkeypatch.setattr(events_module, "_MAX_LATE", 2)
+    recording.recorder._allowance = 0.0
+    recording.recorder._counted_at = asyncio.get_running_loop().time()
+    recording.server.script(reply(201))
+    for number in range(5):
+        event = PostEvent(type="Normal", reason="Completed", message=str(number), action="Run")
+        recording.recorder.post(BOX, Kind.EXECUTION, event)
+    louder = PostEvent(type="Warning", reason="Lost", message="last", action="Run")
+    recording.recorder.post(BOX, Kind.EXECUTION, louder)
+    async with sending(recording):
+        (body,) = await recording.posted(1)
+    assert body["note"] == "last"
+    assert recording.recorder.statistics().dropped == 3

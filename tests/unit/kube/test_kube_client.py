@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -12,7 +13,7 @@ import pytest
 from aiohttp import web
 
 from soulbox.kube.auth import Credentials
-from soulbox.kube.client import KubeClient
+from soulbox.kube.client import LIST_CHUNK, KubeClient
 from soulbox.kube.clock import ServerClock
 from soulbox.kube.resources import (
     CRDS,
@@ -167,8 +168,8 @@ async def test_list_comes_in_pages_of_one_version(api: Api) -> None:
     found = await api.kube.list(PODS, "ns", label_selector="a=b")
     assert found == [{"n": 1}, {"n": 2}, {"n": 3}]
     first, second = api.server.asked
-    assert first.query == {"limit": "500", "labelSelector": "a=b"}
-    assert second.query == {"limit": "500", "labelSelector": "a=b", "continue": "abc"}
+    assert first.query == {"limit": str(LIST_CHUNK), "labelSelector": "a=b"}
+    assert second.query == {"limit": str(LIST_CHUNK), "labelSelector": "a=b", "continue": "abc"}
 
 
 async def test_empty_list_may_have_no_items_at_all(api: Api) -> None:
@@ -323,3 +324,60 @@ async def test_client_works_without_an_observer(tmp_path: Path) -> None:
             assert await KubeClient(credentials, ServerClock()).get(PODS, "p") == {"a": 1}
         finally:
             await credentials.close()
+
+
+def _event(kind: str, version: str, **more: Any) -> bytes:
+    metadata = {"name": "run", "uid": "u", "resourceVersion": version}
+    return json.dumps({"type": kind, "object": {"metadata": metadata, **more}}).encode() + b"\n"
+
+
+async def test_watch_gives_each_version_until_the_object_is_deleted(api: Api) -> None:
+    large = "x" * 300_000  # longer than what a line reader would take
+    events = _event("ADDED", "2") + b"\n" + _event("MODIFIED", "3", text=large)
+    api.server.script(reply(200, events + _event("DELETED", "4") + b"{never read"))
+    found = [one async for one in api.kube.watch(EXECUTIONS, "run", "team-a", "1")]
+    assert [one["metadata"]["resourceVersion"] for one in found] == ["2", "3", "4"]
+    assert found[1]["text"] == large
+    (asked,) = api.server.asked
+    assert asked.query["fieldSelector"] == "metadata.name=run"
+    assert (asked.query["watch"], asked.query["resourceVersion"]) == ("true", "1")
+
+
+@pytest.mark.parametrize(
+    ("answer", "want"),
+    [
+        (reply(200, b'{"type": "ERROR", "object": {"code": 410}}\n'), KubeUnavailable),
+        (status(410, "Expired"), KubeUnavailable),
+        (status(403, "Forbidden"), KubeRefused),
+        (cut, KubeUnavailable),
+        (reset, KubeUnavailable),
+    ],
+)
+async def test_watch_that_breaks_says_how(
+    api: Api, answer: Answer, want: type[SoulBoxError]
+) -> None:
+    api.server.script(answer)
+    with pytest.raises(want):
+        _ = [one async for one in api.kube.watch(EXECUTIONS, "run", "team-a", "1")]
+
+
+async def test_watch_whose_events_never_end_is_given_up(api: Api) -> None:
+    api.server.script(reply(200, b"x" * 5_000_000))
+    with pytest.raises(KubeUnavailable, match="longer than any object"):
+        _ = [one async for one in api.kube.watch(EXECUTIONS, "run", "team-a", "1")]
+
+
+async def test_proxied_answer_comes_as_it_is_and_bounded(api: Api) -> None:
+    arguments: dict[str, Any] = {
+        "params": {"offset": "3"}, "headers": {"X-Key": "k"}, "timeout_seconds": 5.0,
+    }  # fmt: skip
+    api.server.script(reply(503, b"words", X_State="s"), reply(200, b"x" * 11))
+    code, headers, body = await api.kube.proxy_get(
+        "op:http", "sys", "/v1/x", limit_bytes=10, **arguments
+    )
+    assert (code, headers["X-State"], body) == (503, "s", b"words")
+    with pytest.raises(KubeUnavailable, match="longer"):
+        await api.kube.proxy_get("op:http", "sys", "/v1/x", limit_bytes=10, **arguments)
+    asked = api.server.asked[0]
+    assert asked.path == "/api/v1/namespaces/sys/services/op:http/proxy/v1/x"
+    assert (asked.query, asked.method) == ({"offset": "3"}, "GET")

@@ -15,7 +15,7 @@ from soulbox.build.pod import PodOwner, PodPlan, build_pod
 from soulbox.build.policy import build_network_policy, policy_name
 from soulbox.model import keys
 from soulbox.model.quantity import parse_bytes, parse_millicores
-from soulbox.model.specs import Limits, Toleration, WorkspaceMedium
+from soulbox.model.specs import NO_NETWORK, Limits, NetworkProfile, Toleration, WorkspaceMedium
 from soulbox.model.states import Kind
 from tests.support.seen import BOX_UID, LIMITS, RUN_UID, make_class_spec, make_plan
 
@@ -317,8 +317,8 @@ def test_incarnations_differ_in_user_and_name() -> None:
 
 
 def test_policy_lets_only_the_operator_in_and_nothing_out() -> None:
-    policy = build_network_policy("team-a", "none", "soulbox-system")
-    assert policy["metadata"]["name"] == policy_name("none") == "soulbox-none"
+    policy = build_network_policy("team-a", NO_NETWORK, "soulbox-system")
+    assert policy["metadata"]["name"] == policy_name(NO_NETWORK) == "soulbox-none"
     assert policy["metadata"]["namespace"] == "team-a"
     spec = policy["spec"]
     assert spec["policyTypes"] == ["Ingress", "Egress"]
@@ -334,8 +334,8 @@ def test_policy_lets_only_the_operator_in_and_nothing_out() -> None:
 
 
 def test_policy_selects_exactly_the_pods_of_its_profile() -> None:
-    selected = build_network_policy("team-a", "none", "s")["spec"]["podSelector"]["matchLabels"]
+    selected = build_network_policy("team-a", NO_NETWORK, "s")["spec"]["podSelector"]["matchLabels"]
     labels = build_pod(make_plan())["metadata"]["labels"]
     assert selected.items() <= labels.items()
-    other = build_pod(make_plan(network_profile="web"))["metadata"]["labels"]
+    other = build_pod(make_plan(network_profile=NetworkProfile(name="web")))["metadata"]["labels"]
     assert not selected.items() <= other.items()

@@ -10,9 +10,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from soulbox.decide.prices import PriceBook, PricePlan, charge
+from soulbox.decide.prices import PriceBook, PricePlan, charge, rounding_seconds
+from soulbox.model.billing import AccountTier
 
 GIB = 2**30
+WEEK = timedelta(days=7)
 DAY = datetime(2026, 11, 22, tzinfo=UTC)
 PLAN = PricePlan(
     name="default-free-1",
@@ -130,3 +132,45 @@ def test_plan_takes_any_zone_as_utc_and_refuses_naive_times() -> None:
 def test_plan_refuses_what_is_no_rate(rate: object) -> None:
     with pytest.raises(ValueError, match="rate must be a Decimal"):
         replace(PLAN, rate=rate)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("ran", "minimum", "increment", "want"),
+    [
+        pytest.param("0", 0, 0, "0", id="a plan without terms"),
+        pytest.param("0", 60, 0, "60", id="a pod that began and ended within a second"),
+        pytest.param("59", 60, 0, "1", id="below the minimum"),
+        pytest.param("61", 60, 0, "0", id="above it"),
+        pytest.param("61", 60, 60, "59", id="up to the increment"),
+        pytest.param("120", 60, 60, "0", id="a multiple of it"),
+        pytest.param("0", 0, 60, "0", id="no time is a multiple"),
+        pytest.param("3", 10, 7, "11", id="a minimum that is no multiple goes up to one"),
+        pytest.param("0.000001", 0, 1, "0.999999", id="a microsecond"),
+    ],
+)
+def test_rounding(ran: str, minimum: int, increment: int, want: str) -> None:
+    terms = replace(PLAN, minimum_seconds=minimum, increment_seconds=increment)
+    assert rounding_seconds(Decimal(ran), terms) == Decimal(want)
+
+
+def test_rounding_without_a_plan_is_none() -> None:
+    assert rounding_seconds(Decimal("0.5"), None) == 0
+
+
+@pytest.mark.parametrize("term", ["minimum_seconds", "increment_seconds"])
+def test_plan_refuses_negative_terms(term: str) -> None:
+    with pytest.raises(ValueError, match="zero or more"):
+        replace(PLAN, **{term: -1})
+
+
+def test_tier_is_the_users_own_then_the_tenants_then_free() -> None:
+    def tier(user: str, name: str, start: datetime = DAY) -> AccountTier:
+        until = start + timedelta(days=1)
+        return AccountTier(tenant="t", user_name=user, tier=name, valid_from=start, valid_to=until)
+
+    book = PriceBook([], [tier("", "team"), tier("ada", "pro"), tier("ada", "max", DAY - 9 * WEEK)])
+    assert book.tier_of("t", "ada", DAY) == "pro"
+    assert book.tier_of("t", "bob", DAY) == "team"
+    assert book.tier_of("t", "", DAY) == "team"
+    assert book.tier_of("other", "ada", DAY) == "free"
+    assert book.tier_of("t", "ada", DAY + timedelta(days=1)) == "free"

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta, timezone
 from decimal import Decimal
+from fractions import Fraction
 from itertools import pairwise
 from uuid import UUID, uuid5
 
@@ -21,11 +23,12 @@ from soulbox.decide.metering import (
     full_windows,
     windows,
 )
-from soulbox.decide.prices import PriceBook, PricePlan
-from soulbox.model.billing import BillingKind, EndSource
+from soulbox.decide.prices import PriceBook, PricePlan, charge
+from soulbox.model.billing import AccountTier, BillingKind, EndSource
 from soulbox.model.rows import PodRunRow
 
 HOUR = timedelta(hours=1)
+ANCIENT = datetime(2000, 1, 1, tzinfo=UTC)
 PLAN = PricePlan(
     name="p1",
     sku="default",
@@ -226,3 +229,73 @@ def test_a_written_window_keeps_the_plan_it_was_priced_by() -> None:
 def test_a_window_written_unpriced_stays_so() -> None:
     written = {event.event_id: event for event in bill_run(RUN, PriceBook([]))}
     assert list(bill_run(RUN, PriceBook([PLAN]), ledger=written)) == list(written.values())
+
+
+# Minimum and increment.
+
+terms = st.builds(
+    lambda minimum, increment: replace(
+        PLAN, minimum_seconds=minimum, increment_seconds=increment, valid_from=ANCIENT
+    ),
+    st.integers(0, 10_000),
+    st.integers(0, 10_000),
+)
+sizes = st.tuples(st.integers(0, 64_000), st.integers(0, 2**38))
+
+
+@given(moments, spans, terms, sizes)
+def test_minimum_and_increment_count_once_for_the_whole_pod(
+    start: datetime, span: timedelta, plan: PricePlan, size: tuple[int, int]
+) -> None:
+    """However many hours a pod's life is cut into, it is billed what one window would be."""
+    run = replace(
+        RUN,
+        started_at=start,
+        finished_at=start + span,
+        cpu_millicores=size[0],
+        memory_bytes=size[1],
+    )
+    rows = list(bill_run(run, PriceBook([plan])))
+    ran = Decimal(span // timedelta(microseconds=1)).scaleb(-6)
+    want = max(ran, Decimal(plan.minimum_seconds))
+    if plan.increment_seconds:
+        count = math.ceil(Fraction(want) / plan.increment_seconds)
+        want = Decimal(count * plan.increment_seconds)
+    assert sum((row.quantity for row in rows), Decimal(0)) == ran
+    assert sum((row.quantity + row.rounding_seconds for row in rows), Decimal(0)) == want
+    assert all(row.rounding_seconds == 0 for row in rows[:-1])
+    # Each row is rounded to ten decimals, so is the one window.
+    whole = charge(want, run.cpu_millicores, run.memory_bytes, plan)
+    units = sum((row.compute_units for row in rows), Decimal(0))
+    assert abs(units - whole.compute_units) <= Decimal("1e-10") * (len(rows) + 1) / 2
+
+
+@given(moments, spans, spans, terms)
+def test_rows_of_the_running_pod_and_its_last_are_those_made_again(
+    start: datetime, seen_after: timedelta, ran_on: timedelta, plan: PricePlan
+) -> None:
+    """Whatever was billed meanwhile, by this plan, is what is derived at the end; prices that
+    came since change nothing."""
+    book = PriceBook([plan])
+    renewed = start + seen_after
+    running = replace(RUN, started_at=start, finished_at=None, end_source=None)
+    early = {row.event_id: row for row in bill_run(running, book, proven_until=renewed)}
+    ended = replace(RUN, started_at=start, finished_at=renewed + ran_on)
+    final = {row.event_id: row for row in bill_run(ended, book, ledger=early)}
+    assert all(final[key].same_bill(row) for key, row in early.items())
+    later = replace(plan, name="p2", rate=Decimal(1), minimum_seconds=0, increment_seconds=7)
+    dearer = PriceBook([replace(plan, sku="other"), replace(later, valid_from=ANCIENT)])
+    again = {row.event_id: row for row in bill_run(ended, dearer, ledger=final)}
+    assert again == final
+
+
+def test_row_is_stamped_with_the_tier_of_its_time() -> None:
+    noon = datetime(2026, 11, 22, 12, tzinfo=UTC)
+    pro = AccountTier(tenant="t", user_name="ada", tier="pro", valid_from=noon, valid_to=None)
+    book = PriceBook([PLAN, replace(PLAN, name="pro-1", tier="pro")], [pro])
+    rows = list(bill_run(RUN, book))
+    assert [(row.tier, row.price_plan) for row in rows] == [
+        ("free", "p1"),
+        ("free", "p1"),
+        ("pro", "pro-1"),
+    ]

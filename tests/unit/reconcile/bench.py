@@ -22,6 +22,8 @@ from soulbox.kube.cache import ObjectCache
 from soulbox.kube.client import KubeClient
 from soulbox.kube.clock import ServerClock
 from soulbox.kube.events import EventRecorder
+from soulbox.kube.slim import slim
+from soulbox.kube.turns import Turns
 from soulbox.model.errors import KubeConflict, KubeNotFound
 from soulbox.model.states import Kind
 from soulbox.reconcile.execution import ExecutionReconciler
@@ -49,6 +51,7 @@ class Records:
 
     def __init__(self) -> None:
         self.committed: set[str] = set()
+        self.spooled: set[str] = set()
         self.offered: list[tuple[Kind, str]] = []
         self.outputs: dict[tuple[str, str], bytes] = {}
         self.complete: set[str] = set()
@@ -58,10 +61,16 @@ class Records:
         self.offered.append((kind, manifest["metadata"]["uid"]))
 
     def is_recorded(self, uid: str) -> bool:
-        return uid in self.committed
+        return uid in self.committed | self.spooled
+
+    def is_spooled(self, uid: str) -> bool:
+        return uid in self.spooled
 
     def price_book(self) -> PriceBook | None:
         return self.prices
+
+    def tenant_of(self, namespace: str) -> str:
+        return namespace
 
     async def save_output(
         self,
@@ -114,6 +123,7 @@ class Bench:
 
     def _wire(self) -> None:
         recorder = EventRecorder(self.kube, self.clock, "test", on_error=lambda _: None)
+        self.turns = Turns(self.cache)
         self.services = Services(
             kube=self.kube,
             cache=self.cache,
@@ -122,12 +132,14 @@ class Bench:
             runner=self.runner,  # type: ignore[arg-type]
             events=recorder,
             metrics=self.metrics,
+            turns=self.turns,
             keys=PublicKeys(environment="k1:AAAA", key_id="k1"),
             enqueue=self.keys.add,
             spawn=self._spawn,
             operator_namespace="soulbox-system",
             sandbox_not_found_seconds=60.0,
             run_poll_seconds=30.0,
+            wrote=lambda kind, manifest: self.intake.wake(kind, manifest),  # noqa: PLW0108
         )
         self.runs = RunFollower(
             self.runner,  # type: ignore[arg-type]
@@ -149,6 +161,7 @@ class Bench:
             self.metrics,
             self.clock,
             on_stripped=lambda _: None,
+            turns=self.turns,
         )
 
     def _spawn(self, name: str, coroutine: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
@@ -173,7 +186,7 @@ class Bench:
                 "executions": Kind.EXECUTION,
             }.get(plural)
             if kind is not None:
-                self.cache.put(kind, manifest)
+                self.cache.put(kind, slim(kind, manifest))
         for kind in (Kind.SANDBOX, Kind.EXECUTION):
             for manifest in self.cache.all(kind):
                 self.keys.add(kind, manifest["metadata"]["uid"])

@@ -29,6 +29,7 @@ class PretendRunner:
         # Uids in the order in which their code really began.
         self.begun: list[str] = []
         self.outputs: dict[Stream, list[bytes]] = {}
+        self.files: dict[str, bytes] = {}
         # What the next calls of a kind fail with, one after the other.
         self.faults: defaultdict[str, deque[Exception]] = defaultdict(deque)
         # What a started run becomes at once; a run without an end stays running.
@@ -95,3 +96,9 @@ class PretendRunner:
         self._note(f"read {stream}", uid)
         for chunk in self.outputs.get(stream, []):
             yield chunk
+
+    async def read_file(
+        self, pod: PodAddress, uid: str, attempt: int, path: str, *, limit_bytes: int = 0
+    ) -> AsyncIterator[bytes]:
+        self._note(f"read file {path}", uid)
+        yield self.files[path]

@@ -13,7 +13,7 @@ from soulbox.model.runs import RunDocument
 from soulbox.model.states import ExecutionReason, Kind, RunOutcome
 from tests.support.fake_api import Refusal
 from tests.support.seen import make_finished, make_run
-from tests.unit.reconcile.bench import NAMESPACE, Bench
+from tests.unit.reconcile.bench import NAMESPACE, Bench, uid_of
 
 BOX, RUN = Kind.SANDBOX, Kind.EXECUTION
 DISPATCH = ("patch", "executions")
@@ -78,6 +78,32 @@ async def test_execution_in_a_running_sandbox_takes_two_writes(bench: Bench) -> 
     assert bench.posted()[-1] == ("Normal", "Completed")
 
 
+OPERATIONS = {
+    "made by a client": (["Update"], [{}]),
+    "applied on the client's side": (["Update", "Update"], [{}]),
+    "applied on the server's side": (
+        ["Apply", "Update"],
+        [{"operation": "Apply"}, {"operation": "Update"}],
+    ),
+}
+
+
+@pytest.mark.parametrize(("operations", "want"), OPERATIONS.values(), ids=OPERATIONS.keys())
+async def test_record_of_who_set_which_field_is_kept_for_what_was_applied(
+    bench: Bench, operations: list[str], want: list[dict[str, str]]
+) -> None:
+    await bench.running_sandbox()
+    bench.runner.outcome = make_finished()
+    bench.add_execution()
+    entries = [{"operation": operation} for operation in operations]
+    bench.api.edit("executions", NAMESPACE, "run", {"metadata": {"managedFields": entries}})
+    await bench.settle()
+    execution = bench.execution()
+    assert execution["status"]["state"] == "Completed"
+    # The API server takes one empty entry as the word to keep no record.
+    assert execution["metadata"]["managedFields"] == want
+
+
 async def test_run_that_lasts_takes_three_writes(bench: Bench) -> None:
     await bench.running_sandbox()
     uid = await start_one(bench)
@@ -105,7 +131,7 @@ async def test_queued_behind_others_it_takes_four_writes(bench: Bench) -> None:
     for seconds in (3, 4):
         await bench.elapse(seconds)
     assert bench.execution("second")["status"]["state"] == "Queued"
-    assert "Waiting for other Executions" in bench.execution("second")["status"]["message"]
+    assert "Waiting for its turn" in bench.execution("second")["status"]["message"]
     bench.runner.end(first, make_finished())
     await bench.settle()
     await bench.elapse(3)
@@ -363,6 +389,21 @@ async def test_output_that_is_not_inline_is_saved_before_the_run_is_released(
     assert bench.runner.said("read stdout") == [uid]
 
 
+async def test_output_of_what_was_spooled_is_given_up_so_that_it_can_go(bench: Bench) -> None:
+    await bench.running_sandbox()
+    bench.runner.faults["read stdout"].extend([RunnerUnavailable("as if PostgreSQL were")] * 9)
+    with pytest.raises(RunnerUnavailable):
+        await run_once(bench, make_finished(stdout=b"\xff"))
+    uid = uid_of(bench.execution())
+    bench.api.delete("executions", NAMESPACE, "run")
+    bench.records.spooled.add(uid)
+    bench.keys.add(Kind.EXECUTION, uid)
+    await bench.settle()
+    assert bench.api.named("executions") == []
+    assert bench.runner.said("release") == [uid]
+    assert bench.records.complete == set(), "its record does not call the output whole"
+
+
 LIES = {
     "not found": RunnerRefused(404, "NotFound", "never heard of"),
     "released": RunnerRefused(410, "Released", "gone"),
@@ -528,6 +569,18 @@ async def test_status_that_is_too_large_for(bench: Bench, refusal: Refusal) -> N
     assert status["state"] == "Completed", "an Execution always ends"
     assert status["output"]["stdoutTruncated"] is True
     assert len(status["output"]["stdout"]) <= 1024
+
+
+async def test_status_of_an_object_without_any_room_is_bare(bench: Bench) -> None:
+    await bench.running_sandbox()
+    full = Refusal(413, "RequestEntityTooLarge", "limit is 3145728")
+    bench.api.refuse("patch", "executions/status", full, times=2)
+    await run_once(bench, make_finished(exit_code=1, stdout=b"x" * 20_000, stderr=b"y" * 20_000))
+    status = bench.execution()["status"]
+    assert (status["state"], status["reason"], status["exitCode"]) == ("Failed", "NonZeroExit", 1)
+    assert status["output"]["stdoutBytes"] == 20_000
+    assert (status["output"]["stdout"], status["output"]["stdoutTruncated"]) == ("", True)
+    assert len(str(status)) < 2_000
 
 
 async def test_status_that_may_not_be_written_fails_the_pass(bench: Bench) -> None:

@@ -162,7 +162,7 @@ MISSING: dict[str, tuple[str, str, dict[str, Any] | None, str]] = {
         "configmaps",
         "configMap",
         config_map(data={"main": TOO_LARGE}),
-        'key "main" of ConfigMap "code" has 262145 bytes; 262144 are allowed',
+        'ConfigMap "code": its key "main" has 262145 bytes; 262144 are allowed',
     ),
     "a secret that is too large": (
         "secrets",

@@ -77,7 +77,12 @@ async def test_reply_that_is_older_than_the_watch_is_told_nobody(bench: Bench) -
     bench.records.offered.clear()
     bench.services.saw(BOX, old)
     assert bench.records.offered == []
+    bench.services.saw(BOX, bench.sandbox())  # this version the watch has brought
+    assert bench.records.offered == []
+    bench.api.edit("sandboxes", NAMESPACE, "box", {"metadata": {"labels": {"a": "c"}}})
     bench.services.saw(BOX, bench.sandbox())
+    assert bench.records.offered == [(BOX, uid_of(old))]
+    bench.watch()  # and this one the reply has
     assert bench.records.offered == [(BOX, uid_of(old))]
 
 

@@ -12,7 +12,8 @@ PAGE = (Path(__file__).parents[3] / "docs/reference/labels.md").read_text()
 NAMES = {
     name: value
     for name, value in vars(keys).items()
-    if name.endswith(("_LABEL", "_ANNOTATION", "_FINALIZER", "_SECRET")) or name == "FIELD_MANAGER"
+    if name.endswith(("_LABEL", "_ANNOTATION", "_FINALIZER", "_SECRET"))
+    or name.endswith("FIELD_MANAGER")
 }
 
 

@@ -9,7 +9,7 @@ from pydantic import ValidationError
 
 from soulbox.model.errors import ConfigError
 from soulbox.schema import generate
-from soulbox.schema.settings import Settings, load_settings
+from soulbox.schema.settings import PROFILES, Settings, load_settings
 
 DSN = "postgresql://soulbox:hunter2@db/soulbox"
 
@@ -48,6 +48,52 @@ def test_later_source_wins(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
     assert settings.mirror_batch_rows == 7
     assert settings.workers == 2
     assert settings.log_level == "error"
+
+
+SOURCES: dict[str, tuple[str, dict[str, str], dict[str, object], int]] = {
+    "nothing set: the default": ("", {}, {}, 10),
+    "the profile of the file": ("profile: production", {}, {}, 50),
+    "the profile of the environment": ("", {"PROFILE": "production"}, {}, 50),
+    "the profile of a flag": ("profile: development", {}, {"profile": "production"}, 50),
+    "a flag's profile over the environment's": (
+        "", {"PROFILE": "production"}, {"profile": "development"}, 10,
+    ),
+    "the file over the profile": ("profile: production\npool_max_size: 20", {}, {}, 20),
+    "the environment over file and profile": (
+        "profile: production\npool_max_size: 20", {"POOL_MAX_SIZE": "30"}, {}, 30,
+    ),
+    "a flag over everything": (
+        "profile: production\npool_max_size: 20",
+        {"POOL_MAX_SIZE": "30"},
+        {"pool_max_size": 40},
+        40,
+    ),
+    "a flag that was not given": ("pool_max_size: 20", {}, {"pool_max_size": None}, 20),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", SOURCES)
+def test_default_then_profile_then_file_then_environment_then_flag(
+    case: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    text, environment, flags, want_size = SOURCES[case]
+    for name, value in environment.items():
+        monkeypatch.setenv(f"SOULBOX_{name}", value)
+    settings = load_settings(_config(tmp_path, f"dsn: {DSN}\n{text}"), **flags)
+    assert settings.pool_max_size == want_size
+
+
+@pytest.mark.parametrize("profile", PROFILES)
+def test_profile_sets_what_there_is_within_its_bounds(profile: str) -> None:
+    settings = load_settings(dsn=DSN, profile=profile)
+    assert settings.profile == profile
+    for name, value in PROFILES[profile].items():
+        assert getattr(settings, name) == value
+
+
+def test_profile_that_is_none_is_refused() -> None:
+    with pytest.raises(ConfigError, match=r"^profile \(SOULBOX_PROFILE\): .*'production'"):
+        load_settings(dsn=DSN, profile="staging")
 
 
 def test_empty_variable_counts_as_not_set(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -115,6 +161,14 @@ def test_missing_dsn_file_is_refused(tmp_path: Path) -> None:
         ({"watch_namespaces": ["Team"]}, "'Team' cannot be the name of a namespace"),
         ({"operator_namespace": "a/b"}, "cannot be the name of a namespace"),
         ({"pool_min_size": 11}, "pool_min_size is more than pool_max_size"),
+        ({"lease_name": "Upper"}, "cannot be the name of an object"),
+        ({"lease_identity": "a b"}, "letters, digits, dots, dashes and underscores"),
+        ({"lease_identity": ""}, "1 to 128"),
+        (
+            {"lease_duration_seconds": 10},
+            "lease_renew_deadline_seconds must be at least a second less",
+        ),
+        ({"lease_renew_seconds": 5.1}, "lease_renew_seconds is over half of"),
         ({"wrkers": 1}, "wrkers: there is no such setting; did you mean workers?"),
         ({"zzz": 1}, "zzz: there is no such setting$"),
     ],
@@ -172,5 +226,26 @@ def test_settings_cannot_be_changed() -> None:
 def test_reference_page_lists_every_setting() -> None:
     page = generate.build_files()["docs/reference/configuration.md"]
     for name, field in Settings.model_fields.items():
-        assert f"| `{name}` | `SOULBOX_{name.upper()}` |" in page
+        assert f"| `{name}`<br>`SOULBOX_{name.upper()}` |" in page
         assert field.description
+
+
+LEASES: dict[str, tuple[dict[str, object], str]] = {
+    "all namespaces": ({}, "soulbox-operator"),
+    "some": ({"watch_namespaces": ["a", "b"]}, "soulbox-operator-1eb7c54d52"),
+    "a name that is set": ({"watch_namespaces": ["a"], "lease_name": "mine"}, "mine"),
+}
+
+
+@pytest.mark.parametrize("name", LEASES)
+def test_lease_is_named_after_the_namespaces_served(name: str) -> None:
+    overrides, want = LEASES[name]
+    assert load_settings(dsn=DSN, **overrides).lease == want
+
+
+def test_order_of_namespaces_does_not_matter_and_the_set_does() -> None:
+    def lease(*served: str) -> str:
+        return load_settings(dsn=DSN, watch_namespaces=list(served)).lease
+
+    assert lease("a", "b") == lease("b", "a", "b")
+    assert lease("a", "b") != lease("a")

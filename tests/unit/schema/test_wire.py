@@ -99,7 +99,7 @@ def test_accepted_run_has_no_end() -> None:
 
 
 def test_unknown_fields_of_a_newer_runner_are_ignored() -> None:
-    assert _parse(_reply(mood="fine", files=[{"path": "a"}])) == _parse(_reply())
+    assert _parse(_reply(mood="fine", links=[{"path": "a"}])) == _parse(_reply())
 
 
 def test_completion_before_start_is_mended_with_the_monotonic_duration() -> None:

@@ -1,0 +1,228 @@
+"""Suspend and resume, persistent workspaces, lifetimes, variables, profiles, on a real kubelet."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import datetime
+from typing import Any
+
+import pytest
+
+from tests.support.builders import make_execution, make_sandbox
+from tests.support.fix_operator import OperatorProcess
+from tests.support.waiting import Manifest, World
+
+pytestmark = [pytest.mark.e2e, pytest.mark.slow]
+
+SLEEP = "import time\nprint('begun', flush=True)\ntime.sleep({})\n"
+
+
+def ran(world: World, sandbox_uid: str) -> list[Manifest]:
+    """Every pod the Sandbox had, from the record."""
+    return world.rows(
+        "select incarnation, started_at, finished_at, cpu_millicores from soulbox.pod_runs"
+        " where sandbox_uid = %(uid)s order by incarnation",
+        uid=sandbox_uid,
+    )
+
+
+@contextmanager
+def class_like(world: World, base: str, **spec: Any) -> Iterator[str]:
+    """A class of the test's own, made from one that is there."""
+    known = world.kubectl.get("sandboxclass", base)
+    name = f"{base}-{world.namespace}"
+    world.kubectl.create({**known, "metadata": {"name": name}, "spec": {**known["spec"], **spec}})
+    try:
+        yield name
+    finally:
+        world.kubectl.run("delete", "sandboxclass", name)
+
+
+def test_suspended_sandbox_costs_nothing_and_its_workspace_survives(
+    world: World, volume: Callable[[str], str]
+) -> None:
+    created = world.create(
+        make_sandbox(
+            "box",
+            workspace={"persistent": True, "size": "64Mi", "storageClassName": volume("by-hand")},
+        )
+    )
+    uid = created["metadata"]["uid"]
+    world.sandbox("box")
+    code = "import os\nopen('kept', 'w').write('from before')\nos.makedirs('d')\nopen('d/f', 'w')\n"
+    world.create(make_execution("write", code=code))
+    assert world.execution("write")["status"]["state"] == "Completed"
+
+    world.patch("sandbox", "box", {"spec": {"suspend": True}})
+    status = world.sandbox("box", "Stopped")["status"]
+    assert status["reason"] == "Suspended"
+    assert status.get("conditions", []) == [], "Current to kstatus"
+    world.poll(lambda: not world.pods(), "the pod to go")
+    world.create(make_execution("read", code="print(open('kept').read())\nopen('d/g', 'w')\n"))
+    waiting = world.wait(
+        "execution", "read", lambda e: "Suspended" in e["status"].get("message", ""), "a word"
+    )
+    assert waiting["status"]["state"] == "Queued"
+    world.patch("sandbox", "box", {"spec": {"resources": {"cpu": "150m"}}})
+    world.patch("sandbox", "box", {"spec": {"suspend": False}})
+    read = world.execution("read")["status"]
+    assert (read["state"], read["output"]["stdout"]) == ("Completed", "from before\n"), read
+    status = world.sandbox("box")["status"]
+    assert status["incarnation"] == 2
+    assert status["resources"]["cpu"] == "150m"
+    first, second = world.wait_rows(
+        "select cpu_millicores, finished_at from soulbox.pod_runs where sandbox_uid = %(uid)s"
+        " order by incarnation",
+        lambda rows: len(rows) == 2,
+        uid=uid,
+    )
+    assert (first["cpu_millicores"], second["cpu_millicores"]) == (250, 150)
+    assert first["finished_at"] is not None
+    billed = world.wait_rows(
+        "select sum(quantity) as seconds from soulbox.billing_events"
+        " where sandbox_uid = %(uid)s and kind = 'sandbox_runtime'",
+        lambda rows: rows[0]["seconds"] is not None,
+        uid=uid,
+    )[0]["seconds"]
+    run = ran(world, uid)[0]
+    assert billed == (run["finished_at"] - run["started_at"]).total_seconds(), "not a second more"
+    claims = world.kubectl.get("persistentvolumeclaims", "--namespace", world.namespace)["items"]
+    assert len(claims) == 1
+    world.delete("sandbox", "box")
+    world.wait_gone("sandbox", "box")
+    world.wait_gone("persistentvolumeclaim", claims[0]["metadata"]["name"])
+
+
+def test_suspend_lets_what_runs_end_and_nothing_new_begin(world: World) -> None:
+    world.create(make_sandbox("box"))
+    world.sandbox("box")
+    world.create(make_execution("long", code=SLEEP.format(4)))
+    world.wait("execution", "long", lambda e: e["status"]["state"] == "Running", "Running")
+    world.patch("sandbox", "box", {"spec": {"suspend": True}})
+    world.create(make_execution("next"))
+    world.wait("sandbox", "box", lambda s: s["status"].get("reason") == "Suspending", "Suspending")
+    assert world.execution("long")["status"]["state"] == "Completed"
+    world.sandbox("box", "Stopped")
+    assert world.get("execution", "next")["status"]["state"] == "Queued"
+
+
+def test_idle_sandbox_is_terminated_and_one_in_use_is_not(world: World) -> None:
+    world.create(make_sandbox("idle", idleTimeoutSeconds=3))
+    world.create(make_sandbox("box", idleTimeoutSeconds=3))
+    world.sandbox("box")
+    world.create(make_execution("busy", code=SLEEP.format(6)))
+    status = world.sandbox("idle", "Terminated")["status"]
+    assert status["reason"] == "IdleExpired"
+    assert {c["type"]: c["status"] for c in status["conditions"]} == {
+        "Ready": "False",
+        "Stalled": "True",
+    }
+    assert world.execution("busy")["status"]["state"] == "Completed"
+    assert world.sandbox("box", "Terminated")["status"]["reason"] == "IdleExpired"
+    world.poll(lambda: not world.pods(), "their pods to go")
+
+
+def test_lifetime_ends_to_the_second(world: World) -> None:
+    created = world.create(make_sandbox("box", lifetimeSeconds=6))
+    status = world.sandbox("box", "Terminated")["status"]
+    assert status["reason"] == "LifetimeExpired"
+    world.poll(lambda: not world.pods(), "its pod to go")
+    (run,) = world.wait_rows(
+        "select started_at, finished_at from soulbox.pod_runs where sandbox_uid = %(uid)s"
+        " and finished_at is not null",
+        uid=created["metadata"]["uid"],
+    )
+    assert 5 <= (run["finished_at"] - run["started_at"]).total_seconds() <= 8
+    ends = datetime.fromisoformat(status["expirationTime"])
+    assert abs((datetime.fromisoformat(status["terminationTime"]) - ends).total_seconds()) < 2
+
+
+def test_lifetime_ends_while_no_operator_looks(world: World, operator: OperatorProcess) -> None:
+    created = world.create(make_sandbox("box", lifetimeSeconds=5))
+    world.sandbox("box")
+    operator.stop()
+
+    def ended() -> bool:
+        (pod,) = world.pods()
+        return bool(pod["status"]["phase"] == "Failed")
+
+    world.poll(ended, "the kubelet to end it")
+    (pod,) = world.pods()
+    assert pod["status"]["reason"] == "DeadlineExceeded"
+    operator.start()
+    assert world.sandbox("box", "Terminated")["status"]["reason"] == "LifetimeExpired"
+    (run,) = world.wait_rows(
+        "select started_at, finished_at from soulbox.pod_runs where sandbox_uid = %(uid)s"
+        " and finished_at is not null",
+        uid=created["metadata"]["uid"],
+    )
+    assert 4 <= (run["finished_at"] - run["started_at"]).total_seconds() <= 8
+
+
+def test_variables_come_from_labelled_secrets_and_config_maps(world: World) -> None:
+    for kind, name in (("Secret", "keys"), ("ConfigMap", "settings")):
+        field = "stringData" if kind == "Secret" else "data"
+        world.create(
+            {
+                "apiVersion": "v1",
+                "kind": kind,
+                "metadata": {"name": name},
+                field: {"value": f"from a {kind}"},
+            }
+        )
+    env = [
+        {"name": "PLAIN", "value": "plain"},
+        {"name": "S", "valueFrom": {"secretKeyRef": {"name": "keys", "key": "value"}}},
+        {"name": "C", "valueFrom": {"configMapKeyRef": {"name": "settings", "key": "value"}}},
+    ]
+    world.create(make_sandbox("box", env=env))
+    world.sandbox("box")
+    code = "import os\nprint([os.environ[name] for name in ('PLAIN', 'S', 'C')])\n"
+    world.create(make_execution("run", code=code))
+    world.wait("execution", "run", lambda e: "label" in e["status"].get("message", ""), "a word")
+    world.patch("secret", "keys", {"metadata": {"labels": {"soulbox.dev/readable": "true"}}})
+    assert world.execution("run")["status"]["output"]["stdout"] == (
+        "['plain', 'from a Secret', 'from a ConfigMap']\n"
+    )
+    assert "from a Secret" not in json.dumps(world.pods()), "no secret is in the pod"
+
+
+def test_profile_of_the_class_is_a_policy_of_the_namespace(world: World) -> None:
+    profile = {
+        "name": "site",
+        "egress": [{"cidr": "198.51.100.0/24", "ports": [{"port": 443}]}, {"dns": True}],
+    }
+    with class_like(world, "python", networkProfiles=[profile]) as name:
+        world.create(make_sandbox("box", className=name, network="site"))
+        world.sandbox("box")
+        (pod,) = world.pods()
+        key = pod["metadata"]["labels"]["soulbox.dev/network-profile"]
+        policy = world.get("networkpolicy", f"soulbox-{key}")
+        assert policy["spec"]["egress"][0] == {
+            "to": [{"ipBlock": {"cidr": "198.51.100.0/24"}}],
+            "ports": [{"protocol": "TCP", "port": 443}],
+        }
+        assert policy["spec"]["podSelector"]["matchLabels"]["soulbox.dev/network-profile"] == key
+        world.create(make_execution("run"))
+        assert world.execution("run")["status"]["receipt"]["networkProfile"] == key
+        world.create(make_sandbox("other", className=name, network="elsewhere"))
+        status = world.sandbox("other", "Error")["status"]
+        assert status["reason"] == "InvalidSpec"
+        assert "it has: none, site." in status["message"]
+        for one in ("box", "other"):
+            world.delete("sandbox", one)
+            world.wait_gone("sandbox", one)
+
+
+def test_output_is_in_the_pod_s_log_where_the_class_says_so(world: World) -> None:
+    with class_like(world, "python", logOutput=True) as name:
+        world.create(make_sandbox("box", className=name))
+        world.sandbox("box")
+        world.create(make_execution("run", code="print('for the log')"))
+        world.execution("run")
+        log = world.kubectl.run("logs", world.pod_of("box"), "--namespace", world.namespace)
+        assert "for the log" in log
+        world.delete("sandbox", "box")
+        world.wait_gone("sandbox", "box")

@@ -1,0 +1,55 @@
+-- The bench's database: made by arithmetic from the numbers of the rows alone, so that two
+-- runs make the same. Skewed: tenant 0 has a fourteenth of all rows. Parameters by psql-like
+-- names are put in by bench_db.py.
+-- partitions
+SELECT count(*) FILTER (WHERE soulbox.ensure_partition(parent, now() - make_interval(days => d)))
+  FROM generate_series(-1, 31) AS d,
+       unnest(ARRAY['executions', 'execution_outputs', 'resource_metrics']) AS parent;
+-- sandboxes
+INSERT INTO soulbox.sandboxes (uid, cluster, tenant, user_name, namespace, name, class_name, language,
+        state, created_at, started_at, resource_version)
+SELECT bench_uuid('box', i), bench_uuid('cluster', 0), 'tenant-' || t, 'user-' || t || '-' || i % 10,
+       'ns-' || t, 'box-' || i, 'python', 'python',
+       CASE WHEN i % 20 = 0 THEN 'running' ELSE 'terminated' END,
+       now() - bench_share('box-at', i) * interval '30 days', now(), i + 1
+  FROM (SELECT i, bench_tenant('box', i) AS t FROM generate_series(0, %(sandboxes)s - 1) AS i) AS x;
+-- programs
+INSERT INTO soulbox.programs (tenant, code_sha256, cluster, user_name, language, code, code_bytes, recorded_at)
+SELECT 'tenant-' || t, encode(sha256(('program ' || i)::bytea), 'hex'), bench_uuid('cluster', 0),
+       'user-' || t || '-' || i % 10, 'python', c.code, length(c.code), now() - bench_share('program-at', i) * interval '30 days'
+  FROM (SELECT i, bench_tenant('program', i) AS t FROM generate_series(0, %(programs)s - 1) AS i) AS x,
+       LATERAL (SELECT string_agg(bench_word(i * 40 + w), ' ' ORDER BY w) AS code
+                  FROM generate_series(1, 40) AS w) AS c;
+-- executions
+INSERT INTO soulbox.executions (uid, created_at, cluster, tenant, user_name, sandbox_uid, namespace, name,
+        language, code_sha256, state, reason, attempt, queued_at, started_at, completed_at, duration_ms,
+        exit_code, stdout, stderr, stdout_bytes, stderr_bytes, output_complete, resource_usage, billing,
+        resource_version)
+SELECT bench_uuid('run', i), a.at, bench_uuid('cluster', 0), 'tenant-' || t, 'user-' || t || '-' || i % 10,
+       bench_uuid('box', i % %(sandboxes)s), 'ns-' || t, 'run-' || i, 'python',
+       encode(sha256(('program ' || i % %(programs)s)::bytea), 'hex'), s.state, s.state, 1, a.at, a.at,
+       a.at + d.ms * interval '1 ms', d.ms, CASE s.state WHEN 'completed' THEN 0 ELSE 1 END,
+       'result ' || bench_word(i) || ' of run ' || i, '', 24, 0, true,
+       '{"cpu_time_milliseconds": 20, "peak_memory_bytes": 9000000, "shared": false}',
+       '{"compute_units": "0.0625", "cost_usd": "0.00000125", "tier": "free"}', i + 1
+  FROM (SELECT i, bench_tenant('run', i) AS t FROM generate_series(0, %(rows)s - 1) AS i) AS x,
+       LATERAL (SELECT now() - bench_share('run-at', i) * interval '30 days' AS at) AS a,
+       LATERAL (SELECT (1 + 4000 * bench_share('run-ms', i) ^ 4)::bigint AS ms) AS d,
+       LATERAL (SELECT CASE WHEN i % 100 < 92 THEN 'completed' WHEN i % 100 < 97 THEN 'failed'
+                            WHEN i % 100 < 99 THEN 'timeout' ELSE 'cancelled' END AS state) AS s;
+-- ledger
+INSERT INTO soulbox.billing_events (event_id, cluster, tenant, user_name, kind, pod_uid, window_hour,
+        sandbox_uid, starts_at, ends_at, quantity, compute_units, amount, price_plan, sku, tier, occurred_at)
+SELECT bench_uuid('event', i), bench_uuid('cluster', 0), 'tenant-' || t, 'user-' || t || '-' || i % 10,
+       'sandbox_runtime', bench_uuid('pod', i), h.hour, bench_uuid('box', i % %(sandboxes)s), h.hour,
+       h.hour + interval '30 minutes', 1800, 450, 0.0090000000, 'default-free-1', 'default', 'free', h.hour
+  FROM (SELECT i, bench_tenant('event', i) AS t FROM generate_series(0, %(ledger)s - 1) AS i) AS x,
+       LATERAL (SELECT date_trunc('hour', now() - bench_share('event-at', i) * interval '90 days') AS hour) AS h;
+-- resource_metrics
+INSERT INTO soulbox.resource_metrics (sandbox_uid, recorded_at, cluster, tenant, user_name, cpu_seconds_total,
+        cpu_cores, memory_bytes, memory_peak_bytes, processes)
+SELECT bench_uuid('box', b), a.at, bench_uuid('cluster', 0), 'tenant-' || t, 'user-' || t || '-' || b % 10,
+       n * 2, bench_share('cpu', b * 1000 + n)::numeric(12,6), 1000000 + n * 1000, 9000000, 3
+  FROM (SELECT b, n, bench_tenant('box', b) AS t
+          FROM generate_series(0, %(sandboxes)s - 1) AS b, generate_series(1, %(samples)s) AS n) AS x,
+       LATERAL (SELECT date_trunc('day', now()) - (b % 28) * interval '1 day' + n * interval '10 seconds' AS at) AS a;

@@ -1,0 +1,108 @@
+"""Objects in every state and with every reason, their statuses made by decide's own functions."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from soulbox.decide.actions import WriteStatus
+from soulbox.decide.execution_status import Ending, final_status, queued_status, running_status
+from soulbox.decide.sandbox_status import News, report
+from soulbox.model.states import ExecutionReason, ExecutionState, SandboxReason, SandboxState
+from tests.support.builders import make_execution, make_sandbox, make_sandbox_class, stored
+from tests.support.fix_clock import NOW
+from tests.support.seen import make_dispatched, make_pod, make_run, make_seen, make_seen_sandbox
+
+ROOT = Path(__file__).parents[2]
+Manifest = dict[str, Any]
+
+# design: which reasons a final state may have.
+_ENDINGS = {
+    ExecutionReason.COMPLETED: ExecutionState.COMPLETED,
+    ExecutionReason.TIMED_OUT: ExecutionState.TIMEOUT,
+    ExecutionReason.QUEUE_TIMEOUT: ExecutionState.TIMEOUT,
+    ExecutionReason.CANCELLED: ExecutionState.CANCELLED,
+}
+# docs/concepts.md: in which state a Sandbox has a reason.
+_SANDBOXES: dict[SandboxReason, SandboxState] = {
+    SandboxReason.PENDING: SandboxState.CREATED,
+    SandboxReason.POD_STARTING: SandboxState.STARTING,
+    SandboxReason.RUNNING: SandboxState.RUNNING,
+    SandboxReason.CLASS_NOT_FOUND: SandboxState.CREATED,
+    SandboxReason.INVALID_SPEC: SandboxState.ERROR,
+    SandboxReason.NAME_CONFLICT: SandboxState.ERROR,
+    SandboxReason.QUOTA_EXCEEDED: SandboxState.ERROR,
+    SandboxReason.POD_REFUSED: SandboxState.ERROR,
+    SandboxReason.UNSCHEDULABLE: SandboxState.STARTING,
+    SandboxReason.IMAGE_PULL_FAILED: SandboxState.STARTING,
+    SandboxReason.START_FAILED: SandboxState.STARTING,
+    SandboxReason.STORAGE_REFUSED: SandboxState.ERROR,
+    SandboxReason.SUSPENDING: SandboxState.RUNNING,
+    SandboxReason.SUSPENDED: SandboxState.STOPPED,
+    SandboxReason.POD_LOST: SandboxState.ERROR,
+    SandboxReason.LIFETIME_EXPIRED: SandboxState.TERMINATED,
+    SandboxReason.IDLE_EXPIRED: SandboxState.TERMINATED,
+    SandboxReason.DELETED: SandboxState.TERMINATED,
+}
+
+
+@cache
+def default_status(plural: str) -> Manifest:
+    """What the CRD gives a fresh object."""
+    crd = yaml.safe_load((ROOT / f"crds/soulbox.dev_{plural}.yaml").read_text())
+    schema = crd["spec"]["versions"][0]["schema"]["openAPIV3Schema"]
+    return dict(schema["properties"]["status"]["default"])
+
+
+def executions() -> Iterator[tuple[str, Manifest]]:
+    """(name of the case, Execution)"""
+    fresh = stored(make_execution())
+    yield "Execution fresh", fresh | {"status": default_status("executions")}
+    queued = queued_status(make_seen(), "Waiting for a free slot.", NOW)
+    yield "Execution Queued", fresh | {"status": queued}
+    running = running_status(make_dispatched(), make_run(), NOW)
+    yield "Execution Running", fresh | {"status": running}
+    for reason in ExecutionReason:
+        state = _ENDINGS.get(reason, ExecutionState.FAILED)
+        ending = Ending(state=state, reason=reason, message="What to do about it.")
+        status = final_status(make_dispatched(), ending, NOW)
+        yield f"Execution {state} {reason}", fresh | {"status": status}
+    completed = Ending(
+        state=ExecutionState.COMPLETED, reason=ExecutionReason.COMPLETED, message="It ended."
+    )
+    over = final_status(make_dispatched(), completed, NOW)
+    edited = stored(make_execution(ttlSecondsAfterFinished=60), generation=2)
+    yield "Execution Completed, then its TTL was set", edited | {"status": over}
+
+
+def sandboxes() -> Iterator[tuple[str, Manifest]]:
+    """(name of the case, Sandbox)"""
+    fresh = stored(make_sandbox())
+    yield "Sandbox fresh", fresh | {"status": default_status("sandboxes")}
+    cases = [*_SANDBOXES.items(), (SandboxReason.POD_LOST, SandboxState.TERMINATED)]
+    for reason, state in cases:
+        yield f"Sandbox {state} {reason}", fresh | {"status": _sandbox_status(state, reason)}
+    status = _sandbox_status(SandboxState.RUNNING, SandboxReason.RUNNING)
+    yield "Sandbox Running, then edited", stored(make_sandbox(), generation=2) | {"status": status}
+
+
+def _sandbox_status(state: SandboxState, reason: SandboxReason) -> Manifest:
+    news = News(state=state, reason=reason, message="Words of the operator.", pod=make_pod())
+    seen = make_seen_sandbox(status={"conditions": []})
+    (write, *_) = report(seen, news, NOW)
+    assert isinstance(write, WriteStatus)
+    return dict(write.status)
+
+
+def classes() -> Iterator[tuple[str, Manifest]]:
+    """(name of the case, SandboxClass)"""
+    yield "SandboxClass", stored(make_sandbox_class())
+
+
+def every_state() -> dict[str, Manifest]:
+    """All of them."""
+    return dict([*executions(), *sandboxes(), *classes()])

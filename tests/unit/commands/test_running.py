@@ -1,0 +1,132 @@
+"""`soulbox run` as a process, against an API server and an operator at HTTP level: what no real
+one does on demand."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import pytest
+from aiohttp import web
+from aiohttp.test_utils import TestServer
+
+from tests.support.builders import make_sandbox
+from tests.support.fake_api import FakeApi, Refusal
+from tests.support.fake_api import serving as serving_api
+from tests.unit.kube.scripted import write_kubeconfig
+
+pytestmark = pytest.mark.slow
+
+NAMESPACE = "team-a"
+
+
+class Operator:
+    """Gives one stream a line at a time, for as long as the Execution is not over."""
+
+    def __init__(self, api: FakeApi) -> None:
+        self.api = api
+        self.url = ""
+        self.endless = True
+
+    async def handle(self, request: web.Request) -> web.Response:
+        (name,) = self.api.named("executions")
+        execution = self.api.get("executions", NAMESPACE, name)
+        is_over = "completionTime" in execution["status"]
+        if execution["spec"].get("cancel") and not is_over:
+            status = {"state": "Cancelled", "reason": "Cancelled", "message": "as asked"}
+            self.api.edit(
+                "executions", NAMESPACE, name, {"status": {**status, "completionTime": "x"}}
+            )
+            is_over = True
+        lines = b"" if request.match_info["stream"] == "stderr" or is_over else b"line\n"
+        state = "Finished" if is_over else "Running"
+        await asyncio.sleep(0.01)
+        return web.Response(body=lines, headers={"Soulbox-State": state})
+
+
+@asynccontextmanager
+async def running(
+    folder: Path, *options: str
+) -> AsyncIterator[tuple[FakeApi, asyncio.subprocess.Process]]:
+    async with serving_api() as api:
+        api.add("sandboxes", make_sandbox("box", NAMESPACE))
+        operator = Operator(api)
+        application = web.Application()
+        path = "/v1/namespaces/{namespace}/executions/{name}/output/{stream}"
+        application.router.add_get(path, operator.handle)
+        job = folder / "job.py"
+        job.write_text("print('never run')\n")
+        async with TestServer(application, host="127.0.0.1") as server:
+            process = await asyncio.create_subprocess_exec(
+                *(sys.executable, "-m", "soulbox", "run", str(job)),
+                "--sandbox", "box", "-n", NAMESPACE,
+                "--kubeconfig", write_kubeconfig(folder, api.url, token="t"),
+                "--operator-url", f"http://127.0.0.1:{server.port}", *options,
+                stdin=asyncio.subprocess.DEVNULL,
+                stdout=asyncio.subprocess.PIPE,
+                stderr=asyncio.subprocess.PIPE,
+                env={"PATH": os.environ["PATH"], "HOME": str(folder)},
+            )  # fmt: skip
+            try:
+                yield api, process
+            finally:
+                if process.returncode is None:
+                    process.kill()
+                await process.wait()
+
+
+async def test_first_ctrl_c_cancels_and_waits_for_the_end(tmp_path: Path) -> None:
+    async with running(tmp_path) as (api, process):
+        assert process.stdout is not None
+        assert await process.stdout.readline() == b"line\n"
+        process.send_signal(signal.SIGINT)
+        out, err = await process.communicate()
+        (name,) = api.named("executions")
+        assert api.get("executions", NAMESPACE, name)["spec"]["cancel"] is True
+    assert process.returncode == 130
+    assert set(out.splitlines()) <= {b"line"}
+    assert b"cancelling it" in err
+    assert b"Cancelled/Cancelled: as asked" in err
+
+
+async def test_cancel_that_is_refused_says_what_to_do_and_leaves(tmp_path: Path) -> None:
+    async with running(tmp_path) as (api, process):
+        assert process.stdout is not None
+        assert await process.stdout.readline() == b"line\n"
+        api.refuse("patch", "executions", Refusal(403, "Forbidden", "may not"), times=9)
+        process.send_signal(signal.SIGTERM)
+        _, err = await process.communicate()
+    assert process.returncode == 130
+    assert b"could not be cancelled" in err
+    assert b"kubectl delete execution job-" in err
+
+
+async def test_reader_that_leaves_cancels_the_run(tmp_path: Path) -> None:
+    async with running(tmp_path) as (api, process):
+        assert process.stdout is not None
+        assert process.stderr is not None
+        assert await process.stdout.readline() == b"line\n"
+        process.stdout._transport.close()  # type: ignore[attr-defined]
+        err = await process.stderr.read()
+        await process.wait()
+        (name,) = api.named("executions")
+        assert api.get("executions", NAMESPACE, name)["spec"]["cancel"] is True
+    assert process.returncode == 141
+    assert b"Traceback" not in err
+
+
+async def test_run_whose_object_is_deleted_is_told_so(tmp_path: Path) -> None:
+    async with running(tmp_path) as (api, process):
+        assert process.stdout is not None
+        assert await process.stdout.readline() == b"line\n"
+        (name,) = api.named("executions")
+        del api.objects["executions", NAMESPACE, name]
+        # The operator knows none either, now.
+        _, err = await process.communicate()
+    assert process.returncode == 125
+    assert f"Execution {name} was deleted before its end was seen".encode() in err

@@ -1,0 +1,131 @@
+"""Each way a ledger can be wrong is one finding, and a right one is none."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import datetime, timedelta
+from decimal import Decimal
+from typing import Any
+
+import pytest
+from hypothesis import given
+
+from soulbox.decide.adjustments import build_adjustment
+from soulbox.decide.metering import bill_run
+from soulbox.decide.prices import PriceBook
+from soulbox.decide.verify import FindingKind, verify_adjustment, verify_pod
+from soulbox.model.billing import BillingEvent, PricePlan
+from soulbox.model.rows import PodRunRow
+from tests.unit.metering.test_windows import HOUR, PLAN, RUN, moments, spans, terms
+
+BOOK = PriceBook([PLAN])
+ROWS = list(bill_run(RUN, BOOK))
+LIVE = replace(RUN, finished_at=None, end_source=None)
+
+
+def kinds(
+    run: PodRunRow,
+    rows: list[BillingEvent],
+    book: PriceBook = BOOK,
+    seen: datetime | None = None,
+) -> list[FindingKind]:
+    _, found = verify_pod(run, rows, book, node_seen_at=seen)
+    return [one.kind for one in found]
+
+
+@given(moments, spans, terms)
+def test_what_was_billed_is_right(start: datetime, span: timedelta, plan: PricePlan) -> None:
+    run = replace(RUN, started_at=start, finished_at=start + span)
+    book = PriceBook([plan])
+    rows = list(bill_run(run, book))
+    wanted, found = verify_pod(run, rows, book, node_seen_at=None)
+    assert (wanted, found) == (rows, [])
+    # So are the hours of a pod that still runs, at any moment of it.
+    live = replace(run, finished_at=None, end_source=None)
+    early = list(bill_run(live, book, proven_until=start + span))
+    assert verify_pod(live, early, book, node_seen_at=start + span)[1] == []
+
+
+WRONG: dict[str, tuple[dict[str, Any], list[FindingKind]]] = {
+    "an amount": ({"amount": Decimal("0.5")}, [FindingKind.DIFFERS]),
+    "units": ({"compute_units": Decimal(1)}, [FindingKind.DIFFERS]),
+    "seconds": ({"quantity": Decimal(1)}, [FindingKind.DIFFERS]),
+    "rounding": ({"rounding_seconds": Decimal(1)}, [FindingKind.DIFFERS]),
+    "whose": ({"user_name": "bob"}, [FindingKind.DIFFERS]),
+    "tenant": ({"tenant": "other"}, [FindingKind.DIFFERS]),
+    "its end": ({"ends_at": RUN.started_at}, [FindingKind.DIFFERS]),
+    "currency": ({"currency": "EUR"}, [FindingKind.DIFFERS]),
+    "tier": ({"tier": "gold"}, [FindingKind.PRICE]),
+    "no plan": (
+        {"price_plan": None, "amount": Decimal(0)},
+        [FindingKind.PRICE],
+    ),
+    "a plan that is not there": ({"price_plan": "p9"}, [FindingKind.DIFFERS, FindingKind.PRICE]),
+}
+
+
+@pytest.mark.parametrize("case", WRONG)
+def test_row_that_says_otherwise_is_found(case: str) -> None:
+    changes, want = WRONG[case]
+    assert kinds(RUN, [replace(ROWS[0], **changes), *ROWS[1:]]) == want
+
+
+def test_missing_and_foreign_rows_are_found() -> None:
+    assert kinds(RUN, ROWS[1:]) == [FindingKind.MISSING]
+    other = next(bill_run(replace(RUN, pod_uid=RUN.cluster), BOOK))
+    assert kinds(RUN, [*ROWS, replace(other, pod_uid=RUN.pod_uid)]) == [FindingKind.EXTRA]
+
+
+def test_row_of_another_plan_than_was_valid_is_found() -> None:
+    cheap = replace(PLAN, name="cheap", sku="x", rate=Decimal(0))
+    book = PriceBook([PLAN, cheap])
+    row = replace(ROWS[0], price_plan="cheap", amount=Decimal(0))
+    assert kinds(RUN, [row, *ROWS[1:]], book) == [FindingKind.PRICE]
+
+
+def test_gap_of_a_running_pod_is_found() -> None:
+    rows = list(bill_run(LIVE, BOOK, proven_until=RUN.started_at + 5 * HOUR))
+    assert kinds(LIVE, rows) == []
+    assert kinds(LIVE, [rows[0], rows[2]]) == [FindingKind.MISSING]
+
+
+def test_running_pod_whose_hours_are_over_is_overdue() -> None:
+    hour = RUN.started_at.replace(minute=0)
+    assert kinds(LIVE, [], seen=hour + HOUR) == []
+    assert kinds(LIVE, [], seen=hour + 2 * HOUR) == []
+    _, (found,) = verify_pod(LIVE, [], BOOK, node_seen_at=hour + 5 * HOUR)
+    assert (found.kind, found.hour) == (FindingKind.OVERDUE, hour)
+    assert found.text.startswith("3 hours from here on")
+    assert not found.is_warning
+
+
+def test_pod_that_is_gone_without_an_end_is_a_warning() -> None:
+    gone = replace(LIVE, deleted_at=RUN.started_at + 9 * HOUR)
+    rows = list(bill_run(gone, BOOK, proven_until=RUN.started_at + 3 * HOUR))
+    _, (found,) = verify_pod(gone, rows, BOOK, node_seen_at=RUN.started_at + 99 * HOUR)
+    assert found.kind is FindingKind.END_UNKNOWN
+    assert found.is_warning
+
+
+def test_adjustment_that_fits_is_right_and_any_other_is_found() -> None:
+    made = build_adjustment(
+        ROWS[0],
+        adjusted=Decimal(0),
+        amount=Decimal("-0.001"),
+        reason="r",
+        reference="1",
+        currency=None,
+        now=RUN.started_at,
+    )
+
+    def found(row: BillingEvent, adjusted: str = "-0.001") -> list[str]:
+        return [one.text for one in verify_adjustment(row, ROWS[0], Decimal(adjusted))]
+
+    assert found(made) == []
+    assert found(replace(made, metadata={"reason": "by hand"})) == []
+    assert found(replace(made, tenant="x"))[0].startswith("its tenant is not that of what it")
+    assert found(replace(made, currency="EUR"))[0].startswith("its currency is not")
+    assert found(replace(made, metadata={"reason": "r", "reference": "2"})) == [
+        "its event_id is not that of its reference"
+    ]
+    assert found(made, "-1")[0].startswith(f"with it {ROWS[0].event_id} comes to -0.99")
