@@ -4,7 +4,6 @@ SHELL := /bin/bash
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-export PYTHONDONTWRITEBYTECODE := 1
 
 .PHONY: help
 help: ## List the targets
@@ -18,7 +17,7 @@ $(VENV)/.installed: requirements.lock pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Python 3.11 or later is needed, $$($(PYTHON) --version) was found; set PYTHON=/path/to/python3.11"; exit 2; }
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	@echo "Installing the locked dependencies into $(VENV) (about a minute) ..."
-	@$(BIN)/python -m pip install -q --require-hashes -r requirements.lock
+	@$(BIN)/python -m pip install -q --require-hashes --no-deps -r requirements.lock
 	@$(BIN)/python -m pip install -q --no-deps -e .
 	@touch $@
 
@@ -38,6 +37,12 @@ down: ## End everything that up started
 generate: venv ## Rewrite every generated file: CRDs, install.yaml, reference docs
 	@hack/generate
 
+.PHONY: docs
+docs: venv ## Build the docs as a site into site/; a link that leads nowhere breaks it
+	@# Not --quiet: with it mkdocs does not count the warnings that --strict fails for.
+	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
+	@echo "site/index.html"
+
 .PHONY: check
 check: venv ## Lint, types, import rules, generated files and unit tests (under a minute)
 	@$(BIN)/ruff check operator hack tests
@@ -52,9 +57,13 @@ test: venv ## Everything: check, Go tests, then db, runner, api and e2e tests on
 	@hack/test
 
 .PHONY: bench
-bench: venv ## Measure Executions against kubectl exec and Sandboxes against bare pods
+bench: venv ## Measure the operator against kubectl exec, bare pods and its goals (10 minutes)
 	@hack/bench
 
 .PHONY: bench-db
-bench-db: venv ## Measure the mirror's writes against COPY
-	@$(BIN)/python -m tests.perf.bench_mirror
+bench-db: venv ## Measure hot queries and writes at ROWS executions (1,000,000); writes docs/reference/sql-performance.md
+	@$(BIN)/python -m tests.perf.bench_db
+
+.PHONY: bench-sampling
+bench-sampling: venv ## Measure what sampling 200 Sandboxes costs the operator
+	@$(BIN)/python -m tests.perf.bench_sampling

@@ -113,24 +113,31 @@ def _write_env(folders: Paths, dsn: str, *, own: bool) -> None:
     if own:
         # Lets a later hack/up tell this DSN from one that a person set.
         lines.append(f"export SOULBOX_EMBEDDED_DSN={shlex.quote(dsn)}")
-    if _link_programs(folders):
-        lines.append(f'export PATH={shlex.quote(str(folders.state / "bin"))}:"$PATH"')
+    listen = os.environ.get("SOULBOX_HTTP_LISTEN", operator.DEFAULT_LISTEN)
+    # The operator is a process of this machine, not behind a Service: `soulbox run` asks here.
+    lines.append(f"export SOULBOX_OPERATOR_URL={shlex.quote(f'http://{listen}')}")
+    _link_programs(folders)
+    # Last: the machine's own kubectl and psql come first.
+    lines.append(f'export PATH="$PATH":{shlex.quote(str(folders.state / "bin"))}')
     write_private(folders.env_file, "\n".join(lines) + "\n")
 
 
-def _link_programs(folders: Paths) -> bool:
-    """Link kubectl and psql into the state folder; True if the machine lacks one of them."""
+def _link_programs(folders: Paths) -> None:
+    """Link kubectl, psql, `soulbox` and its kubectl plugin into the state folder."""
     ours = folders.state / "bin"
     ours.mkdir(parents=True, exist_ok=True)
     programs = {
         "kubectl": build.kubectl(folders),
         "psql": postgres.client(POSTGRES),
+        **{
+            name: folders.venv / "bin" / name
+            for name in ("soulbox", "kubectl-soulbox", "kubectl_complete-soulbox")
+        },
     }
     for name, target in programs.items():
         (ours / name).unlink(missing_ok=True)
         if target is not None:
             (ours / name).symlink_to(target)
-    return any(target and shutil.which(name) is None for name, target in programs.items())
 
 
 def down(folders: Paths) -> None:

@@ -22,6 +22,9 @@ from hack.cluster.config import (
 )
 
 ETCD_URL = f"https://127.0.0.1:{ETCD_PORT}"
+# A quarter of the API server's CPU time went into garbage collection (measured under 36
+# Executions a second); these cores are also the sandboxes'. Costs some 200 MB.
+_FEWER_COLLECTIONS = {"GOGC": "300"}
 
 
 def start_etcd(paths: Paths, programs: Path) -> processes.Record:
@@ -48,6 +51,7 @@ def start_etcd(paths: Paths, programs: Path) -> processes.Record:
             "--log-level=warn",
         ],
         log=paths.logs / "etcd.log",
+        env=_FEWER_COLLECTIONS,
     )
 
 
@@ -117,6 +121,7 @@ def start_apiserver(paths: Paths, programs: Path) -> processes.Record:
             "--profiling=false",
         ],
         log=paths.logs / "kube-apiserver.log",
+        env=_FEWER_COLLECTIONS,
         fingerprint=_audit_policy(),
     )
 

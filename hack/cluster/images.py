@@ -98,7 +98,7 @@ OPERATOR = Image(
     layer=Layer(key=operator_image.key, write=operator_image.write_layer),
     config=ImageConfig(
         entrypoint=("python3", "-m", "soulbox"),
-        cmd=("run",),
+        cmd=("run", "--operator"),
         env=(*archive.DEFAULT_ENV, "PYTHONUNBUFFERED=1", "PYTHONDONTWRITEBYTECODE=1"),
         user="65532:65532",
     ),

@@ -23,8 +23,12 @@ _IN_CLUSTER_ONLY = frozenset({"Deployment", "Service", "PodDisruptionBudget"})
 # operator must not be restarted because another shell runs `up`.
 _OWN_VARIABLES = frozenset({
     "SOULBOX_DSN", "SOULBOX_EMBEDDED_DSN", "SOULBOX_USE_CLUSTER", "SOULBOX_CACHE_DIR",
-    "SOULBOX_TEST_DSN",
+    "SOULBOX_TEST_DSN", "SOULBOX_OPERATOR_URL",
 })  # fmt: skip
+# There is one operator of this cluster and this program starts it only when the one before is
+# dead, so the same identity takes its Lease again without waiting until it expires. The Role
+# of the install allows that name only, whatever namespaces the person has served.
+_LEASE = {"SOULBOX_LEASE_IDENTITY": "trial", "SOULBOX_LEASE_NAME": "soulbox-operator"}
 DEFAULT_LISTEN = "127.0.0.1:8080"  # http_listen's default in the operator's settings
 
 
@@ -121,9 +125,9 @@ def start(paths: Paths, kubectl: Path | str, dsn: str) -> None:
         )
     record = processes.ensure(
         OPERATOR,
-        [_program(paths), "run"],
+        [_program(paths), "run", "--operator"],
         log=paths.operator_log,
-        env={**settings, "SOULBOX_DSN": dsn, "KUBECONFIG": str(kubeconfig)},
+        env={**_LEASE, **settings, "SOULBOX_DSN": dsn, "KUBECONFIG": str(kubeconfig)},
         fingerprint=content_hash((CHECKOUT / "operator" / "soulbox").rglob("*.py")),
     )
     if record == before:

@@ -19,7 +19,8 @@ def key() -> str:
     folders = (CHECKOUT / "operator", CHECKOUT / "db")
     sources = [file for folder in folders for file in folder.rglob("*") if file.is_file()]
     code = [file for file in sources if "__pycache__" not in file.parts]
-    return content_hash([*code, CHECKOUT / "pyproject.toml", CHECKOUT / "requirements.lock"])
+    others = ("manifests/install.yaml", "pyproject.toml", "requirements.lock")
+    return content_hash([*code, *(CHECKOUT / name for name in others)])
 
 
 def write_layer(output: Path, paths: Paths) -> None:

@@ -27,7 +27,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from hack.cluster import processes
-from hack.cluster.config import CHECKOUT, ClusterError, content_hash
+from hack.cluster.config import CHECKOUT, NODE_ADDRESS, POD_RANGE, ClusterError, content_hash
 from hack.cluster.console import run, step, succeeds
 from hack.cluster.pki import write_private
 
@@ -62,7 +62,12 @@ class Server:
 
 
 def start(
-    directory: Path, *, bindir: Path | None = None, fast: bool = False, log: Path | None = None
+    directory: Path,
+    *,
+    bindir: Path | None = None,
+    fast: bool = False,
+    log: Path | None = None,
+    for_pods: bool = False,
 ) -> str:
     """Start the server kept in `directory`, made now if it is new, and return its DSN.
 
@@ -73,6 +78,7 @@ def start(
         bindir: folder with `initdb` and `postgres`; None looks for them.
         fast: do not wait for the disk; for tests, whose data nobody misses after a power cut.
         log: the server's log; None is `directory/postgres.log`.
+        for_pods: also listen, with the same password, on the local node's address, for pods.
 
     Raises:
         ClusterError: there are no programs, or it does not start; with the log's end.
@@ -85,9 +91,11 @@ def start(
         if not _is_free(server.port):
             server = replace(server, port=free_port())
             _save(directory, server)
+    if for_pods:
+        _let_pods_in(Path(server.data))
     settings = {
         "port": str(server.port),
-        "listen_addresses": "127.0.0.1",
+        "listen_addresses": f"127.0.0.1,{NODE_ADDRESS}" if for_pods else "127.0.0.1",
         "unix_socket_directories": _socket_folder(Path(server.data)),
         "timezone": "UTC",
         "log_timezone": "UTC",
@@ -182,6 +190,14 @@ def _create(directory: Path, bindir: Path | None) -> Server:
     )
     _save(directory, server)
     return server
+
+
+def _let_pods_in(data: Path) -> None:
+    rule = f"host all all {POD_RANGE} scram-sha-256\n"
+    rules = data / "pg_hba.conf"
+    if rule not in rules.read_text():
+        with rules.open("a") as file:
+            file.write(rule)
 
 
 def _exists(user: str) -> bool:

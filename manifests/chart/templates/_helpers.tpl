@@ -36,3 +36,9 @@ capabilities:
       name: {{ .Values.database.existingSecret }}
       key: {{ .Values.database.key }}
 {{- end }}
+
+{{/* Name of the Lease: operators of the same namespaces have the same one. */}}
+{{- define "soulbox.lease" -}}
+{{- $served := .Values.watchNamespaces | default list | uniq | sortAlpha -}}
+soulbox-operator{{ if $served }}-{{ join "," $served | sha256sum | trunc 10 }}{{ end }}
+{{- end }}
