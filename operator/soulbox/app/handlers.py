@@ -56,6 +56,8 @@ class Intake:
             somebody took our label off.
         """
         self._on_stripped = on_stripped
+        # Told with each object of a list that a watch begins with; to be set.
+        self.on_listed: Callable[[], object] = lambda: None
         self._cache = cache
         self._turns = turns
         self._mirror = mirror
@@ -70,6 +72,8 @@ class Intake:
         manifest = slim(kind, manifest)
         self.last_event[kind] = time.monotonic()
         self._metrics.watch_event(kind.value, time.time())
+        if event_type is None:
+            self.on_listed()
         if event_type == "DELETED" and _is_stripped(kind, manifest):
             self._on_stripped(manifest)
         elif event_type == "DELETED":

@@ -130,6 +130,7 @@ async def _lead(process: Process, stack: AsyncExitStack) -> None:
         operator_namespace=settings.operator_namespace,
         sandbox_not_found_seconds=settings.sandbox_not_found_seconds,
         run_poll_seconds=settings.run_poll_seconds,
+        gone=lambda kind, manifest: intake.gone(kind, manifest),  # noqa: PLW0108 - made below
         wrote=lambda kind, manifest: intake.wake(kind, manifest),  # noqa: PLW0108 - made below
     )
     runs = RunFollower(
@@ -159,6 +160,7 @@ async def _lead(process: Process, stack: AsyncExitStack) -> None:
         turns=turns,
     )
     periodic = Periodic(kube, cache, mirror, intake, settings, clock, services.memory)
+    intake.on_listed = periodic.listed
     held = HeldObjects(mirror, cache, events, settings)
     metrics.read_snapshots(
         {

@@ -35,6 +35,10 @@ _METER_SECONDS = 60.0
 # After a repair that failed, most often for want of PostgreSQL: until it worked, rows may not say
 # what was deleted while nobody watched.
 _RETRY_SECONDS = 5.0
+# What was deleted between two lists, or between a list and its watch, no watch tells of: a repair
+# follows once lists are through, which tell of many objects in a row. Without any object they say
+# nothing, hence the first is made then as well.
+_LISTED_SECONDS = 2.0
 
 
 class Periodic:
@@ -58,28 +62,52 @@ class Periodic:
         self._intake = intake
         self._settings = settings
         self._started = time.monotonic()
-        self._relist = asyncio.Event()
+        self._sooner = asyncio.Event()
+        self._next_repair: float | None = None  # the loop's time
         # At the start every key is queued already; later repairs queue them all again.
         self._repaired = False
 
     async def run(self) -> None:
         """Until cancelled. A failed round is logged and comes again."""
-        next_repair = 0.0
+        now = asyncio.get_running_loop().time
+        next_meter = now()
+        self._repair_within(_LISTED_SECONDS)
         while True:
-            if self._relist.is_set() or time.monotonic() >= next_repair:
-                self._relist.clear()
-                next_repair = 0.0  # if it fails: again with the next round
-                if await _worked(self.repair()):
-                    next_repair = time.monotonic() + self._settings.repair_period_seconds
-            await _worked(self.meter())
-            give_back()
+            if self._next_repair is not None and now() >= self._next_repair:
+                self._next_repair = None  # who asks for another meanwhile, gets it
+                worked = await _worked(self.repair())
+                self._repair_within(
+                    self._settings.repair_period_seconds if worked else _RETRY_SECONDS
+                )
+                give_back()
+            if now() >= next_meter:
+                await _worked(self.meter())
+                give_back()
+                next_meter = now() + _METER_SECONDS
+            self._sooner.clear()
+            due = next_meter if self._next_repair is None else min(next_meter, self._next_repair)
             with suppress(TimeoutError):
-                async with asyncio.timeout(_METER_SECONDS if next_repair else _RETRY_SECONDS):
-                    await self._relist.wait()
+                async with asyncio.timeout(due - now()):
+                    await self._sooner.wait()
 
     def relist(self) -> None:
         """Have the next repair at once: objects were dropped while PostgreSQL was away."""
-        self._relist.set()
+        self._repair_within(0.0)
+
+    def listed(self) -> None:
+        """Kopf told of an object of a list: it began to watch, or to watch anew. Once no more
+        follow there is a repair."""
+        due = asyncio.get_running_loop().time() + _LISTED_SECONDS
+        is_sooner = self._next_repair is None or due < self._next_repair
+        self._next_repair = due
+        if is_sooner:
+            self._sooner.set()
+
+    def _repair_within(self, seconds: float) -> None:
+        due = asyncio.get_running_loop().time() + seconds
+        if self._next_repair is None or due < self._next_repair:
+            self._next_repair = due
+            self._sooner.set()
 
     async def repair(self) -> None:
         """Compare complete lists with the cache and with PostgreSQL: a watch event that never

@@ -224,7 +224,7 @@ class ExecutionReconciler:
         try:
             updated = await write_status(services, Kind.EXECUTION, manifest, status)
         except KubeNotFound:
-            services.cache.remove(Kind.EXECUTION, manifest["metadata"]["uid"])
+            services.missed(Kind.EXECUTION, manifest["metadata"]["uid"])
             raise
         except KubeRefused as error:
             if error.status not in (400, 413, 422, 500):

@@ -135,6 +135,8 @@ class Services:
     run_poll_seconds: float
     memory: Memory = field(default_factory=Memory)
     specs: SpecMemory = field(default_factory=SpecMemory)
+    # Told of an object that is no more, by its last version, whether or not a watch says so.
+    gone: Callable[[Kind, Mapping[str, Any]], None]
     # Told of each version that our own writes made, before the watch brings it.
     wrote: Callable[[Kind, Mapping[str, Any]], None] = lambda *_: None
 
@@ -145,6 +147,13 @@ class Services:
         if self.cache.put(kind, manifest):
             self.mirror.offer(kind, manifest)
             self.wrote(kind, manifest)
+
+    def missed(self, kind: Kind, uid: str) -> None:
+        """The API server has the object no more. A watch that began after its deletion never
+        tells, so that the mirror would not hear of it either."""
+        known = self.cache.get(kind, uid)
+        if known is not None:
+            self.gone(kind, known)
 
 
 def address_of(pod: Mapping[str, Any]) -> PodAddress | None:

@@ -66,7 +66,7 @@ async def remove_finalizer(services: Services, kind: Kind, manifest: Manifest) -
     try:
         await patch_metadata(services, kind, manifest, {"finalizers": kept})
     except KubeNotFound:
-        services.cache.remove(kind, manifest["metadata"]["uid"])
+        services.missed(kind, manifest["metadata"]["uid"])
 
 
 async def ensure_network_policy(

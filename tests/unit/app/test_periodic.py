@@ -22,7 +22,7 @@ from soulbox.kube.cache import ObjectCache
 from soulbox.kube.client import KubeClient
 from soulbox.kube.clock import ServerClock
 from soulbox.kube.turns import Turns
-from soulbox.model.errors import KubeUnavailable, StoreUnavailable
+from soulbox.model.errors import KubeNotFound, KubeUnavailable, StoreUnavailable
 from soulbox.model.keys import LOST_TIME_ANNOTATION, MANAGED_BY_LABEL
 from soulbox.model.states import Kind
 from soulbox.model.times import format_time
@@ -100,6 +100,10 @@ class EmptyCluster:
         """No object at all."""
         yield []
 
+    async def get(self, *_: Any) -> None:
+        """None of any name either."""
+        raise KubeNotFound("no such object")
+
 
 class Bench:
     """The clockwork on an API server at HTTP level."""
@@ -130,6 +134,7 @@ class Bench:
             clock,
             self.memory,
         )
+        self.intake.on_listed = self.periodic.listed
 
 
 @pytest.fixture
@@ -370,7 +375,7 @@ async def test_repair_is_made_at_once_when_asked_for() -> None:
     await asyncio.sleep(10)
     bench.periodic.relist()
     await settle()
-    assert [round(at - bench.books.repairs[0]) for at in bench.books.repairs] == [0, 10]
+    assert [round(at - bench.books.repairs[0]) for at in bench.books.repairs] == [0, 8]
     task.cancel()
     with suppress(asyncio.CancelledError):
         await task
@@ -378,11 +383,11 @@ async def test_repair_is_made_at_once_when_asked_for() -> None:
 
 @pytest.mark.parametrize("fault", [KubeUnavailable("503"), StoreUnavailable("down")])
 @virtual_time
-async def test_repair_that_fails_comes_again_with_the_next_round(fault: Exception) -> None:
+async def test_repair_that_fails_comes_again_soon(fault: Exception) -> None:
     bench = Bench(None, EmptyCluster())
     bench.books.faults = [fault]
     await run_for(bench.periodic, 130)
-    assert [round(at - bench.books.repairs[0]) for at in bench.books.repairs] == [0, 60]
+    assert [round(at - bench.books.repairs[0]) for at in bench.books.repairs] == [0, 5]
 
 
 @virtual_time
@@ -393,7 +398,29 @@ async def test_repair_that_was_asked_for_and_failed_is_not_forgotten() -> None:
     bench.books.faults = [KubeUnavailable("503")]
     bench.periodic.relist()
     await asyncio.sleep(100)
-    assert [round(at - bench.books.repairs[0]) for at in bench.books.repairs] == [0, 10, 70]
+    assert [round(at - bench.books.repairs[0]) for at in bench.books.repairs] == [0, 8, 13]
+    task.cancel()
+    with suppress(asyncio.CancelledError):
+        await task
+
+
+@virtual_time
+async def test_repair_follows_lists_once_they_are_through() -> None:
+    bench = Bench(None, EmptyCluster())
+    now = asyncio.get_running_loop().time
+    began = now()
+    task = asyncio.create_task(bench.periodic.run())
+    for _ in range(5):  # the lists that Kopf begins with, of many objects
+        await asyncio.sleep(1)
+        bench.intake.event(BOX, None, stored(make_sandbox()))
+    await asyncio.sleep(30)
+    bench.intake.event(BOX, "MODIFIED", stored(make_sandbox()))
+    await asyncio.sleep(10)
+    assert [round(at - began) for at in bench.books.repairs] == [7]
+    listed_again = now()
+    bench.intake.event(RUN, None, stored(make_execution()))  # the watch was lost
+    await asyncio.sleep(10)
+    assert [round(at - listed_again) for at in bench.books.repairs[1:]] == [2]
     task.cancel()
     with suppress(asyncio.CancelledError):
         await task

@@ -53,12 +53,15 @@ class Records:
         self.committed: set[str] = set()
         self.spooled: set[str] = set()
         self.offered: list[tuple[Kind, str]] = []
+        self.gone: set[str] = set()
         self.outputs: dict[tuple[str, str], bytes] = {}
         self.complete: set[str] = set()
         self.prices: PriceBook | None = PriceBook([PLAN])
 
     def offer(self, kind: Kind, manifest: Mapping[str, Any], *, deleted: bool = False) -> None:
         self.offered.append((kind, manifest["metadata"]["uid"]))
+        if deleted:
+            self.gone.add(manifest["metadata"]["uid"])
 
     def is_recorded(self, uid: str) -> bool:
         return uid in self.committed | self.spooled
@@ -139,6 +142,7 @@ class Bench:
             operator_namespace="soulbox-system",
             sandbox_not_found_seconds=60.0,
             run_poll_seconds=30.0,
+            gone=lambda kind, manifest: self.intake.gone(kind, manifest),  # noqa: PLW0108
             wrote=lambda kind, manifest: self.intake.wake(kind, manifest),  # noqa: PLW0108
         )
         self.runs = RunFollower(

@@ -595,6 +595,8 @@ async def test_execution_that_went_away_at_its_end_is_forgotten(bench: Bench) ->
     bench.api.refuse("patch", "executions/status", Refusal(404, "NotFound", "not found"))
     uid = await run_once(bench)
     assert bench.cache.get(RUN, uid) is None
+    # No watch may ever tell: it was deleted before the watch began.
+    assert uid in bench.records.gone
 
 
 async def test_malformed_execution_fails_with_the_field_and_stops_nobody(bench: Bench) -> None:

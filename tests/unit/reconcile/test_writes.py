@@ -32,6 +32,7 @@ async def test_finalizer_of_an_object_that_is_gone_is_off(bench: Bench) -> None:
     bench.api.refuse("patch", "sandboxes", gone)
     await remove_finalizer(bench.services, BOX, bench.sandbox())
     assert bench.cache.get(BOX, uid) is None
+    assert uid in bench.records.gone
 
 
 async def test_only_our_finalizer_is_taken_off(bench: Bench) -> None:
