@@ -288,7 +288,6 @@ async def test_running_pod_that_nobody_bills_is_found(
             ["--since", "2026-11-02", "--until", "2026-11-01"],
             "soulbox: since: it is not before until; swap them",
         ),
-        (["--dsn", "postgresql://127.0.0.1:1/x"], "soulbox: cannot connect to PostgreSQL: "),
     ],
 )
 async def test_verify_that_could_not_be_done_is_exit_code_2(
@@ -297,6 +296,12 @@ async def test_verify_that_could_not_be_done_is_exit_code_2(
     result = await billing(dsn, "verify", *words)
     assert result.exit_code == 2
     assert want in result.output
+
+
+async def test_verify_without_a_server_is_exit_code_2() -> None:
+    result = await billing("postgresql://127.0.0.1:1/x", "verify")
+    assert result.exit_code == 2
+    assert "soulbox: cannot connect to PostgreSQL: " in result.output
 
 
 # adjust

@@ -20,6 +20,7 @@ from soulbox.kube.resources import (
     CLUSTER_ROLE_BINDINGS,
     CLUSTER_ROLES,
     CRDS,
+    CRONJOBS,
     DEPLOYMENTS,
     DISRUPTION_BUDGETS,
     EXECUTIONS,
@@ -27,12 +28,14 @@ from soulbox.kube.resources import (
     NAMESPACES,
     NETWORK_POLICIES,
     PODS,
+    PROMETHEUS_RULES,
     ROLE_BINDINGS,
     ROLES,
     SANDBOX_CLASSES,
     SANDBOXES,
     SECRETS,
     SERVICE_ACCOUNTS,
+    SERVICE_MONITORS,
     SERVICES,
     Resource,
 )
@@ -54,7 +57,10 @@ _USERS: Final = (EXECUTIONS, SANDBOXES)
 # The installation, what acts before what it leans on.
 _INSTALLATION: Final = (
     DEPLOYMENTS,
+    CRONJOBS,
     DISRUPTION_BUDGETS,
+    SERVICE_MONITORS,
+    PROMETHEUS_RULES,
     SERVICES,
     ADMISSION_BINDINGS,
     ADMISSION_POLICIES,

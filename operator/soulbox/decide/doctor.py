@@ -253,7 +253,13 @@ def judge_classes(seen: Sequence[ClassSeen] | Unseen) -> list[Finding]:
     if isinstance(seen, Unseen):
         return [unseen("classes", seen)]
     if not seen:
-        return [_fail("classes", "there is no SandboxClass", "apply one: docs/quickstart.md")]
+        return [
+            _fail(
+                "classes",
+                "there is no SandboxClass",
+                "apply the classes of manifests/install.yaml, or set `classes` of the chart",
+            )
+        ]
     findings = [finding for one in seen for finding in _class(one)]
     names = ", ".join(one.name for one in seen)
     return findings or [_ok("classes", f"{names}: images on every node, runtimes there")]
@@ -531,7 +537,7 @@ def judge_database(seen: DatabaseSeen | Unseen) -> list[Finding]:
 
 def _schema(seen: DatabaseSeen) -> Finding:
     if seen.schema_problem:
-        return _fail("migrations", seen.schema_problem, "docs/operations.md#upgrade")
+        return _fail("migrations", seen.schema_problem, "docs/upgrade.md")
     if seen.pending:
         names = ", ".join(seen.pending)
         return _fail("migrations", f"not applied: {names}", "soulbox migrate")

@@ -36,12 +36,13 @@ class Release:
         """Its objects of a kind."""
         return [manifest for manifest in self.manifests if manifest["kind"] == kind]
 
-    def rights(self, namespace: str, served: Sequence[str]) -> tuple[Right, ...]:
+    def rights(self, namespace: str, served: Sequence[str], lease: str) -> tuple[Right, ...]:
         """What the operator's account needs, in a fixed order.
 
         Args:
             namespace: the operator's own.
             served: namespaces it serves; empty: all.
+            lease: name of its Lease, which depends on them.
         """
         found: set[Right] = set()
         for kind in ("ClusterRoleBinding", "RoleBinding"):
@@ -54,7 +55,9 @@ class Release:
                 if kind == "ClusterRoleBinding":
                     scopes = served if served and reference["name"] == _SERVED_ROLE else (None,)
                 for rule in self._rules(reference["kind"], reference["name"], bound_in):
-                    found |= {right for scope in scopes for right in _expand(rule, scope)}
+                    own = "leases" in rule["resources"] and rule.get("resourceNames")
+                    asked = {**rule, "resourceNames": [lease]} if own else rule
+                    found |= {right for scope in scopes for right in _expand(asked, scope)}
         return tuple(sorted(found, key=str))
 
     def _rules(self, kind: str, name: str, namespace: str | None) -> list[Manifest]:

@@ -51,6 +51,13 @@ CLAIMS: Final = Resource(
 )
 EVENTS: Final = Resource(kind="Event", plural="events", group="events.k8s.io", version="v1")
 LEASES: Final = Resource(kind="Lease", plural="leases", group="coordination.k8s.io", version="v1")
+CRONJOBS: Final = Resource(kind="CronJob", plural="cronjobs", group="batch", version="v1")
+SERVICE_MONITORS: Final = Resource(
+    kind="ServiceMonitor", plural="servicemonitors", group="monitoring.coreos.com", version="v1"
+)
+PROMETHEUS_RULES: Final = Resource(
+    kind="PrometheusRule", plural="prometheusrules", group="monitoring.coreos.com", version="v1"
+)
 CRDS: Final = Resource(
     kind="CustomResourceDefinition",
     plural="customresourcedefinitions",

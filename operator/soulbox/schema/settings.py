@@ -138,8 +138,8 @@ class Settings(BaseSettings):
         default=700,
         ge=10,
         le=86_400,
-        description="A watch that said nothing for so long, in seconds, counts as broken and"
-        " liveness fails. Above the 660 s after which a healthy one is opened again.",
+        description="Liveness fails when no watch was heard for this and repair_period_seconds"
+        " together, in seconds. Above the 660 s after which a healthy watch is opened again.",
     )
 
     # Leader election

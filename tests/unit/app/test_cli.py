@@ -96,10 +96,24 @@ def test_database_that_cannot_be_reached_is_one_line_without_the_password(
     assert "s3cret" not in err
 
 
-@pytest.mark.parametrize("command", ["operator", "migrate", "doctor"])
+@pytest.mark.parametrize(
+    "command",
+    [
+        "operator",
+        "migrate",
+        "doctor",
+        "watch",
+        "usage",
+        "query newest",
+        "db doctor",
+        "db backup x",
+        "billing verify",
+        "prices list",
+    ],
+)
 def test_no_flag_takes_a_secret(command: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Flags stand in the list of processes."""
-    done = CliRunner().invoke(app, [command, "--dsn", DSN])
+    done = CliRunner().invoke(app, [*command.split(), "--dsn", DSN])
     assert done.exit_code == 2
     assert "No such option" in done.output
 

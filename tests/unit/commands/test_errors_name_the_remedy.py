@@ -74,7 +74,12 @@ CASES: dict[str, tuple[list[Answer], list[str]]] = {
     ),
     "no rights": (
         [FORBIDDEN],
-        ['User "ann" cannot', "role `edit`", "--clusterrole=edit", "team-a"],
+        [
+            'User "ann" cannot',
+            "`soulbox-view` and `soulbox-edit`",
+            "--clusterrole=soulbox-view",
+            "team-a",
+        ],
     ),
     "nobody it knows": ([status(401, "Unauthorized")], ["does not know you: log in again"]),
     "no answer": ([reset], ["cannot answer", "kubectl config current-context"]),

@@ -10,6 +10,8 @@ import pytest
 from soulbox.decide.doctor import Right
 from soulbox.kube.release import Release, compare_crd, load_release
 
+LEASE = "soulbox-operator"
+
 
 def crd() -> dict[str, Any]:
     """A CRD of the release as a cluster would have it."""
@@ -23,7 +25,7 @@ def schema_of(manifest: dict[str, Any]) -> dict[str, Any]:
 
 
 def test_rights_are_those_that_the_bindings_of_the_install_give() -> None:
-    rights = load_release().rights("operators", ())
+    rights = load_release().rights("operators", (), LEASE)
     pods = Right(group="", resource="pods", verb="create")
     key = Right(
         group="", resource="secrets", verb="get", namespace="operators", name="soulbox-signing-key"
@@ -37,11 +39,14 @@ def test_rights_are_those_that_the_bindings_of_the_install_give() -> None:
 
 
 def test_rights_of_served_namespaces_are_asked_for_in_each_of_them() -> None:
-    rights = load_release().rights("operators", ("team-a", "team-b"))
+    rights = load_release().rights("operators", ("team-a", "team-b"), "soulbox-operator-12ab")
     creating = [r for r in rights if (r.resource, r.verb) == ("pods", "create")]
     assert [right.namespace for right in creating] == ["team-a", "team-b"]
     listing = [r for r in rights if (r.resource, r.verb) == ("sandboxclasses", "list")]
     assert [right.namespace for right in listing] == [None]
+    # The Role of such an installation gives the Lease of its own name alone.
+    leases = {r.name for r in rights if r.resource == "leases" and r.namespace == "operators"}
+    assert leases == {None, "soulbox-operator-12ab"}
 
 
 def test_every_rule_of_every_bound_role_is_asked_about() -> None:
@@ -63,14 +68,14 @@ def test_every_rule_of_every_bound_role_is_asked_about() -> None:
         for resource in rule["resources"]
         for verb in rule["verbs"]
     }
-    asked = {(r.group, r.resource, r.verb) for r in release.rights("soulbox-system", ())}
+    asked = {(r.group, r.resource, r.verb) for r in release.rights("soulbox-system", (), LEASE)}
     assert asked == given
 
 
 def test_binding_of_a_role_that_is_not_there_is_a_bug() -> None:
     bindings = load_release().of_kind("ClusterRoleBinding")
     with pytest.raises(LookupError):
-        Release(manifests=tuple(bindings)).rights("soulbox-system", ())
+        Release(manifests=tuple(bindings)).rights("soulbox-system", (), LEASE)
 
 
 def test_crd_of_this_release_is_in_order() -> None:

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated, Literal, cast
 
 import typer
 
-from soulbox.app.commands.options_db import Config, Dsn
+from soulbox.app.commands.options_db import Config
 from soulbox.model.errors import InvalidRequest
 from soulbox.schema.settings import load_settings
 
@@ -28,7 +28,6 @@ def backup(
     ] = None,
     pg_bin: _PgBin = None,
     config: Config = None,
-    dsn: Dsn = None,
 ) -> None:
     """Write a backup of schema soulbox, and beside it what a restored one is proved by.
 
@@ -38,7 +37,7 @@ def backup(
     if what not in ("full", "schema", "data"):
         raise InvalidRequest("--what", f"{what[:64]!r} is none", "take full, schema or data")
     kind = cast(Literal["full", "schema", "data"], what)
-    url = load_settings(config, dsn=dsn).database_url.get_secret_value()
+    url = load_settings(config).database_url.get_secret_value()
     done = back_up(url, folder, what=kind, compress=compress, keep_days=keep_days, pg_bin=pg_bin)
     typer.echo(f"written: {done.path} ({done.size_bytes} bytes)")
     _print_figures(done)
@@ -53,7 +52,6 @@ def restore(
     ] = False,
     pg_bin: _PgBin = None,
     config: Config = None,
-    dsn: Dsn = None,
 ) -> None:
     """Restore a full backup into an empty database, or over what is there with --replace.
 
@@ -61,7 +59,7 @@ def restore(
     fails the database is as it was."""
     from soulbox.store.backup import restore as restore_backup  # noqa: PLC0415
 
-    url = load_settings(config, dsn=dsn).database_url.get_secret_value()
+    url = load_settings(config).database_url.get_secret_value()
     figures = restore_backup(url, path, replace=replace, pg_bin=pg_bin)
     typer.echo(f"restored: {path}")
     for name, value in figures.items():

@@ -6,7 +6,7 @@ from uuid import UUID
 import typer
 
 from soulbox.app.commands.db import with_store
-from soulbox.app.commands.options_db import Config, Dsn
+from soulbox.app.commands.options_db import Config
 from soulbox.decide.adjustments import parse_amount
 from soulbox.model.billing import plain_decimal
 from soulbox.model.errors import InvalidRequest
@@ -25,7 +25,6 @@ def adjust(
         str | None, typer.Option(help="What the amount is in, to be refused if the row is not.")
     ] = None,
     config: Config = None,
-    dsn: Dsn = None,
 ) -> None:
     """Correct a row of the ledger by one more row. The same command again does nothing."""
     from soulbox.store.adjustments import adjust as write  # noqa: PLC0415 - psycopg: 0.2 s
@@ -38,7 +37,7 @@ def adjust(
         ) from None
     value = parse_amount(amount)
     done = with_store(
-        load_settings(config, dsn=dsn),
+        load_settings(config),
         lambda store: write(
             store,
             event_id,

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Annotated, Any, TextIO
 import typer
 
 from soulbox.app.commands.db import with_store
-from soulbox.app.commands.options_db import Config, Dsn
+from soulbox.app.commands.options_db import Config
 from soulbox.app.commands.tables import RowFormat, format_rows
 from soulbox.model.billing import plain_decimal
 from soulbox.model.errors import CommandError, InvalidRequest
@@ -37,7 +37,6 @@ def invoice(
     tenant: _Tenant = None,
     output: Annotated[RowFormat, typer.Option("--output", "-o")] = RowFormat.TABLE,
     config: Config = None,
-    dsn: Dsn = None,
 ) -> None:
     """What a user owes for a month: lines by SKU, tier, plan and kind, allowances, corrections,
     the exact total of each currency, and what is due of it in coins."""
@@ -45,7 +44,7 @@ def invoice(
 
     month = parse_period(period)
     made = with_store(
-        load_settings(config, dsn=dsn),
+        load_settings(config),
         lambda store: make(store, user_name=user, tenant=tenant, period=month),
     )
     match output:
@@ -67,14 +66,13 @@ def export(
         Path | None, typer.Option("--output", "-o", help="File to write; none: standard output.")
     ] = None,
     config: Config = None,
-    dsn: Dsn = None,
 ) -> None:
     """Every row of the month as CSV, for tools that read FOCUS: one for each hour of each pod,
     each correction and each allowance. Billed costs sum to the invoices of the month."""
     if not focus:
         raise InvalidRequest("focus", "no form is chosen", "give --focus")
     month = parse_period(period)
-    settings = load_settings(config, dsn=dsn)
+    settings = load_settings(config)
     with _target(output) as file:
         count = with_store(settings, lambda store: _write(store, file, month, tenant))
     if output is not None:

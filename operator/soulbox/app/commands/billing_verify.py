@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import orjson
 import typer
 
-from soulbox.app.commands.options_db import Config, Dsn
+from soulbox.app.commands.options_db import Config
 from soulbox.model.billing import plain_decimal
 from soulbox.model.errors import InvalidRequest, SoulBoxError
 from soulbox.schema.settings import Settings, load_settings
@@ -36,7 +36,6 @@ def verify(
     tenant: Annotated[str | None, typer.Option(help="This tenant alone.")] = None,
     output: Annotated[VerifyFormat, typer.Option("--output", "-o")] = VerifyFormat.TABLE,
     config: Config = None,
-    dsn: Dsn = None,
 ) -> None:
     """Make every row of the ledger again from the pods' times and the prices, and every sum of
     use from its rows, and print what differs. Exit code 0: nothing; 1: something; 2: it could
@@ -45,7 +44,7 @@ def verify(
         from soulbox.store.verify import Scope  # noqa: PLC0415 - psycopg: 0.2 s
 
         scope = Scope(since=_moment("since", since), until=_moment("until", until), tenant=tenant)
-        settings = load_settings(config, dsn=dsn)
+        settings = load_settings(config)
         summary = asyncio.run(_verify(settings, scope, output))
     except SoulBoxError as error:
         print(f"soulbox: {error}", file=sys.stderr)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, TypeVar
 import typer
 
 from soulbox.app.commands.backup import backup, restore, verify
-from soulbox.app.commands.options_db import Config, Dsn
+from soulbox.app.commands.options_db import Config
 from soulbox.app.commands.tables import RowFormat, format_rows
 from soulbox.model.errors import ConfigError
 from soulbox.schema.settings import Settings, load_settings
@@ -44,7 +44,6 @@ def with_store(settings: Settings, work: "Callable[[Store], Awaitable[T]]") -> T
 @app.command()
 def retain(
     config: Config = None,
-    dsn: Dsn = None,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Only say what would be dropped.")
     ] = False,
@@ -53,7 +52,7 @@ def retain(
     so by itself, once a day; the ledger is never touched."""
     from soulbox.store.retention import retain as drop  # noqa: PLC0415
 
-    settings = load_settings(config, dsn=dsn)
+    settings = load_settings(config)
     names = with_store(settings, lambda store: drop(store, settings.retention, dry_run=dry_run))
     verb = "would be dropped" if dry_run else "dropped"
     for name in names:
@@ -66,7 +65,6 @@ def retain(
 def db_doctor(
     output: Annotated[RowFormat, typer.Option("--output", "-o")] = RowFormat.TABLE,
     config: Config = None,
-    dsn: Dsn = None,
 ) -> None:
     """Name what is wrong with the database, and the remedy. Exit code 1 if anything is."""
     from soulbox.decide.care import judge_care  # noqa: PLC0415
@@ -74,7 +72,7 @@ def db_doctor(
     from soulbox.store.care import look_at  # noqa: PLC0415
     from soulbox.store.migrate import migrate  # noqa: PLC0415
 
-    settings = load_settings(config, dsn=dsn)
+    settings = load_settings(config)
     pending = migrate(settings.database_url.get_secret_value(), dry_run=True)
     if any(name < "0014" for name in pending):
         raise ConfigError(f"the database lacks {', '.join(pending)}; run soulbox migrate")
@@ -102,7 +100,6 @@ def list_dead_letters(
     limit: Annotated[int, typer.Option(min=1, max=1000)] = 100,
     output: Annotated[RowFormat, typer.Option("--output", "-o")] = RowFormat.TABLE,
     config: Config = None,
-    dsn: Dsn = None,
 ) -> None:
     """What was refused and why, oldest first; whole in soulbox.dead_letter."""
     from soulbox.store.care import DeadLetterStore  # noqa: PLC0415
@@ -111,7 +108,7 @@ def list_dead_letters(
         async with store.transaction() as tx:
             return await DeadLetterStore(tx).list(limit)
 
-    rows = with_store(load_settings(config, dsn=dsn), look)
+    rows = with_store(load_settings(config), look)
     typer.echo(format_rows(rows, output), nl=False)
 
 
@@ -119,13 +116,12 @@ def list_dead_letters(
 def retry(
     ids: Annotated[list[int] | None, typer.Argument(help="Their numbers; none: all.")] = None,
     config: Config = None,
-    dsn: Dsn = None,
 ) -> None:
     """Write them again, once what refused them is mended; the operator may go on meanwhile.
     Exit code 1 if any is refused again."""
     from soulbox.mirror.retry import retry_dead_letters  # noqa: PLC0415
 
-    settings = load_settings(config, dsn=dsn)
+    settings = load_settings(config)
     done = with_store(settings, lambda store: retry_dead_letters(store, ids or None))
     for one in done:
         typer.echo(f"{one.id} {one.kind} {one.uid}: {one.problem or 'written'}")

@@ -162,7 +162,9 @@ def _looks(
     namespace = settings.operator_namespace
 
     async def rights() -> list[Finding]:
-        return judge_rights(await looks.rights(namespace, settings.watch_namespaces))
+        return judge_rights(
+            await looks.rights(namespace, settings.watch_namespaces, settings.lease)
+        )
 
     async def crds() -> list[Finding]:
         return judge_crds(await looks.crds())

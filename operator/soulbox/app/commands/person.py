@@ -93,9 +93,10 @@ class Person:
                 )
             case KubeRefused(status=403):
                 return CommandError(
-                    f"{error.message}. Ask for the role `edit` (or `view`, to look only) in "
-                    f"namespace {self.namespace}: kubectl create rolebinding NAME "
-                    f"--clusterrole=edit --user=YOU -n {self.namespace}"
+                    f"{error.message}. Ask for the roles `soulbox-view` and `soulbox-edit` (the "
+                    f"first alone, to look only) in namespace {self.namespace}: kubectl create "
+                    f"rolebinding NAME --clusterrole=soulbox-view --user=YOU -n {self.namespace}, "
+                    "and the same with soulbox-edit"
                 )
             case KubeRefused():
                 return CommandError(error.message)

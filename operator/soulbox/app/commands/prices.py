@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from soulbox.app.commands.db import with_store
-from soulbox.app.commands.options_db import Config, Dsn
+from soulbox.app.commands.options_db import Config
 from soulbox.app.commands.tables import RowFormat, format_rows
 from soulbox.model.billing import plain_decimal
 from soulbox.schema.settings import load_settings
@@ -26,21 +26,17 @@ _NewSku = Annotated[
 
 
 @app.command()
-def apply(
-    file: _File, allow_new_sku: _NewSku = False, config: Config = None, dsn: Dsn = None
-) -> None:
+def apply(file: _File, allow_new_sku: _NewSku = False, config: Config = None) -> None:
     """Bring the plans and tiers of FILE into the database, all of them or none. What the file
     does not name stays as it is."""
-    for line in _told(_applied(file, allow_new_sku, config, dsn, dry_run=False), ""):
+    for line in _told(_applied(file, allow_new_sku, config, dry_run=False), ""):
         typer.echo(line)
 
 
 @app.command()
-def check(
-    file: _File, allow_new_sku: _NewSku = False, config: Config = None, dsn: Dsn = None
-) -> None:
+def check(file: _File, allow_new_sku: _NewSku = False, config: Config = None) -> None:
     """Say what `apply` would do, having done it and undone it."""
-    for line in _told(_applied(file, allow_new_sku, config, dsn, dry_run=True), "would be "):
+    for line in _told(_applied(file, allow_new_sku, config, dry_run=True), "would be "):
         typer.echo(line)
 
 
@@ -51,12 +47,11 @@ def list_prices(
     ] = False,
     output: Annotated[RowFormat, typer.Option("--output", "-o")] = RowFormat.TABLE,
     config: Config = None,
-    dsn: Dsn = None,
 ) -> None:
     """The plans that are stored, by SKU, tier and time."""
     from soulbox.store.price_changes import stored_prices  # noqa: PLC0415 - psycopg: 0.2 s
 
-    stored = with_store(load_settings(config, dsn=dsn), stored_prices)
+    stored = with_store(load_settings(config), stored_prices)
     now = datetime.now(UTC)
     rows = (
         [_tier_row(one, now) for one in stored.tiers]
@@ -67,14 +62,14 @@ def list_prices(
 
 
 def _applied(
-    file: Path, allow_new_sku: bool, config: Path | None, dsn: str | None, *, dry_run: bool
+    file: Path, allow_new_sku: bool, config: Path | None, *, dry_run: bool
 ) -> "PriceChanges":
     from soulbox.schema.prices import read_prices  # noqa: PLC0415
     from soulbox.store.price_changes import apply_prices  # noqa: PLC0415
 
     wanted = read_prices(file)
     return with_store(
-        load_settings(config, dsn=dsn),
+        load_settings(config),
         lambda store: apply_prices(store, wanted, allow_new_sku=allow_new_sku, dry_run=dry_run),
     )
 

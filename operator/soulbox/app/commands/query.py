@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, TypeVar
 
 import typer
 
-from soulbox.app.commands.options_db import Config, Dsn
+from soulbox.app.commands.options_db import Config
 from soulbox.app.commands.tables import RowFormat, format_rows
 from soulbox.model.errors import InvalidRequest
 from soulbox.schema.settings import Settings, load_settings
@@ -28,7 +28,6 @@ def query(
         RowFormat, typer.Option("--output", "-o", help="table, json or csv.")
     ] = RowFormat.TABLE,
     config: Config = None,
-    dsn: Dsn = None,
 ) -> None:
     """Ask the database for a report: dashboard, usage, statistics, executions, search, ...
 
@@ -45,7 +44,7 @@ def query(
             typer.echo(f"{one:11} {report.purpose}\n{'':11} {params}".rstrip())
         return
     values = parse_params(name, _pairs(param or ()))
-    rows, cursor, note = asyncio.run(_ask(load_settings(config, dsn=dsn), name, values))
+    rows, cursor, note = asyncio.run(_ask(load_settings(config), name, values))
     typer.echo(format_rows(rows, output), nl=False)
     if note:
         typer.echo(note, err=True)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from soulbox.app.commands.db import with_store
-from soulbox.app.commands.options_db import Config, Dsn
+from soulbox.app.commands.options_db import Config
 from soulbox.app.commands.query import read
 from soulbox.app.commands.tables import RowFormat, format_rows
 from soulbox.schema.settings import load_settings
@@ -55,7 +55,6 @@ def usage(
         RowFormat, typer.Option("--output", "-o", help="table, json or csv.")
     ] = RowFormat.TABLE,
     config: Config = None,
-    dsn: Dsn = None,
 ) -> None:
     """What was used and what it cost: Executions, their time, billed seconds, cost.
 
@@ -69,7 +68,7 @@ def usage(
     question = UsageQuestion(
         since=since or until, until=until, by=by.value, daily=daily, tenant=tenant, user=user
     )
-    settings = load_settings(config, dsn=dsn)
+    settings = load_settings(config)
     rows, note = asyncio.run(read(settings, lambda tx: ask(tx, question)))
     typer.echo(_as_text(rows, output), nl=False)
     if note:
@@ -85,7 +84,7 @@ def _as_text(rows: list[dict[str, Any]], output: RowFormat) -> str:
     return format_rows(shown, output)
 
 
-def rebuild(config: Config = None, dsn: Dsn = None) -> None:
+def rebuild(config: Config = None) -> None:
     """Sum usage_daily and usage_aggregates anew from the ledger and the marks of Executions.
 
     The operator does so by itself when it is needed. May run beside it, and again; needs the
@@ -99,5 +98,5 @@ def rebuild(config: Config = None, dsn: Dsn = None) -> None:
         while await fold_usage(store):
             pass
 
-    with_store(load_settings(config, dsn=dsn), work)
+    with_store(load_settings(config), work)
     typer.echo("the sums hold")

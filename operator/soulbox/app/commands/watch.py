@@ -9,7 +9,7 @@ from uuid import UUID
 
 import typer
 
-from soulbox.app.commands.options_db import Config, Dsn
+from soulbox.app.commands.options_db import Config
 from soulbox.schema.settings import load_settings
 
 if TYPE_CHECKING:
@@ -27,7 +27,6 @@ def watch(
     as_json: Annotated[bool, typer.Option("--json", help="An object a line.")] = False,
     count: Annotated[int | None, typer.Option(min=1, help="End after so many changes.")] = None,
     config: Config = None,
-    dsn: Dsn = None,
 ) -> None:
     """Print changes of sandboxes, executions and metrics as they commit, each once, in order.
 
@@ -35,7 +34,7 @@ def watch(
     give it to --since to go on after that line, also from another machine."""
     from soulbox.store.live import ChangeFilter, Feed  # noqa: PLC0415 - psycopg: 0.2 s
 
-    settings = load_settings(config, dsn=dsn)
+    settings = load_settings(config)
     feed = Feed(
         settings.database_url.get_secret_value(),
         ChangeFilter(kind=kind, sandbox_uid=sandbox, user_name=user, tenant=tenant),

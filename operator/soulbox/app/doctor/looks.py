@@ -83,11 +83,13 @@ class Looks:
             skew_seconds=self._clock.skew_seconds,
         )
 
-    async def rights(self, namespace: str, served: Sequence[str]) -> RightsSeen | Unseen:
+    async def rights(
+        self, namespace: str, served: Sequence[str], lease: str
+    ) -> RightsSeen | Unseen:
         """Ask the API server's authorizer about the operator's ServiceAccount."""
         account = f"system:serviceaccount:{namespace}:{_ACCOUNT}"
         groups = ["system:serviceaccounts", f"system:serviceaccounts:{namespace}"]
-        wanted = load_release().rights(namespace, served)
+        wanted = load_release().rights(namespace, served, lease)
         room = asyncio.Semaphore(_REVIEWS)
 
         async def allowed(right: Right) -> bool:
