@@ -169,6 +169,7 @@ def make_seen(**changes: Any) -> SeenExecution:
         code_missing=None,
         run=None,
         silent_seconds=None,
+        followed_seconds=None,
         timeout_seconds=300,
         recorded=False,
         recorded_pods=frozenset(),

@@ -1,7 +1,6 @@
 """What the operator must know of the cluster before it starts, and the first full lists."""
 
-from collections.abc import AsyncIterator, Mapping
-from contextlib import suppress
+from collections.abc import AsyncIterator, Callable, Mapping
 from typing import Any
 
 from soulbox.kube.client import KubeClient
@@ -17,7 +16,7 @@ from soulbox.kube.resources import (
 )
 from soulbox.kube.slim import slim
 from soulbox.model.errors import ConfigError, KubeConflict, KubeNotFound, KubeRefused
-from soulbox.model.keys import MANAGED_BY, MANAGED_BY_LABEL, VERSION
+from soulbox.model.keys import MANAGED_BY, MANAGED_BY_LABEL, RECORDED_FINALIZER, VERSION
 from soulbox.model.states import Kind
 from soulbox.schema.generate import RESOURCES, build_crd
 
@@ -95,9 +94,28 @@ async def list_pages(
         ) from error
 
 
-async def restore_label(kube: KubeClient, pod: Mapping[str, Any]) -> None:
-    """Put our label on a pod again that lost it; the watch then brings it back."""
+async def restore_pod(
+    kube: KubeClient, pod: Mapping[str, Any], gone: Callable[[Kind, Mapping[str, Any]], None]
+) -> None:
+    """Put our label and finalizer on a pod again that lost them; the watch then brings it back.
+    One that does not exist is told to `gone`."""
     metadata = pod["metadata"]
-    body = {"metadata": {"uid": metadata["uid"], "labels": {MANAGED_BY_LABEL: MANAGED_BY}}}
-    with suppress(KubeNotFound, KubeConflict):
-        await kube.patch(PODS, metadata["name"], body, metadata["namespace"])
+    while True:
+        try:
+            found = (await kube.get(PODS, metadata["name"], metadata["namespace"]))["metadata"]
+            if found["uid"] != metadata["uid"]:
+                gone(Kind.POD, pod)
+                return
+            again: dict[str, Any] = {
+                "resourceVersion": found["resourceVersion"],
+                "labels": {MANAGED_BY_LABEL: MANAGED_BY},
+            }
+            finalizers = found.get("finalizers") or []
+            if RECORDED_FINALIZER not in finalizers and not found.get("deletionTimestamp"):
+                again["finalizers"] = [*finalizers, RECORDED_FINALIZER]
+            await kube.patch(PODS, metadata["name"], {"metadata": again}, metadata["namespace"])
+        except KubeNotFound:
+            gone(Kind.POD, pod)
+        except KubeConflict:  # it changed meanwhile
+            continue
+        return

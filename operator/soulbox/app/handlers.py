@@ -52,8 +52,8 @@ class Intake:
         turns: Turns,
     ) -> None:
         """Args:
-        on_stripped: told of a pod of ours that left the watch without being deleted:
-            somebody took our label off.
+        on_stripped: told of a pod of ours that left the watch and may not be deleted:
+            somebody took our label off. To call `gone` if it is.
         """
         self._on_stripped = on_stripped
         # Told with each object of a list that a watch begins with; to be set.
@@ -202,12 +202,14 @@ def _counts_on_ends(sandbox: Mapping[str, Any]) -> bool:
 
 
 def _is_stripped(kind: Kind, manifest: Mapping[str, Any]) -> bool:
-    """Whether a DELETED event is of a pod that exists: it only stopped matching the watch's
-    label selector. The event carries the version before; one with a finalizer whose deletion
-    nobody had asked for cannot have been deleted."""
-    metadata = manifest["metadata"]
-    guarded = bool(metadata.get("finalizers")) and not metadata.get("deletionTimestamp")
-    return kind is Kind.POD and guarded
+    """Whether a DELETED event may be of a pod that exists: it only stopped matching the watch's
+    label selector. The event carries the version before. One with a finalizer whose deletion
+    nobody had asked for cannot have been deleted; one without it, that was still to end, may
+    have been, by force: who puts the label back finds out."""
+    metadata, status = manifest["metadata"], manifest.get("status") or {}
+    if kind is not Kind.POD or metadata.get("deletionTimestamp"):
+        return False
+    return bool(metadata.get("finalizers")) or status.get("phase") not in ("Succeeded", "Failed")
 
 
 def build_registry(

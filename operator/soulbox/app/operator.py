@@ -15,7 +15,7 @@ from typing import Any, cast
 
 import kopf
 
-from soulbox.app.cluster import WATCHED, cluster_uid, list_pages, restore_label
+from soulbox.app.cluster import WATCHED, cluster_uid, list_pages, restore_pod
 from soulbox.app.handlers import Intake, build_registry, build_settings
 from soulbox.app.held import HeldObjects
 from soulbox.app.leader import FLUSH_SECONDS
@@ -156,7 +156,7 @@ async def _lead(process: Process, stack: AsyncExitStack) -> None:
         queue,
         metrics,
         clock,
-        on_stripped=lambda pod: work.spawn("restore-label", restore_label(kube, pod)),
+        on_stripped=lambda pod: work.spawn("restore-pod", restore_pod(kube, pod, intake.gone)),
         turns=turns,
     )
     periodic = Periodic(kube, cache, mirror, intake, settings, clock, services.memory)

@@ -338,8 +338,9 @@ def _cause_still_unknown(seen: SeenExecution, run: RunDocument, now: datetime) -
     if seen.cancel_wanted or _sandbox_is_ending(seen):
         return False
     pod_lives = seen.pod is not None and seen.pod.phase is not PodPhase.ENDED
-    ended = run.completion_time or now
-    return pod_lives and (now - ended).total_seconds() < _LINGER_SECONDS
+    # By the operator's clock too: a completion that lies ahead is no reason to wait for it.
+    since = max((now - (run.completion_time or now)).total_seconds(), seen.silent_seconds or 0.0)
+    return pod_lives and since < _LINGER_SECONDS
 
 
 def _sandbox_is_ending(seen: SeenExecution) -> bool:
@@ -389,7 +390,9 @@ def _ask_for_result(seen: SeenExecution) -> Decision | None:
     if pod is None or pod.phase is not PodPhase.RUNNING:
         return None
     if seen.pod_ready:
-        return NOTHING if seen.run_awaited else None  # its word brings the key back
+        awaited = seen.run_awaited and (seen.silent_seconds or 0.0) < _LINGER_SECONDS
+        # Its word brings the key back; so does its silence.
+        return Decision(requeue_after_seconds=_LINGER_SECONDS) if awaited else None
     if seen.pod_asked_seconds is not None and seen.pod_asked_seconds >= _LINGER_SECONDS:
         return None
     probe = ProbeRunner(pod_uid=pod.uid)
@@ -429,7 +432,8 @@ def _clear_own_pods(seen: SeenExecution, now: datetime) -> tuple[Action, ...]:
             if pod.has_finalizer and pod.uid in seen.recorded_pods:
                 actions.append(ReleasePod(pod_uid=pod.uid))
         elif not pod.deleting:
-            lingered = (now - completed).total_seconds() >= _LINGER_SECONDS
+            # Either way: a runner may tell of a completion that lies ahead.
+            lingered = abs((now - completed).total_seconds()) >= _LINGER_SECONDS
             if seen.deleting or lingered or pod.phase is PodPhase.PENDING:
                 actions.append(DeletePod(pod_uid=pod.uid))
     return tuple(actions)

@@ -116,6 +116,8 @@ class SeenExecution:
     # Seconds since the runner last answered about the run, or was first asked; None: it is
     # not being asked.
     silent_seconds: float | None
+    # Seconds since it first told of the run, by the operator's clock; None: it has not.
+    followed_seconds: float | None
     # Wall time the run was given, None: its class is gone.
     timeout_seconds: int | None
     # Final rows of the Execution, and of which of its pods, are committed.

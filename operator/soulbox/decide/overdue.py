@@ -27,11 +27,15 @@ def over_seconds(seen: SeenExecution, now: datetime) -> float | None:
     run = seen.run
     started = run.start_time if isinstance(run, RunDocument) else None
     started = started or parse_time(seen.status.get("startTime"))
-    if started is not None:
-        return (now - started).total_seconds() - seen.timeout_seconds
-    if seen.silent_seconds is not None:  # not a word since it was asked to start the run
-        return seen.silent_seconds - seen.timeout_seconds
-    return None
+    lasted = [
+        # A runner may tell another start each time, or none at all for ever.
+        seen.followed_seconds,
+        (now - started).total_seconds() if started is not None else None,
+        # Without a start: not a word since it was asked to start the run.
+        seen.silent_seconds if started is None else None,
+    ]
+    known = [seconds for seconds in lasted if seconds is not None]
+    return max(known) - seen.timeout_seconds if known else None
 
 
 def ending_of_overdue(seen: SeenExecution, now: datetime) -> Ending | None:

@@ -32,10 +32,11 @@ from soulbox.model.keys import (
 from soulbox.model.specs import NO_NETWORK, ExecutionSpec
 from soulbox.model.states import ExecutionReason, ExecutionState, Kind
 from soulbox.reconcile.apply import apply_shared
+from soulbox.reconcile.collect import OutputCollector
 from soulbox.reconcile.observe import ExecutionObserver
 from soulbox.reconcile.probe import RunnerProbe
 from soulbox.reconcile.runs import RunFollower
-from soulbox.reconcile.services import Services, address_of
+from soulbox.reconcile.services import Services, address_of, runner_error_code
 from soulbox.reconcile.writes import (
     NameTaken,
     create_pod,
@@ -65,6 +66,7 @@ class ExecutionReconciler:
         self._observer = observer
         self._runs = runs
         self._probe = probe
+        self._collector = OutputCollector(services)
 
     async def reconcile(self, uid: str) -> float | None:
         """Observe, decide, apply. Returns seconds after which to look again, or None.
@@ -89,6 +91,7 @@ class ExecutionReconciler:
 
     def _forget(self, uid: str) -> None:
         self._runs.forget(uid)
+        self._collector.forget(uid)
         self._services.memory.execution_refusals.pop(uid, None)
         self._services.memory.saved_outputs.discard(uid)
         self._services.memory.dispatched_at.pop(uid, None)
@@ -113,7 +116,7 @@ class ExecutionReconciler:
             case CancelRun():
                 await self._cancel(action, seen.uid)
             case CollectOutput():
-                await self._collect(action, seen)
+                self._collector.collect(action, seen)
             case ReleaseRun():
                 await self._release(action, seen.uid)
             case WriteStatus():
@@ -138,6 +141,8 @@ class ExecutionReconciler:
         if not is_applied(manifest):
             metadata["managedFields"] = _FORGET_MANAGERS
         services = self._services
+        # What was heard of an earlier attempt is not this one's.
+        self._runs.forget(seen.uid)
         if not isinstance(seen.spec, ExecutionSpec) or seen.spec.sandbox_name is None:
             updated = await patch_metadata(services, Kind.EXECUTION, manifest, metadata)
         else:
@@ -181,30 +186,7 @@ class ExecutionReconciler:
         except (RunnerRefused, HostileReply) as error:
             # NotFound and Released say that there is nothing left to cancel; who follows the
             # run judges a runner that lies.
-            self._services.metrics.runner_error(_code(error))
-
-    async def _collect(self, action: CollectOutput, seen: SeenExecution) -> None:
-        services = self._services
-        pod = services.cache.get(Kind.POD, action.pod_uid)
-        address = None if pod is None else address_of(pod)
-        if address is None:
-            return
-        try:
-            for stream in action.streams:
-                chunks = services.runner.read_output(address, seen.uid, action.attempt, stream)
-                await services.mirror.save_output(seen.uid, seen.created_at, stream, chunks)
-            for place, path in enumerate(action.files):
-                chunks = services.runner.read_file(address, seen.uid, action.attempt, path)
-                await services.mirror.save_output(
-                    seen.uid, seen.created_at, f"file/{place}", chunks
-                )
-        except (RunnerRefused, HostileReply) as error:
-            # What is not given now never will be: the record stays marked incomplete.
-            services.metrics.runner_error(_code(error))
-        else:
-            await services.mirror.mark_output_complete(seen.uid, seen.created_at)
-        services.memory.saved_outputs.add(seen.uid)
-        services.enqueue(Kind.EXECUTION, seen.uid)
+            self._services.metrics.runner_error(runner_error_code(error))
 
     async def _release(self, action: ReleaseRun, uid: str) -> None:
         pod = self._services.cache.get(Kind.POD, action.pod_uid)
@@ -214,13 +196,15 @@ class ExecutionReconciler:
                 await self._services.runner.release(address, uid, action.attempt)
             except (RunnerRefused, HostileReply) as error:
                 # It holds a little space until the pod ends; nothing else depends on it.
-                self._services.metrics.runner_error(_code(error))
+                self._services.metrics.runner_error(runner_error_code(error))
         self._forget(uid)
 
     async def _write_status(
         self, manifest: Mapping[str, Any], status: Mapping[str, Any]
     ) -> Mapping[str, Any]:
         services = self._services
+        if "completionTime" in status:
+            self._runs.never_start(manifest["metadata"]["uid"])
         try:
             updated = await write_status(services, Kind.EXECUTION, manifest, status)
         except KubeNotFound:
@@ -294,8 +278,3 @@ class ExecutionReconciler:
         if services.memory.execution_refusals.get(seen.uid) != problem:
             services.memory.execution_refusals[seen.uid] = problem
             services.enqueue(Kind.EXECUTION, seen.uid)
-
-
-def _code(error: RunnerRefused | HostileReply) -> str:
-    """For the metric."""
-    return error.code if isinstance(error, RunnerRefused) else type(error).__name__

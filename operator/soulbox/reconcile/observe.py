@@ -19,7 +19,6 @@ from soulbox.kube.resources import CONFIG_MAPS, SECRETS
 from soulbox.model.billing import DEFAULT_SKU, PricePlan
 from soulbox.model.errors import InvalidManifest, KubeNotFound, KubeRefused
 from soulbox.model.keys import (
-    DISPATCHED_ANNOTATION,
     READABLE_LABEL,
     RECORDED_FINALIZER,
     SANDBOX_UID_LABEL,
@@ -40,6 +39,7 @@ from soulbox.model.specs import (
 )
 from soulbox.model.states import Kind, SandboxState
 from soulbox.model.times import parse_time
+from soulbox.reconcile.marks import dispatch_mark
 from soulbox.reconcile.runs import RunFollower
 from soulbox.reconcile.sandbox import find_class
 from soulbox.reconcile.services import Services
@@ -111,6 +111,7 @@ class ExecutionObserver:
             env_read=env_read,
             run=self._runs.newest(uid),
             silent_seconds=self._runs.silent_seconds(uid),
+            followed_seconds=self._runs.followed_seconds(uid),
             timeout_seconds=self._timeout_seconds(namespace, spec, place),
             recorded=services.mirror.is_recorded(uid),
             recorded_pods=frozenset(
@@ -454,25 +455,14 @@ def _may_run_in(
 def _parse_dispatched(metadata: Mapping[str, Any]) -> Dispatched | None:
     """The annotation; what a tenant wrote there by hand that is not of our form reads as a
     pod that does not exist, which harms his own Execution only."""
-    pod_uid, attempt = _mark(metadata)
+    pod_uid, attempt = dispatch_mark(metadata)
     return Dispatched(pod_uid=pod_uid, attempt=attempt) if pod_uid else None
 
 
 def _lost_attempts(metadata: Mapping[str, Any]) -> int:
     """How often it was lost with its pod and may be dispatched again: "/2"."""
-    pod_uid, attempt = _mark(metadata)
+    pod_uid, attempt = dispatch_mark(metadata)
     return 0 if pod_uid else attempt
-
-
-def _mark(metadata: Mapping[str, Any]) -> tuple[str, int]:
-    """Pod uid and attempt of the dispatched annotation; ("", 0) without one."""
-    value = (metadata.get("annotations") or {}).get(DISPATCHED_ANNOTATION)
-    if value is None:
-        return "", 0
-    pod_uid, slash, attempt = str(value).partition("/")
-    number = int(attempt) if attempt.isascii() and attempt.isdigit() and len(attempt) < 6 else 1
-    # An empty mark without its slash is no form of ours.
-    return (pod_uid if slash or pod_uid else "-"), max(1, number)
 
 
 def _merge_env(

@@ -11,6 +11,7 @@ from typing import Any
 from soulbox.box.client import PodAddress
 from soulbox.model.errors import HostileReply, RunnerRefused, RunnerUnavailable
 from soulbox.model.states import Kind
+from soulbox.reconcile.marks import dispatch_mark
 from soulbox.reconcile.runs import RunFollower
 from soulbox.reconcile.services import Services, address_of
 
@@ -78,14 +79,22 @@ class RunnerProbe:
                 services.enqueue(Kind.EXECUTION, execution["metadata"]["uid"])
 
     async def _meet(self, pod_uid: str, execution_uid: str, attempt: int) -> None:
-        """A run the runner holds: follow it, or let it go when its Execution is no more."""
+        """A run the runner says it holds: follow it if it was handed to it, let it go when its
+        Execution is no more, or was handed over anew."""
         services = self._services
         address = self._address(pod_uid)
         if address is None:
             return
-        if services.cache.get(Kind.EXECUTION, execution_uid) is not None:
-            self._runs.follow(execution_uid, address, attempt, None)
-            return
+        execution = services.cache.get(Kind.EXECUTION, execution_uid)
+        if execution is not None:
+            handed_to, newest = dispatch_mark(execution["metadata"])
+            if (handed_to, newest) == (pod_uid, attempt):
+                self._runs.follow(execution_uid, address, attempt, None)
+                return
+            if attempt > newest or not newest:
+                # Not known to be handed over: perhaps the watch is late, perhaps the runner
+                # lies about somebody else's Execution. Who hands it over asks by himself.
+                return
         try:
             await services.runner.cancel(address, execution_uid, attempt)
             await services.runner.release(address, execution_uid, attempt)

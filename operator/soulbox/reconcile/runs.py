@@ -35,6 +35,8 @@ _MAX_HOSTILE_REPLIES = 3
 class _Following:
     task: "asyncio.Task[None]"
     may_start: bool
+    address: PodAddress
+    attempt: int
 
 
 class RunFollower:
@@ -56,6 +58,8 @@ class RunFollower:
         self._following: dict[str, _Following] = {}
         # When each runner last told of its run, or was first asked, by the loop's clock.
         self._told_at: dict[str, float] = {}
+        # When each first did, by the same clock: what a runner says later moves it no more.
+        self._first_told_at: dict[str, float] = {}
 
     def newest(self, uid: str) -> RunDocument | RunProblem | None:
         """What was last heard of a run, None before the first word."""
@@ -69,6 +73,12 @@ class RunFollower:
     def silent_seconds(self, uid: str) -> float | None:
         """How long the runner has told nothing of the run; None: it was not asked yet."""
         told_at = self._told_at.get(uid)
+        return None if told_at is None else asyncio.get_running_loop().time() - told_at
+
+    def followed_seconds(self, uid: str) -> float | None:
+        """How long ago the runner first told of the run; None: it has not. Measured here, and
+        not by times that a runner may make up."""
+        told_at = self._first_told_at.get(uid)
         return None if told_at is None else asyncio.get_running_loop().time() - told_at
 
     def is_starting(self, uid: str) -> bool:
@@ -96,12 +106,20 @@ class RunFollower:
             return
         self._told_at.setdefault(uid, asyncio.get_running_loop().time())
         task = self._spawn(f"follow-{uid}", self._follow(uid, address, attempt, request))
-        self._following[uid] = _Following(task, may_start)
+        self._following[uid] = _Following(task, may_start, address, attempt)
+
+    def never_start(self, uid: str) -> None:
+        """Its Execution ends without a word of the runner: from now on nothing starts the run,
+        however long its runner takes to answer."""
+        known = self._following.get(uid)
+        if known is not None and known.may_start and not known.task.done():
+            self.follow(uid, known.address, known.attempt, None)
 
     def forget(self, uid: str) -> None:
         """The run is released or its pod is gone: drop what is known of it."""
         self._newest.pop(uid, None)
         self._told_at.pop(uid, None)
+        self._first_told_at.pop(uid, None)
         known = self._following.pop(uid, None)
         if known is not None:
             known.task.cancel()
@@ -114,6 +132,7 @@ class RunFollower:
     def _heard(self, uid: str, news: RunDocument | RunProblem) -> None:
         self._newest[uid] = news
         self._told_at[uid] = asyncio.get_running_loop().time()
+        self._first_told_at.setdefault(uid, self._told_at[uid])
         self._wake(Kind.EXECUTION, uid)
 
     async def _follow(

@@ -16,9 +16,9 @@ from soulbox.box.client import PodAddress
 from soulbox.build.rows import Reading, RowContext, RowError, build_sample_row, is_pressed
 from soulbox.decide.actions import PostEvent
 from soulbox.model.errors import SoulBoxError
-from soulbox.model.keys import DISPATCHED_ANNOTATION
 from soulbox.model.rows import SampleRow
 from soulbox.model.states import Kind
+from soulbox.reconcile.marks import dispatch_mark
 from soulbox.reconcile.services import Services, address_of
 from soulbox.telemetry.logs import get_logger
 
@@ -178,10 +178,7 @@ class Sampler:
 
     def _is_run_of(self, execution_uid: str, pod_uid: str) -> bool:
         execution = self._services.cache.get(Kind.EXECUTION, execution_uid)
-        if execution is None:
-            return False
-        mark = (execution["metadata"].get("annotations") or {}).get(DISPATCHED_ANNOTATION, "")
-        return str(mark).partition("/")[0] == pod_uid
+        return execution is not None and dispatch_mark(execution["metadata"])[0] == pod_uid
 
     def _tell_owner(self, pod: Mapping[str, Any], reading: Reading) -> None:
         """An Event on the Sandbox, or the one-shot Execution, at most one in ten minutes."""

@@ -22,11 +22,12 @@ from soulbox.decide.pods import view_pod
 from soulbox.decide.sandbox import decide_sandbox
 from soulbox.decide.sandbox_seen import Activity, PodRefusal, SeenSandbox
 from soulbox.model.errors import InvalidManifest, KubeRefused
-from soulbox.model.keys import DISPATCHED_ANNOTATION, RECORDED_FINALIZER, SANDBOX_UID_LABEL
+from soulbox.model.keys import RECORDED_FINALIZER, SANDBOX_UID_LABEL
 from soulbox.model.specs import NO_NETWORK, SandboxClassSpec, SandboxSpec
 from soulbox.model.states import ExecutionState, Kind, SandboxReason, SandboxState
 from soulbox.model.times import parse_time
 from soulbox.reconcile.apply import apply_shared
+from soulbox.reconcile.marks import dispatch_mark
 from soulbox.reconcile.probe import RunnerProbe
 from soulbox.reconcile.services import Services, ShortLives
 from soulbox.reconcile.writes import (
@@ -252,8 +253,7 @@ def find_class(services: Services, name: str) -> tuple[SandboxClassSpec | None, 
 
 
 def _dispatched_pod(execution: Mapping[str, Any]) -> str:
-    annotations = execution["metadata"].get("annotations") or {}
-    return str(annotations.get(DISPATCHED_ANNOTATION, "")).partition("/")[0]
+    return dispatch_mark(execution["metadata"])[0]
 
 
 def _is_first_running(seen: SeenSandbox, status: Mapping[str, Any]) -> bool:

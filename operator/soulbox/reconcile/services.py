@@ -16,6 +16,7 @@ from soulbox.kube.clock import ServerClock
 from soulbox.kube.events import EventRecorder
 from soulbox.kube.slim import slim
 from soulbox.kube.turns import Turns
+from soulbox.model.errors import HostileReply, RunnerRefused
 from soulbox.model.keys import RUNNER_PORT
 from soulbox.model.states import Kind
 from soulbox.reconcile.specs import SpecMemory
@@ -162,3 +163,8 @@ def address_of(pod: Mapping[str, Any]) -> PodAddress | None:
     if not ip:
         return None
     return PodAddress(uid=pod["metadata"]["uid"], ip=ip, port=RUNNER_PORT)
+
+
+def runner_error_code(error: RunnerRefused | HostileReply) -> str:
+    """For the metric."""
+    return error.code if isinstance(error, RunnerRefused) else type(error).__name__

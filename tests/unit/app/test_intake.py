@@ -258,7 +258,7 @@ async def test_pod_of_a_sandbox_wakes_it_and_what_runs_there(bench: Bench) -> No
     await bench.woken()
     bench.intake.event(POD, "ADDED", pod_of("Sandbox", "b"))
     assert await bench.woken() == {(BOX, "b"), (RUN, "e1")}
-    bench.intake.event(POD, "DELETED", pod_of("Sandbox", "b"))
+    bench.intake.event(POD, "DELETED", deleting(pod_of("Sandbox", "b")))
     assert await bench.woken() == {(BOX, "b"), (RUN, "e1")}
     assert bench.mirror.offers[-1] == (POD, "p", True)
 
@@ -267,7 +267,7 @@ async def test_pod_of_a_sandbox_wakes_it_and_what_runs_there(bench: Bench) -> No
 async def test_pod_whose_sandbox_is_gone_wakes_what_ran_there_by_name(bench: Bench) -> None:
     bench.intake.event(RUN, "ADDED", run_of_box("e1", dispatched=True))
     await bench.woken()
-    bench.intake.event(POD, "DELETED", pod_of("Sandbox", "b"))
+    bench.intake.event(POD, "DELETED", deleting(pod_of("Sandbox", "b")))
     assert await bench.woken() == {(BOX, "b"), (RUN, "e1")}
 
 
@@ -294,6 +294,12 @@ async def test_tenant_s_pod_with_our_labels_wakes_nobody(references: list[Any] |
     assert await bench.woken() == set()
 
 
+def deleting(manifest: dict[str, Any]) -> dict[str, Any]:
+    """As a watch tells of the last version of one that was deleted."""
+    metadata = {**manifest["metadata"], "deletionTimestamp": "2026-01-02T03:04:05Z"}
+    return {**manifest, "metadata": metadata}
+
+
 @with_bench
 async def test_pod_that_lost_our_label_is_no_pod_that_was_deleted(bench: Bench) -> None:
     kept = pod_of("Sandbox", "b", finalizers=[RECORDED_FINALIZER])
@@ -301,6 +307,9 @@ async def test_pod_that_lost_our_label_is_no_pod_that_was_deleted(bench: Bench) 
     await bench.woken()
     bench.intake.event(POD, "DELETED", kept)
     assert bench.stripped == ["p"]
+    # Its finalizer was taken off before: whether it exists is asked of the API server.
+    bench.intake.event(POD, "DELETED", pod_of("Sandbox", "b"))
+    assert bench.stripped == ["p", "p"]
     assert bench.cache.get(POD, "p") is not None
     assert not any(deleted for _, _, deleted in bench.mirror.offers)
 
@@ -364,8 +373,9 @@ async def test_malformed_object_comes_and_goes_without_an_error(kind: Kind, name
     changes = MALFORMED[name]
     manifest["metadata"] |= changes.get("metadata", {})
     manifest |= {key: value for key, value in changes.items() if key != "metadata"}
-    for event_type in (None, "ADDED", "MODIFIED", "DELETED"):
+    for event_type in (None, "ADDED", "MODIFIED"):
         bench.intake.event(kind, event_type, manifest)
+    bench.intake.event(kind, "DELETED", deleting(manifest))
     assert bench.cache.get(kind, "u") is None
 
 

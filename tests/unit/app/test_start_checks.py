@@ -10,13 +10,13 @@ from typing import Any
 
 import pytest
 
-from soulbox.app.cluster import check_crds, cluster_uid, list_pages, restore_label
+from soulbox.app.cluster import check_crds, cluster_uid, list_pages, restore_pod
 from soulbox.app.signing import load_signing_key
 from soulbox.kube.auth import Credentials
 from soulbox.kube.client import KubeClient
 from soulbox.kube.clock import ServerClock
 from soulbox.model.errors import ConfigError, KubeUnavailable
-from soulbox.model.keys import MANAGED_BY_LABEL
+from soulbox.model.keys import MANAGED_BY_LABEL, RECORDED_FINALIZER
 from soulbox.model.states import Kind
 from soulbox.schema.generate import RESOURCES, build_crd
 from tests.support.fake_api import FakeApi, Refusal, serving
@@ -139,18 +139,46 @@ async def test_lists_are_of_our_pods_and_of_the_namespaces_served(cluster: Clust
     assert await names(Kind.SANDBOX_CLASS, "one", "two") == {"python"}
 
 
-async def test_label_that_was_taken_off_is_put_on_again(cluster: Cluster) -> None:
+Gone = list[tuple[Kind, Any]]
+
+
+async def test_pod_that_lost_label_and_finalizer_gets_both_again(cluster: Cluster) -> None:
+    gone: Gone = []
+    theirs = {"name": "p", "namespace": "ns", "finalizers": ["example.com/theirs"]}
+    pod = cluster.api.add("pods", {"metadata": theirs})
+    await restore_pod(cluster.kube, pod, lambda *one: gone.append(one))
+    found = cluster.api.get("pods", "ns", "p")["metadata"]
+    assert found["labels"] == {MANAGED_BY_LABEL: "soulbox"}
+    assert found["finalizers"] == ["example.com/theirs", RECORDED_FINALIZER]
+    assert gone == []
+
+
+async def test_pod_that_changed_meanwhile_is_restored_all_the_same(cluster: Cluster) -> None:
     pod = cluster.api.add("pods", {"metadata": {"name": "p", "namespace": "ns"}})
-    await restore_label(cluster.kube, pod)
-    assert cluster.api.get("pods", "ns", "p")["metadata"]["labels"] == {MANAGED_BY_LABEL: "soulbox"}
+    cluster.api.refuse("patch", "pods", Refusal(409, "Conflict", "it changed"))
+    await restore_pod(cluster.kube, pod, lambda *_: None)
+    assert cluster.api.get("pods", "ns", "p")["metadata"]["finalizers"] == [RECORDED_FINALIZER]
 
 
-async def test_label_is_not_put_on_another_pod_of_the_name(cluster: Cluster) -> None:
+async def test_pod_that_goes_gets_no_finalizer(cluster: Cluster) -> None:
+    theirs = {"name": "p", "namespace": "ns", "finalizers": ["example.com/theirs"]}
+    pod = cluster.api.add("pods", {"metadata": theirs})
+    cluster.api.delete("pods", "ns", "p")
+    await restore_pod(cluster.kube, pod, lambda *_: None)
+    found = cluster.api.get("pods", "ns", "p")["metadata"]
+    assert found["finalizers"] == ["example.com/theirs"]
+    assert found["labels"] == {MANAGED_BY_LABEL: "soulbox"}
+
+
+async def test_pod_that_is_gone_or_another_is_told_gone(cluster: Cluster) -> None:
+    gone: Gone = []
     pod = cluster.api.add("pods", {"metadata": {"name": "p", "namespace": "ns"}})
     cluster.api.delete("pods", "ns", "p")
-    await restore_label(cluster.kube, pod)  # gone
+    await restore_pod(cluster.kube, pod, lambda *one: gone.append(one))
+    assert gone == [(Kind.POD, pod)]
     cluster.api.add("pods", {"metadata": {"name": "p", "namespace": "ns"}})
-    await restore_label(cluster.kube, pod)  # another's
+    await restore_pod(cluster.kube, pod, lambda *one: gone.append(one))
+    assert gone == [(Kind.POD, pod)] * 2
     assert "labels" not in cluster.api.get("pods", "ns", "p")["metadata"]
 
 

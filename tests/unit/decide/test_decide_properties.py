@@ -195,6 +195,7 @@ EXECUTIONS = st.builds(
     told_seconds_ago=st.none() | st.floats(0, 7200),
     lost_attempts=st.integers(0, 2),
     silent_seconds=st.none() | st.floats(0, 7200),
+    followed_seconds=st.none() | st.floats(0, 7200),
     timeout_seconds=st.none() | st.sampled_from([1, 300]),
     code_missing=st.none() | st.builds(CodeMissing, message=TEXTS),
     run=st.none() | RUNS | PROBLEMS,

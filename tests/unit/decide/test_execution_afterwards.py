@@ -115,7 +115,11 @@ CASES = {
         (RemoveFinalizer(),),
     ),
     "after a restart, the runner answered and is about to tell": After(
-        make_final(deleting=True, recorded=True, run_awaited=True)
+        make_final(deleting=True, recorded=True, run_awaited=True, silent_seconds=9.0), (), 10.0
+    ),
+    "after a restart, the runner answered once and tells nothing more": After(
+        make_final(deleting=True, recorded=True, run_awaited=True, silent_seconds=10.0),
+        (RemoveFinalizer(),),
     ),
     "never handed over: no runner to ask": After(
         make_final(deleting=True, recorded=True, pod_ready=False, dispatched=None),
@@ -126,6 +130,9 @@ CASES = {
     ),
     "one-shot pod that lingers is deleted": After(
         one_shot(make_pod(), recorded=True), (DeletePod(pod_uid=POD_UID),), 10.0, now=at(10.0)
+    ),
+    "one-shot pod whose runner says that the run ended tomorrow is not kept until then": After(
+        one_shot(make_pod(), recorded=True), (DeletePod(pod_uid=POD_UID),), 10.0, now=at(-86_000.0)
     ),
     "one-shot pod that lingers is not deleted twice": After(
         one_shot(make_pod(deleting=True), recorded=True), (), 10.0, now=at(10.0)

@@ -3,7 +3,7 @@ waits that are over."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import pytest
@@ -22,7 +22,7 @@ from soulbox.decide.execution import decide_execution
 from soulbox.decide.execution_seen import Dispatched, RunProblem, SeenExecution, Turn
 from soulbox.decide.pods import EndCause
 from soulbox.model.specs import ExecutionSpec
-from soulbox.model.states import ExecutionReason, RunOutcome
+from soulbox.model.states import ExecutionReason, RunOutcome, RunState
 from tests.support.fix_clock import at
 from tests.support.seen import (
     POD_UID,
@@ -83,6 +83,24 @@ OVERDUE = {
     ),
     "never a word since it was asked to start": Overdue(
         make_dispatched(silent_seconds=361.0), 400, ("Failed", "Lost"), "has not answered for 361 s"
+    ),
+    "accepted for ever and never begun": Overdue(
+        make_dispatched(
+            run=replace(RUNS, start_time=None, state=RunState.ACCEPTED),
+            silent_seconds=1.0,
+            followed_seconds=421.0,
+        ),
+        500,
+        ("Timeout", "TimedOut"),
+        "its runner still says that it runs",
+    ),
+    "tells another start each time": Overdue(
+        make_dispatched(
+            run=replace(RUNS, start_time=at(500)), silent_seconds=1.0, followed_seconds=421.0
+        ),
+        500,
+        ("Timeout", "TimedOut"),
+        "its runner still says that it runs",
     ),
     "not a word yet": Overdue(make_dispatched(silent_seconds=359.0), 400),
     "after a restart the start is in the status": Overdue(

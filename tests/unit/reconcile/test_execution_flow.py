@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
@@ -13,7 +15,7 @@ from soulbox.model.runs import RunDocument
 from soulbox.model.states import ExecutionReason, Kind, RunOutcome
 from tests.support.fake_api import Refusal
 from tests.support.seen import make_finished, make_run
-from tests.unit.reconcile.bench import NAMESPACE, Bench, uid_of
+from tests.unit.reconcile.bench import NAMESPACE, Bench
 
 BOX, RUN = Kind.SANDBOX, Kind.EXECUTION
 DISPATCH = ("patch", "executions")
@@ -283,11 +285,55 @@ async def test_restart_saves_the_output_of_a_run_that_had_ended(bench: Bench) ->
     bench.runner.faults["read stdout"].append(RunnerUnavailable("busy"))
     uid = bench.add_execution()
     bench.runner.outcome = make_finished(stdout=b"\xff")
-    with pytest.raises(RunnerUnavailable):
-        await bench.settle()
+    await bench.settle()
     assert bench.execution()["status"]["state"] == "Completed"
     assert bench.records.outputs == {}
     await bench.restart()
+    await bench.settle()
+    assert bench.records.outputs == {(uid, "stdout"): b"\xff"}
+    assert bench.records.complete == {uid}
+
+
+async def test_runner_is_not_believed_about_an_execution_it_was_not_handed(bench: Bench) -> None:
+    await bench.running_sandbox()
+    await start_one(bench)
+    victim = bench.add_execution("victim")
+    await bench.settle()
+    bench.runner.runs[victim] = make_finished(uid=victim, stdout=b"forged")
+    await bench.restart()
+    await bench.settle()
+    assert victim not in bench.runner.said("get")
+    assert bench.execution("victim")["status"].get("state", "Queued") == "Queued"
+    assert bench.runner.said("release") == [], "perhaps the watch is late"
+
+
+async def test_attempt_that_was_given_up_is_let_go_when_its_runner_tells_of_it(
+    bench: Bench,
+) -> None:
+    await bench.running_sandbox()
+    uid = await start_one(bench)
+    mark = {"metadata": {"annotations": {DISPATCHED_ANNOTATION: f"{bench.pod_uid}/2"}}}
+    bench.api.edit("executions", NAMESPACE, "run", mark)
+    await bench.restart()
+    await bench.settle()
+    assert bench.runner.said("cancel") == bench.runner.said("release") == [uid]
+    assert bench.execution()["status"]["state"] != "Completed"
+
+
+async def test_output_that_does_not_come_holds_no_worker(bench: Bench) -> None:
+    await bench.running_sandbox()
+    sent = asyncio.Event()
+
+    async def slowly(*_: Any) -> AsyncIterator[bytes]:
+        await sent.wait()
+        yield b"\xff"
+
+    bench.runner.read_output = slowly  # type: ignore[method-assign, assignment]
+    uid = await run_once(bench, make_finished(stdout=b"\xff"))
+    assert bench.records.outputs == {}
+    bench.keys.add(Kind.EXECUTION, uid)
+    await bench.settle()
+    sent.set()
     await bench.settle()
     assert bench.records.outputs == {(uid, "stdout"): b"\xff"}
     assert bench.records.complete == {uid}
@@ -392,9 +438,7 @@ async def test_output_that_is_not_inline_is_saved_before_the_run_is_released(
 async def test_output_of_what_was_spooled_is_given_up_so_that_it_can_go(bench: Bench) -> None:
     await bench.running_sandbox()
     bench.runner.faults["read stdout"].extend([RunnerUnavailable("as if PostgreSQL were")] * 9)
-    with pytest.raises(RunnerUnavailable):
-        await run_once(bench, make_finished(stdout=b"\xff"))
-    uid = uid_of(bench.execution())
+    uid = await run_once(bench, make_finished(stdout=b"\xff"))
     bench.api.delete("executions", NAMESPACE, "run")
     bench.records.spooled.add(uid)
     bench.keys.add(Kind.EXECUTION, uid)

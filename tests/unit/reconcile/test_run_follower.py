@@ -230,6 +230,36 @@ async def test_leave_to_start_that_is_taken_away_stops_starting() -> None:
 
 
 @virtual_time
+async def test_run_of_an_execution_that_ended_is_never_started_any_more() -> None:
+    bench = Bench()
+    bench.runner.script("start", AWAY)
+    bench.runner.script("get", refused("NotFound", 404))
+    bench.start()
+    await asyncio.sleep(5)
+    before = len(bench.runner.said("start"))
+    bench.runs.never_start(UID)
+    bench.runs.never_start(UID)
+    await asyncio.sleep(60)
+    assert len(bench.runner.said("start")) == before
+    assert len(bench.tasks) == 2
+    bench.runs.never_start("another")
+
+
+@virtual_time
+async def test_following_counts_from_the_first_word_whatever_is_told_later() -> None:
+    bench = Bench(seconds=1.0)
+    bench.runner.script("start", RUNNING)
+    bench.runner.script("get", RUNNING)
+    assert bench.runs.followed_seconds(UID) is None
+    bench.start()
+    await asyncio.sleep(21)
+    assert bench.runs.followed_seconds(UID) == pytest.approx(20.0)
+    assert (bench.runs.silent_seconds(UID) or 0.0) < 2.0
+    await bench.close()
+    assert bench.runs.followed_seconds(UID) is None
+
+
+@virtual_time
 async def test_leave_to_start_is_never_given_back_to_who_listens() -> None:
     bench = Bench(seconds=10.0)
     bench.runner.script("get", FINISHED)
