@@ -195,6 +195,33 @@ def test_a_foreign_pod_of_our_name_is_not_adopted(world: World) -> None:
         world.kubectl.run("delete", "sandboxclass", "no-such-class")
 
 
+def test_image_without_a_runner_is_told_and_costs_nothing(world: World) -> None:
+    """Its container cannot start, and containerd says that it did, in 1970."""
+    python = world.kubectl.get("sandboxclass", "python")
+    name = f"no-runner-{world.namespace}"
+    spec = {**python["spec"], "image": "soulbox/pause:dev"}
+    metadata = {"name": name}
+    world.kubectl.create({**python, "metadata": metadata, "spec": spec})
+    try:
+        world.create(make_execution("run", sandboxRef=None, className=name))
+        world.create(make_sandbox("box", className=name))
+        status = world.execution("run")["status"]
+        assert (status["state"], status["reason"]) == ("Failed", "StartFailed")
+        assert "no such file or directory" in status["message"]
+        box = world.wait(
+            "sandbox", "box", lambda s: s["status"].get("incarnation", 0) > 1, "a second pod"
+        )
+        assert box["status"]["state"] != "Terminated", "its lifetime does not count from 1970"
+        for kind, one in (("execution", "run"), ("sandbox", "box")):
+            world.delete(kind, one)
+            world.wait_gone(kind, one)
+    finally:
+        world.kubectl.run("delete", "sandboxclass", name)
+    for table in ("pod_runs", "dead_letter"):
+        query = f"select * from soulbox.{table} where namespace = %(namespace)s"
+        assert world.rows(query, namespace=world.namespace) == []
+
+
 def test_names_of_253_characters_work(world: World) -> None:
     first, second = ("x" * 60 + "-" + end * 190 for end in "ab")
     for name in (first, second):

@@ -15,7 +15,7 @@ from soulbox.model.keys import (
 )
 from soulbox.model.quantity import parse_bytes, parse_millicores
 from soulbox.model.states import SandboxReason
-from soulbox.model.times import parse_time
+from soulbox.model.times import if_real, parse_time
 
 
 class PodPhase(StrEnum):
@@ -120,8 +120,8 @@ def view_pod(manifest: Mapping[str, Any]) -> PodView:
         ip=status.get("podIP"),
         image_id=container.get("imageID") or None,
         runtime_class=spec.get("runtimeClassName"),
-        started_at=parse_time((running or terminated or {}).get("startedAt")),
-        finished_at=parse_time((terminated or {}).get("finishedAt")) or lost_at,
+        started_at=if_real(parse_time((running or terminated or {}).get("startedAt"))),
+        finished_at=if_real(parse_time((terminated or {}).get("finishedAt"))) or lost_at,
         end_cause=cause,
         end_message=_end_message(status, terminated, deleting=deleting),
         trouble=_trouble(status, state) if phase is PodPhase.PENDING else None,

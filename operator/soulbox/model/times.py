@@ -1,6 +1,10 @@
 """Times as the API writes them."""
 
 from datetime import UTC, datetime
+from typing import Final
+
+# Kubernetes is younger.
+_FIRST_YEAR: Final = 2000
 
 
 def parse_time(text: str | None) -> datetime | None:
@@ -12,6 +16,12 @@ def parse_time(text: str | None) -> datetime | None:
     except ValueError:
         return None
     return None if value.tzinfo is None else value.astimezone(UTC)
+
+
+def if_real(value: datetime | None) -> datetime | None:
+    """A container's time, None for one that is none: containerd says of a container which could
+    not be started that it did in 1970 (containerd issue 9080, StartError)."""
+    return None if value is None or value.year < _FIRST_YEAR else value
 
 
 def format_time(value: datetime) -> str:

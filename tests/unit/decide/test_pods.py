@@ -285,3 +285,11 @@ ODD: dict[str, dict[str, Any]] = {
 def test_pod_that_says_nothing_that_can_be_read(name: str) -> None:
     pod = view_pod(make_pod(spec=ODD[name]))
     assert (pod.cpu_millicores, pod.memory_bytes, pod.network_profile) == (None, None, None)
+
+
+def test_container_that_could_not_be_started_did_not_start_in_1970() -> None:
+    """As containerd has it."""
+    terminated = {"reason": "StartError", "exitCode": 128, "finishedAt": FINISHED}
+    pod = view_pod(make_pod({"terminated": {**terminated, "startedAt": "1970-01-01T00:00:00Z"}}))
+    assert (pod.phase, pod.started_at) == (PodPhase.ENDED, None)
+    assert pod.finished_at == datetime(2026, 1, 2, 3, 5, 5, tzinfo=UTC)

@@ -53,6 +53,26 @@ LIVES: dict[str, tuple[dict[str, Any], bool, bool, PodLife]] = {
         False,
         PodLife.RUNNING,
     ),
+    "its container could not be started, which containerd dates to 1970": (
+        {
+            "status": {
+                "phase": "Failed",
+                **runner(
+                    {
+                        "terminated": {
+                            "reason": "StartError",
+                            "exitCode": 128,
+                            "startedAt": "1970-01-01T00:00:00Z",
+                            "finishedAt": END,
+                        }
+                    }
+                ),
+            }
+        },
+        False,
+        False,
+        PodLife.NEVER_STARTED,
+    ),
     "deleted while its container may be starting": (
         {"metadata": DELETED},
         False,
@@ -276,3 +296,11 @@ def test_container_started_at() -> None:
     assert container_started_at(make_pod(started=START, finished=END)) == STARTED
     assert container_started_at(make_pod()) is None
     assert container_started_at({"status": "odd"}) is None
+
+
+def test_running_time_long_before_the_pod_was_made_is_no_bill() -> None:
+    early = make_pod(created="2026-11-22T10:00:00Z", started="2026-11-20T10:00:00Z", finished=END)
+    with pytest.raises(RowError, match="startedAt 2026-11-20 .* lies before the pod was made"):
+        build_pod_sight(early, CONTEXT)
+    skewed = make_pod(created="2026-11-22T10:00:00Z", started="2026-11-22T09:00:00Z", finished=END)
+    assert build_pod_sight(skewed, CONTEXT).life is PodLife.FINISHED

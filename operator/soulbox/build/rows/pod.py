@@ -7,7 +7,7 @@ NOT_STARTED ──> RUNNING ──> FINISHED      its end is known
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Any, Final
 from uuid import UUID
@@ -20,6 +20,7 @@ from soulbox.build.rows.fields import (
     mapping,
     optional_time,
     optional_uuid,
+    required_time,
     resource_version,
     small_number,
     uid_of,
@@ -40,8 +41,11 @@ from soulbox.model.keys import (
 from soulbox.model.quantity import parse_bytes, parse_millicores
 from soulbox.model.rows import PodRunRow
 from soulbox.model.states import Kind
+from soulbox.model.times import if_real
 
 _ENDED_PHASES: Final = ("Succeeded", "Failed")
+# A node's clock against the API server's, at the most: time before that is never billed.
+_CLOCKS_DIFFER: Final = timedelta(days=1)
 
 
 class PodLife(StrEnum):
@@ -149,8 +153,8 @@ def _container_times(status: Manifest) -> _Times:
         raise RowError("status.containerStatuses.state is not an object")
     found = found or {}
     return _Times(
-        started_at=optional_time(found.get("startedAt"), "startedAt"),
-        finished_at=optional_time(found.get("finishedAt"), "finishedAt"),
+        started_at=if_real(optional_time(found.get("startedAt"), "startedAt")),
+        finished_at=if_real(optional_time(found.get("finishedAt"), "finishedAt")),
         running=running is not None,
         ended=terminated is not None and running is None,
         reason=str(found.get("reason")) if found.get("reason") else None,
@@ -216,6 +220,9 @@ def _run(
     execution_uid = _owner_uid(metadata, labels, EXECUTION_UID_LABEL, Kind.EXECUTION)
     if sandbox_uid is None and execution_uid is None:
         raise RowError(f"neither {SANDBOX_UID_LABEL} nor {EXECUTION_UID_LABEL} is a UUID")
+    created = required_time(metadata.get("creationTimestamp"), "metadata.creationTimestamp")
+    if started_at < created - _CLOCKS_DIFFER:
+        raise RowError(f"startedAt {started_at} lies before the pod was made, {created}")
     limits = _limits(spec)
     text = Cleaner().text
     return PodRunRow(
