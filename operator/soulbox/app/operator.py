@@ -96,6 +96,7 @@ async def _lead(process: Process, stack: AsyncExitStack) -> None:
             max_pending=settings.mirror_capacity_objects,
             retention=settings.retention,
             sample_capacity=settings.sample_capacity_rows,
+            namespaces=settings.watch_namespaces,
         ),
         on_relist_needed=lambda: periodic.relist(),  # noqa: PLW0108 - made below
         clock=clock.now,

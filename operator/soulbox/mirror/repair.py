@@ -31,12 +31,21 @@ class Repair:
     """One pass over all kinds. The caller keeps other writers out while it is asked."""
 
     def __init__(
-        self, store: Store, context: RowContext, fence: Fence, clock: Callable[[], datetime]
+        self,
+        store: Store,
+        context: RowContext,
+        fence: Fence,
+        clock: Callable[[], datetime],
+        namespaces: Sequence[str] = (),
     ) -> None:
+        """Args:
+        namespaces: the lists are of these alone; empty: of all.
+        """
         self._store = store
         self._context = context
         self._fence = fence
         self._clock = clock
+        self._namespaces = namespaces
 
     async def begin(self) -> datetime:
         """The database's time before any list is asked for: rows written later than this
@@ -86,6 +95,7 @@ class Repair:
             seen=[uid for item in sightings if (uid := optional_uuid(item.uid)) is not None],
             before=before,
             gone_at=self._clock(),
+            namespaces=self._namespaces or None,
         )
         async with self._store.transaction() as tx:
             epochs = await self._fence.check(tx)
