@@ -74,6 +74,7 @@ SELECT pod_uid AS uid, mirror_epoch, resource_version,
 UPDATE soulbox.pod_runs t
    SET deleted_at = %(gone_at)s
  WHERE t.cluster = %(cluster)s
+   AND (%(namespaces)s::text[] IS NULL OR t.namespace = ANY (%(namespaces)s))
    AND t.finished_at IS NULL
    AND t.deleted_at IS NULL
    AND t.updated_at < %(before)s

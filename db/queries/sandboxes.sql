@@ -87,6 +87,7 @@ WITH written AS (
     UPDATE soulbox.sandboxes t
        SET deleted_at = %(gone_at)s, state = 'terminated'
      WHERE t.cluster = %(cluster)s
+       AND (%(namespaces)s::text[] IS NULL OR t.namespace = ANY (%(namespaces)s))
        AND t.deleted_at IS NULL
        AND t.updated_at < %(before)s
        AND NOT EXISTS (SELECT FROM unnest(%(seen)s::uuid[]) AS s (uid) WHERE s.uid = t.uid)

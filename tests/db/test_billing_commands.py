@@ -13,6 +13,7 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from soulbox.app.cli import app
+from soulbox.mirror.retry import retry_dead_letters
 from soulbox.model.errors import InvalidRequest, NotFound
 from soulbox.model.periods import parse_period
 from soulbox.model.states import Kind
@@ -24,7 +25,7 @@ from soulbox.store.pool import Store
 from soulbox.store.price_changes import apply_prices
 from soulbox.store.verify import Scope, Verification
 from tests.support.fix_mirror import MakeMirror, drained, running
-from tests.support.make_mirrored import make_pod, new_uid
+from tests.support.make_mirrored import make_pod, new_uid, newer
 
 NOVEMBER = parse_period("2026-11")
 PRICES = b"""plans:
@@ -266,6 +267,77 @@ async def test_overlap_and_unknown_end_are_warnings(
     said = await billing(dsn, "verify")
     assert said.exit_code == 0
     assert f"began 2026-11-22T10:09:59+00:00 while a pod of Sandbox {box} ran" in said.output
+
+
+async def test_refused_pod_is_found_until_it_is_written(
+    store: Store, dsn: str, make_mirror: MakeMirror, sql_connection: psycopg.Connection
+) -> None:
+    """It has neither pod_runs row nor bills: nothing else could tell that its time is missing."""
+    kept, odd = (
+        make_pod(uid=new_uid(), started="2026-11-22T10:00:00Z", finished="2026-11-22T10:00:09Z")
+        for _ in range(2)
+    )
+    odd["spec"]["containers"][0]["env"] = [{"name": "A", "value": "a\x00b\ud800"}]
+    sql_connection.execute(
+        "alter table soulbox.pod_runs add constraint no_pod check (pod_uid <> "
+        f"'{odd['metadata']['uid']}')".encode()
+    )
+    async with running(make_mirror()) as mirror:
+        for pod in (kept, odd):
+            mirror.offer(Kind.POD, pod)
+        await drained(mirror)
+    assert (await verify(store))[0] == ["refused"]
+    tenant = f"tenant-{odd['metadata']['namespace']}"
+    assert (await verify(store, tenant=tenant))[0] == ["refused"]
+    assert (await verify(store, tenant="other"))[0] == []
+    since_then = parse_time("2026-11-22T10:00:00Z")
+    assert (await verify(store, since=since_then))[0] == ["refused"]
+    assert (await verify(store, until=parse_time("2026-11-01T00:00:00Z")))[0] == []
+    said = await billing(dsn, "verify")
+    assert said.exit_code == 1
+    letter = one(sql_connection, "select id from soulbox.dead_letter")
+    line = said.output.splitlines()[0]
+    assert line.startswith(f"wrong   refused     tenant {tenant} pod {odd['metadata']['uid']}: ")
+    assert f"{odd['metadata']['namespace']}/{odd['metadata']['name']} lies in the" in line
+    assert line.endswith(f"`soulbox db dead-letter retry {letter}`")
+    sql_connection.execute("alter table soulbox.pod_runs drop constraint no_pod")
+    assert [done.problem for done in await retry_dead_letters(store, None)] == [None]
+    assert (await verify(store))[0] == []
+
+
+async def test_refused_version_of_a_pod_that_was_written_later_is_no_finding(
+    store: Store, make_mirror: MakeMirror
+) -> None:
+    pod = make_pod(
+        uid=new_uid(), started="2026-11-22T10:00:00Z", finished="2026-11-22T10:00:09Z", cpu="lots"
+    )
+    async with running(make_mirror()) as mirror:
+        mirror.offer(Kind.POD, pod)
+        await drained(mirror)
+        assert (await verify(store))[0] == ["refused"]
+        resources = pod["spec"]["containers"][0]["resources"]
+        resources["limits"]["cpu"] = "1"
+        mirror.offer(Kind.POD, newer(pod))
+        await drained(mirror)
+    assert (await verify(store))[0] == []
+
+
+async def test_bill_in_the_dead_letters_is_found(
+    store: Store, make_mirror: MakeMirror, sql_connection: psycopg.Connection
+) -> None:
+    await fill(store, make_mirror)
+    for uid in (
+        one(sql_connection, "select event_id from soulbox.billing_events where quantity = 9"),
+        "not a uuid",
+    ):
+        sql_connection.execute(
+            "insert into soulbox.dead_letter (cluster, kind, uid, error, payload)"
+            " values (gen_random_uuid(), 'BillingEvent', %s, 'another bill', '[]')",
+            (str(uid),),
+        )
+    assert (await verify(store))[0] == ["refused", "refused"]
+    # Of the one it is known when it was.
+    assert (await verify(store, since=parse_time("2026-12-01T00:00:00Z")))[0] == ["refused"]
 
 
 async def test_running_pod_that_nobody_bills_is_found(

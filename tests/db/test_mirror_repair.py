@@ -148,6 +148,25 @@ async def test_repair_touches_only_its_own_cluster(
     assert rows(sql_connection, "select deleted_at from soulbox.sandboxes") == [(None,)]
 
 
+async def test_repair_touches_only_the_namespaces_it_lists(
+    make_mirror: MakeMirror, sql_connection: psycopg.Connection
+) -> None:
+    """An operator that serves fewer than before knows nothing of the others' objects."""
+    lists: dict[Kind, list[dict[str, Any]]] = {Kind.SANDBOX: [], Kind.EXECUTION: [], Kind.POD: []}
+    for namespace in ("served", "other"):
+        where = {"namespace": namespace}
+        lists[Kind.SANDBOX].append(make_running_sandbox(metadata=where))
+        lists[Kind.EXECUTION].append(make_execution(metadata=where))
+        lists[Kind.POD].append(make_pod(started="2026-11-22T10:00:00Z", metadata=where))
+    await make_mirror().repair(lister(lists))
+    narrow = make_mirror(namespaces=("served", "also"))
+    await narrow.repair(lister({}))
+    assert narrow.statistics().ends_unknown == 1
+    for table in ("sandboxes", "executions", "pod_runs"):
+        gone = f"select namespace, deleted_at is not null from soulbox.{table} order by 1"
+        assert rows(sql_connection, gone) == [("other", False), ("served", True)], table
+
+
 async def test_versions_going_backwards_begin_a_new_epoch(
     make_mirror: MakeMirror, sql_connection: psycopg.Connection
 ) -> None:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import psycopg
 import pytest
@@ -18,7 +19,7 @@ from soulbox.store.files import load_queries
 from soulbox.store.pool import Store
 from soulbox.store.retention import partition_horizon, retain
 from tests.support.fix_mirror import MakeMirror, drained, running, until
-from tests.support.make_mirrored import make_sandbox
+from tests.support.make_mirrored import make_execution, make_finished_execution, make_sandbox
 
 NOW = datetime.now(UTC)
 
@@ -150,6 +151,48 @@ async def test_operator_drops_makes_ahead_and_tells_the_horizon(
     assert 2 * day < horizon["resource_metrics"] <= 3 * day
     assert 28 * day <= horizon["executions"] <= 62 * day
     assert set(await partition_horizon(store)) == set(horizon)
+
+
+async def test_partition_that_was_dropped_meanwhile_is_made_again(
+    make_mirror: MakeMirror, store: Store, sql_connection: psycopg.Connection
+) -> None:
+    """By `soulbox db retain`, say: the mirror knew of it and learns by a refusal."""
+    created = NOW - timedelta(days=500)
+    metadata = {"creationTimestamp": created.strftime("%Y-%m-%dT%H:%M:%SZ")}
+    async with running(make_mirror()) as mirror:
+        mirror.offer(Kind.SANDBOX, make_sandbox())
+        await until(lambda: mirror._upkeep._retain_at > 0)  # not in between
+        for code in ("one", "two", "three"):
+            execution = make_finished_execution(metadata=metadata, spec={"code": code})
+            mirror.offer(Kind.EXECUTION, execution)
+            await drained(mirror)
+            found = sql_connection.execute("select code from soulbox.v_executions").fetchall()
+            assert found == [(code,)]
+            assert created.strftime("executions_y%Ym%m") in await retain(store, RetentionPolicy())
+        assert mirror.statistics().dead_letters == 0
+
+
+async def test_repair_leaves_dropped_what_ended_before_the_retention(
+    make_mirror: MakeMirror, store: Store, sql_connection: psycopg.Connection
+) -> None:
+    long_ago = (NOW - timedelta(days=500)).strftime("%Y-%m-%dT%H:%M:%SZ")
+    made = {"creationTimestamp": long_ago}
+    old = make_finished_execution(metadata=made, status={"completionTime": long_ago})
+    runs = make_execution(metadata=made, status={"state": "Running", "startTime": long_ago})
+    late = make_finished_execution(
+        metadata=made, status={"completionTime": NOW.isoformat(timespec="seconds")}
+    )
+
+    async def lists() -> AsyncIterator[tuple[Kind, list[dict[str, Any]]]]:
+        yield Kind.EXECUTION, [old, runs, late]
+
+    mirror = make_mirror()
+    await mirror.repair(lists())
+    assert mirror.is_recorded(old["metadata"]["uid"]), "its finalizer may go"
+    await retain(store, RetentionPolicy())
+    await mirror.repair(lists())
+    rows = sql_connection.execute("select uid::text from soulbox.executions").fetchall()
+    assert {row[0] for row in rows} == {runs["metadata"]["uid"], late["metadata"]["uid"]}
 
 
 def test_wide_columns_are_compressed_as_well_as_the_server_can(

@@ -58,6 +58,8 @@ class Intake:
         self._on_stripped = on_stripped
         # Told with each object of a list that a watch begins with; to be set.
         self.on_listed: Callable[[], object] = lambda: None
+        # Awaited with the namespace of each object before anybody is told of it; to be set.
+        self.before_event: Callable[[str | None], Awaitable[None]] = at_once
         self._cache = cache
         self._turns = turns
         self._mirror = mirror
@@ -184,6 +186,10 @@ class Intake:
             self._queue.add(Kind.SANDBOX, sandbox["metadata"]["uid"])
 
 
+async def at_once(_: str | None) -> None:
+    """Nothing to wait for."""
+
+
 def _concurrency(sandbox: Mapping[str, Any]) -> int:
     asked = (sandbox.get("spec") or {}).get("maxConcurrentExecutions")
     return asked if isinstance(asked, int) else 1
@@ -231,8 +237,10 @@ def build_registry(
         return kopf.AiohttpSession(server=credentials.server, aiohttp_session=credentials.session())
 
     def handler(kind: Kind) -> Any:
-        # async, because Kopf runs plain functions in threads.
+        # async, because Kopf runs plain functions in threads. Each object has a worker of its
+        # own: one that waits here holds up no other.
         async def on_event(event: Mapping[str, Any], **_: Any) -> None:
+            await intake.before_event(event["object"]["metadata"].get("namespace"))
             intake.event(kind, event["type"], event["object"])
             _lighten(event["object"])
 

@@ -20,6 +20,7 @@ from soulbox.app.handlers import Intake, build_registry, build_settings
 from soulbox.app.held import HeldObjects
 from soulbox.app.leader import FLUSH_SECONDS
 from soulbox.app.live_output import LiveOutput, saved_output
+from soulbox.app.namespaces import Namespaces
 from soulbox.app.periodic import Periodic
 from soulbox.app.queue import WorkQueue
 from soulbox.app.readings import database_readers, mirror_readers, spool_readers, work_readers
@@ -33,7 +34,6 @@ from soulbox.kube.events import EventRecorder
 from soulbox.kube.turns import Turns
 from soulbox.mirror import Mirror, MirrorSettings, RowContext, Spool, check_directory
 from soulbox.model.errors import SpoolUnavailable, StoreUnavailable
-from soulbox.model.keys import TENANT_LABEL
 from soulbox.model.states import Kind
 from soulbox.reconcile.execution import ExecutionReconciler
 from soulbox.reconcile.observe import ExecutionObserver
@@ -72,11 +72,7 @@ async def _lead(process: Process, stack: AsyncExitStack) -> None:
     # What works on objects ends first; what records them ends last.
     work, record = TaskGroup(), TaskGroup()
     key = await load_signing_key(kube, settings.operator_namespace)
-
-    def tenant_of(namespace: str) -> str:
-        manifest = cache.by_name(Kind.NAMESPACE, "", namespace)
-        labels = (manifest or {}).get("metadata", {}).get("labels") or {}
-        return str(labels.get(TENANT_LABEL) or namespace)
+    namespaces = Namespaces(kube, cache)
 
     def language_of(class_name: str) -> str | None:
         manifest = cache.by_name(Kind.SANDBOX_CLASS, "", class_name)
@@ -84,7 +80,9 @@ async def _lead(process: Process, stack: AsyncExitStack) -> None:
         return None if language is None else str(language)
 
     context = RowContext(
-        cluster_uid=await cluster_uid(kube), tenant_of=tenant_of, language_of=language_of
+        cluster_uid=await cluster_uid(kube),
+        tenant_of=namespaces.tenant_of,
+        language_of=language_of,
     )
     mirror = Mirror(
         store,
@@ -96,6 +94,7 @@ async def _lead(process: Process, stack: AsyncExitStack) -> None:
             max_pending=settings.mirror_capacity_objects,
             retention=settings.retention,
             sample_capacity=settings.sample_capacity_rows,
+            namespaces=settings.watch_namespaces,
         ),
         on_relist_needed=lambda: periodic.relist(),  # noqa: PLW0108 - made below
         clock=clock.now,
@@ -159,7 +158,9 @@ async def _lead(process: Process, stack: AsyncExitStack) -> None:
         on_stripped=lambda pod: work.spawn("restore-pod", restore_pod(kube, pod, intake.gone)),
         turns=turns,
     )
+    intake.before_event = namespaces.learn
     periodic = Periodic(kube, cache, mirror, intake, settings, clock, services.memory)
+    periodic.before_object = namespaces.look_up
     intake.on_listed = periodic.listed
     held = HeldObjects(mirror, cache, events, settings)
     metrics.read_snapshots(
@@ -180,7 +181,7 @@ async def _lead(process: Process, stack: AsyncExitStack) -> None:
     stack.push_async_callback(work.close)
     record.spawn("claim", _claim(mirror))
 
-    await _first_lists(kube, cache, intake, settings)
+    await _first_lists(kube, cache, intake, settings, namespaces)
     record.spawn("mirror", mirror.run(), vital=True)
     record.spawn("events", events.run(), vital=True)
     work.spawn("queue", queue.run(), vital=True)
@@ -278,12 +279,17 @@ async def _watch(process: Process, intake: Intake, work: TaskGroup, record: Task
 
 
 async def _first_lists(
-    kube: KubeClient, cache: ObjectCache, intake: Intake, settings: Settings
+    kube: KubeClient,
+    cache: ObjectCache,
+    intake: Intake,
+    settings: Settings,
+    namespaces: Namespaces,
 ) -> None:
     """Fill the cache completely before anything is decided; queue every object after."""
     for kind in WATCHED:
         async for page in list_pages(kube, kind, settings.watch_namespaces):
             for manifest in page:
+                await namespaces.look_up(manifest["metadata"].get("namespace"))
                 cache.put(kind, manifest)
     for kind in (Kind.POD, Kind.SANDBOX, Kind.EXECUTION):
         for manifest in cache.all_to_keep(kind):

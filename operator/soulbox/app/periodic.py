@@ -2,13 +2,13 @@
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Awaitable, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from datetime import datetime
 from typing import Any
 
 from soulbox.app.cluster import WATCHED, list_pages
-from soulbox.app.handlers import Intake
+from soulbox.app.handlers import Intake, at_once
 from soulbox.app.memory import give_back
 from soulbox.kube.cache import ObjectCache
 from soulbox.kube.client import KubeClient
@@ -54,6 +54,9 @@ class Periodic:
         clock: ServerClock,
         memory: Memory,
     ) -> None:
+        # Awaited with the namespace of each object of a list before anybody is told of it; to
+        # be set.
+        self.before_object: Callable[[str | None], Awaitable[None]] = at_once
         self._memory = memory
         self._clock = clock
         self._kube = kube
@@ -117,24 +120,30 @@ class Periodic:
 
     async def _lists(self) -> AsyncIterator[tuple[Kind, Sequence[Mapping[str, Any]]]]:
         """Each kind with all its objects, listed when asked for; the cache learns first."""
+        await self._list(Kind.NAMESPACE)  # what tells the tenants of all others
         for kind in (Kind.POD, Kind.SANDBOX, Kind.EXECUTION):
-            manifests: list[Mapping[str, Any]] = []
-            listed: set[str] = set()
-            async for page in list_pages(self._kube, kind, self._settings.watch_namespaces):
-                for manifest in page:
-                    self._intake.seen(kind, manifest, again=self._repaired)
-                    listed.add(manifest["metadata"]["uid"])
-                    manifests.append(pack(manifest))
-            unlisted = [
-                known for known in self._cache.all(kind) if known["metadata"]["uid"] not in listed
-            ]
-            for known in unlisted:
-                await self._confirm_gone(kind, known)
-            yield kind, manifests
+            yield kind, await self._list(kind)
         for uid in self._memory.runner_versions.keys() - {
             pod["metadata"]["uid"] for pod in self._cache.all(Kind.POD)
         }:
             del self._memory.runner_versions[uid]
+
+    async def _list(self, kind: Kind) -> list[Mapping[str, Any]]:
+        """All objects of a kind."""
+        manifests: list[Mapping[str, Any]] = []
+        listed: set[str] = set()
+        async for page in list_pages(self._kube, kind, self._settings.watch_namespaces):
+            for manifest in page:
+                await self.before_object(manifest["metadata"].get("namespace"))
+                self._intake.seen(kind, manifest, again=self._repaired)
+                listed.add(manifest["metadata"]["uid"])
+                manifests.append(pack(manifest))
+        unlisted = [
+            known for known in self._cache.all(kind) if known["metadata"]["uid"] not in listed
+        ]
+        for known in unlisted:
+            await self._confirm_gone(kind, known)
+        return manifests
 
     async def _confirm_gone(self, kind: Kind, known: Mapping[str, Any]) -> None:
         """Absent from the list: deleted, or made after it. The API server knows."""

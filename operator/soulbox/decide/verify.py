@@ -53,6 +53,7 @@ class FindingKind(StrEnum):
     OVERDUE = "overdue"  # a running pod's hours are over by its node's clock, and not billed
     ADJUSTMENT = "adjustment"  # a correction does not fit what it corrects
     ROLLUP = "rollup"  # a sum of use is not what its rows give
+    REFUSED = "refused"  # a pod or a bill lies in the dead letters
     OVERLAP = "overlap"  # pods of one sandbox ran at once: clocks of nodes differ
     END_UNKNOWN = "end-unknown"  # a pod is gone and nobody told its end
 
@@ -80,6 +81,35 @@ class Finding:
     def is_warning(self) -> bool:
         """Whether it may be right."""
         return self.kind in _WARNINGS
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Refused:
+    """A pod or a bill in the dead letters.
+
+    Attributes:
+        starts_at: before this there is nothing of it; None: not known.
+        ends_at: after this there is nothing of it; None: not known, or it goes on.
+    """
+
+    id: int
+    is_bill: bool
+    uid: str
+    error: str
+    tenant: str | None = None
+    namespace: str | None = None
+    name: str | None = None
+    pod_uid: UUID | None = None
+    event_id: UUID | None = None
+    hour: datetime | None = None
+    starts_at: datetime | None = None
+    ends_at: datetime | None = None
+
+    def may_be_in(self, since: datetime | None, until: datetime | None) -> bool:
+        """Whether some of it may lie in [since, until); what is not known may."""
+        if until is not None and self.starts_at is not None and self.starts_at >= until:
+            return False
+        return since is None or self.ends_at is None or self.ends_at >= since
 
 
 def verify_pod(
@@ -120,6 +150,31 @@ def verify_pod(
 def unproved(row: BillingEvent) -> Finding:
     """The finding of a row whose pod is not in pod_runs."""
     return _finding(FindingKind.EXTRA, row, f"{_bill_text(row)}; its pod is not in pod_runs")
+
+
+def refused(letter: Refused) -> Finding:
+    """The finding of a dead letter: time that was never billed, or billed in doubt."""
+    if letter.is_bill:
+        text = (
+            f"{letter.error} (dead letter {letter.id}, `soulbox db dead-letter list`): "
+            "compare both, adjust, then delete the letter"
+        )
+    else:
+        whose = f"{letter.namespace or '-'}/{letter.name or '-'}"
+        known = "" if letter.pod_uid is not None else f" with UID {letter.uid}"
+        text = (
+            f"{whose}{known} lies in the dead letters, its time is not billed: {letter.error}; "
+            "see `soulbox db dead-letter list`, and once that is mended "
+            f"`soulbox db dead-letter retry {letter.id}`"
+        )
+    return Finding(
+        kind=FindingKind.REFUSED,
+        text=text,
+        tenant=letter.tenant,
+        pod_uid=letter.pod_uid,
+        event_id=letter.event_id,
+        hour=letter.hour,
+    )
 
 
 def verify_adjustment(

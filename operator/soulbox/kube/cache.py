@@ -252,8 +252,11 @@ def _class_name(manifest: Manifest) -> str:
 
 def _is_removed(kind: Kind, metadata: Mapping[str, Any]) -> bool:
     """Whether this is the reply to our own last patch, with which the API server removed the
-    object. A pod without finalizers stays until the kubelet confirms (grace period 0)."""
+    object. A pod without finalizers stays until the kubelet confirms (grace period 0), a
+    Namespace, whose finalizers are in its spec, until nothing is left in it."""
     if not metadata.get("deletionTimestamp") or metadata.get("finalizers"):
+        return False
+    if kind is Kind.NAMESPACE:
         return False
     return kind is not Kind.POD or metadata.get("deletionGracePeriodSeconds") == 0
 

@@ -272,7 +272,7 @@ class Mirror:
             StoreUnavailable: not all was compared; run it again.
             LeaderFenced: another operator writes now.
         """
-        repair = Repair(self._store, self._context, self._fence, self._clock)
+        repair = Repair(self._store, self._context, self._fence, self._clock, self._settings)
         before = await repair.begin()
         tracked = {kind: self._tracker.uids(kind) for kind in MIRRORED}
         self._relist_needed = self._relist_asked = False

@@ -8,8 +8,12 @@ from uuid import UUID
 from soulbox.build.rows import RowContext
 from soulbox.build.rows.fields import optional_uuid
 from soulbox.mirror.fence import Fence
+from soulbox.mirror.items import is_final
 from soulbox.mirror.pending import Sighting
+from soulbox.mirror.settings import MirrorSettings
+from soulbox.model.retention import RetentionPolicy
 from soulbox.model.states import Kind
+from soulbox.model.times import parse_time
 from soulbox.store.ledger import PodRunStore
 from soulbox.store.objects import Absence, ExecutionStore, SandboxStore, StoredVersion
 from soulbox.store.pool import Store, Transaction
@@ -31,12 +35,19 @@ class Repair:
     """One pass over all kinds. The caller keeps other writers out while it is asked."""
 
     def __init__(
-        self, store: Store, context: RowContext, fence: Fence, clock: Callable[[], datetime]
+        self,
+        store: Store,
+        context: RowContext,
+        fence: Fence,
+        clock: Callable[[], datetime],
+        settings: MirrorSettings,
     ) -> None:
         self._store = store
         self._context = context
         self._fence = fence
         self._clock = clock
+        self._retention = settings.retention
+        self._namespaces = settings.namespaces
 
     async def begin(self) -> datetime:
         """The database's time before any list is asked for: rows written later than this
@@ -49,7 +60,8 @@ class Repair:
     async def differing(
         self, kind: Kind, sightings: Sequence[Sighting], before: datetime
     ) -> set[str]:
-        """UIDs whose rows are missing or show an older version than the list.
+        """UIDs whose rows are missing or show an older version than the list. An Execution
+        whose row retention has dropped is not among them: it would be dropped again.
 
         Begins a new mirror epoch when a row shows a version the cluster has never
         reached: then every row differs.
@@ -73,10 +85,12 @@ class Repair:
         if backwards:
             await self._new_epoch(kind, backwards)
             return {sighting.uid for sighting in sightings}
+        now = self._clock()
         return {
             sighting.uid
             for sighting in sightings
             if _is_behind(stored.get(_uuid(sighting)), sighting, epochs)
+            and (_uuid(sighting) in stored or not _is_expired(sighting, now, self._retention))
         }
 
     async def mark_gone(self, kind: Kind, sightings: Sequence[Sighting], before: datetime) -> int:
@@ -86,6 +100,7 @@ class Repair:
             seen=[uid for item in sightings if (uid := optional_uuid(item.uid)) is not None],
             before=before,
             gone_at=self._clock(),
+            namespaces=self._namespaces or None,
         )
         async with self._store.transaction() as tx:
             epochs = await self._fence.check(tx)
@@ -130,6 +145,23 @@ def _is_behind(version: StoredVersion | None, sighting: Sighting, epochs: Epochs
         epochs.mirror_epoch,
         sighting.version,
     )
+
+
+def _is_expired(sighting: Sighting, now: datetime, retention: RetentionPolicy) -> bool:
+    """Whether an Execution ended in a month whose partition is past its retention, as that of
+    its creation then is too."""
+    status = sighting.manifest.get("status")
+    if sighting.kind is not Kind.EXECUTION or not isinstance(status, Mapping):
+        return False
+    ended_at = parse_time(str(status.get("completionTime")))
+    if ended_at is None or not is_final(sighting):
+        return False
+    return _month(ended_at) + retention.executions_months < _month(now)
+
+
+def _month(moment: datetime) -> int:
+    utc = moment.astimezone(UTC)
+    return utc.year * 12 + utc.month
 
 
 def _uuid(sighting: Sighting) -> UUID:

@@ -45,6 +45,8 @@ class MirrorSettings:
     retain_retry_seconds: float = 600.0
     # Resource samples that wait while PostgreSQL is away; the oldest beyond it are dropped.
     sample_capacity: int = 20_000
+    # The namespaces that are served: of others a list says nothing. Empty: all.
+    namespaces: tuple[str, ...] = ()
     # Outputs saved at once: each holds a connection while its runner sends.
     output_saves: int = 4
 

@@ -125,12 +125,14 @@ class Upkeep:
         """Whether it was done. If not, that is no failure of the mirror's: it is tried again."""
         try:
             dropped = await retain(self._store, self._settings.retention)
-        except StoreUnavailable as error:
+        except StoreUnavailable as error:  # of some tables it may be done
             _log.warning(
                 "partitions past their retention were not dropped; tried again later",
                 extra={"action": "retain", "error": str(error)[:256]},
             )
             return False
+        finally:
+            self._writer.forget_partitions()
         if dropped:
             _log.info(
                 "partitions past their retention were dropped",

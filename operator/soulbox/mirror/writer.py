@@ -170,20 +170,33 @@ class BatchWriter:
                 await StateStore(tx).ensure_partitions(list(missing.values()))
             self._known_months.update(missing)
 
+    def forget_partitions(self) -> None:
+        """Some may have been dropped: each is asked about again."""
+        self._known_months.clear()
+
     async def _write_or_halve(self, items: list[Item], result: BatchResult) -> None:
         if not items:
             return
         try:
-            await self._commit(items, result)
+            await self._commit_anew(items, result)
         except StoreRefused as error:
-            # A partition may have been dropped since it was made: ask again.
-            self._known_months.clear()
             if len(items) == 1:
                 await self._give_up(items[0], error, result)
                 return
             middle = len(items) // 2
             await self._write_or_halve(items[:middle], result)
             await self._write_or_halve(items[middle:], result)
+
+    async def _commit_anew(self, items: Sequence[Item], result: BatchResult) -> None:
+        """Commit; a partition that retention dropped since it was made is made again, once:
+        nobody in the batch is to blame for it."""
+        try:
+            await self._commit(items, result)
+        except StoreRefused as error:
+            if not _lacks_partition(error):
+                raise
+            self.forget_partitions()
+            await self._commit(items, result)
 
     async def _commit(self, items: Sequence[Item], result: BatchResult) -> None:
         executions = [item.execution for item in items if item.execution is not None]
@@ -266,6 +279,11 @@ class BatchWriter:
         self._known_programs.move_to_end((tenant, code_sha256))
         while len(self._known_programs) > self._known_programs_max:
             self._known_programs.popitem(last=False)
+
+
+def _lacks_partition(error: StoreRefused) -> bool:
+    """Whether a row had no partition: the one check_violation that no constraint is named of."""
+    return error.sqlstate == "23514" and error.constraint is None
 
 
 MIRRORED = (Kind.SANDBOX, Kind.EXECUTION, Kind.POD)

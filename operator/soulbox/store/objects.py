@@ -37,12 +37,14 @@ class Absence:
         seen: UIDs of all objects in it.
         before: database time before the list was asked for; rows written later are left.
         gone_at: written as deleted_at.
+        namespaces: the list is of these alone; None: of all.
     """
 
     cluster: UUID
     seen: Sequence[UUID]
     before: datetime
     gone_at: datetime
+    namespaces: Sequence[str] | None
 
     def parameters(self) -> dict[str, Any]:
         """As the statements name them."""
@@ -51,6 +53,7 @@ class Absence:
             "seen": list(self.seen),
             "before": self.before,
             "gone_at": self.gone_at,
+            "namespaces": None if self.namespaces is None else list(self.namespaces),
         }
 
 

@@ -4,7 +4,8 @@ One snapshot for all that is compared; memory holds one portion of pods with the
 whatever the ledger's size.
 """
 
-from collections.abc import AsyncIterator
+import json
+from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal
@@ -15,12 +16,15 @@ from soulbox.decide.prices import PriceBook
 from soulbox.decide.verify import (
     Finding,
     FindingKind,
+    Refused,
+    refused,
     unproved,
     verify_adjustment,
     verify_pod,
 )
 from soulbox.model.billing import BillingEvent
 from soulbox.model.errors import InvalidRequest
+from soulbox.model.times import parse_time
 from soulbox.store.files import load_queries
 from soulbox.store.ledger import LedgerStore, PriceStore, event_of, pod_run_of
 from soulbox.store.pool import Store, Transaction
@@ -106,7 +110,13 @@ class Verification:
         """
         async with self._store.transaction() as tx:
             await tx.execute(self._queries["snapshot"])
-            for look in (self._pods, self._unproved, self._adjustments, self._overlaps):
+            for look in (
+                self._pods,
+                self._refused,
+                self._unproved,
+                self._adjustments,
+                self._overlaps,
+            ):
                 async for finding in look(tx):
                     yield self._counted(finding)
         for difference in await rollup_differences(self._store):
@@ -145,6 +155,14 @@ class Verification:
                     self.summary.recomputed.add(want)
                 for finding in found:
                     yield finding
+
+    async def _refused(self, tx: Transaction) -> AsyncIterator[Finding]:
+        # Whole objects: fewer at a time.
+        async for portion in tx.stream(self._queries["refused"], self._params, portion=50):
+            for row in portion:
+                letter = _letter(row)
+                if letter.may_be_in(self._scope.since, self._scope.until):
+                    yield refused(letter)
 
     async def _unproved(self, tx: Transaction) -> AsyncIterator[Finding]:
         async for portion in tx.stream(
@@ -200,6 +218,36 @@ class Verification:
         if scope.since is not None and month < f"{scope.since:%Y-%m}":
             return False
         return scope.until is None or month <= f"{scope.until:%Y-%m}"
+
+
+def _letter(row: Mapping[str, Any]) -> Refused:
+    """A pod began after it was created, and is over once it was refused in its last state."""
+    is_bill = row["is_bill"]
+    pod = None if is_bill else json.loads(row["pod"])
+    metadata, status = _member(pod, "metadata"), _member(pod, "status")
+    created = _member(metadata, "creationTimestamp")
+    is_over = bool(_member(metadata, "deletionTimestamp")) or (
+        _member(status, "phase") in ("Succeeded", "Failed")
+    )
+    return Refused(
+        id=row["id"],
+        is_bill=is_bill,
+        uid=row["uid"],
+        error=row["error"],
+        tenant=row["tenant"],
+        namespace=row["namespace"],
+        name=row["name"],
+        pod_uid=row["pod_uid"] if is_bill else row["key"],
+        event_id=row["key"] if is_bill else None,
+        hour=row["window_hour"],
+        starts_at=row["starts_at"] if is_bill else parse_time(str(created)),
+        ends_at=row["ends_at"] if is_bill else row["updated_at"] if is_over else None,
+    )
+
+
+def _member(parent: Any, name: str) -> Any:
+    """None where a refused object is malformed."""
+    return parent.get(name) if isinstance(parent, dict) else None
 
 
 def _rollup(difference: RollupDifference) -> Finding:

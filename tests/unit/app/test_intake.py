@@ -412,6 +412,13 @@ async def test_registry_has_one_stateless_handler_for_each_kind(tmp_path: Any) -
     async def end_work() -> None:
         ended.append(True)
 
+    waited: list[str | None] = []
+
+    async def before_event(namespace: str | None) -> None:
+        waited.append(namespace)
+        assert bench.cache.get(BOX, "u") is None or len(waited) > 1, "nobody was told yet"
+
+    bench.intake.before_event = before_event
     registry = build_registry(bench.intake, credentials, end_work)
     handlers = registry._watching.get_all_handlers()
     assert {handler.selector.plural or handler.selector.any_name for handler in handlers} == {
@@ -432,6 +439,7 @@ async def test_registry_has_one_stateless_handler_for_each_kind(tmp_path: Any) -
         assert told.keys() == {"kind", "apiVersion", "metadata"}
         assert "managedFields" not in told["metadata"]
     assert set(bench.intake.last_event) == set(Kind)
+    assert waited == ["default"] * len(Kind)
     kept = bench.cache.get(BOX, "u")
     assert kept is not None
     assert (kept["spec"], kept["metadata"]["name"]) == (seen["spec"], seen["metadata"]["name"])

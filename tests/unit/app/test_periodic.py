@@ -14,6 +14,7 @@ import pytest
 from pydantic import SecretStr
 
 from soulbox.app.handlers import Intake
+from soulbox.app.namespaces import Namespaces
 from soulbox.app.periodic import Periodic
 from soulbox.app.queue import WorkQueue
 from soulbox.decide.prices import PriceBook
@@ -23,7 +24,7 @@ from soulbox.kube.client import KubeClient
 from soulbox.kube.clock import ServerClock
 from soulbox.kube.turns import Turns
 from soulbox.model.errors import KubeNotFound, KubeUnavailable, StoreUnavailable
-from soulbox.model.keys import LOST_TIME_ANNOTATION, MANAGED_BY_LABEL
+from soulbox.model.keys import LOST_TIME_ANNOTATION, MANAGED_BY_LABEL, TENANT_LABEL
 from soulbox.model.states import Kind
 from soulbox.model.times import format_time
 from soulbox.reconcile.services import Memory
@@ -134,6 +135,7 @@ class Bench:
             clock,
             self.memory,
         )
+        self.periodic.before_object = Namespaces(kube, self.cache).look_up
         self.intake.on_listed = self.periodic.listed
 
 
@@ -186,6 +188,26 @@ async def test_added_event_that_never_came_is_made_up_for(bench: Bench) -> None:
     assert bench.cache.get(BOX, created["metadata"]["uid"]) is not None
     assert bench.books.repaired == [(POD, []), (BOX, ["box"]), (RUN, [])]
     assert (BOX, "box", False) in bench.books.offers
+
+
+async def test_namespaces_are_known_before_what_is_in_them(bench: Bench) -> None:
+    assert bench.api is not None
+    add(bench, BOX, make_sandbox(), known=False)
+    labels = {TENANT_LABEL: "acme"}
+    bench.api.add("namespaces", {"metadata": {"name": "default", "labels": labels}})
+    gone = stored({"metadata": {"name": "gone"}}, uid="gone")
+    bench.cache.put(Kind.NAMESPACE, gone)
+    seen: list[str] = []
+
+    def offer(kind: Kind, manifest: Mapping[str, Any], *, deleted: bool = False) -> None:
+        namespace = bench.cache.by_name(Kind.NAMESPACE, "", manifest["metadata"]["namespace"])
+        assert namespace is not None
+        seen.append(namespace["metadata"]["labels"][TENANT_LABEL])
+
+    bench.books.offer = offer  # type: ignore[method-assign]
+    await bench.periodic.repair()
+    assert seen == ["acme"]
+    assert bench.cache.by_name(Kind.NAMESPACE, "", "gone") is None
 
 
 async def test_modified_event_that_never_came_is_made_up_for(bench: Bench) -> None:

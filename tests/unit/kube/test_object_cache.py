@@ -46,6 +46,14 @@ def pod(uid: str, owner: str, version: int = 1, **metadata: Any) -> dict[str, An
     return obj(uid, version, name=uid, **owned | metadata)
 
 
+def test_namespace_that_is_ending_is_there_until_its_end() -> None:
+    """Its finalizers are in its spec; what is still in it has its tenant."""
+    cache = ObjectCache()
+    cache.put(Kind.NAMESPACE, obj("u", name="n", namespace=""))
+    cache.put(Kind.NAMESPACE, obj("u", 2, name="n", namespace="", deletionTimestamp=CREATED))
+    assert cache.by_name(Kind.NAMESPACE, "", "n") is not None
+
+
 def execution(
     uid: str,
     version: int = 1,

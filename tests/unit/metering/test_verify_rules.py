@@ -13,7 +13,7 @@ from hypothesis import given
 from soulbox.decide.adjustments import build_adjustment
 from soulbox.decide.metering import bill_run
 from soulbox.decide.prices import PriceBook
-from soulbox.decide.verify import FindingKind, verify_adjustment, verify_pod
+from soulbox.decide.verify import FindingKind, Refused, refused, verify_adjustment, verify_pod
 from soulbox.model.billing import BillingEvent, PricePlan
 from soulbox.model.rows import PodRunRow
 from tests.unit.metering.test_windows import HOUR, PLAN, RUN, moments, spans, terms
@@ -129,3 +129,27 @@ def test_adjustment_that_fits_is_right_and_any_other_is_found() -> None:
         "its event_id is not that of its reference"
     ]
     assert found(made, "-1")[0].startswith(f"with it {ROWS[0].event_id} comes to -0.99")
+
+
+@pytest.mark.parametrize(
+    ("starts", "ends", "since", "until", "want"),
+    [
+        (None, None, 5, 6, True),
+        (1, 2, None, None, True),
+        (1, 2, None, 1, False),
+        (1, 2, None, 2, True),
+        (1, 2, 2, None, True),
+        (1, 2, 3, None, False),
+        (1, None, 9, None, True),
+    ],
+)
+def test_dead_letter_is_in_a_scope_that_its_time_may_touch(
+    starts: int | None, ends: int | None, since: int | None, until: int | None, want: bool
+) -> None:
+    first, last, low, high = (
+        None if hours is None else HOUR * hours + RUN.started_at
+        for hours in (starts, ends, since, until)
+    )
+    letter = Refused(id=1, is_bill=False, uid="x", error="odd", starts_at=first, ends_at=last)
+    assert letter.may_be_in(low, high) is want
+    assert refused(letter).text.startswith("-/- with UID x lies in the dead letters")
