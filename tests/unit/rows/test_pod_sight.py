@@ -300,7 +300,7 @@ def test_container_started_at() -> None:
 
 def test_running_time_long_before_the_pod_was_made_is_no_bill() -> None:
     early = make_pod(created="2026-11-22T10:00:00Z", started="2026-11-20T10:00:00Z", finished=END)
-    with pytest.raises(RowError, match="startedAt 2026-11-20 .* lies before the pod was made"):
+    with pytest.raises(RowError, match=r"startedAt 2026-11-20 .* lies before the pod was made"):
         build_pod_sight(early, CONTEXT)
     skewed = make_pod(created="2026-11-22T10:00:00Z", started="2026-11-22T09:00:00Z", finished=END)
     assert build_pod_sight(skewed, CONTEXT).life is PodLife.FINISHED
