@@ -2,6 +2,7 @@ package launch
 
 import (
 	"io"
+	"math"
 	"syscall"
 	"unsafe"
 
@@ -63,14 +64,12 @@ const (
 	stepStreams
 	stepChdir
 	stepPrivileges
-	stepCloseRange
 	stepExecve
 	stepLimit
 )
 
 var stepNames = [...]string{
 	stepSetsid: "setsid", stepStreams: "dup3", stepPrivileges: "prctl PR_SET_NO_NEW_PRIVS",
-	stepCloseRange: "close_range",
 }
 
 // failure is what the child writes to the status pipe when it cannot go on.
@@ -145,12 +144,10 @@ func (p *program) forkAndExec() (pid uintptr, errno syscall.Errno) {
 		}
 	}
 	_, _, _ = syscall.RawSyscall(unix.SYS_UMASK, 0o022, 0, 0)
-	// Nothing but 0, 1 and 2 is inherited, whatever the container runtime or
-	// a library left open.
-	step = stepCloseRange
-	if _, _, errno = syscall.RawSyscall(unix.SYS_CLOSE_RANGE, 3, uintptr(^uint32(0)), unix.CLOSE_RANGE_CLOEXEC); errno != 0 && errno != unix.ENOSYS {
-		goto failed
-	}
+	// Nothing but 0, 1 and 2 is inherited: the launcher marked what it was
+	// given (closeOnExec), and all that Go opens is marked. Once more, for what
+	// a library might open, where the kernel can.
+	_, _, _ = syscall.RawSyscall(unix.SYS_CLOSE_RANGE, 3, math.MaxInt32, unix.CLOSE_RANGE_CLOEXEC)
 	step = stepExecve
 	_, _, errno = syscall.RawSyscall(unix.SYS_EXECVE, uintptr(unsafe.Pointer(p.path)),
 		uintptr(unsafe.Pointer(&p.argv[0])), uintptr(unsafe.Pointer(&p.env[0])))

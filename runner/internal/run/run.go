@@ -89,11 +89,17 @@ func (r *Run) Document() wire.Document {
 	return doc
 }
 
-// summary is the document without output.
+// summary is the document without output. Between the program's own end and
+// the run's, while its files are kept, it has no completion: that and the result
+// are told together.
 func (r *Run) summary() wire.Document {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	return r.doc
+	doc := r.doc
+	if doc.State != wire.Finished {
+		doc.CompletionTime, doc.DurationMilliseconds = nil, nil
+	}
+	return doc
 }
 
 // record is what the journal keeps.

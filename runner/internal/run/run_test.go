@@ -30,7 +30,7 @@ func TestDurationDoesNotFollowTheWallClock(t *testing.T) {
 			t.Fatalf("%s: the test's own clock is wrong: %v", name, got)
 		}
 		run.endedAt(end)
-		doc := run.summary()
+		doc := run.doc
 		if *doc.DurationMilliseconds != 5000 || doc.CompletionTime.Sub(doc.StartTime.Time) != 5*time.Second ||
 			doc.CompletionTime.Round(0).Sub(doc.StartTime.Round(0)) != 5*time.Second {
 			t.Errorf("%s: %d ms from %v to %v", name, *doc.DurationMilliseconds, doc.StartTime, doc.CompletionTime)
@@ -72,8 +72,21 @@ func TestEndIsNotedOnce(t *testing.T) {
 	run.started(start)
 	run.endedAt(start.Add(time.Second))
 	run.endedAt(start.Add(time.Minute))
-	if doc := run.summary(); *doc.DurationMilliseconds != 1000 {
-		t.Errorf("%d ms", *doc.DurationMilliseconds)
+	if *run.doc.DurationMilliseconds != 1000 {
+		t.Errorf("%d ms", *run.doc.DurationMilliseconds)
+	}
+}
+
+func TestCompletionIsToldWithTheResult(t *testing.T) {
+	run := newTestRun()
+	run.started(time.Now())
+	run.endedAt(time.Now()) // its files are still being kept
+	if doc := run.summary(); doc.State != wire.Running || doc.CompletionTime != nil || doc.DurationMilliseconds != nil {
+		t.Errorf("%s, completed %v, %v ms", doc.State, doc.CompletionTime, doc.DurationMilliseconds)
+	}
+	run.doc.State = wire.Finished
+	if doc := run.summary(); doc.CompletionTime == nil || doc.DurationMilliseconds == nil {
+		t.Error("finished, and not completed")
 	}
 }
 
