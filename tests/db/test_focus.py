@@ -27,7 +27,12 @@ async def fill_all(
     that have rows."""
     await fill(store, make_mirror)
     odd = [
-        make_pod(uid=new_uid(), started="2019-05-05T10:00:00Z", finished="2019-05-05T10:00:05Z"),
+        make_pod(
+            uid=new_uid(),
+            created="2019-05-05T09:59:58Z",
+            started="2019-05-05T10:00:00Z",
+            finished="2019-05-05T10:00:05Z",
+        ),
         make_pod(
             uid=new_uid(),
             started="2026-11-30T23:59:59Z",

@@ -468,7 +468,11 @@ async def test_price_of_the_sku_is_stamped_and_kept_when_prices_change(
 async def test_bills_without_any_plan_are_rows_that_say_so(
     make_mirror: MakeMirror, sql_connection: psycopg.Connection
 ) -> None:
-    old = make_pod(started="2019-05-05T10:00:00Z", finished="2019-05-05T10:00:05Z")
+    old = make_pod(
+        created="2019-05-05T09:59:58Z",
+        started="2019-05-05T10:00:00Z",
+        finished="2019-05-05T10:00:05Z",
+    )
     async with running(make_mirror()) as mirror:
         mirror.offer(Kind.POD, old)
         await drained(mirror)

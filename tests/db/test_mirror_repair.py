@@ -257,6 +257,25 @@ async def test_repair_before_an_offered_version_was_written(
     assert rows(sql_connection, "select state from soulbox.sandboxes") == [("running",)]
 
 
+async def test_repair_forgets_no_end_that_was_written_while_it_listed(
+    make_mirror: MakeMirror,
+) -> None:
+    box = make_running_sandbox()
+    ending = newer(box, metadata={"deletionTimestamp": "2026-11-22T11:00:00Z"})
+
+    async with running(make_mirror()) as mirror:
+
+        async def slowly() -> AsyncIterator[tuple[Kind, Sequence[dict[str, Any]]]]:
+            mirror.offer(Kind.SANDBOX, ending)
+            await drained(mirror)
+            yield Kind.SANDBOX, [box]
+
+        mirror.offer(Kind.SANDBOX, box)
+        await drained(mirror)
+        await mirror.repair(slowly())
+        assert mirror.is_recorded(box["metadata"]["uid"])
+
+
 async def test_repair_that_failed_is_asked_for_again(make_mirror: MakeMirror, store: Store) -> None:
     mirror = make_mirror()
 

@@ -15,9 +15,10 @@ from soulbox.kube.client import KubeClient
 from soulbox.kube.clock import ServerClock
 from soulbox.kube.packed import pack
 from soulbox.kube.resources import LEASES, PODS
+from soulbox.kube.slim import slim
 from soulbox.mirror import Mirror
 from soulbox.model.errors import KubeNotFound, KubeUnavailable, SoulBoxError
-from soulbox.model.keys import LOST_TIME_ANNOTATION
+from soulbox.model.keys import LOST_TIME_ANNOTATION, RUNNER_CONTAINER
 from soulbox.model.states import Kind
 from soulbox.model.times import format_time, parse_time
 from soulbox.reconcile.services import Memory
@@ -30,6 +31,8 @@ _log = get_logger(__name__)
 # 300 s more (kube-controller-manager's defaults); a Lease is renewed every 10 s.
 _NODE_LOST_SECONDS = 300.0
 
+# More are asked about by a list of all.
+_FEW_PODS = 20
 # Hour windows are written within a minute of their end.
 _METER_SECONDS = 60.0
 # After a repair that failed, most often for want of PostgreSQL: until it worked, rows may not say
@@ -168,7 +171,8 @@ class Periodic:
         renewed: dict[str, datetime | None] = {}
         gone: set[str] = set()
         # Looked at one by one each time: all pods as dicts at once are twenty times as much.
-        for node in {str(pod["spec"].get("nodeName")) for pod in self._running_pods()}:
+        untold = [pod for pod in self._cache.all(Kind.POD) if _has_untold_end(pod)]
+        for node in {_node_of(pod) for pod in (*self._running_pods(), *untold)}:
             try:
                 lease = await self._kube.get(LEASES, node, "kube-node-lease")
             except KubeNotFound:
@@ -179,14 +183,38 @@ class Periodic:
                 renewed[node] = parse_time((lease.get("spec") or {}).get("renewTime"))
         # First, because it does not need PostgreSQL.
         lost = []
+        for pod in untold:
+            seen_at = _last_seen(pod) or renewed.get(_node_of(pod)) or self._clock.now()
+            lost.append((pod, seen_at))
         for pod in self._running_pods():
-            node = str(pod["spec"].get("nodeName"))
+            node = _node_of(pod)
             lost_at = _last_seen(pod) if node in gone else renewed.get(node)
             if lost_at is not None and self._is_lost(pod, lost_at):
                 lost.append((pod, lost_at))
         for pod, lost_at in lost:
             await self._mark_lost(pod, lost_at)
-        await self._mirror.meter_running(self._running_pods(), renewed.get)
+        await self._mirror.meter_running(self._running_pods(), renewed.get, self._as_they_are)
+
+    async def _as_they_are(self, pods: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+        """Those of these pods that run, by the API server's own word: the watch may be late."""
+        found: list[Mapping[str, Any]] = []
+        if len(pods) > _FEW_PODS:
+            asked = {pod["metadata"]["uid"] for pod in pods}
+            async for page in list_pages(self._kube, Kind.POD, self._settings.watch_namespaces):
+                for pod in page:
+                    if pod["metadata"]["uid"] in asked:
+                        self._intake.seen(Kind.POD, pod)
+                        found.append(pack(pod))
+        else:
+            for pod in pods:
+                metadata = pod["metadata"]
+                with suppress(KubeNotFound):
+                    now = await self._kube.get(PODS, metadata["name"], metadata["namespace"])
+                    if now["metadata"]["uid"] == metadata["uid"]:
+                        self._intake.seen(Kind.POD, slim(Kind.POD, now))
+                        found.append(slim(Kind.POD, now))
+        # What is gone is the watch's to tell, or the next repair's.
+        return [pod for pod in found if _has_a_running_container(pod)]
 
     def _running_pods(self) -> Iterator[Mapping[str, Any]]:
         """To be gone through without waiting for anything: the cache must not change."""
@@ -240,6 +268,27 @@ def _has_a_running_container(pod: Mapping[str, Any]) -> bool:
     """Whether the last the kubelet said of it is that it runs; true for ever of a lost one."""
     statuses = (pod.get("status") or {}).get("containerStatuses") or ()
     return any((status.get("state") or {}).get("running") for status in statuses)
+
+
+def _has_untold_end(pod: Mapping[str, Any]) -> bool:
+    """Whether it is over on a node that lives, and nobody can say since when: of a container that
+    is gone when the kubelet looks (an eviction for disk space, say) it tells no times, ever
+    (ContainerStatusUnknown; kubernetes/kubernetes#122160)."""
+    metadata = pod["metadata"]
+    if LOST_TIME_ANNOTATION in (metadata.get("annotations") or {}):
+        return False
+    if not (metadata.get("deletionTimestamp") or _has_ended(pod)):
+        return False
+    return any(
+        (ended := (status.get("state") or {}).get("terminated")) is not None
+        and parse_time(ended.get("finishedAt")) is None
+        for status in (pod.get("status") or {}).get("containerStatuses") or ()
+        if status.get("name") == RUNNER_CONTAINER
+    )
+
+
+def _node_of(pod: Mapping[str, Any]) -> str:
+    return str(pod["spec"].get("nodeName"))
 
 
 def _has_ended(pod: Mapping[str, Any]) -> bool:

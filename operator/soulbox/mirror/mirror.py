@@ -13,7 +13,15 @@ of it anyway. Nothing here is needed for reconciling to go on.
 
 import asyncio
 import logging
-from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable, Mapping, Sequence
+from collections.abc import (
+    AsyncIterable,
+    AsyncIterator,
+    Awaitable,
+    Callable,
+    Iterable,
+    Mapping,
+    Sequence,
+)
 from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Any
@@ -228,18 +236,36 @@ class Mirror:
         self,
         pods: Iterable[Manifest],
         lease_renew_time: Callable[[str], datetime | None],
+        ask: Callable[[Sequence[Manifest]], Awaitable[Iterable[Manifest]]] | None = None,
     ) -> None:
         """Bill the full hours of pods that still run, as far as they are certainly over.
 
         Args:
-            pods: manifests, read after the Leases were.
+            pods: manifests; with `ask` they may be late.
             lease_renew_time: renewTime of a node's Lease; None when it is not known.
+            ask: the API server's own word about those that have something to bill, without
+                those that are gone; once an hour for each pod. None: `pods` were read after
+                the Leases were.
 
         Raises:
             StoreUnavailable: not all was written; the next call does it.
         """
-        sightings: list[Sighting] = []
-        proven: dict[str, datetime] = {}
+        due = self._due(pods, lease_renew_time)
+        if ask is not None and due:
+            # A pod that ended meanwhile, and that the watch is late about, ran no full hour.
+            due = self._due(await ask([one.manifest for one, _ in due]), lease_renew_time)
+        for start in range(0, len(due), self._settings.batch_size):
+            batch = due[start : start + self._settings.batch_size]
+            proven = {sighting.uid: until for sighting, until in batch}
+            await self._write([sighting for sighting, _ in batch], proven)
+            for uid, until in proven.items():
+                self._tracker.set_metered(uid, until)
+
+    def _due(
+        self, pods: Iterable[Manifest], lease_renew_time: Callable[[str], datetime | None]
+    ) -> list[tuple[Sighting, datetime]]:
+        """Those that have hours to bill, and until when they are known to have run."""
+        found = []
         for manifest in pods:
             sighting = self.sighting(Kind.POD, manifest)
             if sighting is None:
@@ -247,13 +273,8 @@ class Mirror:
             self._tracker.see(sighting)
             until = provable(sighting, self._tracker, lease_renew_time)
             if until is not None:
-                sightings.append(sighting)
-                proven[sighting.uid] = until
-        for start in range(0, len(sightings), self._settings.batch_size):
-            batch = sightings[start : start + self._settings.batch_size]
-            await self._write(batch, proven)
-            for sighting in batch:
-                self._tracker.set_metered(sighting.uid, proven[sighting.uid])
+                found.append((sighting, until))
+        return found
 
     async def repair(self, lister: AsyncIterable[tuple[Kind, Sequence[Manifest]]]) -> None:
         """Make the rows agree with complete lists of all objects. Run it at start, every
@@ -457,7 +478,10 @@ class Mirror:
             if (sighting := self.sighting(kind, manifest)) is not None
         ]
         for sighting in sightings:
-            if sighting.uid not in self._pending:
+            # A list takes time: what was written meanwhile may be newer than what it has.
+            newest = self._tracker.newest_version(sighting.uid)
+            is_news = newest is None or newest <= sighting.version
+            if is_news and sighting.uid not in self._pending:
                 self._tracker.see(sighting)
         size = self._settings.batch_size
         async with self._writing:

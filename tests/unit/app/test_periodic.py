@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Iterable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
@@ -83,10 +83,13 @@ class Books:
             self.repaired.append((kind, [one["metadata"]["name"] for one in manifests]))
 
     async def meter_running(
-        self, pods: Iterable[Mapping[str, Any]], renewed: Callable[[str], datetime | None]
+        self,
+        pods: Iterable[Mapping[str, Any]],
+        renewed: Callable[[str], datetime | None],
+        ask: Callable[[Sequence[Any]], Awaitable[Iterable[Any]]],
     ) -> None:
         self.meterings.append(asyncio.get_running_loop().time())
-        for pod in pods:
+        for pod in await ask(list(pods)):
             self.metered[pod["metadata"]["name"]] = renewed(str(pod["spec"].get("nodeName")))
 
     def statistics(self) -> Statistics:
@@ -280,6 +283,32 @@ async def test_running_pods_are_metered_up_to_their_node_s_sign_of_life(bench: B
     assert bench.books.metered == {"a": NOW, "b": None}
 
 
+@pytest.mark.parametrize("others", [0, 30], ids=["asked one by one", "asked by a list"])
+async def test_pod_that_ended_while_the_watch_was_late_ran_no_full_hour(
+    bench: Bench, others: int
+) -> None:
+    assert bench.api is not None
+    add_lease(bench, "node-1", NOW)
+    for number in range(others):
+        add(bench, POD, pod(f"other-{number}"))
+    add(bench, POD, pod("lives"))
+    ended = add(bench, POD, pod("ended"))
+    terminated = [
+        {"name": "runner", "state": {"terminated": {"finishedAt": "2026-01-02T03:01:00Z"}}}
+    ]
+    status = {"phase": "Failed", "containerStatuses": terminated}
+    bench.api.edit("pods", "ns", "ended", {"status": status})
+    add(bench, POD, pod("gone"))
+    bench.api.edit("pods", "ns", "gone", {"metadata": {"deletionGracePeriodSeconds": 0}})
+    bench.api.delete("pods", "ns", "gone")
+    bench.api.objects.pop(("pods", "ns", "gone"), None)
+    await bench.periodic.meter()
+    assert bench.books.metered.keys() == {"lives", *(f"other-{n}" for n in range(others))}
+    known = bench.cache.get(POD, ended["metadata"]["uid"])
+    assert known is not None
+    assert known["status"]["phase"] == "Failed", "what was learnt is kept"
+
+
 def replace_status(manifest: dict[str, Any], status: dict[str, Any]) -> dict[str, Any]:
     """The pod with another status."""
     return {**manifest, "status": status}
@@ -358,6 +387,45 @@ async def test_pod_whose_node_is_gone_and_that_nothing_is_known_of_is_left(bench
     bench.api.take_writes()
     await bench.periodic.meter()
     assert bench.api.take_writes() == []
+
+
+UNKNOWN = {"terminated": {"reason": "ContainerStatusUnknown", "exitCode": 137}}
+READY_UNTIL = [
+    {"type": "Ready", "status": "False", "lastTransitionTime": "2026-01-02T02:50:00Z"},
+]
+
+
+def forgotten(state: dict[str, Any], phase: str = "Failed", **status: Any) -> dict[str, Any]:
+    """A pod whose container was gone when its kubelet looked for it."""
+    manifest = pod("p", finalizers=["soulbox.dev/recorded"])
+    statuses = [{"name": "runner", "state": state}]
+    return replace_status(manifest, {"phase": phase, "containerStatuses": statuses, **status})
+
+
+@pytest.mark.parametrize(
+    ("manifest", "want"),
+    [
+        (forgotten(UNKNOWN, conditions=READY_UNTIL), "2026-01-02T02:50:00.000Z"),
+        (forgotten(UNKNOWN), format_time(NOW - timedelta(seconds=5))),
+        (forgotten({"terminated": {"finishedAt": "2026-01-02T03:00:00Z"}}), None),
+        (forgotten(UNKNOWN, phase="Running"), None),
+        (forgotten({"waiting": {}}), None),
+    ],
+    ids=["its conditions say", "its node's sign of life", "told", "it lives on", "never began"],
+)
+async def test_pod_whose_end_nobody_saw_on_a_living_node_gets_one(
+    bench: Bench, manifest: dict[str, Any], want: str | None
+) -> None:
+    assert bench.api is not None
+    add_lease(bench, "node-1", NOW - timedelta(seconds=5))
+    add(bench, POD, manifest)
+    bench.api.take_writes()
+    await bench.periodic.meter()
+    assert bench.api.take_writes() == ([] if want is None else [("patch", "pods")])
+    annotations = bench.api.get("pods", "ns", "p")["metadata"].get("annotations") or {}
+    assert annotations.get(LOST_TIME_ANNOTATION) == want
+    await bench.periodic.meter()
+    assert bench.api.take_writes() == [], "once"
 
 
 async def test_lost_pod_that_went_meanwhile_stops_no_other(bench: Bench) -> None:
