@@ -39,7 +39,12 @@ async def fill_all(
             finished="2026-12-01T00:00:01Z",
             metadata={"annotations": {"soulbox.dev/user": "=cmd()", "soulbox.dev/sku": "gpu,1"}},
         ),
-        make_pod(uid=new_uid(), started="2026-10-05T10:00:00Z", finished="2026-10-05T11:00:00Z"),
+        make_pod(
+            uid=new_uid(),
+            created="2026-10-05T09:59:58Z",
+            started="2026-10-05T10:00:00Z",
+            finished="2026-10-05T11:00:00Z",
+        ),
     ]
     async with running(make_mirror()) as mirror:
         for pod in odd:

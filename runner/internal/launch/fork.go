@@ -2,7 +2,6 @@ package launch
 
 import (
 	"io"
-	"math"
 	"syscall"
 	"unsafe"
 
@@ -144,10 +143,10 @@ func (p *program) forkAndExec() (pid uintptr, errno syscall.Errno) {
 		}
 	}
 	_, _, _ = syscall.RawSyscall(unix.SYS_UMASK, 0o022, 0, 0)
-	// Nothing but 0, 1 and 2 is inherited: the launcher marked what it was
-	// given (closeOnExec), and all that Go opens is marked. Once more, for what
-	// a library might open, where the kernel can.
-	_, _, _ = syscall.RawSyscall(unix.SYS_CLOSE_RANGE, 3, math.MaxInt32, unix.CLOSE_RANGE_CLOEXEC)
+	// Nothing but 0, 1 and 2 is inherited. The launcher has seen to that (see
+	// inheritNothing); this is for what a library opened since, where the
+	// kernel can.
+	_, _, _ = syscall.RawSyscall(unix.SYS_CLOSE_RANGE, firstPrivate, lastPrivate, unix.CLOSE_RANGE_CLOEXEC)
 	step = stepExecve
 	_, _, errno = syscall.RawSyscall(unix.SYS_EXECVE, uintptr(unsafe.Pointer(p.path)),
 		uintptr(unsafe.Pointer(&p.argv[0])), uintptr(unsafe.Pointer(&p.env[0])))

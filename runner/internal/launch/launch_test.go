@@ -151,24 +151,3 @@ func TestOrderArrivesWithItsDescriptors(t *testing.T) {
 		t.Error("no error at the end")
 	}
 }
-
-func TestWhatWasLeftOpenIsNotInherited(t *testing.T) {
-	refused := func(_, _, _ uint) error { return unix.EINVAL }
-	for name, closeRange := range map[string]func(first, last, flags uint) error{
-		"by one call": unix.CloseRange, "on gVisor, and before Linux 5.11": refused,
-	} {
-		var ends [2]int
-		if err := unix.Pipe2(ends[:], 0); err != nil {
-			t.Fatal(err)
-		}
-		if err := closeOnExec(closeRange); err != nil {
-			t.Fatal(name, err)
-		}
-		for _, fd := range ends {
-			if flags, err := unix.FcntlInt(uintptr(fd), unix.F_GETFD, 0); err != nil || flags&unix.FD_CLOEXEC == 0 {
-				t.Errorf("%s: descriptor %d: %d, %v", name, fd, flags, err)
-			}
-			_ = unix.Close(fd)
-		}
-	}
-}

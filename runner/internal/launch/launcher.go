@@ -4,11 +4,9 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"math"
 	"os"
 	"os/signal"
 	"slices"
-	"strconv"
 	"syscall"
 	"time"
 
@@ -55,11 +53,7 @@ func LauncherMain() int {
 
 	l := &launcher{io: proc.OpenSelfIO()}
 	l.openScore()
-	err := closeOnExec(unix.CloseRange)
-	if err == nil {
-		err = l.close()
-	}
-	if err != nil {
+	if err := l.close(); err != nil {
 		fmt.Fprintln(os.Stderr, "soulbox-runner launch:", err)
 		return 1
 	}
@@ -78,25 +72,6 @@ func LauncherMain() int {
 	return 0
 }
 
-// closeOnExec keeps from the programs to come whatever the container runtime or
-// the server left open. By one call where there is one: gVisor's refuses an end
-// beyond MaxInt32, and before Linux 5.11 it does not know the flag.
-func closeOnExec(closeRange func(first, last, flags uint) error) error {
-	if closeRange(3, math.MaxInt32, unix.CLOSE_RANGE_CLOEXEC) == nil {
-		return nil
-	}
-	open, err := os.ReadDir("/proc/self/fd")
-	if err != nil {
-		return err
-	}
-	for _, entry := range open {
-		if fd, err := strconv.Atoi(entry.Name()); err == nil && fd > 2 {
-			unix.CloseOnExec(fd) // the folder's own is closed by now: no harm
-		}
-	}
-	return nil
-}
-
 // openScore opens the files that PR_SET_DUMPABLE 0 gives to root: an open one
 // stays usable.
 func (l *launcher) openScore() {
@@ -112,6 +87,9 @@ func (l *launcher) openScore() {
 
 // close shuts the launcher against the programs to come.
 func (l *launcher) close() error {
+	if err := inheritNothing(unix.CloseRange, "/proc/self/fd"); err != nil {
+		return err
+	}
 	if err := unix.Prctl(unix.PR_SET_DUMPABLE, 0, 0, 0, 0); err != nil {
 		return os.NewSyscallError("prctl PR_SET_DUMPABLE", err)
 	}

@@ -89,9 +89,9 @@ func (r *Run) Document() wire.Document {
 	return doc
 }
 
-// summary is the document without output. Between the program's own end and
-// the run's, while its files are kept, it has no completion: that and the result
-// are told together.
+// summary is the document without output. The completion, which is known from
+// the program's end on, is told with the result: pipes and files may take long
+// after it, and to the operator a completion before Finished is a lie.
 func (r *Run) summary() wire.Document {
 	r.mu.Lock()
 	defer r.mu.Unlock()

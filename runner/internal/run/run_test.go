@@ -1,11 +1,15 @@
 package run
 
 import (
+	"log/slog"
+	"path/filepath"
 	"syscall"
 	"testing"
 	"time"
 	"unsafe"
 
+	"github.com/soulbox-dev/soulbox/runner/internal/journal"
+	"github.com/soulbox-dev/soulbox/runner/internal/output"
 	"github.com/soulbox-dev/soulbox/runner/internal/wire"
 )
 
@@ -72,21 +76,77 @@ func TestEndIsNotedOnce(t *testing.T) {
 	run.started(start)
 	run.endedAt(start.Add(time.Second))
 	run.endedAt(start.Add(time.Minute))
-	if *run.doc.DurationMilliseconds != 1000 {
-		t.Errorf("%d ms", *run.doc.DurationMilliseconds)
+	if doc := run.doc; *doc.DurationMilliseconds != 1000 {
+		t.Errorf("%d ms", *doc.DurationMilliseconds)
 	}
 }
 
-func TestCompletionIsToldWithTheResult(t *testing.T) {
-	run := newTestRun()
-	run.started(time.Now())
-	run.endedAt(time.Now()) // its files are still being kept
-	if doc := run.summary(); doc.State != wire.Running || doc.CompletionTime != nil || doc.DurationMilliseconds != nil {
-		t.Errorf("%s, completed %v, %v ms", doc.State, doc.CompletionTime, doc.DurationMilliseconds)
+// newTestManager opens the journal in dir and takes up what is there.
+func newTestManager(t *testing.T, dir string) *Manager {
+	t.Helper()
+	j, records, err := journal.Open(filepath.Join(dir, "state"))
+	if err != nil {
+		t.Fatal(err)
 	}
-	run.doc.State = wire.Finished
-	if doc := run.summary(); doc.CompletionTime == nil || doc.DurationMilliseconds == nil {
-		t.Error("finished, and not completed")
+	t.Cleanup(func() { _ = j.Close() })
+	m := &Manager{
+		config: Config{OutputDir: dir}, journal: j, log: slog.New(slog.DiscardHandler),
+		runs: map[Key]*Run{}, active: map[Key]*Run{},
+	}
+	for _, record := range records {
+		if err := m.recover(record); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return m
+}
+
+// Between the program's end and the result come pipes, files and the journal,
+// and a caller that reads meanwhile.
+func TestCompletionIsToldWithTheResult(t *testing.T) {
+	start := time.Now()
+	for name, state := range map[string]wire.State{"that ran": wire.Running, "that did not start": wire.Accepted} {
+		dir := t.TempDir()
+		m := newTestManager(t, dir)
+		run := newTestRun()
+		run.key, run.done, run.dir = Key{UID: "a", Attempt: 1}, make(chan struct{}), dir
+		run.doc = wire.Document{UID: "a", Attempt: 1, State: wire.Accepted, AcceptedTime: wire.Time{Time: start}}
+		run.stdout = output.NewStream(run.StreamPath("stdout"), 1000, nil)
+		run.stderr = output.NewStream(run.StreamPath("stderr"), 1000, nil)
+		m.runs[run.key], m.active[run.key] = run, run
+		told := func() map[string]wire.Document {
+			return map[string]wire.Document{"GET": run.Document(), "list": m.List()[0], "journal": run.record().Document}
+		}
+
+		if state == wire.Running {
+			run.started(start)
+		}
+		run.endedAt(start.Add(time.Second))
+		for where, doc := range told() {
+			if doc.State != state || doc.CompletionTime != nil || doc.DurationMilliseconds != nil {
+				t.Errorf("a run %s, %s: %s with a completion %v before its result", name, where, doc.State, doc.CompletionTime)
+			}
+		}
+		if err := m.journal.Write(run.record()); err != nil {
+			t.Fatal(err)
+		}
+		crashed := newTestManager(t, dir).List()[0]
+		if crashed.State != wire.Finished || crashed.CompletionTime == nil || crashed.Result == nil ||
+			(crashed.DurationMilliseconds != nil) != (state == wire.Running) {
+			t.Errorf("a run %s, after a crash: %+v", name, crashed)
+		}
+
+		m.finish(run, &wire.Result{Outcome: wire.Signaled, Signal: "SIGKILL"}, nil)
+		docs := told()
+		docs["after a restart"] = newTestManager(t, dir).List()[0]
+		for where, doc := range docs {
+			if doc.State != wire.Finished || doc.CompletionTime == nil || !doc.CompletionTime.Equal(start.Add(time.Second)) {
+				t.Errorf("a run %s, %s: %s at %v", name, where, doc.State, doc.CompletionTime)
+			}
+			if took := doc.DurationMilliseconds; (took != nil) != (state == wire.Running) || took != nil && *took != 1000 {
+				t.Errorf("a run %s, %s: a wrong duration", name, where)
+			}
+		}
 	}
 }
 
