@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any
@@ -420,6 +421,60 @@ async def test_metering_after_a_restart_adds_only_what_is_missing(
     batches = mirror.statistics().batches
     await mirror.meter_running([pod], leases("2026-11-22T13:40:00Z"))
     assert mirror.statistics().batches == batches
+
+
+async def test_hour_of_a_pod_that_the_watch_is_late_about_is_not_billed_whole(
+    make_mirror: MakeMirror, sql_connection: psycopg.Connection
+) -> None:
+    lives, late, gone = make_pod(started=START), make_pod(started=START), make_pod(started=START)
+    ended = {"containerStatuses": [{"name": "runner", "state": {"terminated": {}}}]}
+    asked: list[str] = []
+
+    async def ask(pods: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+        asked.extend(pod["metadata"]["uid"] for pod in pods)
+        return [lives, newer(late, status={"phase": "Failed", **ended})]
+
+    mirror = make_mirror()
+    until = leases("2026-11-22T12:30:00Z")
+    await mirror.meter_running([lives, late, gone], until, ask)
+    assert set(asked) == {pod["metadata"]["uid"] for pod in (lives, late, gone)}
+    billed = sql_connection.execute("select distinct pod_uid::text from soulbox.billing_events")
+    assert billed.fetchall() == [(lives["metadata"]["uid"],)]
+    asked.clear()
+    await mirror.meter_running([lives], until, ask)
+    assert asked == [], "once an hour"
+
+
+async def test_start_error_costs_nothing_and_is_recorded(
+    make_mirror: MakeMirror, sql_connection: psycopg.Connection, recorded: Recorded
+) -> None:
+    """As containerd tells of a container that could not be started."""
+    terminated = {
+        "reason": "StartError",
+        "exitCode": 128,
+        "startedAt": "1970-01-01T00:00:00Z",
+        "finishedAt": "2026-11-22T10:00:01Z",
+    }
+    statuses = [{"name": "runner", "state": {"terminated": terminated}}]
+    pod = make_pod(status={"phase": "Failed", "containerStatuses": statuses})
+    async with running(make_mirror()) as mirror:
+        mirror.offer(Kind.POD, pod)
+        await drained(mirror)
+        assert mirror.is_recorded(pod["metadata"]["uid"])
+    assert ledger(sql_connection) == []
+    assert sql_connection.execute("select * from soulbox.dead_letter").fetchall() == []
+
+
+async def test_start_long_before_the_pod_was_made_goes_to_the_dead_letters(
+    make_mirror: MakeMirror, sql_connection: psycopg.Connection
+) -> None:
+    pod = make_pod(started="2024-11-22T10:00:00Z", finished="2026-11-22T10:00:01Z")
+    async with running(make_mirror()) as mirror:
+        mirror.offer(Kind.POD, pod)
+        await drained(mirror)
+    assert ledger(sql_connection) == []
+    (error,) = sql_connection.execute("select error from soulbox.dead_letter").fetchone() or ("",)
+    assert "lies before the pod was made" in error
 
 
 async def test_metering_leaves_out_what_has_no_start_node_or_lease(

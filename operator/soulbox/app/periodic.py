@@ -10,6 +10,7 @@ from typing import Any
 from soulbox.app.cluster import WATCHED, list_pages
 from soulbox.app.handlers import Intake, at_once
 from soulbox.app.memory import give_back
+from soulbox.build.rows.pod import is_end_untold
 from soulbox.kube.cache import ObjectCache
 from soulbox.kube.client import KubeClient
 from soulbox.kube.clock import ServerClock
@@ -18,7 +19,7 @@ from soulbox.kube.resources import LEASES, PODS
 from soulbox.kube.slim import slim
 from soulbox.mirror import Mirror
 from soulbox.model.errors import KubeNotFound, KubeUnavailable, SoulBoxError
-from soulbox.model.keys import LOST_TIME_ANNOTATION, RUNNER_CONTAINER
+from soulbox.model.keys import LOST_TIME_ANNOTATION
 from soulbox.model.states import Kind
 from soulbox.model.times import format_time, parse_time
 from soulbox.reconcile.services import Memory
@@ -279,12 +280,7 @@ def _has_untold_end(pod: Mapping[str, Any]) -> bool:
         return False
     if not (metadata.get("deletionTimestamp") or _has_ended(pod)):
         return False
-    return any(
-        (ended := (status.get("state") or {}).get("terminated")) is not None
-        and parse_time(ended.get("finishedAt")) is None
-        for status in (pod.get("status") or {}).get("containerStatuses") or ()
-        if status.get("name") == RUNNER_CONTAINER
-    )
+    return is_end_untold(pod)
 
 
 def _node_of(pod: Mapping[str, Any]) -> str:

@@ -395,10 +395,15 @@ READY_UNTIL = [
 ]
 
 
-def forgotten(state: dict[str, Any], phase: str = "Failed", **status: Any) -> dict[str, Any]:
+def forgotten(
+    state: dict[str, Any],
+    phase: str = "Failed",
+    last: dict[str, Any] | None = None,
+    **status: Any,
+) -> dict[str, Any]:
     """A pod whose container was gone when its kubelet looked for it."""
     manifest = pod("p", finalizers=["soulbox.dev/recorded"])
-    statuses = [{"name": "runner", "state": state}]
+    statuses = [{"name": "runner", "state": state, "lastState": last or {}}]
     return replace_status(manifest, {"phase": phase, "containerStatuses": statuses, **status})
 
 
@@ -407,11 +412,24 @@ def forgotten(state: dict[str, Any], phase: str = "Failed", **status: Any) -> di
     [
         (forgotten(UNKNOWN, conditions=READY_UNTIL), "2026-01-02T02:50:00.000Z"),
         (forgotten(UNKNOWN), format_time(NOW - timedelta(seconds=5))),
+        (
+            forgotten({"terminated": {"finishedAt": "1970-01-01T00:00:00Z"}}),
+            format_time(NOW - timedelta(seconds=5)),
+        ),
+        (forgotten({"waiting": {}}, last=UNKNOWN), format_time(NOW - timedelta(seconds=5))),
         (forgotten({"terminated": {"finishedAt": "2026-01-02T03:00:00Z"}}), None),
         (forgotten(UNKNOWN, phase="Running"), None),
         (forgotten({"waiting": {}}), None),
     ],
-    ids=["its conditions say", "its node's sign of life", "told", "it lives on", "never began"],
+    ids=[
+        "its conditions say",
+        "its node's sign of life",
+        "it ended in 1970",
+        "its last state has no times",
+        "told",
+        "it lives on",
+        "never began",
+    ],
 )
 async def test_pod_whose_end_nobody_saw_on_a_living_node_gets_one(
     bench: Bench, manifest: dict[str, Any], want: str | None

@@ -128,6 +128,15 @@ def container_started_at(manifest: Manifest) -> datetime | None:
         return None
 
 
+def is_end_untold(manifest: Manifest) -> bool:
+    """Whether the container is over and this version does not say since when."""
+    try:
+        times = _container_times(mapping(manifest, "status"))
+    except RowError:
+        return False
+    return times.ended and times.finished_at is None
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Times:
     started_at: datetime | None
