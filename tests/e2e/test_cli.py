@@ -334,13 +334,14 @@ def test_person_without_rights_is_told_which_role_to_ask_for(
     job = program(tmp_path, "print('mine')\n")
     code, _, err = shell.call("run", job, KUBECONFIG=str(nobody))
     assert code == 125
-    assert "Ask for the role `edit`" in err
-    # With that role in that namespace, and no more, everything works: no right on pods of the
-    # operator, none on the cluster's classes.
-    box.kubectl.run(
-        "create", "rolebinding", "me", "--clusterrole=edit", "--namespace", box.namespace,
-        f"--serviceaccount={box.namespace}:default",
-    )  # fmt: skip
+    assert "Ask for the roles `soulbox-view` and `soulbox-edit`" in err
+    # With these roles in that namespace, and no more, everything works: no right on pods, none
+    # on the cluster's classes.
+    for role in ("soulbox-view", "soulbox-edit"):
+        box.kubectl.run(
+            "create", "rolebinding", role, f"--clusterrole={role}", "--namespace", box.namespace,
+            f"--serviceaccount={box.namespace}:default",
+        )  # fmt: skip
     assert shell.call("run", job, KUBECONFIG=str(nobody)) == (0, "mine\n", "")
 
 
