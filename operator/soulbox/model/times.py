@@ -3,6 +3,8 @@
 from datetime import UTC, datetime
 from typing import Final
 
+from soulbox.model.errors import InvalidRequest
+
 # Kubernetes is younger.
 _FIRST_YEAR: Final = 2000
 
@@ -16,6 +18,21 @@ def parse_time(text: str | None) -> datetime | None:
     except ValueError:
         return None
     return None if value.tzinfo is None else value.astimezone(UTC)
+
+
+def requested_time(name: str, text: str) -> datetime:
+    """What a person wrote as a time; without a zone it is UTC, as the database tells all times.
+
+    Raises:
+        InvalidRequest: no time; names the option or parameter.
+    """
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        raise InvalidRequest(
+            name, f"{text[:64]!r} is no time", "write it as 2026-11-25T10:00:00Z"
+        ) from None
+    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
 
 
 def if_real(value: datetime | None) -> datetime | None:

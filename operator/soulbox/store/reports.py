@@ -3,11 +3,11 @@
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from typing import Any, Final, Literal
 from uuid import UUID
 
 from soulbox.model.errors import InvalidRequest
+from soulbox.model.times import requested_time
 from soulbox.store.files import load_queries
 from soulbox.store.pool import Transaction
 from soulbox.store.reading import Filter, History
@@ -256,14 +256,7 @@ def _parse(name: str, param: Param, text: str) -> Any:
                 )
             return number
         case "time":
-            try:
-                moment = datetime.fromisoformat(text)
-            except ValueError:
-                raise InvalidRequest(
-                    name, f"{text[:64]!r} is no time", "write it as 2026-11-25T10:00:00Z"
-                ) from None
-            # A time without a zone is meant as the database tells all of them.
-            return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+            return requested_time(name, text)
 
 
 def _list(names: "Mapping[str, Any] | tuple[str, ...]") -> str:

@@ -1,6 +1,5 @@
 """`soulbox billing verify`: the ledger made again from pods and prices, and compared."""
 
-import asyncio
 import sys
 from collections.abc import Mapping
 from datetime import UTC, datetime
@@ -11,13 +10,16 @@ from typing import TYPE_CHECKING, Annotated, Any
 import orjson
 import typer
 
+from soulbox.app.commands.db import with_store
 from soulbox.app.commands.options_db import Config
 from soulbox.model.billing import plain_decimal
-from soulbox.model.errors import InvalidRequest, SoulBoxError
-from soulbox.schema.settings import Settings, load_settings
+from soulbox.model.errors import SoulBoxError
+from soulbox.model.times import requested_time
+from soulbox.schema.settings import load_settings
 
 if TYPE_CHECKING:
     from soulbox.decide.verify import Finding
+    from soulbox.store.pool import Store
     from soulbox.store.verify import Scope, Summary, Sums
 
 
@@ -44,8 +46,7 @@ def verify(
         from soulbox.store.verify import Scope  # noqa: PLC0415 - psycopg: 0.2 s
 
         scope = Scope(since=_moment("since", since), until=_moment("until", until), tenant=tenant)
-        settings = load_settings(config)
-        summary = asyncio.run(_verify(settings, scope, output))
+        summary = with_store(load_settings(config), lambda store: _verify(store, scope, output))
     except SoulBoxError as error:
         print(f"soulbox: {error}", file=sys.stderr)
         raise typer.Exit(2) from None
@@ -53,48 +54,30 @@ def verify(
         raise typer.Exit(1)
 
 
-async def _verify(settings: Settings, scope: "Scope", output: VerifyFormat) -> "Summary":
-    from soulbox.store.pool import open_store  # noqa: PLC0415
+async def _verify(store: "Store", scope: "Scope", output: VerifyFormat) -> "Summary":
     from soulbox.store.verify import Verification  # noqa: PLC0415
 
-    store = await open_store(
-        settings.database_url.get_secret_value(),
-        max_size=2,
-        connect_timeout_seconds=settings.connect_timeout_seconds,
-        statement_timeout_seconds=settings.statement_timeout_seconds,
-    )
-    try:
-        verification = Verification(store, scope)
-        if output is VerifyFormat.JSON:
-            typer.echo('{"findings": [', nl=False)
-        separator = "\n"
-        async for finding in verification.findings():
-            if output is VerifyFormat.TABLE:
-                typer.echo(_line(finding))
-            else:
-                typer.echo(separator + _json(_plain(finding)), nl=False)
-                separator = ",\n"
-        summary = verification.summary
+    verification = Verification(store, scope)
+    if output is VerifyFormat.JSON:
+        typer.echo('{"findings": [', nl=False)
+    separator = "\n"
+    async for finding in verification.findings():
         if output is VerifyFormat.TABLE:
-            for line in _summary_lines(summary):
-                typer.echo(line)
+            typer.echo(_line(finding))
         else:
-            typer.echo(f'],\n"summary": {_json(_summary_plain(summary))}}}')
-        return summary
-    finally:
-        await store.close()
+            typer.echo(separator + _json(_plain(finding)), nl=False)
+            separator = ",\n"
+    summary = verification.summary
+    if output is VerifyFormat.TABLE:
+        for line in _summary_lines(summary):
+            typer.echo(line)
+    else:
+        typer.echo(f'],\n"summary": {_json(_summary_plain(summary))}}}')
+    return summary
 
 
 def _moment(name: str, text: str | None) -> datetime | None:
-    if text is None:
-        return None
-    try:
-        moment = datetime.fromisoformat(text)
-    except ValueError:
-        raise InvalidRequest(
-            name, f"{text[:64]!r} is no time", "write it as 2026-11-25T10:00:00Z"
-        ) from None
-    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+    return None if text is None else requested_time(name, text)
 
 
 def _line(finding: "Finding") -> str:
