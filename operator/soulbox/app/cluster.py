@@ -16,8 +16,9 @@ from soulbox.kube.resources import (
 )
 from soulbox.kube.slim import slim
 from soulbox.model.errors import ConfigError, KubeConflict, KubeNotFound, KubeRefused
-from soulbox.model.keys import MANAGED_BY, MANAGED_BY_LABEL, RECORDED_FINALIZER, VERSION
+from soulbox.model.keys import MANAGED_BY, MANAGED_BY_LABEL, VERSION
 from soulbox.model.states import Kind
+from soulbox.reconcile.writes import finalizers_with
 from soulbox.schema.generate import RESOURCES, build_crd
 
 WATCHED: dict[Kind, tuple[Resource, str | None]] = {
@@ -102,17 +103,17 @@ async def restore_pod(
     metadata = pod["metadata"]
     while True:
         try:
-            found = (await kube.get(PODS, metadata["name"], metadata["namespace"]))["metadata"]
-            if found["uid"] != metadata["uid"]:
+            found = await kube.get(PODS, metadata["name"], metadata["namespace"])
+            now = found["metadata"]
+            if now["uid"] != metadata["uid"]:
                 gone(Kind.POD, pod)
                 return
             again: dict[str, Any] = {
-                "resourceVersion": found["resourceVersion"],
+                "resourceVersion": now["resourceVersion"],
                 "labels": {MANAGED_BY_LABEL: MANAGED_BY},
             }
-            finalizers = found.get("finalizers") or []
-            if RECORDED_FINALIZER not in finalizers and not found.get("deletionTimestamp"):
-                again["finalizers"] = [*finalizers, RECORDED_FINALIZER]
+            if not now.get("deletionTimestamp"):
+                again["finalizers"] = finalizers_with(found)
             await kube.patch(PODS, metadata["name"], {"metadata": again}, metadata["namespace"])
         except KubeNotFound:
             gone(Kind.POD, pod)

@@ -1,10 +1,12 @@
 """What happens by the clock: metering of running pods, repair, the answers of the probes."""
 
 import asyncio
+import math
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from datetime import datetime
+from itertools import chain
 from typing import Any
 
 from soulbox.app.cluster import WATCHED, list_pages
@@ -70,7 +72,7 @@ class Periodic:
         self._settings = settings
         self._started = time.monotonic()
         self._sooner = asyncio.Event()
-        self._next_repair: float | None = None  # the loop's time
+        self._next_repair = math.inf  # the loop's time
         # At the start every key is queued already; later repairs queue them all again.
         self._repaired = False
 
@@ -80,8 +82,8 @@ class Periodic:
         next_meter = now()
         self._repair_within(_LISTED_SECONDS)
         while True:
-            if self._next_repair is not None and now() >= self._next_repair:
-                self._next_repair = None  # who asks for another meanwhile, gets it
+            if now() >= self._next_repair:
+                self._next_repair = math.inf  # who asks for another meanwhile, gets it
                 worked = await _worked(self.repair())
                 self._repair_within(
                     self._settings.repair_period_seconds if worked else _RETRY_SECONDS
@@ -92,9 +94,8 @@ class Periodic:
                 give_back()
                 next_meter = now() + _METER_SECONDS
             self._sooner.clear()
-            due = next_meter if self._next_repair is None else min(next_meter, self._next_repair)
             with suppress(TimeoutError):
-                async with asyncio.timeout(due - now()):
+                async with asyncio.timeout(min(next_meter, self._next_repair) - now()):
                     await self._sooner.wait()
 
     def relist(self) -> None:
@@ -104,15 +105,12 @@ class Periodic:
     def listed(self) -> None:
         """Kopf told of an object of a list: it began to watch, or to watch anew. Once no more
         follow there is a repair."""
-        due = asyncio.get_running_loop().time() + _LISTED_SECONDS
-        is_sooner = self._next_repair is None or due < self._next_repair
-        self._next_repair = due
-        if is_sooner:
-            self._sooner.set()
+        self._repair_within(_LISTED_SECONDS)
+        self._next_repair = asyncio.get_running_loop().time() + _LISTED_SECONDS
 
     def _repair_within(self, seconds: float) -> None:
         due = asyncio.get_running_loop().time() + seconds
-        if self._next_repair is None or due < self._next_repair:
+        if due < self._next_repair:
             self._next_repair = due
             self._sooner.set()
 
@@ -151,17 +149,22 @@ class Periodic:
 
     async def _confirm_gone(self, kind: Kind, known: Mapping[str, Any]) -> None:
         """Absent from the list: deleted, or made after it. The API server knows."""
+        found = await self._now(kind, known)
+        if found is None or found["metadata"]["uid"] != known["metadata"]["uid"]:
+            self._intake.gone(kind, known)
+        if found is not None:
+            self._intake.seen(kind, found)
+
+    async def _now(self, kind: Kind, known: Mapping[str, Any]) -> Mapping[str, Any] | None:
+        """What the API server has under the object's name; None: nothing."""
         metadata = known["metadata"]
         try:
             found = await self._kube.get(
                 WATCHED[kind][0], metadata["name"], metadata.get("namespace")
             )
         except KubeNotFound:
-            self._intake.gone(kind, known)
-            return
-        if found["metadata"]["uid"] != metadata["uid"]:
-            self._intake.gone(kind, known)
-        self._intake.seen(kind, found)
+            return None
+        return slim(kind, found)
 
     async def meter(self) -> None:
         """Write the hour windows that running pods have left behind.
@@ -173,7 +176,7 @@ class Periodic:
         gone: set[str] = set()
         # Looked at one by one each time: all pods as dicts at once are twenty times as much.
         untold = [pod for pod in self._cache.all(Kind.POD) if _has_untold_end(pod)]
-        for node in {_node_of(pod) for pod in (*self._running_pods(), *untold)}:
+        for node in {_node_of(pod) for pod in chain(self._running_pods(), untold)}:
             try:
                 lease = await self._kube.get(LEASES, node, "kube-node-lease")
             except KubeNotFound:
@@ -208,12 +211,10 @@ class Periodic:
                         found.append(pack(pod))
         else:
             for pod in pods:
-                metadata = pod["metadata"]
-                with suppress(KubeNotFound):
-                    now = await self._kube.get(PODS, metadata["name"], metadata["namespace"])
-                    if now["metadata"]["uid"] == metadata["uid"]:
-                        self._intake.seen(Kind.POD, slim(Kind.POD, now))
-                        found.append(slim(Kind.POD, now))
+                now = await self._now(Kind.POD, pod)
+                if now is not None and now["metadata"]["uid"] == pod["metadata"]["uid"]:
+                    self._intake.seen(Kind.POD, now)
+                    found.append(now)
         # What is gone is the watch's to tell, or the next repair's.
         return [pod for pod in found if _has_a_running_container(pod)]
 
