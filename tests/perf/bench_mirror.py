@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import gc
 import time
 import uuid
 from typing import Any, LiteralString
@@ -18,6 +19,7 @@ import psycopg
 from psycopg import sql
 from psycopg.types.json import set_json_dumps
 
+from soulbox.app.memory import COLLECT_THRESHOLDS
 from soulbox.build.rows import build_execution_row
 from soulbox.mirror.fence import Fence
 from soulbox.mirror.pending import Sighting
@@ -78,12 +80,12 @@ async def write_all(dsn: str, manifests: list[dict[str, Any]], batch: int) -> tu
     writer = BatchWriter(store, CONTEXT, fence, Tracker())
     result = BatchResult()
     seen = sightings(manifests)
+    await writer.ensure_partitions(sighting.seen_at for sighting in seen)  # Mirror has them ahead
     started, cpu_started = time.perf_counter(), time.process_time()
     for start in range(0, len(seen), batch):
         # As Mirror does it: the rows of the next batch are made while this one is written.
-        ahead = asyncio.create_task(writer.prepare(seen[start + batch : start + 2 * batch]))
-        await writer.write(seen[start : start + batch], result)
-        ahead.cancel()
+        upcoming = seen[start + batch : start + 2 * batch]
+        await writer.write(seen[start : start + batch], result, upcoming=upcoming)
     seconds, cpu_seconds = time.perf_counter() - started, time.process_time() - cpu_started
     await store.close()
     return seconds, cpu_seconds
@@ -111,6 +113,9 @@ def copy_rate(dsn: str, manifests: list[dict[str, Any]], table: LiteralString) -
 def measure(count: int, batch: int) -> list[str]:
     """Lines with the figures."""
     manifests = make_manifests(count)
+    # As in an operator, which does not hold the objects of a whole run at once besides.
+    gc.freeze()
+    gc.set_threshold(*COLLECT_THRESHOLDS)
     started = time.perf_counter()
     for manifest in manifests:
         build_execution_row(manifest, CONTEXT)

@@ -18,6 +18,7 @@ from soulbox.app.commands.top import top
 from soulbox.app.commands.uninstall import uninstall
 from soulbox.app.commands.usage import usage
 from soulbox.app.commands.watch import watch
+from soulbox.app.memory import COLLECT_THRESHOLDS
 from soulbox.model.errors import ConfigError, SoulBoxError
 from soulbox.schema.settings import load_settings
 from soulbox.telemetry.logs import set_up_logging
@@ -70,14 +71,13 @@ def run_the_operator(
 ) -> None:
     """Run the operator until SIGTERM."""
     # What is imported is no garbage: collecting it would take a seventh of the start's time
-    # (measured). It stays out of the collector's way, which then runs every 10,000 new objects
-    # instead of 700: few of ours refer to each other in circles.
+    # (measured). It stays out of the collector's way, which then looks less often.
     gc.disable()
     # Imported here: kopf and aiohttp take half a second that `soulbox --help` need not wait.
     from soulbox.app.operator import run_operator  # noqa: PLC0415
 
     gc.freeze()
-    gc.set_threshold(10_000, 10, 10)
+    gc.set_threshold(*COLLECT_THRESHOLDS)
     gc.enable()
 
     settings = load_settings(

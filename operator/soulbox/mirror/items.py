@@ -1,7 +1,7 @@
 """From a sighting to what is written of it."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
@@ -49,11 +49,13 @@ def build_item(
     *,
     started_at: datetime | None = None,
     proven_until: datetime | None = None,
+    is_known_program: Callable[[str, str], bool] = lambda _tenant, _code_sha256: False,
 ) -> Item:
     """The rows of a sighting.
 
     Args:
         started_at: see build_pod_sight.
+        is_known_program: whether a program, by tenant and code_sha256, is written already.
 
     Raises:
         RowError: no rows can be made of it. A stored object can be malformed in ways
@@ -68,11 +70,12 @@ def build_item(
                 row = build_sandbox_row(manifest, context, gone_at=gone_at)
                 return Item(sighting=sighting, sandbox=row)
             case Kind.EXECUTION:
-                return Item(
-                    sighting=sighting,
-                    execution=build_execution_row(manifest, context, gone_at=gone_at),
-                    program=build_program_row(manifest, context),
-                )
+                execution = build_execution_row(manifest, context, gone_at=gone_at)
+                sha256 = execution.code_sha256
+                if sha256 is not None and is_known_program(execution.tenant, sha256):
+                    return Item(sighting=sighting, execution=execution)
+                program = build_program_row(manifest, context)
+                return Item(sighting=sighting, execution=execution, program=program)
             case Kind.POD:
                 sight = build_pod_sight(manifest, context, started_at=started_at, gone_at=gone_at)
                 return Item(sighting=sighting, pod=sight, proven_until=proven_until)

@@ -406,20 +406,22 @@ class Mirror:
                 self._work.clear()
         if batch:
             upcoming = self._pending.peek(self._settings.batch_size)
-            ahead = asyncio.create_task(self._writer.prepare(upcoming), name="mirror-prepare")
-            try:
-                await self._write(batch)
-            finally:
-                ahead.cancel()  # what is ready is used; the rest is made when it is written
+            await self._write(batch, upcoming=upcoming)
 
     async def _write(
-        self, batch: Sequence[Sighting], proven_until: dict[str, datetime] | None = None
+        self,
+        batch: Sequence[Sighting],
+        proven_until: dict[str, datetime] | None = None,
+        *,
+        upcoming: Sequence[Sighting] = (),
     ) -> None:
         """Write a batch; what could not be written waits again."""
         result = BatchResult()
         try:
             async with self._writing:
-                await self._writer.write(batch, result, proven_until=proven_until)
+                await self._writer.write(
+                    batch, result, proven_until=proven_until, upcoming=upcoming
+                )
         except BaseException:
             done = {sighting.uid for sighting in result.done}
             self._pending.put_back(item for item in batch if item.uid not in done)

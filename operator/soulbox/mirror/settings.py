@@ -12,7 +12,7 @@ from soulbox.model.retention import RetentionPolicy
 class MirrorSettings:
     """How the mirror works. The defaults are meant to be right for everybody."""
 
-    # Objects in one transaction. 500 rows take some 20 ms; larger batches gained nothing
+    # Objects in one transaction. 500 rows take some 35 ms; larger batches gained nothing
     # when measured, and a poison row is found by halving.
     batch_size: int = 500
     # How long the first object of a batch waits for others: what people notice of a row's

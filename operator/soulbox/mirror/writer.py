@@ -34,8 +34,9 @@ _log = logging.getLogger(__name__)
 # Programs known to be written: so that a program that runs a thousand times is sent once.
 # 64 bytes each; more would only save more writes.
 _KNOWN_PROGRAMS = 10_000
-# Rows made between two looks at the event loop: about a millisecond.
-_PREPARE_SLICE = 25
+# Rows made between two looks at the event loop: a quarter of a millisecond, which PostgreSQL's
+# answer may wait.
+_PREPARE_SLICE = 10
 
 
 @dataclass(slots=True)
@@ -75,18 +76,10 @@ class BatchWriter:
         self._known_programs_max = known_programs
         self._known_programs: OrderedDict[tuple[str, str], None] = OrderedDict()
         self._known_months: set[tuple[int, int]] = set()
+        # Rows made ahead, and what of.
         self._prepared: dict[str, Item] = {}
-
-    async def prepare(self, sightings: Sequence[Sighting]) -> None:
-        """Make rows ahead, while PostgreSQL works on the batch before: building takes as long
-        as writing, on another processor. May be cancelled; what is ready is used."""
-        for index, sighting in enumerate(sightings):
-            if index % _PREPARE_SLICE == 0:
-                await asyncio.sleep(0)
-            # A pod's row depends on what was seen of it before.
-            if sighting.kind is not Kind.POD and not self._tracker.is_buried(sighting):
-                with suppress(RowError):  # told again, and buried, when it is written
-                    self._prepared[sighting.uid] = build_item(sighting, self._context)
+        self._upcoming: Sequence[Sighting] = ()
+        self._preparing: asyncio.Task[None] | None = None
 
     async def write(
         self,
@@ -94,6 +87,7 @@ class BatchWriter:
         result: BatchResult,
         *,
         proven_until: dict[str, datetime] | None = None,
+        upcoming: Sequence[Sighting] = (),
     ) -> None:
         """Write these, each uid at most once. Safe to repeat.
 
@@ -101,12 +95,25 @@ class BatchWriter:
             result: told what is committed, also when this raises on the way.
             proven_until: Lease renewTimes by uid of still running pods whose hours are
                 to be billed.
+            upcoming: what will be written next: its rows are made while PostgreSQL works.
 
         Raises:
             StoreUnavailable: some or all are not written.
             LeaderFenced: another operator writes now.
         """
         await self._fence.acquire()
+        items = await self._items_of(sightings, proven_until or {}, result)
+        self._upcoming = upcoming
+        try:
+            items = [self._without_known_program(item) for item in items]
+            await self._write_or_halve(items, result)
+        finally:
+            self._end_preparing()
+
+    async def _items_of(
+        self, sightings: Sequence[Sighting], proven_until: dict[str, datetime], result: BatchResult
+    ) -> list[Item]:
+        """Their rows; of what none can be made goes to the dead letters."""
         items: list[Item] = []
         for sighting in sightings:
             if self._tracker.is_buried(sighting):
@@ -122,14 +129,15 @@ class BatchWriter:
                         sighting,
                         self._context,
                         started_at=sighting.started_at or self._tracker.started_at(sighting.uid),
-                        proven_until=(proven_until or {}).get(sighting.uid),
+                        proven_until=proven_until.get(sighting.uid),
+                        is_known_program=self._is_known_program,
                     )
                 )
             except RowError as error:
                 await self._bury(sighting, error, result)
         # One order for all writers, so that no two wait for each other's rows.
         items.sort(key=lambda item: item.sighting.uid)
-        await self._write_or_halve([self._without_known_program(item) for item in items], result)
+        return items
 
     async def bury(self, row: DeadLetterRow, result: BatchResult) -> None:
         """Keep what cannot be written.
@@ -238,9 +246,39 @@ class BatchWriter:
         if new_programs:
             programs = await ProgramStore(tx).insert(new_programs)
         executions = [item.execution for item in items if item.execution is not None]
+        store = ExecutionStore(tx)
         if executions:
-            changed += await ExecutionStore(tx).upsert(executions, epochs)
+            await store.stage(executions)
+        # Not before: the server would wait for this process instead.
+        self._begin_preparing()
+        if executions:
+            changed += await store.upsert_staged(epochs)
         return changed, programs
+
+    def _begin_preparing(self) -> None:
+        if self._upcoming:
+            work = self._prepare(self._upcoming)
+            self._preparing = asyncio.create_task(work, name="mirror-ahead")
+            self._upcoming = ()
+
+    def _end_preparing(self) -> None:
+        """What is ready is used; the rest is made when it is written."""
+        self._upcoming = ()
+        if self._preparing is not None:
+            self._preparing.cancel()
+            self._preparing = None
+
+    async def _prepare(self, sightings: Sequence[Sighting]) -> None:
+        """Make rows ahead: it takes as long as writing, on another processor."""
+        for index, sighting in enumerate(sightings):
+            if index % _PREPARE_SLICE == 0:
+                await asyncio.sleep(0)
+            # A pod's row depends on what was seen of it before.
+            if sighting.kind is not Kind.POD and not self._tracker.is_buried(sighting):
+                with suppress(RowError):  # told again, and buried, when it is written
+                    self._prepared[sighting.uid] = build_item(
+                        sighting, self._context, is_known_program=self._is_known_program
+                    )
 
     async def _give_up(self, item: Item, error: StoreRefused, result: BatchResult) -> None:
         """The one to blame: bury it, or only its program if it is fine without."""
@@ -269,10 +307,16 @@ class BatchWriter:
 
     def _without_known_program(self, item: Item) -> Item:
         program = item.program
-        if program is not None and (program.tenant, program.code_sha256) in self._known_programs:
-            self._known_programs.move_to_end((program.tenant, program.code_sha256))
+        # Items made ahead do not know what the batch before them has just written.
+        if program is not None and self._is_known_program(program.tenant, program.code_sha256):
             return replace(item, program=None)
         return item
+
+    def _is_known_program(self, tenant: str, code_sha256: str) -> bool:
+        known = (tenant, code_sha256) in self._known_programs
+        if known:
+            self._known_programs.move_to_end((tenant, code_sha256))
+        return known
 
     def _remember_program(self, tenant: str, code_sha256: str) -> None:
         self._known_programs[tenant, code_sha256] = None

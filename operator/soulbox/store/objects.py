@@ -109,9 +109,17 @@ class ExecutionStore:
         Returns:
             How many rows changed.
         """
+        await self.stage(rows)
+        return await self.upsert_staged(epochs)
+
+    async def stage(self, rows: Sequence[ExecutionRow]) -> None:
+        """The first half of upsert: send the rows; once in a transaction."""
         queries = self._queries
         await self._tx.stage(queries["stage_executions"], queries["copy_executions"], rows)
-        return await self._tx.execute(queries["upsert_executions"], epochs.parameters())
+
+    async def upsert_staged(self, epochs: Epochs) -> int:
+        """The other half: have the server write them."""
+        return await self._tx.execute(self._queries["upsert_executions"], epochs.parameters())
 
     async def get(self, uid: UUID, created_at: datetime) -> ExecutionRow | None:
         """One row; None when there is none."""
