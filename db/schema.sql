@@ -1652,8 +1652,10 @@ AS $$
            AND (q.only_user IS NULL OR p.user_name = q.only_user)
          LIMIT 300),
     best AS (
-        SELECT f.*, ts_rank(f.code_search, f.simple)
-                    + ts_rank(to_tsvector('english', left(f.code, 4096)), f.english) AS rank
+        -- Words as written come before words by their stem: to stem a program takes 30 us, and is
+        -- done for those alone that match in no other way.
+        SELECT f.*, CASE WHEN f.code_search @@ f.simple THEN 1 + ts_rank(f.code_search, f.simple)
+                         ELSE ts_rank(to_tsvector('english', left(f.code, 4096)), f.english) END AS rank
           FROM found f
          ORDER BY rank DESC, f.recorded_at DESC, f.tenant, f.code_sha256
          LIMIT least(greatest(max_rows, 1), 200))
@@ -1665,7 +1667,7 @@ AS $$
      ORDER BY b.rank DESC, b.recorded_at DESC, b.tenant, b.code_sha256
 $$;
 COMMENT ON FUNCTION soulbox.search_code(text, integer) IS
-    'Programs by words of their code, as written or by English stem, ranked, with what matched between « and »; the query is as in a web search and never an error';
+    'Programs by words of their code, those as written before those by English stem, ranked, with what matched between « and »; the query is as in a web search and never an error';
 REVOKE ALL ON FUNCTION soulbox.search_code(text, integer) FROM PUBLIC;
 
 CREATE FUNCTION soulbox.search_output(query text, days integer DEFAULT 1, max_rows integer DEFAULT 20)

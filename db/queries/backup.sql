@@ -30,6 +30,10 @@ SELECT (SELECT count(*) FROM soulbox.sandboxes) AS sandboxes,
                         0)::text
           FROM soulbox.billing_events) AS ledger_hash;
 
+-- count_of_prices --
+-- The only rows that are compared of a backup of the schema.
+SELECT count(*) FROM soulbox.price_plans;
+
 -- has_schema --
 -- Whether there is anything of ours in this database.
 SELECT to_regnamespace('soulbox') IS NOT NULL;
@@ -75,3 +79,65 @@ SELECT to_regrole('soulbox_owner') IS NOT NULL
 -- Whether the rights in a backup have somebody to be given to.
 SELECT count(*) = 4 FROM pg_roles
  WHERE rolname IN ('soulbox_writer', 'soulbox_reader', 'soulbox_app', 'soulbox_admin_reader');
+
+-- schema_version --
+-- The newest migration.
+SELECT max(version) FROM soulbox.schema_migrations;
+
+-- partitions --
+-- A moment in each partition, by table: what ensure_partition() makes it again from.
+SELECT coalesce(json_object_agg(parent, moments), '{}')
+  FROM (SELECT parent, json_agg(starts_at ORDER BY starts_at) AS moments
+          FROM soulbox.v_partitions
+         GROUP BY parent) p;
+
+-- tables_of_rows --
+-- Tables whose rows are no part of the schema: all but the record of migrations and the prices.
+SELECT relname AS name
+  FROM pg_class
+ WHERE relnamespace = 'soulbox'::regnamespace
+   AND relkind IN ('r', 'p')
+   AND relname NOT IN ('schema_migrations', 'price_plans')
+ ORDER BY relname;
+
+-- first_rollup_state --
+-- As the migrations leave it: nothing is summed.
+INSERT INTO soulbox.rollup_state DEFAULT VALUES;
+
+-- rest_triggers --
+-- Until the data is loaded.
+DO $$
+DECLARE
+    name regclass;
+BEGIN
+    FOR name IN SELECT oid FROM pg_class
+                 WHERE relnamespace = 'soulbox'::regnamespace AND relkind IN ('r', 'p')
+                   AND NOT relispartition LOOP
+        EXECUTE format('ALTER TABLE %s DISABLE TRIGGER USER', name);
+    END LOOP;
+END
+$$;
+
+-- wake_triggers --
+-- They guard again.
+DO $$
+DECLARE
+    name regclass;
+BEGIN
+    FOR name IN SELECT oid FROM pg_class
+                 WHERE relnamespace = 'soulbox'::regnamespace AND relkind IN ('r', 'p')
+                   AND NOT relispartition LOOP
+        EXECUTE format('ALTER TABLE %s ENABLE TRIGGER USER', name);
+    END LOOP;
+END
+$$;
+
+-- empty_seeds --
+-- Rows that the migrations made, which the data has too.
+DELETE FROM soulbox.price_plans;
+DELETE FROM soulbox.rollup_state;
+
+-- make_partitions --
+-- Those of a table that the data goes into.
+SELECT count(*) FILTER (WHERE soulbox.ensure_partition(%(parent)s, moment))
+  FROM unnest(%(moments)s::timestamptz[]) AS moment;

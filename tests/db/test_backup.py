@@ -14,6 +14,7 @@ from psycopg import conninfo, sql
 from typer.testing import CliRunner
 
 from soulbox.app.cli import app
+from soulbox.mirror import Mirror
 from soulbox.model.errors import ConfigError, CursorExpired
 from soulbox.store.backup import BackupWrong, back_up, restore, verify_backup
 from soulbox.store.migrate import migrate
@@ -23,7 +24,7 @@ from soulbox.store.tools import ToolFailed, find_tool
 from tests.support.catalog import read_catalog
 from tests.support.fix_access import write_both
 from tests.support.fix_db import TestServer
-from tests.support.fix_mirror import MakeMirror, until
+from tests.support.fix_mirror import CONTEXT, MakeMirror, until
 from tests.support.postgres_server import PostgresServer
 
 pytestmark = pytest.mark.slow
@@ -152,12 +153,88 @@ async def test_figures_that_differ_are_named_and_undone(filled: str, tmp_path: P
     assert value(filled, "select count(*) from soulbox.executions") == 8
 
 
-def test_schema_and_data_alone(filled: str, tmp_path: Path) -> None:
-    for what in ("schema", "data"):
-        backup = back_up(filled, tmp_path, what=what, compress=0)  # type: ignore[arg-type]
-        assert verify_backup(backup.path).what == what
-        with pytest.raises(ConfigError, match=f"holds the {what} alone"):
+async def test_schema_alone_is_an_empty_database_to_work_with(
+    filled: str, own_server: PostgresServer, tmp_path: Path
+) -> None:
+    with psycopg.connect(filled, autocommit=True) as connection:
+        connection.execute(
+            "insert into soulbox.price_plans (name, sku, tier, rate, valid, description) values"
+            " ('dear', 'gold', 'free', 9, '[2040-01-01Z,)', 'later')"
+        )
+    backup = back_up(filled, tmp_path, what="schema")
+    assert verify_backup(backup.path).what == "schema"
+    with pytest.raises(ConfigError, match="would replace all rows by none"):
+        restore(filled, backup.path, replace=True)
+    assert value(filled, "select count(*) from soulbox.executions") == 8
+    target = new_database(own_server)
+    assert restore(target, backup.path) == {"price_plans": 2}
+    assert read_catalog(target) == read_catalog(filled)
+    assert migrate(target) == []
+    for table in ("executions", "billing_events", "mirror_state", "changes", "tenant_roles"):
+        assert value(target, f"select count(*) from soulbox.{table}") == 0, table
+    # An operator that comes to it writes, bills and sums up.
+    store = await open_store(target)
+    mirror = Mirror(store, CONTEXT, on_recorded=lambda *_: None)
+    await write_both(lambda: mirror)
+    await close(store, target)
+    ledger = "select sum(amount) from soulbox.billing_events"
+    assert value(target, ledger) == value(filled, ledger)
+    assert value(target, "select sum(total_cost) from soulbox.v_usage_monthly") == value(
+        filled, ledger
+    )
+
+
+@pytest.mark.parametrize("is_first_schema", [False, True], ids=["empty", "over-its-schema"])
+def test_data_alone_brings_its_schema_along(
+    filled: str, own_server: PostgresServer, tmp_path: Path, is_first_schema: bool
+) -> None:
+    with psycopg.connect(filled, autocommit=True) as connection:
+        connection.execute("select soulbox.ensure_partition('executions', '2031-01-01Z')")
+    backup = back_up(filled, tmp_path, what="data", compress=0)
+    target = new_database(own_server)
+    if is_first_schema:
+        restore(target, back_up(filled, tmp_path, what="schema").path)
+        with pytest.raises(ConfigError, match="give --replace"):
+            restore(target, backup.path)
+    assert restore(target, backup.path, replace=is_first_schema) == backup.figures
+    # Its partitions, guards and rights too, as a full backup would.
+    assert read_catalog(target) == read_catalog(filled)
+    assert migrate(target) == []
+    for table in ("billing_events", "executions", "price_plans", "pod_runs", "changes"):
+        rows = f"select md5(string_agg(t::text, '|' order by t::text)) from soulbox.{table} t"
+        assert value(target, rows) == value(filled, rows), table
+    with pytest.raises(psycopg.errors.RestrictViolation), psycopg.connect(target) as connection:
+        connection.execute("delete from soulbox.billing_events")
+
+
+def test_data_of_another_schema_is_refused_and_changes_nothing(filled: str, tmp_path: Path) -> None:
+    import orjson
+
+    backup = back_up(filled, tmp_path, what="data")
+    manifest = backup.path.with_suffix(".json")
+    told = orjson.loads(manifest.read_bytes())
+    for version, error, words in (
+        (9999, ConfigError, "lacks migration 9999"),
+        (0, BackupWrong, "does not tell its schema"),
+    ):
+        manifest.write_bytes(orjson.dumps(told | {"schema_version": version}))
+        with pytest.raises(error, match=words):
             restore(filled, backup.path, replace=True)
+        assert value(filled, "select count(*) from soulbox.executions") == 8
+
+
+def test_data_of_an_older_schema_is_migrated(
+    filled: str, own_server: PostgresServer, tmp_path: Path
+) -> None:
+    """Taken at migration 25, restored by this release."""
+    source = new_database(own_server)
+    migrate(source, until=25)
+    with psycopg.connect(source, autocommit=True) as connection:
+        connection.execute("update soulbox.price_plans set description = 'kept'")
+    backup = back_up(source, tmp_path, what="data")
+    restore(source, backup.path, replace=True)
+    assert migrate(source) == []
+    assert value(source, "select description from soulbox.price_plans limit 1") == "kept"
 
 
 def test_old_backups_are_removed_and_nothing_else(filled: str, tmp_path: Path) -> None:

@@ -210,6 +210,16 @@ async def test_code_is_found_by_word_phrase_and_stem(make_mirror: MakeMirror, st
     assert "read" in (await found("file"))[0]
 
 
+async def test_words_as_written_come_before_their_stems(
+    make_mirror: MakeMirror, store: Store
+) -> None:
+    programs = ["connections connections connections", "one connection", "connecting"]
+    await write(make_mirror, *((Kind.EXECUTION, run("ada", code=code)) for code in programs))
+    rows = await report(store, "code", query="connection")
+    assert rows[0]["headline"] == "«connection»"
+    assert len(rows) == 3
+
+
 async def test_output_is_found(make_mirror: MakeMirror, store: Store) -> None:
     runs = [
         run("ada", stdout="the connection was refused"),

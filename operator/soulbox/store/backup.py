@@ -4,6 +4,10 @@ The figures (rows of each table, the ledger's sums and hash) are taken in the ve
 that pg_dump writes, so they must agree to the row. A restore puts the old schema aside and
 drops it only when the new one is there and proved; it raises the database's epoch, since
 transaction ids, and with them cursors, do not survive a restore.
+
+A backup of the schema holds what an empty database needs to be worked with: the record of
+migrations and the prices too. One of the data is loaded into a schema that the migrations make
+anew, up to the one it was taken at.
 """
 
 import hashlib
@@ -29,11 +33,12 @@ from soulbox.store.tools import find_tool, run_tool, tool_version
 
 What = Literal["full", "schema", "data"]
 _NAME: Final = re.compile(r"soulbox-(\d{8}T\d{6}Z)-(full|schema|data)\.dump")
-_DUMP_WORDS: Final[Mapping[str, tuple[str, ...]]] = {
-    "full": (),
-    "schema": ("--schema-only",),
-    "data": ("--data-only", "--load-via-partition-root"),
-}
+_DATA_WORDS: Final = (
+    "--data-only",
+    "--load-via-partition-root",
+    # The migrations that make its schema write their record themselves.
+    "--exclude-table-data=soulbox.schema_migrations",
+)
 
 
 class BackupWrong(Terminal):
@@ -45,9 +50,11 @@ class Backup:
     """A backup as it lies there.
 
     Attributes:
-        figures: of its database at that time; empty for a backup of the schema alone.
+        figures: of its database at that time; of a backup of the schema its prices alone.
         sha256: of the file.
         tool_version: of the pg_dump that wrote it, 180004 for 18.4; no older pg_restore reads it.
+        schema_version: number of its newest migration.
+        partitions: by table, a moment in each of its partitions.
         removed: older backups that were removed for it.
     """
 
@@ -57,6 +64,8 @@ class Backup:
     sha256: str
     size_bytes: int
     tool_version: int
+    schema_version: int
+    partitions: Mapping[str, list[str]]
     removed: tuple[Path, ...] = ()
 
 
@@ -95,7 +104,12 @@ def back_up(
         connection.execute(queries["repeatable"])
         snapshot = connection.execute(queries["export_snapshot"]).fetchone()
         assert snapshot is not None
-        figures = {} if what == "schema" else _figures(connection)
+        if what == "schema":
+            figures = {"price_plans": _value(connection, "count_of_prices")}
+        else:
+            figures = _figures(connection)
+        version = int(_value(connection, "schema_version"))
+        partitions = _value(connection, "partitions")
         run_tool(
             tool,
             [
@@ -106,7 +120,7 @@ def back_up(
                 "--no-toast-compression",
                 f"--snapshot={snapshot['pg_export_snapshot']}",
                 f"--file={partial}",
-                *_DUMP_WORDS[what],
+                *_dump_words(connection, what),
             ],
             dsn,
         )
@@ -117,6 +131,8 @@ def back_up(
         sha256=_hash(partial),
         size_bytes=partial.stat().st_size,
         tool_version=tool_version(tool),
+        schema_version=version,
+        partitions=partitions,
     )
     _write_manifest(backup)
     partial.rename(path)
@@ -147,6 +163,8 @@ def verify_backup(path: Path, *, pg_bin: Path | None = None) -> Backup:
         sha256=str(manifest["sha256"]),
         size_bytes=path.stat().st_size,
         tool_version=int(manifest.get("tool_version", 0)),
+        schema_version=int(manifest.get("schema_version", 0)),
+        partitions=dict(manifest.get("partitions") or {}),
     )
 
 
@@ -162,18 +180,21 @@ def restore(
         The figures of the restored database, equal to those of the backup.
 
     Raises:
-        ConfigError: the database is not empty and replace is not given; an operator is
-            connected; no tools; a backup of the schema or data alone.
+        ConfigError: the database is not empty and replace is not given, or the backup is of
+            the schema alone; an operator is connected; no tools.
         BackupWrong: the file is damaged, or what came out of it differs; nothing changed.
         ToolFailed: pg_restore's own words; nothing changed.
     """
     check_dsn(dsn)
     backup = verify_backup(path, pg_bin=pg_bin)
-    if backup.what != "full":
-        raise ConfigError(f"{path} holds the {backup.what} alone; restore a full backup")
     queries = load_queries("backup")
     with _one_line(), _connect(dsn) as connection:
         is_there = _value(connection, "has_schema")
+        if is_there and backup.what == "schema":
+            raise ConfigError(
+                f"{path} holds the schema alone and would replace all rows by none; give the DSN"
+                " of an empty database"
+            )
         if is_there and not replace:
             raise ConfigError(
                 "the database has a schema soulbox already; give --replace, or the DSN of an"
@@ -187,10 +208,13 @@ def restore(
         if is_there:
             connection.execute(queries["put_aside"])
         try:
-            _load(connection, tool, dsn, path)
+            if backup.what == "data":
+                _make_empty(connection, dsn, backup)
+            _load(connection, tool, dsn, backup)
             migrate(dsn)
             connection.execute(queries["unfiltered"])
-            figures = _figures(connection)
+            found = _figures(connection)
+            figures = {name: found.get(name) for name in backup.figures}
             if figures != backup.figures:
                 raise BackupWrong(
                     f"what was restored differs from the backup in {_differences(backup, figures)};"
@@ -206,12 +230,42 @@ def restore(
     return figures
 
 
-def _load(connection: psycopg.Connection[Any], tool: Path, dsn: str, path: Path) -> None:
+def _dump_words(connection: "psycopg.Connection[Any]", what: What) -> Iterator[str]:
+    """What pg_dump is told about what to leave out."""
+    if what == "data":
+        yield from _DATA_WORDS
+    elif what == "schema":
+        # Not --schema-only: nobody could migrate what does not say what it is.
+        for row in connection.execute(load_queries("backup")["tables_of_rows"]):
+            yield f"--exclude-table-data=soulbox.{row['name']}"
+
+
+def _make_empty(connection: "psycopg.Connection[Any]", dsn: str, backup: Backup) -> None:
+    """The schema a backup of the data was taken of, without a row, to load it into.
+
+    Triggers rest until it is loaded: they guard against people, and refuse a price whose time
+    has come."""
+    if not backup.schema_version:
+        raise BackupWrong(f"{backup.path}: it does not tell its schema; take another backup")
+    queries = load_queries("backup")
+    migrate(dsn, until=backup.schema_version)
+    connection.execute(queries["rest_triggers"])
+    connection.execute(queries["empty_seeds"])
+    for parent, moments in backup.partitions.items():
+        connection.execute(queries["make_partitions"], {"parent": parent, "moments": moments})
+
+
+def _load(connection: "psycopg.Connection[Any]", tool: Path, dsn: str, backup: Backup) -> None:
+    queries = load_queries("backup")
     # No more rights for functions that run with their owner's than soulbox_owner has.
     owner = ["--role=soulbox_owner"] if _value(connection, "may_become_owner") else []
     rights = [] if _value(connection, "has_group_roles") else ["--no-privileges"]
     words = ["--exit-on-error", "--single-transaction", "--no-owner", *owner, *rights]
-    run_tool(tool, [*words, str(path)], dsn)
+    run_tool(tool, [*words, str(backup.path)], dsn)
+    if backup.what == "data":
+        connection.execute(queries["wake_triggers"])
+    elif backup.what == "schema":
+        connection.execute(queries["first_rollup_state"])
 
 
 def _differences(backup: Backup, figures: Mapping[str, Any]) -> str:
@@ -288,6 +342,8 @@ def _write_manifest(backup: Backup) -> None:
         "sha256": backup.sha256,
         "size_bytes": backup.size_bytes,
         "tool_version": backup.tool_version,
+        "schema_version": backup.schema_version,
+        "partitions": dict(backup.partitions),
         "figures": dict(backup.figures),
     }
     with _manifest(backup.path).open("wb") as file:

@@ -118,6 +118,7 @@ def migrate(
     *,
     dry_run: bool = False,
     directory: Path | None = None,
+    until: int | None = None,
     lock_wait_seconds: float = 60,
 ) -> list[str]:
     """Bring a database to the schema of this release. Safe to repeat and to run twice at
@@ -129,6 +130,7 @@ def migrate(
     Args:
         dry_run: only tell what would be applied; nothing is written.
         directory: other migrations than this release's own (tests).
+        until: number of the last one to apply; None applies all.
         lock_wait_seconds: how long to wait for another runner.
 
     Returns:
@@ -139,6 +141,10 @@ def migrate(
             says what to do. The files before the failing one stay applied.
     """
     files = load_migrations(directory)
+    if until is not None:
+        files = tuple(file for file in files if file.version <= until)
+        if not files or files[-1].version != until:
+            raise ConfigError(f"this release lacks migration {until:04}; run the one that has it")
     check_dsn(dsn)
     with (
         _one_line(),

@@ -53,7 +53,8 @@ def restore(
     pg_bin: _PgBin = None,
     config: Config = None,
 ) -> None:
-    """Restore a full backup into an empty database, or over what is there with --replace.
+    """Restore a backup into an empty database, or over what is there with --replace (one of
+    the schema alone: never over rows).
 
     Stop the operator first. The ledger is compared with the backup's figures; if anything
     fails the database is as it was."""
