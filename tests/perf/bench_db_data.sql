@@ -37,14 +37,19 @@ SELECT bench_uuid('run', i), a.at, bench_uuid('cluster', 0), 'tenant-' || t, 'us
        LATERAL (SELECT (1 + 4000 * bench_share('run-ms', i) ^ 4)::bigint AS ms) AS d,
        LATERAL (SELECT CASE WHEN i % 100 < 92 THEN 'completed' WHEN i % 100 < 97 THEN 'failed'
                             WHEN i % 100 < 99 THEN 'timeout' ELSE 'cancelled' END AS state) AS s;
--- ledger
-INSERT INTO soulbox.billing_events (event_id, cluster, tenant, user_name, kind, pod_uid, window_hour,
-        sandbox_uid, starts_at, ends_at, quantity, compute_units, amount, price_plan, sku, tier, occurred_at)
-SELECT bench_uuid('event', i), bench_uuid('cluster', 0), 'tenant-' || t, 'user-' || t || '-' || i % 10,
-       'sandbox_runtime', bench_uuid('pod', i), h.hour, bench_uuid('box', i % %(sandboxes)s), h.hour,
-       h.hour + interval '30 minutes', 1800, 450, 0.0090000000, 'default-free-1', 'default', 'free', h.hour
-  FROM (SELECT i, bench_tenant('event', i) AS t FROM generate_series(0, %(ledger)s - 1) AS i) AS x,
-       LATERAL (SELECT date_trunc('hour', now() - bench_share('event-at', i) * interval '90 days') AS hour) AS h;
+-- usage_marks
+INSERT INTO soulbox.usage_marks (execution_uid, cluster, tenant, user_name, state, ended_at, duration_ms)
+SELECT uid, cluster, tenant, user_name, state, completed_at, duration_ms FROM soulbox.executions;
+-- pod_runs
+/* Up to six hours each, four rows of the ledger; those of a Sandbox one after the other. */
+INSERT INTO soulbox.pod_runs (pod_uid, cluster, tenant, user_name, namespace, pod_name, owner_name, sandbox_uid,
+        node, cpu_millicores, memory_bytes, sku, started_at, finished_at, end_source, exit_reason, resource_version)
+SELECT bench_uuid('pod', i), bench_uuid('cluster', 0), 'tenant-' || t, 'user-' || t || '-' || i % 10, 'ns-' || t,
+       'box-' || i % %(sandboxes)s, 'box-' || i % %(sandboxes)s, bench_uuid('box', i % %(sandboxes)s), 'node-' || i % 10,
+       250, 268435456, 'default', a.at, a.at + bench_share('pod-runs', i) * interval '6 hours', 'kubelet', 'Completed', i + 1
+  FROM (SELECT i, bench_tenant('event', i) AS t FROM generate_series(0, %(pods)s - 1) AS i) AS x,
+       LATERAL (SELECT date_trunc('hour', now()) - interval '7 hours'
+                       - (i / %(sandboxes)s + 0.9 * bench_share('pod-at', i)) * interval '22 days' AS at) AS a;
 -- resource_metrics
 INSERT INTO soulbox.resource_metrics (sandbox_uid, recorded_at, cluster, tenant, user_name, cpu_seconds_total,
         cpu_cores, memory_bytes, memory_peak_bytes, processes)
