@@ -176,6 +176,41 @@ HOT = [
 ]
 
 
+# What a person asks now and then, of whole days and weeks: no limit, but to be known.
+SELDOM = [
+    Hot(
+        "Executions of 7 days by class",
+        "select * from soulbox.execution_stats(7, 'class')",
+        lambda _chance, _rows: {},
+        0,
+    ),
+    Hot(
+        "slowest programs of 7 days",
+        "select * from soulbox.slowest_programs(7, 20)",
+        lambda _chance, _rows: {},
+        0,
+    ),
+    Hot(
+        "most failing programs of 7 days",
+        "select * from soulbox.failing_programs(7, 20)",
+        lambda _chance, _rows: {},
+        0,
+    ),
+    Hot(
+        "search of a day's output",
+        "select * from soulbox.search_output(%(query)s, 1, 20)",
+        lambda chance, _: {"query": words(chance)},
+        0,
+    ),
+    Hot(
+        "history of a sandbox",
+        "select * from soulbox.history(md5('box' || %(box)s)::uuid)",
+        lambda chance, rows: {"box": chance.randrange(max(rows // 50, 1))},
+        0,
+    ),
+]
+
+
 def fill(dsn: str, rows: int) -> None:
     """Make the data; says how long each part took."""
     sandboxes = max(rows // 50, 1)
@@ -233,15 +268,16 @@ async def sum_up(dsn: str) -> None:
     await store.close()
 
 
-def ask(dsn: str, hot: Hot, rows: int, times: int) -> None:
-    """A hot query so many times, and a plan of it; of a function the plan is of its call."""
+def ask(dsn: str, hot: Hot, rows: int, times: int, *, untimed: int = 10) -> None:
+    """A query so many times, after some untimed ones that read pages into memory, and a plan
+    of it; of a function the plan is of its call."""
     with psycopg.connect(dsn, autocommit=True) as connection:
         chance = random.Random(SEED)
-        for index in range(times + 10):
+        for index in range(times + untimed):
             params = hot.params(chance, rows)
             started = time.perf_counter()
             connection.execute(hot.sql.encode(), params).fetchall()
-            if index >= 10:  # the first ones read pages into memory
+            if index >= untimed:
                 hot.times_ms.append((time.perf_counter() - started) * 1000)
         query = f"explain (analyze, buffers, costs off, summary off, format json) {hot.sql}"
         params = hot.params(random.Random(SEED + 1), rows)
@@ -327,7 +363,17 @@ def page(rows: int, version: str, lines: list[str], dsn: str) -> str:
         "Rows read are those of one run of the plan below; of a function, those it gave.",
         "",
     ]
-    text += ["```text", *lines, "```", "", "## Sizes", ""]
+    text += [
+        "Asked now and then, of many rows:",
+        "",
+        "| query | p50 ms | longest ms |",
+        "|---|---|---|",
+    ]
+    text += [
+        f"| {seldom.name} | {seldom.quantile(0.5):,.0f} | {seldom.quantile(1):,.0f} |"
+        for seldom in SELDOM
+    ]
+    text += ["", "```text", *lines, "```", "", "## Sizes", ""]
     text += ["| table | rows | table MB | indexes MB |", "|---|---|---|---|"]
     text += [
         f"| `{name}` | {live:,} | {table / 1e6:.1f} | {index / 1e6:.1f} |"
@@ -377,6 +423,9 @@ def main() -> None:
                 f"  {hot.name:32} p50 {hot.quantile(0.5):7.2f} ms  p95 {hot.quantile(0.95):7.2f} ms"
                 f"  limit {hot.limit_ms:.0f}  rows {hot.rows_read}"
             )
+        for seldom in SELDOM:
+            ask(reader, seldom, rows, 5, untimed=1)
+            say(f"  {seldom.name:32} p50 {seldom.quantile(0.5):7.0f} ms")
         note(bench_ledger.verify(dsn))
         idle = asyncio.run(readers(reader, 50, 8))
         writer = subprocess.Popen(
