@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 from decimal import Decimal
+from typing import Any
 
 import psycopg
 
@@ -126,34 +127,53 @@ async def test_defect_of_ours_ends_nothing_and_loses_nothing(
     assert rows == [("team-a",)]
 
 
+def make_writer(store: Store, *, known_programs: int = 10) -> BatchWriter:
+    fence = Fence(store, CONTEXT.cluster_uid, None)
+    return BatchWriter(store, CONTEXT, fence, Tracker(), known_programs=known_programs)
+
+
+def sighting_of(manifest: dict[str, Any]) -> Sighting:
+    return Sighting(
+        kind=Kind.EXECUTION,
+        uid=manifest["metadata"]["uid"],
+        manifest=manifest,
+        version=int(manifest["metadata"]["resourceVersion"]),
+        deleted=False,
+        seen_at=datetime(2026, 11, 22, tzinfo=UTC),
+        waiting_since=0.0,
+    )
+
+
 async def test_known_programs_are_not_sent_again(
     store: Store, sql_connection: psycopg.Connection
 ) -> None:
     """Two are remembered; the third is sent again, which changes nothing."""
-    writer = BatchWriter(
-        store,
-        CONTEXT,
-        Fence(store, CONTEXT.cluster_uid, None),
-        Tracker(),
-        known_programs=2,
-    )
+    writer = make_writer(store, known_programs=2)
     written: list[int] = []
     for code in ("a", "b", "a", "c", "b", "a"):
         result = BatchResult()
-        manifest = make_finished_execution(spec={"code": code})
-        sighting = Sighting(
-            kind=Kind.EXECUTION,
-            uid=manifest["metadata"]["uid"],
-            manifest=manifest,
-            version=1,
-            deleted=False,
-            seen_at=datetime(2026, 11, 22, tzinfo=UTC),
-            waiting_since=0.0,
-        )
-        await writer.write([sighting], result)
+        await writer.write([sighting_of(make_finished_execution(spec={"code": code}))], result)
         written.append(result.rows_written)
     assert written == [2, 2, 1, 2, 1, 1]
     assert sql_connection.execute("select count(*) from soulbox.programs").fetchone() == (3,)
+
+
+async def test_rows_made_ahead_give_way_to_what_came_meanwhile(
+    store: Store, sql_connection: psycopg.Connection
+) -> None:
+    """Rows of what comes next are made while a batch is written; a newer version that is
+    offered until then is what is written, with its program if it brings another."""
+    writer = make_writer(store)
+    first = [sighting_of(make_finished_execution(spec={"code": "same"})) for _ in range(50)]
+    waiting = [make_finished_execution(spec={"code": "same"}) for _ in range(50)]
+    upcoming = [sighting_of(manifest) for manifest in waiting]
+    await writer.write(first, BatchResult(), upcoming=upcoming)
+    changed = newer(waiting[0], spec={"code": "other"}, status={"message": "newer"})
+    await writer.write([sighting_of(changed), *upcoming[1:]], BatchResult())
+    rows = sql_connection.execute(
+        "select message, code, count(*) from soulbox.v_executions group by 1, 2 order by 3"
+    ).fetchall()
+    assert rows == [("newer", "other", 1), ("Exit code 0.", "same", 99)]
 
 
 async def test_size_of_each_committed_batch_is_told(make_mirror: MakeMirror) -> None:
