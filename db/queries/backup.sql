@@ -104,33 +104,12 @@ SELECT relname AS name
 -- As the migrations leave it: nothing is summed.
 INSERT INTO soulbox.rollup_state DEFAULT VALUES;
 
--- rest_triggers --
--- Until the data is loaded.
-DO $$
-DECLARE
-    name regclass;
-BEGIN
-    FOR name IN SELECT oid FROM pg_class
-                 WHERE relnamespace = 'soulbox'::regnamespace AND relkind IN ('r', 'p')
-                   AND NOT relispartition LOOP
-        EXECUTE format('ALTER TABLE %s DISABLE TRIGGER USER', name);
-    END LOOP;
-END
-$$;
-
--- wake_triggers --
--- They guard again.
-DO $$
-DECLARE
-    name regclass;
-BEGIN
-    FOR name IN SELECT oid FROM pg_class
-                 WHERE relnamespace = 'soulbox'::regnamespace AND relkind IN ('r', 'p')
-                   AND NOT relispartition LOOP
-        EXECUTE format('ALTER TABLE %s ENABLE TRIGGER USER', name);
-    END LOOP;
-END
-$$;
+-- switch_triggers --
+-- The commands that let triggers rest while data is loaded (DISABLE), or guard again (ENABLE).
+SELECT format('ALTER TABLE %%s %%s TRIGGER USER', oid::regclass, %(verb)s::text) AS command
+  FROM pg_class
+ WHERE relnamespace = 'soulbox'::regnamespace AND relkind IN ('r', 'p') AND NOT relispartition
+ ORDER BY relname;
 
 -- empty_seeds --
 -- Rows that the migrations made, which the data has too.

@@ -249,10 +249,18 @@ def _make_empty(connection: "psycopg.Connection[Any]", dsn: str, backup: Backup)
         raise BackupWrong(f"{backup.path}: it does not tell its schema; take another backup")
     queries = load_queries("backup")
     migrate(dsn, until=backup.schema_version)
-    connection.execute(queries["rest_triggers"])
+    _switch_triggers(connection, "DISABLE")
     connection.execute(queries["empty_seeds"])
     for parent, moments in backup.partitions.items():
         connection.execute(queries["make_partitions"], {"parent": parent, "moments": moments})
+
+
+def _switch_triggers(
+    connection: "psycopg.Connection[Any]", verb: Literal["DISABLE", "ENABLE"]
+) -> None:
+    query = load_queries("backup")["switch_triggers"]
+    for row in connection.execute(query, {"verb": verb}).fetchall():
+        connection.execute(row["command"])
 
 
 def _load(connection: "psycopg.Connection[Any]", tool: Path, dsn: str, backup: Backup) -> None:
@@ -263,7 +271,7 @@ def _load(connection: "psycopg.Connection[Any]", tool: Path, dsn: str, backup: B
     words = ["--exit-on-error", "--single-transaction", "--no-owner", *owner, *rights]
     run_tool(tool, [*words, str(backup.path)], dsn)
     if backup.what == "data":
-        connection.execute(queries["wake_triggers"])
+        _switch_triggers(connection, "ENABLE")
     elif backup.what == "schema":
         connection.execute(queries["first_rollup_state"])
 
