@@ -36,7 +36,8 @@ SELECT bench_uuid('run', i), a.at, bench_uuid('cluster', 0), 'tenant-' || t, 'us
        LATERAL (SELECT now() - bench_share('run-at', i) * interval '30 days' AS at) AS a,
        LATERAL (SELECT (1 + 4000 * bench_share('run-ms', i) ^ 4)::bigint AS ms) AS d,
        LATERAL (SELECT CASE WHEN i % 100 < 92 THEN 'completed' WHEN i % 100 < 97 THEN 'failed'
-                            WHEN i % 100 < 99 THEN 'timeout' ELSE 'cancelled' END AS state) AS s;
+                            WHEN i % 100 < 99 THEN 'timeout' ELSE 'cancelled' END AS state) AS s
+ ORDER BY a.at;  -- as the mirror writes them
 -- usage_marks
 INSERT INTO soulbox.usage_marks (execution_uid, cluster, tenant, user_name, state, ended_at, duration_ms)
 SELECT uid, cluster, tenant, user_name, state, completed_at, duration_ms FROM soulbox.executions;
