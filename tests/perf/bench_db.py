@@ -269,8 +269,7 @@ async def sum_up(dsn: str) -> None:
 
 
 def ask(dsn: str, hot: Hot, rows: int, times: int, *, untimed: int = 10) -> None:
-    """A query so many times, after some untimed ones that read pages into memory, and a plan
-    of it; of a function the plan is of its call."""
+    """A query so many times, after some untimed ones that read pages into memory."""
     with psycopg.connect(dsn, autocommit=True) as connection:
         chance = random.Random(SEED)
         for index in range(times + untimed):
@@ -279,6 +278,11 @@ def ask(dsn: str, hot: Hot, rows: int, times: int, *, untimed: int = 10) -> None
             connection.execute(hot.sql.encode(), params).fetchall()
             if index >= untimed:
                 hot.times_ms.append((time.perf_counter() - started) * 1000)
+
+
+def explain(dsn: str, hot: Hot, rows: int) -> None:
+    """A plan of a query; of a function it is of its call."""
+    with psycopg.connect(dsn, autocommit=True) as connection:
         query = f"explain (analyze, buffers, costs off, summary off, format json) {hot.sql}"
         params = hot.params(random.Random(SEED + 1), rows)
         row = connection.execute(query.encode(), params).fetchone()
@@ -417,7 +421,9 @@ def main() -> None:
         # Who asks for all tenants is who may see all.
         admin = server.dsn("bench", user="bench_admin")
         for hot in HOT:
-            ask(admin if hot.name.endswith("all tenants") else reader, hot, rows, options.times)
+            login = admin if hot.name.endswith("all tenants") else reader
+            ask(login, hot, rows, options.times)
+            explain(login, hot, rows)
         for hot in HOT:
             say(
                 f"  {hot.name:32} p50 {hot.quantile(0.5):7.2f} ms  p95 {hot.quantile(0.95):7.2f} ms"

@@ -18,7 +18,6 @@ from soulbox.app.commands.top import top
 from soulbox.app.commands.uninstall import uninstall
 from soulbox.app.commands.usage import usage
 from soulbox.app.commands.watch import watch
-from soulbox.app.memory import COLLECT_THRESHOLDS
 from soulbox.model.errors import ConfigError, SoulBoxError
 from soulbox.schema.settings import load_settings
 from soulbox.telemetry.logs import set_up_logging
@@ -74,6 +73,7 @@ def run_the_operator(
     # (measured). It stays out of the collector's way, which then looks less often.
     gc.disable()
     # Imported here: kopf and aiohttp take half a second that `soulbox --help` need not wait.
+    from soulbox.app.memory import COLLECT_THRESHOLDS  # noqa: PLC0415
     from soulbox.app.operator import run_operator  # noqa: PLC0415
 
     gc.freeze()

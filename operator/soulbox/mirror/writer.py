@@ -105,7 +105,6 @@ class BatchWriter:
         items = await self._items_of(sightings, proven_until or {}, result)
         self._upcoming = upcoming
         try:
-            items = [self._without_known_program(item) for item in items]
             await self._write_or_halve(items, result)
         finally:
             self._end_preparing()
@@ -121,7 +120,7 @@ class BatchWriter:
                 continue
             ready = self._prepared.pop(sighting.uid, None)
             if ready is not None and ready.sighting is sighting:
-                items.append(ready)
+                items.append(self._without_known_program(ready))
                 continue
             try:
                 items.append(
@@ -306,8 +305,8 @@ class BatchWriter:
             result.recorded.append(sighting)
 
     def _without_known_program(self, item: Item) -> Item:
+        """Of one made ahead: the batch before it may have written its program since."""
         program = item.program
-        # Items made ahead do not know what the batch before them has just written.
         if program is not None and self._is_known_program(program.tenant, program.code_sha256):
             return replace(item, program=None)
         return item

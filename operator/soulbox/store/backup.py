@@ -33,12 +33,6 @@ from soulbox.store.tools import find_tool, run_tool, tool_version
 
 What = Literal["full", "schema", "data"]
 _NAME: Final = re.compile(r"soulbox-(\d{8}T\d{6}Z)-(full|schema|data)\.dump")
-_DATA_WORDS: Final = (
-    "--data-only",
-    "--load-via-partition-root",
-    # The migrations that make its schema write their record themselves.
-    "--exclude-table-data=soulbox.schema_migrations",
-)
 
 
 class BackupWrong(Terminal):
@@ -233,7 +227,10 @@ def restore(
 def _dump_words(connection: "psycopg.Connection[Any]", what: What) -> Iterator[str]:
     """What pg_dump is told about what to leave out."""
     if what == "data":
-        yield from _DATA_WORDS
+        yield "--data-only"
+        yield "--load-via-partition-root"
+        # The migrations that make its schema write their record themselves.
+        yield "--exclude-table-data=soulbox.schema_migrations"
     elif what == "schema":
         # Not --schema-only: nobody could migrate what does not say what it is.
         for row in connection.execute(load_queries("backup")["tables_of_rows"]):
