@@ -1991,24 +1991,19 @@ BEGIN ATOMIC
                                    w.state, sum(w.executions) AS executions,
                                    sum(w.duration_ms) AS duration_ms, sum(w.seconds) AS seconds,
                                    sum(w.units) AS units, sum(w.cost) AS cost
-                              FROM (SELECT * FROM soulbox.v_usage_rows a WHERE scope <> 'unfolded'
-                                    UNION ALL
-                                    -- Read by what is new, whoever it is of: to the planner a
-                                    -- user's rows seem fewer, and they grow with the years.
-                                    (SELECT * FROM soulbox.v_usage_rows n
-                                      WHERE scope = 'unfolded'
-                                        AND n.epoch = (SELECT CASE WHEN soulbox.rollups_built() THEN s.database_epoch
-                                                              ELSE -1 END FROM soulbox.rollup_state s)
-                                        AND n.xid8 >= (SELECT s.watermark FROM soulbox.rollup_state s)
-                                        -- Always true. Between two bounds the planner expects
-                                        -- few rows and takes the index.
-                                        AND n.xid8 <= (SELECT '18446744073709551615'::xid8
-                                                         FROM soulbox.rollup_state s)
-                                     OFFSET 0)) w
+                              FROM soulbox.v_usage_rows w
                              WHERE CASE scope
                                    WHEN 'folded' THEN
                                        (w.epoch, w.xid8) < ((SELECT s.database_epoch FROM soulbox.rollup_state s),
                                                             (SELECT s.watermark FROM soulbox.rollup_state s))
+                                   WHEN 'unfolded' THEN
+                                       w.epoch = (SELECT CASE WHEN soulbox.rollups_built() THEN s.database_epoch
+                                                         ELSE -1 END FROM soulbox.rollup_state s)
+                                       AND w.xid8 >= (SELECT s.watermark FROM soulbox.rollup_state s)
+                                       -- Always true. Between two bounds the planner expects
+                                       -- few rows and takes the index.
+                                       AND w.xid8 <= (SELECT '18446744073709551615'::xid8
+                                                        FROM soulbox.rollup_state s)
                                    ELSE true END
                                AND CASE WHEN until_xid8 IS NULL THEN true ELSE w.xid8 < until_xid8 END
                                AND CASE WHEN from_day IS NULL THEN true ELSE w.day >= from_day END
