@@ -14,6 +14,7 @@ from soulbox.app.commands.doctor import doctor
 from soulbox.app.commands.executions import cancel, get, logs
 from soulbox.app.commands.query import query
 from soulbox.app.commands.run import run
+from soulbox.app.commands.terminal import tell
 from soulbox.app.commands.top import top
 from soulbox.app.commands.uninstall import uninstall
 from soulbox.app.commands.usage import usage
@@ -26,7 +27,6 @@ app = typer.Typer(
     no_args_is_help=True,
     add_completion=True,
     pretty_exceptions_enable=False,  # they print local variables, a DSN among them
-    help="SoulBox: runs untrusted code on Kubernetes, keeps every outcome, proves every bill.",
 )
 app.add_typer(db.app, name="db")
 app.add_typer(billing.app, name="billing")
@@ -122,6 +122,24 @@ def show_version() -> None:
     typer.echo(version("soulbox"))
 
 
+def _print_version(is_asked: bool) -> None:
+    if is_asked:
+        show_version()
+        raise typer.Exit
+
+
+@app.callback()
+def common(
+    _: Annotated[
+        bool,
+        typer.Option(
+            "--version", help="Print the version.", callback=_print_version, is_eager=True
+        ),
+    ] = False,
+) -> None:
+    """SoulBox: runs untrusted code on Kubernetes, keeps every outcome, proves every bill."""
+
+
 def main() -> None:
     """Entry point: errors of ours are one line on stderr."""
     arguments = sys.argv[1:]
@@ -132,10 +150,10 @@ def main() -> None:
     try:
         app(arguments)
     except ConfigError as error:
-        print(f"soulbox: {error}", file=sys.stderr)
+        tell(str(error))
         sys.exit(2)
     except SoulBoxError as error:
-        print(f"soulbox: {error}", file=sys.stderr)
+        tell(str(error))
         sys.exit(1)
 
 

@@ -181,6 +181,8 @@ class LiveOutput:
             content = whole[offset : offset + PIECE_BYTES]
             ended = offset + len(content) >= len(whole)
             return _Found(content=content, state="Finished" if ended else "Running")
+        if is_lost(output, stream):
+            return _Found(content=b"", state="Lost")
         metadata = execution["metadata"]
         created_at = parse_time(metadata["creationTimestamp"])
         assert created_at is not None, "the API server sets creationTimestamp"
@@ -214,6 +216,12 @@ def whole_inline(output: Mapping[str, Any], stream: str) -> bytes | None:
     if told is None:
         return raw if len(raw) == output.get(f"{stream}Bytes", 0) else None
     return raw if hashlib.sha256(raw).hexdigest() == told else None
+
+
+def is_lost(output: Mapping[str, Any], stream: str) -> bool:
+    """Whether a final status says that nobody has a stream any more: it went with its pod,
+    before its size was known."""
+    return bool(output.get(f"{stream}Truncated")) and f"{stream}Bytes" not in output
 
 
 def _number(request: web.Request, name: str, most: int) -> int:

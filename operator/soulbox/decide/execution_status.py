@@ -90,7 +90,9 @@ def final_status(
         status["startTime"] = seen.status["startTime"]
     if seen.dispatched is not None:
         status["attempt"] = seen.dispatched.attempt
-    if started and "output" not in status:
+    # A runner that says the program did not start leaves no doubt: there is no output to lose.
+    has_run = started and (run is None or run.start_time is not None)
+    if has_run and "output" not in status:
         status["output"] = _lost_output()
     if ending.state is not ExecutionState.COMPLETED:
         status["error"] = _error(ending, status)

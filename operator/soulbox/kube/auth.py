@@ -3,21 +3,28 @@
 kubeconfig files (tokens, token files, exec plugins, client certificates) and the
 in-cluster ServiceAccount are read by the `kubernetes` package; here its result becomes an
 aiohttp session whose Authorization header follows a renewed token: ServiceAccount tokens
-live an hour, the kubelet renews the file well before.
+live an hour, the kubelet renews the file well before. Whom a kubeconfig impersonates, which
+that package does not read, is read here: left out, a call would have the rights of the
+account behind it.
 """
 
 import asyncio
 import os
 import ssl
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from ipaddress import ip_address
 from pathlib import Path
+from typing import Any
+from urllib.parse import quote, urlsplit
 
 import aiohttp
 from kubernetes import client as kubernetes_client
 from kubernetes import config as kubernetes_config
+from kubernetes.client.rest import should_bypass_proxies
+from kubernetes.config.kube_config import KUBE_CONFIG_DEFAULT_LOCATION, KubeConfigMerger
 
 from soulbox.model.errors import ConfigError
 
@@ -27,12 +34,48 @@ _TOKEN_FILE = Path("/var/run/secrets/kubernetes.io/serviceaccount/token")
 _NAMESPACE_FILE = _TOKEN_FILE.with_name("namespace")
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Impersonation:
+    """Whose rights calls have instead of the account's own; the API server asks that account
+    for the verb `impersonate`. Without a user nobody is impersonated."""
+
+    user: str = ""
+    groups: tuple[str, ...] = ()
+    uid: str = ""
+    extra: tuple[tuple[str, tuple[str, ...]], ...] = ()
+
+    def headers(self) -> list[tuple[str, str]]:
+        """As the API server reads them.
+
+        Raises:
+            ConfigError: a part is given without a user.
+        """
+        if not self.user:
+            if self.groups or self.uid or self.extra:
+                raise ConfigError(
+                    "a group, UID or extra is impersonated without a user: add --as, or `as` to "
+                    "the kubeconfig's user"
+                )
+            return []
+        found = [("Impersonate-User", self.user)]
+        found += [("Impersonate-Group", group) for group in self.groups]
+        if self.uid:
+            found.append(("Impersonate-Uid", self.uid))
+        for key, values in self.extra:
+            name = f"Impersonate-Extra-{quote(key, safe='')}"
+            found += [(name, value) for value in values]
+        return found
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class _Loaded:
     server: str
     tls: ssl.SSLContext
     authorization: str | None
     namespace: str  # of the context, or of the pod's ServiceAccount
+    impersonation: Impersonation
+    proxy: str | None  # URL of an HTTP proxy
+    tls_server_name: str | None  # None: the server's own
 
 
 def _load(kubeconfig: str | None, context: str | None = None) -> _Loaded:
@@ -40,7 +83,7 @@ def _load(kubeconfig: str | None, context: str | None = None) -> _Loaded:
     try:
         if _is_in_cluster(kubeconfig, context):
             kubernetes_config.load_incluster_config(client_configuration=configuration)
-            namespace = _NAMESPACE_FILE.read_text().strip()
+            namespace, impersonation = _NAMESPACE_FILE.read_text().strip(), Impersonation()
         else:
             kubernetes_config.load_kube_config(
                 config_file=kubeconfig,
@@ -48,7 +91,9 @@ def _load(kubeconfig: str | None, context: str | None = None) -> _Loaded:
                 client_configuration=configuration,
                 persist_config=False,
             )
-            namespace = _context_namespace(kubeconfig, context)
+            chosen = _context(kubeconfig, context)
+            namespace = str(chosen.get("namespace") or "")
+            impersonation = _impersonation(kubeconfig, chosen)
     except Exception as error:  # the library raises its own, yaml's, and OS errors
         where = kubeconfig or os.environ.get("KUBECONFIG") or "~/.kube/config"
         raise ConfigError(
@@ -71,7 +116,15 @@ def _load(kubeconfig: str | None, context: str | None = None) -> _Loaded:
     if not configuration.verify_ssl:
         tls.check_hostname = False
         tls.verify_mode = ssl.CERT_NONE
-    return _Loaded(configuration.host.rstrip("/"), tls, header, namespace or "default")
+    return _Loaded(
+        server=configuration.host.rstrip("/"),
+        tls=tls,
+        authorization=header,
+        namespace=namespace or "default",
+        impersonation=impersonation,
+        proxy=_proxy(configuration),
+        tls_server_name=configuration.tls_server_name,
+    )
 
 
 def _is_in_cluster(kubeconfig: str | None, context: str | None) -> bool:
@@ -79,11 +132,54 @@ def _is_in_cluster(kubeconfig: str | None, context: str | None) -> bool:
     return not named and _TOKEN_FILE.exists()
 
 
-def _context_namespace(kubeconfig: str | None, context: str | None) -> str:
-    """The namespace that a context of a kubeconfig works in; "" if it names none."""
+def _context(kubeconfig: str | None, context: str | None) -> Mapping[str, Any]:
+    """Cluster, user and namespace of the context that is chosen."""
     contexts, active = kubernetes_config.list_kube_config_contexts(config_file=kubeconfig)
     chosen = active if context is None else next(c for c in contexts if c["name"] == context)
-    return str((chosen.get("context") or {}).get("namespace") or "")
+    found: Mapping[str, Any] = chosen.get("context") or {}
+    return found
+
+
+def _impersonation(kubeconfig: str | None, context: Mapping[str, Any]) -> Impersonation:
+    """Whom the context's user impersonates."""
+    merged = KubeConfigMerger(kubeconfig or KUBE_CONFIG_DEFAULT_LOCATION).config
+    named = merged["users"].get_with_name(context.get("user"), safe=True)
+    user: Mapping[str, Any] = (named.value.get("user") if named else None) or {}
+    return Impersonation(
+        user=str(user.get("as") or ""),
+        groups=tuple(map(str, user.get("as-groups") or ())),
+        uid=str(user.get("as-uid") or ""),
+        extra=tuple(
+            (str(key), tuple(map(str, values or ())))
+            for key, values in (user.get("as-user-extra") or {}).items()
+        ),
+    )
+
+
+def _proxy(configuration: Any) -> str | None:
+    """The cluster's `proxy-url`, else HTTPS_PROXY or HTTP_PROXY unless NO_PROXY names the
+    server, or it is on this machine (as Go's net/http has it)."""
+    proxy: str | None = configuration.proxy
+    if not proxy:
+        return None
+    if configuration._proxy_from_env and (
+        _is_here(urlsplit(configuration.host).hostname or "")
+        or should_bypass_proxies(configuration.host, configuration.no_proxy or "")
+    ):
+        return None
+    if urlsplit(proxy).scheme not in ("http", "https"):
+        raise ConfigError(
+            f"the proxy {proxy[:256]!r} of the kubeconfig or the environment cannot be used: "
+            "soulbox goes through http:// and https:// proxies only"
+        )
+    return proxy
+
+
+def _is_here(host: str) -> bool:
+    try:
+        return host == "localhost" or ip_address(host).is_loopback
+    except ValueError:
+        return False
 
 
 def _line(error: Exception) -> str:
@@ -101,8 +197,10 @@ class Credentials:
         *,
         context: str | None = None,
         user_agent: str = "soulbox-operator",
+        impersonate: Impersonation | None = None,
     ) -> None:
-        """Read the configuration; `context` None takes the kubeconfig's current one.
+        """Read the configuration; `context` None takes the kubeconfig's current one,
+        `impersonate` None impersonates whom the kubeconfig names.
 
         Raises ConfigError with one clear line.
         """
@@ -111,6 +209,7 @@ class Credentials:
         self._user_agent = user_agent
         self._monotonic = monotonic
         self._loaded = _load(kubeconfig, context)
+        self._impersonation = (impersonate or self._loaded.impersonation).headers()
         self._loaded_at = monotonic()
         self._lock = asyncio.Lock()
         self._session: aiohttp.ClientSession | None = None
@@ -140,7 +239,7 @@ class Credentials:
                     fresh = await asyncio.to_thread(_load, self._kubeconfig, self._context)
                     known = self._loaded
                     header = fresh.authorization or known.authorization
-                    self._loaded = _Loaded(fresh.server, known.tls, header, known.namespace)
+                    self._loaded = replace(known, server=fresh.server, authorization=header)
         return self._loaded.authorization
 
     async def _authenticate(
@@ -149,6 +248,7 @@ class Credentials:
         header = await self._authorization()
         if header is not None:
             request.headers["Authorization"] = header
+        request.server_hostname = self._loaded.tls_server_name
         response = await handler(request)
         if response.status == 401 and header is not None:
             fresh = await self._authorization(stale=header)
@@ -163,7 +263,8 @@ class Credentials:
         if self._session is None or self._session.closed:
             self._session = aiohttp.ClientSession(
                 connector=aiohttp.TCPConnector(limit=0, ssl=self._loaded.tls),
-                headers={"User-Agent": self._user_agent},
+                headers=[("User-Agent", self._user_agent), *self._impersonation],
+                proxy=self._loaded.proxy,
                 middlewares=(self._authenticate,),
                 auto_decompress=True,
             )

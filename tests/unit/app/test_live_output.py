@@ -15,7 +15,7 @@ import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestServer
 
-from soulbox.app.commands.live import Pump, Stream, rest_of
+from soulbox.app.commands.live import Pump, Rest, Stream, rest_of
 from soulbox.app.commands.options import Target
 from soulbox.app.commands.person import Person
 from soulbox.app.live_output import KEY_HEADER, OUTPUT_PATH, STATE_HEADER, LiveOutput, whole_inline
@@ -282,14 +282,19 @@ def test_inline_output_counts_as_whole_only_to_the_byte(name: str) -> None:
 
 def test_rest_of_a_status_never_repeats_what_was_shown() -> None:
     whole = {"stdout": "abcdef", "stdoutBytes": 6, "stdoutSha256": sha256("abcdef")}
-    assert rest_of(whole, "stdout", 4) == (b"ef", 0)
+    assert rest_of(whole, "stdout", 4) == Rest(content=b"ef", missing_bytes=0)
     cut = {"stdout": "ab…yz", "stdoutBytes": 100, "stdoutTruncated": True}
-    assert rest_of(cut, "stdout", 0) == ("ab…yz".encode(), 93)
-    assert rest_of(cut, "stdout", 40) == (b"", 60)
-    assert rest_of(cut, "stdout", 100) == (b"", 0)
+    assert rest_of(cut, "stdout", 0) == Rest(content="ab…yz".encode(), missing_bytes=93)
+    assert rest_of(cut, "stdout", 40) == Rest(content=b"", missing_bytes=60)
+    assert rest_of(cut, "stdout", 100) == Rest(content=b"", missing_bytes=0)
+    lost = {"stdout": "", "stdoutTruncated": True}
+    assert rest_of(lost, "stdout", 7) == Rest(content=b"", missing_bytes=0, is_lost=True)
+    assert rest_of({}, "stdout", 0) == Rest(content=b"", missing_bytes=0)
 
 
-async def pumped(bench: Bench, *, over: bool = True) -> tuple[Pump, dict[Stream, bytes]]:
+async def pumped(
+    bench: Bench, *, over: bool = True, url: str = ""
+) -> tuple[Pump, dict[Stream, bytes]]:
     """All that the command's pump shows."""
     got: dict[Stream, bytes] = {"stdout": b"", "stderr": b""}
 
@@ -300,12 +305,12 @@ async def pumped(bench: Bench, *, over: bool = True) -> tuple[Pump, dict[Stream,
         kube=None,  # type: ignore[arg-type] # the operator is asked directly
         namespace="team-a",
         server="",
-        target=Target(operator_url=bench.url + "/"),
+        target=Target(operator_url=(url or bench.url) + "/"),
         clock=ServerClock(),
     )
     pump = Pump(person, "job", KEY, write)
     if over:
-        pump.over.set()
+        pump.finish(bench.execution)
     await pump.run()
     return pump, got
 
@@ -329,3 +334,29 @@ async def test_pump_gives_up_on_a_key_that_does_not_fit_once_the_execution_is_ov
         assert got == {"stdout": b"", "stderr": b""}
         assert not any(shown.complete for shown in pump.shown.values())
         assert "404" in pump.shown["stdout"].problem
+
+
+@pytest.mark.parametrize(
+    "output",
+    [
+        {},  # its code never started
+        {"stdout": "x", "stdoutBytes": 1, "stderr": "", "stderrBytes": 0},
+        {"stdout": "", "stdoutTruncated": True, "stderr": "", "stderrTruncated": True},
+    ],
+    ids=["none", "whole in the status", "lost"],
+)
+async def test_pump_asks_once_for_what_the_status_has_or_nobody(output: dict[str, Any]) -> None:
+    """An operator that is away is not waited for."""
+    async with serving() as bench:
+        bench.execution["status"] = {"completionTime": "x", "output": output}
+        pump, got = await pumped(bench, url="http://127.0.0.1:1")
+        assert got == {"stdout": b"", "stderr": b""}
+        assert "cannot be reached" in pump.shown["stdout"].problem
+
+
+async def test_output_that_went_with_its_pod_is_lost_not_being_saved() -> None:
+    async with serving() as bench:
+        lost = {"stdout": "", "stdoutTruncated": True, "stderr": "", "stderrTruncated": True}
+        bench.end(**lost)
+        pump, _ = await pumped(bench)
+        assert not any(shown.complete or shown.problem for shown in pump.shown.values())

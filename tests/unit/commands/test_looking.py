@@ -171,7 +171,43 @@ def test_logs_that_are_not_whole_say_what_is_missing_and_where_it_is(shell: Shel
     shell.api.refuse("patch", "executions", Refusal(403, "Forbidden", "may not"))
     code, out, err = shell.call("logs", "done", "-n", NAMESPACE)
     assert (code, out) == (0, "a…z")
-    assert "all 900 bytes are in PostgreSQL: set SOULBOX_DSN" in err
+    assert (
+        "of stdout only beginning and end are shown, 5 of 900 bytes; the rest is in PostgreSQL: "
+        "set SOULBOX_DSN, or SOULBOX_OPERATOR_URL\n"
+    ) in err
+
+
+def test_logs_of_a_run_whose_output_was_lost_say_so_at_once(shell: Shell) -> None:
+    add(shell)
+    lost = {"stdout": "", "stdoutTruncated": True, "stderr": "", "stderrTruncated": True}
+    end(shell, "busy", "Failed", "Lost", **lost)
+    code, out, err = shell.call("logs", "busy", "-n", NAMESPACE)
+    assert (code, out) == (0, "")
+    assert err.splitlines() == [
+        "soulbox: stdout was lost with its pod",
+        "soulbox: stderr was lost with its pod",
+        "soulbox: Execution busy: Failed/Lost: It ended.",
+    ]
+
+
+def test_logs_of_a_run_that_wrote_more_than_was_kept_say_so(shell: Shell) -> None:
+    add(shell)
+    kept = {"stdout": "", "stdoutBytes": 100, "stdoutTruncated": True, **stream("stderr", "")}
+    end(shell, "done", **kept)
+    shell.patch.setenv("SOULBOX_OPERATOR_URL", "http://127.0.0.1:1")
+    shell.api.refuse("patch", "executions", Refusal(403, "Forbidden", "may not"))
+    code, out, err = shell.call("logs", "done", "-n", NAMESPACE)
+    assert (code, out) == (0, "")
+    assert "0 of 100 bytes" in err
+
+
+def test_words_of_others_in_a_table_are_text_and_nothing_more(shell: Shell) -> None:
+    add(shell)
+    status = {"state": "Failed", "message": "[bold]\x1b[31mEVIL\x1b[0m\x07\x00\nmore"}
+    shell.api.edit("executions", NAMESPACE, "done", {"status": status})
+    code, out, _ = shell.call("get", "done", "-n", NAMESPACE)
+    assert code == 0
+    assert "[bold]�[31mEVIL�[0m�� more" in out
 
 
 @pytest.mark.slow

@@ -11,7 +11,38 @@ from typing import Any
 import pytest
 import typer
 
-from soulbox.app.commands.run import Request, build_manifest, make_name, read_code, read_stdin
+from soulbox.app.commands.run import (
+    Request,
+    build_manifest,
+    language_of,
+    make_name,
+    read_code,
+    read_stdin,
+)
+
+ENDINGS = {
+    "a.py": ("python", "python"),
+    "a.PY": ("python", "python"),
+    "a.sh": ("bash", "bash"),
+    "a.bash": ("bash", "bash"),
+    "a.js": ("javascript", "node"),
+    "a.mjs": ("javascript", "node"),
+    "a.cjs": ("javascript", "node"),
+    "-": (None, "python"),
+}
+
+
+@pytest.mark.parametrize("file", ENDINGS)
+def test_ending_chooses_language_and_class(file: str) -> None:
+    assert language_of(file, is_chosen=False) == ENDINGS[file]
+
+
+@pytest.mark.parametrize("file", ["a.rb", "a.txt", "Makefile", ".py"])
+def test_ending_that_is_not_known_is_refused_unless_a_language_is_chosen(file: str) -> None:
+    with pytest.raises(typer.BadParameter, match="give --language with --class, or --sandbox"):
+        language_of(file, is_chosen=False)
+    assert language_of(file, is_chosen=True) == (None, "python")
+
 
 LABEL = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?")
 

@@ -212,16 +212,11 @@ def test_run_without_a_duration_has_no_bill() -> None:
     assert "durationMilliseconds" not in status
 
 
-def test_run_that_did_not_start_has_lost_output_and_no_start() -> None:
+def test_run_that_did_not_start_has_neither_output_nor_a_start() -> None:
     run = replace(make_finished(RunOutcome.START_FAILED), start_time=None, stdout=None, stderr=None)
     status = status_of(run)
     assert "startTime" not in status
-    assert status["output"] == {
-        "stdout": "",
-        "stdoutTruncated": True,
-        "stderr": "",
-        "stderrTruncated": True,
-    }
+    assert "output" not in status
 
 
 def test_stream_that_is_not_told_is_empty() -> None:

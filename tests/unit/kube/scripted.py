@@ -7,7 +7,7 @@ import json
 from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +28,8 @@ class Asked:
     content_type: str
     authorization: str | None
     body: Any
+    impersonation: list[tuple[str, str]] = field(default_factory=list, compare=False)
+    url: str = field(default="", compare=False)  # as it stood in the request
 
 
 def reply(status: int, body: Any = None, **headers: str) -> Answer:
@@ -95,6 +97,10 @@ class Scripted:
                 content_type=request.content_type,
                 authorization=request.headers.get("Authorization"),
                 body=json.loads(raw) if raw else None,
+                impersonation=[
+                    one for one in request.headers.items() if one[0].startswith("Impersonate-")
+                ],
+                url=request.raw_path,
             )
         )
         self._news.set()

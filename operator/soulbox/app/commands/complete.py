@@ -81,6 +81,8 @@ def _names(context: typer.Context, plural: str, incomplete: str) -> list[str]:
             namespace=context.params.get("namespace"),
             context=context.params.get("context"),
             kubeconfig=context.params.get("kubeconfig"),
+            as_user=context.params.get("as_user"),
+            as_groups=tuple(context.params.get("as_groups") or ()),
         )
         async with open_person(target) as person:
             resource = known[plural]

@@ -14,6 +14,7 @@ _Names = Annotated[
 ]
 
 
+@options.on_cluster
 def get(
     name: Annotated[
         str | None,
@@ -25,16 +26,14 @@ def get(
     all_namespaces: Annotated[
         bool, typer.Option("--all-namespaces", "-A", help="In every namespace.")
     ] = False,
-    namespace: options.Namespace = None,
-    context: options.Context = None,
-    kubeconfig: options.Kubeconfig = None,
+    *,
     output: options.Output = Format.TEXT,
+    target: Target,
 ) -> None:
     """Show Sandboxes and Executions, or one of them with all that is known of it."""
     from soulbox.app.commands.looking import show_all, show_one  # noqa: PLC0415
     from soulbox.app.commands.person import as_person  # noqa: PLC0415
 
-    target = Target(namespace=namespace, context=context, kubeconfig=kubeconfig)
     as_json = output is Format.JSON
     if name is None:
         as_person(target, lambda p: show_all(p, everywhere=all_namespaces, as_json=as_json))
@@ -44,33 +43,31 @@ def get(
         as_person(target, lambda p: show_one(p, name, as_json=as_json))
 
 
+@options.on_cluster
 def cancel(
     names: _Names,
-    namespace: options.Namespace = None,
-    context: options.Context = None,
-    kubeconfig: options.Kubeconfig = None,
+    *,
     output: options.Output = Format.TEXT,
+    target: Target,
 ) -> None:
     """Cancel Executions: SIGTERM, a second later SIGKILL to every process of theirs."""
     from soulbox.app.commands.looking import cancel_executions  # noqa: PLC0415
     from soulbox.app.commands.person import as_person  # noqa: PLC0415
 
-    target = Target(namespace=namespace, context=context, kubeconfig=kubeconfig)
     as_person(target, lambda p: cancel_executions(p, names, as_json=output is Format.JSON))
 
 
+@options.on_operator
 def logs(
     name: Annotated[str, typer.Argument(help="Execution.", autocompletion=complete_executions)],
     follow: Annotated[
         bool, typer.Option("--follow", "-f", help="Go on until the program ends.")
     ] = False,
     dsn_file: options.DsnFile = None,
-    namespace: options.Namespace = None,
-    context: options.Context = None,
-    kubeconfig: options.Kubeconfig = None,
-    operator_namespace: options.OperatorNamespace = "soulbox-system",
-    operator_url: options.OperatorUrl = None,
+    raw: options.Raw = False,
+    *,
     output: options.Output = Format.TEXT,
+    target: Target,
 ) -> None:
     """Show what an Execution wrote: stdout on stdout, stderr on stderr.
 
@@ -82,18 +79,13 @@ def logs(
 
     if follow and output is Format.JSON:
         raise typer.BadParameter("--follow writes bytes as they come: leave out -o json")
-    target = Target(
-        namespace=namespace,
-        context=context,
-        kubeconfig=kubeconfig,
-        operator_namespace=operator_namespace,
-        operator_url=operator_url,
-    )
     dsn = options.find_dsn(dsn_file)
     try:
         as_person(
             target,
-            lambda p: show_logs(p, name, follow=follow, dsn=dsn, as_json=output is Format.JSON),
+            lambda p: show_logs(
+                p, name, follow=follow, dsn=dsn, as_json=output is Format.JSON, raw=raw
+            ),
         )
     except KeyboardInterrupt:
         raise typer.Exit(130) from None

@@ -3,21 +3,27 @@ whatever breaks in between."""
 
 import asyncio
 import hashlib
-import os
 import secrets
-import sys
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, Final, Literal
+from typing import Any, Final
 
-from soulbox.app.commands.person import Manifest, Person
-from soulbox.app.live_output import KEY_HEADER, MAX_KEYS, PIECE_BYTES, STATE_HEADER, whole_inline
+from soulbox.app.commands.outlet import Stream
+from soulbox.app.commands.person import Manifest, Person, status_of
+from soulbox.app.commands.terminal import one_line
+from soulbox.app.live_output import (
+    KEY_HEADER,
+    MAX_KEYS,
+    PIECE_BYTES,
+    STATE_HEADER,
+    is_lost,
+    whole_inline,
+)
 from soulbox.kube.client import plain_get
 from soulbox.kube.resources import EXECUTIONS
 from soulbox.model.errors import CommandError, KubeConflict, KubeUnavailable
 from soulbox.model.keys import OUTPUT_KEYS_ANNOTATION
 
-Stream = Literal["stdout", "stderr"]
 Write = Callable[[Stream, bytes], Awaitable[None]]
 
 _SERVICE: Final = "soulbox-operator:http"
@@ -84,8 +90,14 @@ class Pump:
         self._key = key
         self._write = write
         # Set once the Execution is over: from then on what is not there soon never will be.
-        self.over = asyncio.Event()
+        self._over = asyncio.Event()
+        self._final: Mapping[str, Any] = {}  # its status.output then
         self.shown: dict[Stream, Shown] = {"stdout": Shown(), "stderr": Shown()}
+
+    def finish(self, execution: Mapping[str, Any]) -> None:
+        """The Execution is over: do not wait for what its status has, or nobody."""
+        self._final = status_of(execution).get("output") or {}
+        self._over.set()
 
     async def run(self, *, wait: bool = True) -> None:
         """Until both streams have ended, or cannot be read; with `wait` False until nothing
@@ -109,9 +121,11 @@ class Pump:
                 return
             if state == "Refused" or (state is None and not wait):
                 return
-            if state in ("Running", "Waiting") and not self.over.is_set():
+            if state in ("Running", "Waiting") and not self._over.is_set():
                 continue
-            if self.over.is_set():
+            if self._over.is_set():
+                if state in (None, "Unknown") and self._needs_no_operator(stream):
+                    return
                 over_since = over_since or loop.time()
                 patience = _UNKNOWN_SECONDS if state == "Unknown" else _AFTERWARDS_SECONDS
                 if state == "Lost" or loop.time() - over_since > patience:
@@ -120,14 +134,17 @@ class Pump:
                 await self._pause(retry_seconds)
                 retry_seconds = min(_LAST_RETRY_SECONDS, retry_seconds * 2)
 
+    def _needs_no_operator(self, stream: Stream) -> bool:
+        return whole_inline(self._final, stream) is not None or is_lost(self._final, stream)
+
     async def _pause(self, seconds: float) -> None:
         """Wait; less if the Execution's end comes."""
-        if self.over.is_set():
+        if self._over.is_set():
             await asyncio.sleep(min(seconds, 0.25))
             return
         try:
             async with asyncio.timeout(seconds):
-                await self.over.wait()
+                await self._over.wait()
         except TimeoutError:
             pass  # the usual case
 
@@ -135,7 +152,7 @@ class Pump:
         """The operator's word for the stream's state, and bytes. None: no answer, "Unknown":
         404, "Refused": no right; `shown.problem` says more."""
         params = {"offset": str(shown.offset)}
-        if wait and not self.over.is_set():
+        if wait and not self._over.is_set():
             params["wait"] = str(_WAIT_SECONDS)
         try:
             status, headers, body = await self._get(stream, params)
@@ -144,15 +161,26 @@ class Pump:
             return None, b""
         if status == 200 and STATE_HEADER in headers:
             return headers[STATE_HEADER], body
-        words = " ".join(body.decode("utf-8", "replace").split())[:256]
-        shown.problem = f"the operator's answer was {status}: {words}"
+        shown.problem = self._problem(status, body)
         if status in (401, 403):
-            shown.problem = (
-                f"no right to get services/proxy of {_SERVICE} in namespace "
-                f"{self._person.target.operator_namespace}"
-            )
             return "Refused", b""
         return ("Unknown" if status == 404 else None), b""
+
+    def _problem(self, status: int, body: bytes) -> str:
+        """Why there was no output, and what to do."""
+        where = f"namespace {self._person.target.operator_namespace}"
+        if self._person.target.operator_url is None:  # it is the API server that answered
+            if status in (401, 403):
+                return f"no right to get services/proxy of {_SERVICE} in {where}"
+            if status == 503:
+                return f"nothing answers behind the Service soulbox-operator of {where}"
+            if status == 404 and b'"kind":"Status"' in body:
+                return (
+                    f"there is no Service soulbox-operator in {where}: name its namespace with "
+                    "--operator-namespace, or set SOULBOX_OPERATOR_URL"
+                )
+        words = one_line(body.decode("utf-8", "replace"))[:256]
+        return f"the operator's answer was {status}: {words}"
 
     async def _get(
         self, stream: Stream, params: Mapping[str, str]
@@ -174,30 +202,39 @@ class Pump:
         )
 
 
-def rest_of(output: Mapping[str, Any], stream: Stream, offset: int) -> tuple[bytes, int]:
-    """What a final status still has of a stream from an offset, and how many bytes are missing
-    all the same."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rest:
+    """What a final status still has of a stream."""
+
+    content: bytes
+    missing_bytes: int  # written, and not in `content`
+    is_lost: bool = False  # nobody has them any more
+
+
+def rest_of(output: Mapping[str, Any], stream: Stream, offset: int) -> Rest:
+    """What there is from an offset, which was shown before."""
     whole = whole_inline(output, stream)
     if whole is not None:
-        return whole[offset:], 0
+        return Rest(content=whole[offset:], missing_bytes=0)
+    if is_lost(output, stream):
+        return Rest(content=b"", missing_bytes=0, is_lost=True)
     total = int(output.get(f"{stream}Bytes") or 0)
     if offset:
-        return b"", max(0, total - offset)
+        return Rest(content=b"", missing_bytes=max(0, total - offset))
     text = str(output.get(stream, "")).encode("utf-8", "surrogatepass")
-    return text, max(1, total - len(text))
+    return Rest(content=text, missing_bytes=max(0, total - len(text)))
 
 
-async def write_out(stream: Stream, content: bytes) -> None:
-    """To our own stdout or stderr; a slow reader holds up nothing but this stream.
-
-    Raises:
-        BrokenPipeError: the reader is gone.
-    """
-    descriptor = (sys.stdout if stream == "stdout" else sys.stderr).fileno()
-    await asyncio.to_thread(_write_all, descriptor, content)
+def lost_words(stream: Stream, offset: int) -> str:
+    """Of a stream that nobody has any more, of which so much was shown."""
+    if offset:
+        return f"what {stream} held beyond the {offset} bytes above was lost with its pod"
+    return f"{stream} was lost with its pod"
 
 
-def _write_all(descriptor: int, content: bytes) -> None:
-    view = memoryview(content)
-    while view:
-        view = view[os.write(descriptor, view) :]
+def limit_words(output: Mapping[str, Any], stream: Stream, offset: int) -> str:
+    """Of a stream shown to its end, where the program wrote more than was kept; else ""."""
+    total = int(output.get(f"{stream}Bytes") or 0)
+    if total <= offset:
+        return ""
+    return f"of {stream}'s {total} bytes {offset} were kept: outputLimitBytes allowed no more"

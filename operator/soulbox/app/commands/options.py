@@ -1,10 +1,13 @@
 """Options that several commands share, and what a person's call works with."""
 
+import functools
+import inspect
 import os
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -26,6 +29,8 @@ class Target:
     namespace: str | None = None
     context: str | None = None
     kubeconfig: Path | None = None
+    as_user: str | None = None  # None: whom the kubeconfig impersonates, mostly nobody
+    as_groups: tuple[str, ...] = ()
     operator_namespace: str = "soulbox-system"
     operator_url: str | None = None  # None: through the API server
 
@@ -49,6 +54,14 @@ Context = Annotated[
 ]
 Kubeconfig = Annotated[
     Path | None, typer.Option("--kubeconfig", help="kubeconfig to use instead of KUBECONFIG.")
+]
+AsUser = Annotated[
+    str | None,
+    typer.Option("--as", help="Impersonate this user, as kubectl does.", metavar="USER"),
+]
+AsGroups = Annotated[
+    list[str] | None,
+    typer.Option("--as-group", help="Impersonate this group; again for more.", metavar="GROUP"),
 ]
 OperatorNamespace = Annotated[
     str,
@@ -74,7 +87,80 @@ DsnFile = Annotated[
         help="File with PostgreSQL's DSN, if SOULBOX_DSN does not hold it.",
     ),
 ]
+Raw = Annotated[
+    bool,
+    typer.Option(
+        "--raw", help="Let the program's output do to a terminal whatever it likes; see docs."
+    ),
+]
 Output = Annotated[Format, typer.Option("--output", "-o", help="How to print the result.")]
+
+
+Command = Callable[..., None]
+
+
+def on_cluster(command: Command) -> Command:
+    """Give a command the options that choose cluster, namespace and identity; they come to it
+    as its parameter `target`."""
+    return _with_options(command, _cluster_target)
+
+
+def on_operator(command: Command) -> Command:
+    """As `on_cluster`, for a command that asks the operator too."""
+    return _with_options(command, _operator_target)
+
+
+def _cluster_target(
+    namespace: Namespace = None,
+    context: Context = None,
+    kubeconfig: Kubeconfig = None,
+    as_user: AsUser = None,
+    as_groups: AsGroups = None,
+) -> Target:
+    return Target(
+        namespace=namespace,
+        context=context,
+        kubeconfig=kubeconfig,
+        as_user=as_user,
+        as_groups=tuple(as_groups or ()),
+    )
+
+
+def _operator_target(
+    namespace: Namespace = None,
+    context: Context = None,
+    kubeconfig: Kubeconfig = None,
+    as_user: AsUser = None,
+    as_groups: AsGroups = None,
+    operator_namespace: OperatorNamespace = "soulbox-system",
+    operator_url: OperatorUrl = None,
+) -> Target:
+    return replace(
+        _cluster_target(namespace, context, kubeconfig, as_user, as_groups),
+        operator_namespace=operator_namespace,
+        operator_url=operator_url,
+    )
+
+
+def _with_options(command: Command, read_target: Callable[..., Target]) -> Command:
+    """The command with the parameters of `read_target` instead of `target`: Typer makes options
+    from a function's signature."""
+    shared = inspect.signature(read_target).parameters
+    own = inspect.signature(command).parameters
+
+    @functools.wraps(command)
+    def call(**given: Any) -> None:
+        target = read_target(**{name: given.pop(name) for name in shared})
+        command(**given, target=target)
+
+    parameters = [
+        one.replace(kind=inspect.Parameter.KEYWORD_ONLY)
+        for one in (*own.values(), *shared.values())
+        if one.name != "target"
+    ]
+    call.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
+    call.__annotations__ = {one.name: one.annotation for one in parameters}
+    return call
 
 
 def find_dsn(dsn_file: Path | None) -> str | None:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from soulbox.app.commands.options import Target
-from soulbox.kube.auth import Credentials
+from soulbox.kube.auth import Credentials, Impersonation
 from soulbox.kube.client import KubeClient
 from soulbox.kube.clock import ServerClock
 from soulbox.kube.resources import EXECUTIONS, NAMESPACES, Resource
@@ -133,10 +133,14 @@ async def open_person(target: Target) -> AsyncIterator[Person]:
     Raises:
         ConfigError: there is no usable one.
     """
+    impersonate = None  # whom the kubeconfig says
+    if target.as_user is not None or target.as_groups:
+        impersonate = Impersonation(user=target.as_user or "", groups=target.as_groups)
     credentials = Credentials(
         None if target.kubeconfig is None else str(target.kubeconfig),
         context=target.context,
         user_agent="soulbox",
+        impersonate=impersonate,
     )
     try:
         clock = ServerClock()

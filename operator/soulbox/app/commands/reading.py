@@ -3,42 +3,54 @@
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import suppress
+from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
 from soulbox.app.commands.follow import follow_execution
-from soulbox.app.commands.live import Pump, Stream, allow_reading, rest_of, write_out
+from soulbox.app.commands.live import Pump, allow_reading, limit_words, lost_words, rest_of
 from soulbox.app.commands.outcome import explanation_of
+from soulbox.app.commands.outlet import STREAMS, Outlet, Stream
 from soulbox.app.commands.person import Manifest, Person, is_over, status_of
-from soulbox.app.commands.show import Progress, print_json
-from soulbox.app.live_output import PIECE_BYTES, whole_inline
+from soulbox.app.commands.show import Progress, print_json, show_rest
+from soulbox.app.live_output import PIECE_BYTES, is_lost, whole_inline
 from soulbox.kube.resources import EXECUTIONS
 from soulbox.model.errors import CommandError, KubeRefused, SoulBoxError
 from soulbox.model.times import parse_time
 from soulbox.store.outputs import OutputKey, OutputStore
 from soulbox.store.pool import open_store
 
-_STREAMS: tuple[Stream, ...] = ("stdout", "stderr")
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Logs:
+    """One call of `soulbox logs`."""
+
+    person: Person
+    outlet: Outlet
+    progress: Progress
+    dsn: str | None
+    as_json: bool
 
 
 async def show_logs(
-    person: Person, name: str, *, follow: bool, dsn: str | None, as_json: bool
+    person: Person, name: str, *, follow: bool, dsn: str | None, as_json: bool, raw: bool
 ) -> None:
     """Everything that can be had of an Execution's output; says what cannot."""
     execution = await person.find(EXECUTIONS, name)
     with Progress(name) as progress:
+        logs = _Logs(
+            person=person, outlet=Outlet(raw=raw), progress=progress, dsn=dsn, as_json=as_json
+        )
         if is_over(execution):
-            await _show_saved(person, execution, dsn, progress, as_json=as_json)
+            await _show_saved(logs, execution)
         else:
             progress.hide()
-            await _show_live(person, execution, progress, follow=follow, as_json=as_json)
+            await _show_live(logs, execution, follow=follow)
 
 
-async def _show_live(
-    person: Person, execution: Manifest, progress: Progress, *, follow: bool, as_json: bool
-) -> None:
-    name = execution["metadata"]["name"]
-    if as_json:
+async def _show_live(logs: _Logs, execution: Manifest, *, follow: bool) -> None:
+    person, name = logs.person, execution["metadata"]["name"]
+    if logs.as_json:
         raise CommandError(
             f"Execution {name} is not over: its output is not an object yet; leave out -o json"
         )
@@ -47,13 +59,14 @@ async def _show_live(
     except KubeRefused as error:
         if not follow or error.status != 403:
             raise
-        progress.note("no right to write the Execution: its output is shown when it ends")
+        logs.progress.note("no right to write the Execution: its output is shown when it ends")
         ended = await follow_execution(person, execution, lambda _: None)
-        await _show_inline(ended, progress)
+        await _show_inline(logs, ended)
         return
-    pump = Pump(person, name, key, write_out)
+    pump = Pump(person, name, key, logs.outlet.write)
     if not follow:
         await pump.run(wait=False)
+        await logs.outlet.end()
         problems = [shown.problem for shown in pump.shown.values() if shown.problem]
         if problems:
             raise CommandError(f"the output cannot be read while the program runs: {problems[0]}")
@@ -61,63 +74,70 @@ async def _show_live(
     async with asyncio.TaskGroup() as tasks:
         pumping = tasks.create_task(pump.run())
         ended = await follow_execution(person, execution, lambda _: None)
-        pump.over.set()
+        pump.finish(ended)
         await pumping
-    for stream, shown in pump.shown.items():
-        if not shown.complete:
-            content, missing = rest_of(status_of(ended).get("output") or {}, stream, shown.offset)
-            await write_out(stream, content)
-            if missing:
-                progress.note(f"not all of {stream} is shown; for the whole: soulbox logs {name}")
-    _explain(ended, progress)
+    await show_rest(pump, ended, logs.outlet, logs.progress.note)
+    _explain(logs, ended)
 
 
-async def _show_saved(
-    person: Person, execution: Manifest, dsn: str | None, progress: Progress, *, as_json: bool
-) -> None:
+async def _show_saved(logs: _Logs, execution: Manifest) -> None:
     output = status_of(execution).get("output") or {}
-    if as_json:
+    if logs.as_json:
         print_json(output)
         return
-    if all(whole_inline(output, stream) is not None for stream in _STREAMS):
-        await _show_inline(execution, progress)
+    if all(
+        whole_inline(output, stream) is not None or is_lost(output, stream) for stream in STREAMS
+    ):
+        await _show_inline(logs, execution)
         return
-    progress.hide()
-    if dsn is not None and await _show_from_database(execution, dsn, progress):
-        _explain(execution, progress)
+    logs.progress.hide()
+    if logs.dsn is not None and await _show_from_database(logs, execution, logs.dsn):
+        _explain(logs, execution)
         return
     with suppress(KubeRefused):  # whoever may only look gets what the status has
-        key = await allow_reading(person, execution)
-        pump = Pump(person, execution["metadata"]["name"], key, write_out)
-        pump.over.set()
+        key = await allow_reading(logs.person, execution)
+        pump = Pump(logs.person, execution["metadata"]["name"], key, logs.outlet.write)
+        pump.finish(execution)
         await pump.run()
         if all(shown.complete for shown in pump.shown.values()):
-            _explain(execution, progress)
+            await show_rest(pump, execution, logs.outlet, logs.progress.note)
+            _explain(logs, execution)
             return
         if any(shown.offset for shown in pump.shown.values()):
             raise CommandError("the output broke off: " + pump.shown["stdout"].problem)
-    await _show_inline(execution, progress)
+    await _show_inline(logs, execution)
 
 
-async def _show_from_database(execution: Manifest, dsn: str, progress: Progress) -> bool:
+async def _show_from_database(logs: _Logs, execution: Manifest, dsn: str) -> bool:
     """Whether both streams were shown from PostgreSQL, to the byte."""
     output = status_of(execution).get("output") or {}
     store = await open_store(dsn, max_size=1)
+    notes = []
     try:
-        for stream in _STREAMS:
+        for stream in STREAMS:
             whole = whole_inline(output, stream)
             if whole is not None:
-                await write_out(stream, whole)
+                await logs.outlet.write(stream, whole)
                 continue
+            if is_lost(output, stream):
+                notes.append(lost_words(stream, 0))
+                continue
+            shown_bytes = 0
             async for part in _saved(store, execution, stream):
                 if part is None:
+                    logs.progress.note("PostgreSQL has not all of the output")
                     return False
-                await write_out(stream, part)
+                await logs.outlet.write(stream, part)
+                shown_bytes += len(part)
+            notes.append(limit_words(output, stream, shown_bytes))
     except SoulBoxError as error:
-        progress.note(f"PostgreSQL cannot be read: {error}")
+        logs.progress.note(f"PostgreSQL cannot be read: {error}")
         return False
     finally:
         await store.close()
+    await logs.outlet.end()
+    for words in filter(None, notes):
+        logs.progress.note(words)
     return True
 
 
@@ -139,21 +159,28 @@ async def _saved(store: Any, execution: Manifest, stream: Stream) -> AsyncIterat
         offset += len(part)
 
 
-async def _show_inline(execution: Manifest, progress: Progress) -> None:
+async def _show_inline(logs: _Logs, execution: Manifest) -> None:
     output = status_of(execution).get("output") or {}
-    progress.hide()
-    for stream in _STREAMS:
-        content, missing = rest_of(output, stream, 0)
-        await write_out(stream, content)
-        if missing:
-            progress.note(
-                f"of {stream} only beginning and end are in the status; all "
-                f"{output.get(f'{stream}Bytes', '')} bytes are in PostgreSQL: set SOULBOX_DSN"
+    logs.progress.hide()
+    notes = []
+    for stream in STREAMS:
+        rest = rest_of(output, stream, 0)
+        await logs.outlet.write(stream, rest.content)
+        if rest.is_lost:
+            notes.append(lost_words(stream, 0))
+        elif rest.missing_bytes:
+            remedy = "" if logs.dsn else ": set SOULBOX_DSN, or SOULBOX_OPERATOR_URL"
+            notes.append(
+                f"of {stream} only beginning and end are shown, {len(rest.content)} of "
+                f"{output[f'{stream}Bytes']} bytes; the rest is in PostgreSQL{remedy}"
             )
-    _explain(execution, progress)
+    await logs.outlet.end()
+    for words in notes:
+        logs.progress.note(words)
+    _explain(logs, execution)
 
 
-def _explain(execution: Manifest, progress: Progress) -> None:
+def _explain(logs: _Logs, execution: Manifest) -> None:
     line = explanation_of(execution["metadata"]["name"], status_of(execution))
     if line:
-        progress.note(line)
+        logs.progress.note(line)

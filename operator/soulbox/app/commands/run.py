@@ -14,6 +14,7 @@ from soulbox.app.commands import options
 from soulbox.app.commands.complete import complete_classes, complete_sandboxes
 from soulbox.app.commands.options import Format, Target
 from soulbox.app.commands.outcome import FAILED_AROUND
+from soulbox.app.commands.terminal import tell
 from soulbox.model.errors import CommandError, ConfigError
 
 # What a file's ending says: (language, class that an installation brings for it).
@@ -21,6 +22,9 @@ LANGUAGES: dict[str, tuple[str, str]] = {
     ".py": ("python", "python"),
     ".sh": ("bash", "bash"),
     ".bash": ("bash", "bash"),
+    ".js": ("javascript", "node"),
+    ".mjs": ("javascript", "node"),
+    ".cjs": ("javascript", "node"),
 }
 _MAX_CODE_BYTES = 262_144
 _MAX_STDIN_BYTES = 393_216
@@ -43,6 +47,7 @@ class Request:
     user: str | None = None
 
 
+@options.on_operator
 def run(
     file: Annotated[
         str, typer.Argument(help="The program; - reads it from standard input.", metavar="FILE|-")
@@ -95,12 +100,10 @@ def run(
     keep: Annotated[
         bool, typer.Option("--keep/--rm", help="Keep the Execution when it is over, or delete it.")
     ] = True,
-    namespace: options.Namespace = None,
-    context: options.Context = None,
-    kubeconfig: options.Kubeconfig = None,
-    operator_namespace: options.OperatorNamespace = "soulbox-system",
-    operator_url: options.OperatorUrl = None,
+    raw: options.Raw = False,
+    *,
     output: options.Output = Format.TEXT,
+    target: Target,
 ) -> None:
     """Run a program in a sandbox, show its output live and end with its exit code.
 
@@ -112,15 +115,10 @@ def run(
 
     if sandbox is not None and class_name is not None:
         raise typer.BadParameter("--sandbox and --class exclude each other: a Sandbox has its own")
-    target = Target(
-        namespace=namespace,
-        context=context,
-        kubeconfig=kubeconfig,
-        operator_namespace=operator_namespace,
-        operator_url=operator_url,
-    )
     code = read_code(file, send_stdin=send_stdin)
-    known_language, known_class = LANGUAGES.get(Path(file).suffix, (None, "python"))
+    known_language, known_class = language_of(
+        file, is_chosen=bool(sandbox or class_name or language)
+    )
     request = Request(
         code=code,
         name=name or make_name(file),
@@ -137,17 +135,39 @@ def run(
     try:
         code_of_exit = as_person(
             target,
-            lambda p: run_program(p, manifest, keep=keep, as_json=output is Format.JSON),
+            lambda p: run_program(p, manifest, keep=keep, as_json=output is Format.JSON, raw=raw),
         )
     except (CommandError, ConfigError) as error:
         # Not 1 or 2: a program may end so, and a script must be able to tell.
-        print(f"soulbox: {error}", file=sys.stderr)
+        tell(str(error))
         raise typer.Exit(FAILED_AROUND) from error
     except BrokenPipeError:
         # Python would complain again when it flushes at its end.
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
         raise typer.Exit(_BROKEN_PIPE) from None
     raise typer.Exit(code_of_exit)
+
+
+def language_of(file: str, *, is_chosen: bool) -> tuple[str | None, str]:
+    """Language and class by a file's ending. Standard input is Python, the first language of
+    the first class.
+
+    Args:
+        is_chosen: the command line names language, class or Sandbox: any ending will do.
+
+    Raises:
+        BadParameter: the ending says nothing, and nothing else does.
+    """
+    suffix = Path(file).suffix.lower()
+    if suffix in LANGUAGES:
+        return LANGUAGES[suffix]
+    if file == "-" or is_chosen:
+        return None, "python"
+    told = f"its ending {suffix} is not known" if suffix else "it has no ending"
+    raise typer.BadParameter(
+        f"what language is {file}? {told} ({', '.join(LANGUAGES)} are): give --language with "
+        "--class, or --sandbox"
+    )
 
 
 def read_code(file: str, *, send_stdin: bool) -> str:

@@ -2,7 +2,6 @@
 
 import asyncio
 import signal
-import sys
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 from typing import Any
@@ -10,6 +9,7 @@ from typing import Any
 from soulbox.app.commands.follow import follow_execution
 from soulbox.app.commands.live import Pump, key_hash, new_key
 from soulbox.app.commands.outcome import CANCELLED, exit_code_of, explanation_of
+from soulbox.app.commands.outlet import Outlet
 from soulbox.app.commands.person import Manifest, Person
 from soulbox.app.commands.show import (
     Progress,
@@ -17,12 +17,15 @@ from soulbox.app.commands.show import (
     show_rest,
     write_through,
 )
+from soulbox.app.commands.terminal import tell
 from soulbox.kube.resources import EXECUTIONS, SANDBOX_CLASSES, SANDBOXES
 from soulbox.model.errors import KubeRefused, SoulBoxError
 from soulbox.model.keys import OUTPUT_KEYS_ANNOTATION
 
 
-async def run_program(person: Person, manifest: Manifest, *, keep: bool, as_json: bool) -> int:
+async def run_program(
+    person: Person, manifest: Manifest, *, keep: bool, as_json: bool, raw: bool
+) -> int:
     """Create it, show it, wait for it. The exit code."""
     spec, name = manifest["spec"], manifest["metadata"]["name"]
     if "sandboxRef" in spec:
@@ -33,11 +36,12 @@ async def run_program(person: Person, manifest: Manifest, *, keep: bool, as_json
     key = new_key()
     manifest["metadata"]["annotations"] = {OUTPUT_KEYS_ANNOTATION: key_hash(key)}
     created = await person.kube.create(EXECUTIONS, manifest, person.namespace)
+    outlet = Outlet(raw=raw)
     with Progress(name) as progress:
-        pump = None if as_json else Pump(person, name, key, write_through(progress))
+        pump = None if as_json else Pump(person, name, key, write_through(progress, outlet))
         async with _cancel_on_signal(person, name, progress.note) as interrupted:
             try:
-                execution = await _until_over(person, created, pump, progress, interrupted)
+                execution = await _until_over(person, created, pump, outlet, progress, interrupted)
             except BrokenPipeError:
                 await _cancel(person, name)
                 raise
@@ -47,7 +51,7 @@ async def run_program(person: Person, manifest: Manifest, *, keep: bool, as_json
     if as_json:
         print_json(execution)
     if line := explanation_of(name, status):
-        print(f"soulbox: {line}", file=sys.stderr)
+        tell(line)
     if not keep:
         await person.kube.delete(EXECUTIONS, name, person.namespace, uid=created["metadata"]["uid"])
     return exit_code_of(status)
@@ -57,6 +61,7 @@ async def _until_over(
     person: Person,
     created: Manifest,
     pump: Pump | None,
+    outlet: Outlet,
     progress: Progress,
     interrupted: asyncio.Event,
 ) -> Manifest | None:
@@ -77,12 +82,12 @@ async def _until_over(
             if pumping in done:
                 _raise_write_error(pumping)
             if following in done:
-                following.result()
+                ended = following.result()
                 if pump is not None:
-                    pump.over.set()
+                    pump.finish(ended)
         execution = following.result()
         if pump is not None:
-            await show_rest(pump, execution, progress.note)
+            await show_rest(pump, execution, outlet, progress.note)
         return execution
     finally:
         for task in tasks:
@@ -137,5 +142,4 @@ async def _cancel_on_signal(
 
 
 async def _cancel(person: Person, name: str) -> None:
-
     await person.kube.patch(EXECUTIONS, name, {"spec": {"cancel": True}}, person.namespace)

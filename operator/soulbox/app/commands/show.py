@@ -1,16 +1,18 @@
 """Printing: output as it comes, progress on a terminal, objects as JSON or tables."""
 
 import asyncio
-import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Self
 
 import orjson
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
-from soulbox.app.commands.live import Pump, Stream, Write, rest_of, write_out
+from soulbox.app.commands.live import Pump, Write, limit_words, lost_words, rest_of
+from soulbox.app.commands.outlet import Outlet, Stream
 from soulbox.app.commands.person import Manifest, status_of
+from soulbox.app.commands.terminal import one_line, tell
 
 # Who waits longer wonders; a pod of a cached image starts in two or three seconds.
 _QUIET_SECONDS = 5.0
@@ -41,11 +43,9 @@ class Progress:
     def saw(self, execution: Mapping[str, Any]) -> None:
         """A new version of the Execution."""
         status = status_of(execution)
-        self._words = " ".join(
-            part for part in (status.get("state"), status.get("message")) if part
-        )
+        self._words = one_line(f"{status.get('state', '')} {status.get('message', '')}")
         if self._live:
-            self._status.update(f"Execution {self._name}: {self._words}")
+            self._status.update(Text(f"Execution {self._name}: {self._words}"))
         if status.get("state", "Queued") != "Queued" and self._timer is not None:
             self._timer.cancel()
 
@@ -59,40 +59,47 @@ class Progress:
     def note(self, text: str) -> None:
         """A line for the person."""
         self.hide()
-        print(f"soulbox: {text}", file=sys.stderr, flush=True)
+        tell(text)
 
     def _say(self) -> None:
-        print(f"soulbox: Execution {self._name}: {self._words}", file=sys.stderr, flush=True)
+        tell(f"Execution {self._name}: {self._words}")
 
 
-def write_through(progress: Progress) -> Write:
+def write_through(progress: Progress, outlet: Outlet) -> Write:
     """To our own streams."""
 
     async def write(stream: Stream, content: bytes) -> None:
         progress.hide()
-        await write_out(stream, content)
+        await outlet.write(stream, content)
 
     return write
 
 
-async def show_rest(pump: Pump, execution: Manifest, note: Callable[[str], None]) -> None:
+async def show_rest(
+    pump: Pump, execution: Manifest, outlet: Outlet, note: Callable[[str], None]
+) -> None:
     """After the end: what was not shown live, as far as the status has it, and words about
     what it has not."""
     output = status_of(execution).get("output") or {}
     name = execution["metadata"]["name"]
-    reasons = []
+    problems, notes = [], []
     for stream, shown in pump.shown.items():
         if shown.complete:
+            notes.append(limit_words(output, stream, shown.offset))
             continue
-        content, missing = rest_of(output, stream, shown.offset)
-        if content:
-            await write_out(stream, content)
-        if missing:
-            note(f"not all of {stream} is shown; for the whole: soulbox logs {name}")
-        if shown.problem and (content or missing):
-            reasons.append(shown.problem)
-    if reasons:
-        note(f"output came at the end, not live: {reasons[0]}")
+        rest = rest_of(output, stream, shown.offset)
+        await outlet.write(stream, rest.content)
+        if rest.is_lost:
+            notes.append(lost_words(stream, shown.offset))
+        elif rest.missing_bytes:
+            notes.append(f"not all of {stream} is shown; for the whole: soulbox logs {name}")
+        if shown.problem and (rest.content or rest.missing_bytes):
+            problems.append(shown.problem)
+    await outlet.end()
+    for words in filter(None, notes):
+        note(words)
+    if problems:
+        note(f"output came at the end, not live: {problems[0]}")
 
 
 def print_json(document: Mapping[str, Any] | Sequence[Mapping[str, Any]]) -> None:
@@ -115,7 +122,7 @@ def table(title: str, columns: Sequence[str], rows: Iterable[Sequence[str]]) -> 
     for column in columns:
         made.add_column(column, no_wrap=column not in ("MESSAGE",))
     for row in rows:
-        made.add_row(*row)
+        made.add_row(*(Text(one_line(cell)) for cell in row))  # no markup: they are others' words
     return made
 
 

@@ -8,6 +8,7 @@ from soulbox.app.commands import options
 from soulbox.app.commands.options import Format, Target
 
 
+@options.on_cluster
 def top(
     all_namespaces: Annotated[
         bool, typer.Option("--all-namespaces", "-A", help="In every namespace.")
@@ -17,10 +18,9 @@ def top(
     ] = 2.0,
     once: Annotated[bool, typer.Option("--once", help="Print one table and end.")] = False,
     dsn_file: options.DsnFile = None,
-    namespace: options.Namespace = None,
-    context: options.Context = None,
-    kubeconfig: options.Kubeconfig = None,
+    *,
     output: options.Output = Format.TEXT,
+    target: Target,
 ) -> None:
     """Show Sandboxes with what runs in them, and their CPU and memory. Ctrl-C ends it.
 
@@ -31,7 +31,6 @@ def top(
     from soulbox.app.commands.person import as_person  # noqa: PLC0415
     from soulbox.app.commands.watching import show_top  # noqa: PLC0415
 
-    target = Target(namespace=namespace, context=context, kubeconfig=kubeconfig)
     as_json, dsn = output is Format.JSON, options.find_dsn(dsn_file)
     try:
         as_person(
