@@ -262,3 +262,10 @@ def test_child_killed_for_memory_is_told_in_the_message(binary: Path, base: Path
         doc = runner.run("a", code, command=["bash"], within=30)
         assert doc["result"]["exitCode"] == 9
         assert "memory limit" in doc["result"]["message"]
+        assert doc["result"]["oomKills"] >= 1
+        # A pool whose worker is killed waits for ever.
+        code = code.replace("exit 9", "read -t 60 < <(sleep 60)")
+        doc = runner.run("b", code, command=["bash"], within=60, timeoutSeconds=10)
+        assert doc["result"]["outcome"] == "TimedOut"
+        assert doc["result"]["oomKills"] >= 1
+        assert "oomKills" not in runner.run("c", "print(1)")["result"]

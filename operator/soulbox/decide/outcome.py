@@ -4,9 +4,11 @@ from typing import assert_never
 
 from soulbox.decide.execution_seen import SeenExecution
 from soulbox.decide.execution_status import Ending
+from soulbox.decide.hints import hint_of
 from soulbox.decide.output import last_line
 from soulbox.decide.overdue import LOSSES
 from soulbox.decide.pods import EndCause, PodView
+from soulbox.decide.traceback import parse_traceback
 from soulbox.model.runs import RunDocument
 from soulbox.model.specs import ExecutionSpec
 from soulbox.model.states import ExecutionReason, ExecutionState, RunOutcome, SandboxState
@@ -26,9 +28,10 @@ def ending_of_run(seen: SeenExecution, run: RunDocument) -> Ending:
         )
     match result.outcome:
         case RunOutcome.EXITED:
-            return _exited(run, result.exit_code or 0)
+            return _exited(seen, run, result.exit_code or 0)
         case RunOutcome.SIGNALED:
             message = f"The program was ended by signal {result.signal or 'unknown'}."
+            message += _memory_kills(seen, run)
             reason = ExecutionReason.SIGNALED
         case RunOutcome.TIMED_OUT:
             return Ending(
@@ -37,7 +40,7 @@ def ending_of_run(seen: SeenExecution, run: RunDocument) -> Ending:
                 message=(
                     f"The program ran longer than its {_timeout(seen)} and was killed with all "
                     "its processes; its output until then is kept. Raise spec.timeoutSeconds "
-                    "if it needs longer."
+                    f"if it needs longer.{_memory_kills(seen, run)}"
                 ),
                 run=run,
             )
@@ -57,29 +60,48 @@ def ending_of_run(seen: SeenExecution, run: RunDocument) -> Ending:
             )
             reason = ExecutionReason.DISK_LIMIT
         case RunOutcome.START_FAILED:
-            message = f"The interpreter could not be started: {result.message or 'no details'}"
+            message = f"The program could not be started: {result.message or 'no details'}"
             reason = ExecutionReason.START_FAILED
         case _ as never:
             assert_never(never)
     return Ending(state=_FAILED, reason=reason, message=message, run=run)
 
 
-def _exited(run: RunDocument, exit_code: int) -> Ending:
+def _exited(seen: SeenExecution, run: RunDocument, exit_code: int) -> Ending:
     if exit_code == 0:
         return Ending(
             state=ExecutionState.COMPLETED,
             reason=ExecutionReason.COMPLETED,
-            message="The program ended with exit code 0.",
+            message=f"The program ended with exit code 0.{_memory_kills(seen, run)}",
             run=run,
         )
-    tail = b"" if run.stderr is None else (run.stderr.tail or run.stderr.head)
-    line = last_line(tail.decode("utf-8", "replace"))
+    stderr = b"" if run.stderr is None else run.stderr.head + run.stderr.tail
+    text = stderr.decode("utf-8", "replace")
+    error = parse_traceback(text, exit_code)
+    line = error.summary[:1024] if error else last_line(text)
     detail = f": {line}" if line else "; it wrote nothing to stderr."
+    hint = _memory_kills(seen, run) or hint_of(seen, text)
+    if hint and detail[-1] not in ".!?":
+        detail += "."
     return Ending(
         state=_FAILED,
         reason=ExecutionReason.NON_ZERO_EXIT,
-        message=f"The program ended with exit code {exit_code}{detail}",
+        message=f"The program ended with exit code {exit_code}{detail}{hint}",
         run=run,
+    )
+
+
+def _memory_kills(seen: SeenExecution, run: RunDocument) -> str:
+    """A sentence on processes that the kernel killed for memory while the program itself
+    lived on: its own end seldom says so. "" when there were none."""
+    kills = 0 if run.result is None else run.result.oom_kills
+    if not kills:
+        return ""
+    limit = f" of {seen.limits.memory_bytes // 2**20} MiB" if seen.limits else ""
+    what = "a process" if kills == 1 else f"{kills} processes"
+    return (
+        f" Meanwhile the kernel killed {what} of its sandbox, which had reached its memory"
+        f" limit{limit}."
     )
 
 

@@ -42,6 +42,8 @@ class RunResult:
     exit_code: int | None  # 0..255, present only with Exited
     signal: str | None  # "SIGSEGV"; None when no signal ended it or it was not told
     message: str | None  # the runner's own words, at most 4096 characters
+    # Processes of the pod that the kernel killed for memory meanwhile; 0 too when it cannot tell.
+    oom_kills: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

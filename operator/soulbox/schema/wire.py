@@ -65,6 +65,7 @@ class _Result(_Message):
     exit_code: Annotated[int, Field(ge=0, le=255)] | None = None
     signal: Annotated[str, StringConstraints(pattern=r"^SIG[A-Z0-9+-]{1,28}$")] | None = None
     message: Annotated[str, StringConstraints(max_length=4096)] | None = None
+    oom_kills: _Count = 0
 
 
 class _Usage(_Message):
@@ -283,6 +284,7 @@ def _result(reply: _Result) -> RunResult:
         exit_code=reply.exit_code,
         signal=reply.signal,
         message=reply.message,
+        oom_kills=reply.oom_kills,
     )
 
 

@@ -33,16 +33,16 @@ func (m *Manager) judge(run *Run, end *ending, start before) *wire.Result {
 	if end.program != nil {
 		status = *end.program
 	}
-	result := &wire.Result{Outcome: cause, Message: text}
+	killedForMemory := int64(0)
+	if now := m.cgroup.OOMKills(); now != nil && start.oomKills != nil {
+		killedForMemory = max(*now-*start.oomKills, 0)
+	}
+	result := &wire.Result{Outcome: cause, Message: text, OOMKills: killedForMemory}
 	if status.Signaled() {
 		result.Signal = signalName(status.Signal())
 	}
 	if cause != "" {
 		return result
-	}
-	killedForMemory := int64(0)
-	if now := m.cgroup.OOMKills(); now != nil && start.oomKills != nil {
-		killedForMemory = *now - *start.oomKills
 	}
 	switch {
 	case status.Signaled() && status.Signal() == unix.SIGKILL && killedForMemory > 0:

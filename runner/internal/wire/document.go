@@ -61,11 +61,14 @@ type Document struct {
 
 // Result is the end of a run. ExitCode is set only for Exited; Signal for
 // Signaled, and for the kills of the runner when a signal ended the program.
+// OOMKills counts the processes of the whole pod that the kernel killed for
+// memory during the run; absent too where it does not tell.
 type Result struct {
 	Outcome  Outcome `json:"outcome"`
 	ExitCode *int    `json:"exitCode,omitempty"`
 	Signal   string  `json:"signal,omitempty"`
 	Message  string  `json:"message,omitempty"`
+	OOMKills int64   `json:"oomKills,omitempty"`
 }
 
 // Usage is what a run consumed. A figure the kernel does not give is absent,

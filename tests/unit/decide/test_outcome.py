@@ -21,6 +21,12 @@ from tests.support.seen import (
     make_stream,
 )
 
+TRACEBACK = b"""Traceback (most recent call last):
+  File "/workspace/main.py", line 1, in <module>
+    raise ValueError(text)
+ValueError: one
+two
+"""
 LONG_STDERR = make_stream(b"head\n tail \n\n", size_bytes=10_000)
 
 RUNS: dict[str, tuple[RunDocument, str, str, str]] = {
@@ -30,6 +36,18 @@ RUNS: dict[str, tuple[RunDocument, str, str, str]] = {
         "Failed",
         "NonZeroExit",
         "exit code 1: two",
+    ),
+    "exit code 1 with a traceback": (
+        make_finished(exit_code=1, stderr=TRACEBACK + b"a note of the exception\n"),
+        "Failed",
+        "NonZeroExit",
+        "The program ended with exit code 1: ValueError: one",
+    ),
+    "exit code 3 after a traceback": (
+        make_finished(exit_code=3, stderr=TRACEBACK),
+        "Failed",
+        "NonZeroExit",
+        "The program ended with exit code 3: two",
     ),
     "exit code 255 without words": (
         make_finished(exit_code=255),
@@ -132,6 +150,64 @@ def test_time_limit_that_was_asked_for_is_named() -> None:
 def test_memory_limit_that_is_not_known_is_not_named() -> None:
     run = make_finished(RunOutcome.OOM_KILLED)
     assert "its limit." in ending_of_run(make_dispatched(limits=None), run).message
+
+
+OUT_OF_MEMORY = {
+    "exit code 0": make_finished(),
+    "another exit code": make_finished(exit_code=137, stderr=b"Killed"),
+    "a signal": make_finished(RunOutcome.SIGNALED, signal="SIGTERM"),
+    "its time limit": make_finished(RunOutcome.TIMED_OUT),
+}
+
+
+@pytest.mark.parametrize("name", OUT_OF_MEMORY)
+def test_memory_kill_of_a_child_is_told_whatever_the_end(name: str) -> None:
+    run = OUT_OF_MEMORY[name]
+    assert run.result is not None
+    assert "memory" not in ending_of_run(make_dispatched(), run).message
+    killed = replace(run, result=replace(run.result, oom_kills=1))
+    message = ending_of_run(make_dispatched(), killed).message
+    assert message.endswith(
+        ". Meanwhile the kernel killed a process of its sandbox, which had reached its memory"
+        " limit of 256 MiB."
+    )
+    killed = replace(run, result=replace(run.result, oom_kills=3))
+    message = ending_of_run(make_dispatched(limits=None), killed).message
+    assert message.endswith(
+        "killed 3 processes of its sandbox, which had reached its memory limit."
+    )
+
+
+HINTS = {
+    "a thread too many": ("1", "RuntimeError: can't start new thread", "128 processes and threads"),
+    "a fork too many": ("1", "x.sh: fork: retry: Resource temporarily unavailable", "(max.pids of"),
+    "a command with a carriage return": ("ls\r\n", "x: line 2: $'\\r': command not found", "CRLF"),
+    "a block with carriage returns": ("if a\r\n", "x: syntax error: unexpected end of file", "LF"),
+}
+
+
+@pytest.mark.parametrize("name", HINTS)
+def test_limit_or_line_ends_behind_an_error_are_named(name: str) -> None:
+    code, stderr, want = HINTS[name]
+    seen = make_dispatched(spec=ExecutionSpec(sandbox_name="box", code=code))
+    message = ending_of_run(seen, make_finished(exit_code=1, stderr=stderr.encode())).message
+    assert f": {stderr}. " in message
+    assert want in message
+
+
+UNHINTED = {
+    "a block that is not closed": ("if a\n", "x: syntax error: unexpected end of file"),
+    "a file that is not there": ("open('x')\r\n", "FileNotFoundError: x not found"),
+    "a socket without data": ("1", "BlockingIOError: [Errno 11] Resource temporarily unavailable"),
+}
+
+
+@pytest.mark.parametrize("name", UNHINTED)
+def test_error_of_the_program_itself_gets_no_hint(name: str) -> None:
+    code, stderr = UNHINTED[name]
+    seen = make_dispatched(spec=ExecutionSpec(sandbox_name="box", code=code))
+    message = ending_of_run(seen, make_finished(exit_code=1, stderr=stderr.encode())).message
+    assert message == f"The program ended with exit code 1: {stderr}"
 
 
 CANCELLED: dict[str, tuple[SeenExecution, str, str, str]] = {

@@ -30,6 +30,14 @@ PARTS = st.sampled_from(
         "The above exception was the direct cause of the following exception:",
         "SyntaxError: invalid syntax",
         "TabError: x",
+        "  + Exception Group Traceback (most recent call last):",
+        "  | ExceptionGroup: batch (2 sub-exceptions)",
+        "  +-+---------------- 1 ----------------",
+        "Exception ignored in: <function C.__del__ at 0x7f>",
+        "Exception in thread Thread-1 (f):",
+        "future: <Task finished name='Task-1'>",
+        "WARNING:root:going on",
+        "sys:1: ResourceWarning: unclosed file",
         "",
         "\t",
         "\ufffd\0\x1b[31m",
@@ -70,13 +78,46 @@ def test_large_text_is_bounded(text: str) -> None:
         assert len(found.message) <= MAX_MESSAGE
 
 
-def stderr_of(code: str) -> str:
+def stderr_of(code: str, want_exit_code: int = 1) -> str:
     """What the Python that runs the tests prints for a program."""
     done = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, check=False, timeout=30
+        [sys.executable, "-c", code], capture_output=True, check=False, timeout=60
     )
-    assert done.returncode == 1
-    return done.stderr
+    assert done.returncode == want_exit_code
+    return done.stderr.decode()
+
+
+GROUP = "raise ExceptionGroup('batch', [ValueError('a'), KeyError('b')])"
+TASK_GROUP = """import asyncio
+async def fail(): raise ValueError('boom')
+async def main():
+    async with asyncio.TaskGroup() as group:
+        group.create_task(fail())
+asyncio.run(main())
+"""
+# Each prints a traceback of its own and lives on.
+FINALISER = "class C:\n def __del__(self): self.gone.close()\nkeep = C()\n"
+THREAD = "import threading\nt = threading.Thread(target=lambda: 1/0)\nt.start(); t.join()\n"
+TASK = """import asyncio, gc
+async def fail(): raise ZeroDivisionError('task')
+async def main():
+    asyncio.create_task(fail())
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
+asyncio.run(main())
+gc.collect()
+"""
+CALLBACK = """import asyncio
+async def main():
+    asyncio.get_running_loop().call_soon(lambda: 1/0)
+    await asyncio.sleep(0)
+asyncio.run(main(), debug=True)
+"""
+POOL = "import multiprocessing\np = multiprocessing.Process(target=int, args='x')\n"
+LOGGED = (
+    "import logging\ntry: 1/0\nexcept Exception: logging.exception('skipped')\n"
+    "logging.warning('no rows')\n"
+)
 
 
 @pytest.mark.slow
@@ -97,6 +138,25 @@ def stderr_of(code: str) -> str:
         ("def f(): f()\nf()", "RecursionError", "maximum recursion", "more times]"),
         ("x = (", "SyntaxError", "'(' was never closed", 'File "<string>"'),
         ("if 1:\nx", "IndentationError", "expected an indented block", 'File "<string>"'),
+        (GROUP, "ExceptionGroup", "batch (2 sub-exceptions)", "KeyError: 'b'"),
+        (f"try:\n 1/0\nexcept Exception:\n {GROUP}", "ExceptionGroup", "batch", "ZeroDivision"),
+        (
+            f"try:\n {GROUP}\nexcept Exception:\n raise OSError('o')",
+            "OSError",
+            "o",
+            "Exception Group Traceback",
+        ),
+        (TASK_GROUP, "ExceptionGroup", "unhandled errors in a TaskGroup (1 sub-exc", "boom"),
+        (
+            "import sys\nsys.stderr.write('\\r 10%|# | 1/9')\nraise ValueError('bar')",
+            "ValueError",
+            "bar",
+            HEADER,
+        ),
+        (f"{FINALISER}raise ValueError('real')", "ValueError", "real", HEADER),
+        (f"{THREAD}raise ValueError('real')", "ValueError", "real", HEADER),
+        (f"{TASK}raise ValueError('real')", "ValueError", "real", HEADER),
+        (f"{LOGGED}raise ValueError('real')", "ValueError", "real", HEADER),
     ],
     ids=[
         "plain",
@@ -108,6 +168,15 @@ def stderr_of(code: str) -> str:
         "repeated frames",
         "syntax",
         "indentation",
+        "group",
+        "group in a chain",
+        "group as a cause",
+        "task group",
+        "progress bar before it",
+        "finaliser after it",
+        "thread before it",
+        "task before it",
+        "logged exception before it",
     ],
 )
 def test_real_traceback(code: str, want_type: str, want_message: str, want_in_trace: str) -> None:
@@ -121,6 +190,46 @@ def test_real_traceback(code: str, want_type: str, want_message: str, want_in_tr
     assert found.message.startswith(want_message)
     assert want_in_trace in found.stack_trace
     assert "noise before" not in found.stack_trace
+    if want_message == "real":
+        for other in ("AttributeError", "ZeroDivisionError", "ignored", "retrieved"):
+            assert other not in found.stack_trace + found.message
+
+
+LIVED_ON = {
+    "a finaliser": FINALISER,
+    "a thread": THREAD,
+    "a task that nobody waited for": TASK,
+    "a callback of asyncio": CALLBACK,
+    "another process": f"{POOL}p.start(); p.join()\n",
+    "a logged exception": LOGGED,
+    "a test that failed": (
+        "import unittest\nclass T(unittest.TestCase):\n def test(self): self.fail('no')\n"
+        "unittest.main()\n"
+    ),
+}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", LIVED_ON)
+def test_program_that_leaves_by_itself_did_not_die_of_the_exception_of(name: str) -> None:
+    stderr = stderr_of(f"{LIVED_ON[name]}\nimport sys; sys.exit(1)")
+    assert HEADER in stderr
+    assert parse_traceback(stderr) is None
+
+
+@pytest.mark.slow
+def test_exit_code_that_no_exception_gives_tells_that_none_ended_the_program() -> None:
+    code = "import sys, traceback\ntry: 1/0\nexcept Exception: traceback.print_exc()\n"
+    assert parse_traceback(stderr_of(code + "sys.exit(3)", 3), 3) is None
+
+
+def test_summary_is_type_and_first_line() -> None:
+    found = parse_traceback(f"{HEADER}\n  File\na.ValueError: one\ntwo\nnote 1")
+    assert found is not None
+    assert found.summary == "ValueError: one"
+    found = parse_traceback(f"{HEADER}\n  File\nKeyboardInterrupt")
+    assert found is not None
+    assert found.summary == "KeyboardInterrupt"
 
 
 NOT_ONE = {
