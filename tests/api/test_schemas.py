@@ -60,6 +60,7 @@ def test_status_default_is_in_progress(kubectl: Kubectl) -> None:
     execution = kubectl.create(make_execution(), DRY_RUN)["status"]
     assert (execution["state"], execution["observedGeneration"]) == ("Queued", 0)
     assert _conditions(execution) == {
+        "Finished": "False",
         "Succeeded": "Unknown",
         "Ready": "Unknown",
         "Reconciling": "True",

@@ -50,7 +50,11 @@ def test_success_is_completed_with_its_output_and_ready(box: World) -> None:
     assert status["output"]["stdout"] == "hello\n"
     assert status["output"]["stderr"] == "err\n"
     assert status["output"]["stdoutTruncated"] is False
-    assert conditions({"status": status}) == {"Succeeded": "True", "Ready": "True"}
+    assert conditions({"status": status}) == {
+        "Finished": "True",
+        "Succeeded": "True",
+        "Ready": "True",
+    }
     assert status["observedGeneration"] == 1
     assert status["receipt"]["podUID"] == box.get("sandbox", "box")["status"]["pod"]["uid"]
 
@@ -63,7 +67,32 @@ def test_an_exception_is_failed_with_its_traceback(box: World) -> None:
     assert status["error"]["type"] == "ValueError"
     assert status["error"]["message"] == "no good"
     assert "in f" in status["error"]["stackTrace"]
-    assert conditions(found) == {"Succeeded": "False", "Ready": "False", "Stalled": "True"}
+    assert conditions(found) == {
+        "Finished": "True", "Succeeded": "False", "Ready": "False", "Stalled": "True",
+    }  # fmt: skip
+
+
+HOSTILE = """
+import sys
+print("\\x7f\\x9b\\ufffe plain")
+sys.stderr.write("\\x1b[31mEVIL\\x1b]0;title\\x07\\x7f\\n")
+sys.exit(1)
+"""
+
+
+def test_what_code_writes_breaks_neither_yaml_nor_a_terminal(box: World) -> None:
+    box.create(make_execution("hostile", code=HOSTILE))
+    box.kubectl.run(
+        "wait", "--for=condition=Finished", "execution/hostile", "-n", box.namespace,
+        "--timeout=120s",
+    )  # fmt: skip
+    status = box.execution("hostile")["status"]
+    assert status["output"]["stdout"] == "\ufffd\ufffd\ufffd plain\n"
+    assert status["error"]["message"] == r"\x1b[31mEVIL\x1b]0;title\x07\x7f"
+    assert "EVIL" in box.kubectl.run("get", "execution", "-n", box.namespace, "-o", "yaml")
+    box.poll(lambda: bool(box.events_of("hostile")), "its Event")
+    (event,) = box.events_of("hostile")
+    assert r"\x1b[31mEVIL" in event["message"]
 
 
 def test_a_signal_is_failed_with_the_signal_and_no_exit_code(box: World) -> None:

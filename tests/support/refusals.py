@@ -42,6 +42,8 @@ _GLOB = ("captureFiles holds a glob that leaves the workspace", "make it relativ
 _POSITIVE = ("should be greater than or equal to 1",)
 _KEY = {"name": "code", "key": "main.py"}
 
+_USER = ("spec.user is no name that a bill can show", "correct it")
+
 REFUSALS: dict[str, Refusal] = {
     "both sandboxRef and className": Refusal(
         spec={"className": "python"}, want_api=_ONE_TARGET, want_field="spec"
@@ -82,6 +84,17 @@ REFUSALS: dict[str, Refusal] = {
         want_api=("spec holds more than 393216 bytes", "give less input"),
         want_field="spec",
     ),
+    "a user that a spreadsheet takes for a formula": Refusal(
+        spec={"user": "=HYPERLINK(1)"}, want_api=_USER, want_field="spec.user"
+    ),
+    "a user that begins with a minus": Refusal(
+        spec={"user": "-1+1"}, want_api=_USER, want_field="spec.user"
+    ),
+    "a user that is blank": Refusal(spec={"user": " "}, want_api=_USER, want_field="spec.user"),
+    "a user with a line break": Refusal(
+        spec={"user": "ada\nbob"}, want_api=_USER, want_field="spec.user"
+    ),
+    "a user with NUL": Refusal(spec={"user": "a\0b"}, want_api=_USER, want_field="spec.user"),
     "a file path with ..": Refusal(
         spec={"files": [_file("a/../../etc/passwd")]},
         want_api=_PATH,

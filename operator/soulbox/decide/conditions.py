@@ -1,4 +1,9 @@
-"""Conditions after kstatus: Ready, Reconciling, Stalled (and Succeeded on Executions)."""
+"""Conditions after kstatus: Ready, Reconciling, Stalled; Executions have Succeeded and
+Finished too.
+
+What happened is told once, in the condition that tools quote (kstatus and Argo CD take the
+message of Stalled, else that of Reconciling), and in `status.message`.
+"""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -6,6 +11,7 @@ from datetime import datetime
 from typing import Any, Final, Literal
 
 from soulbox.model.states import NO_TRANSITION, ConditionType
+from soulbox.model.text import printable
 from soulbox.model.times import format_time
 
 ConditionStatus = Literal["True", "False", "Unknown"]
@@ -42,7 +48,7 @@ def merge_conditions(
                 "type": condition.type.value,
                 "status": condition.status,
                 "reason": condition.reason,
-                "message": condition.message[:MAX_MESSAGE],
+                "message": printable(condition.message)[:MAX_MESSAGE],
                 "lastTransitionTime": since or format_time(now),
                 "observedGeneration": generation,
             }

@@ -407,7 +407,7 @@ def _hand_over_output(seen: SeenExecution) -> Decision | None:
     if run.state is not RunState.FINISHED:
         return None
     streams = () if seen.output_saved else streams_to_save(seen.status, run)
-    files = () if seen.output_saved else files_to_save(seen.status)
+    files = () if seen.output_saved else files_to_save(seen.status, run)
     if streams or files:
         collect = CollectOutput(pod_uid=pod.uid, attempt=run.attempt, streams=streams, files=files)
         return Decision(actions=(collect,))

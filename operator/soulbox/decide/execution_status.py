@@ -25,10 +25,13 @@ from soulbox.decide.traceback import (
 )
 from soulbox.model.runs import RunDocument, RunUsage, StreamSummary
 from soulbox.model.states import ConditionType, ExecutionReason, ExecutionState, RunOutcome
+from soulbox.model.text import printable, storable
 from soulbox.model.times import format_time
 
 # Of each text in a status that has room for nothing else.
 _BARE_TEXT = 128
+# The CRD takes twice as many characters.
+_MAX_ERROR_MESSAGE = 4096
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,6 +52,7 @@ def queued_status(
     Args:
         position: its place in the queue; None: it waits for something else.
     """
+    message = printable(message)
     same = seen.status.get("queuePosition") == position
     if same and seen.status.get("message") == message and "queuedTime" in seen.status:
         return None
@@ -194,11 +198,18 @@ def streams_to_save(
     return tuple(found)
 
 
-def files_to_save(status: Mapping[str, Any]) -> tuple[str, ...]:
-    """Paths of the captured files as the status lists them: the place in the list is the
-    file's number in the record."""
-    files = (status.get("output") or {}).get("files") or ()
-    return tuple(str(file.get("path")) for file in files)
+def files_to_save(status: Mapping[str, Any], run: RunDocument) -> tuple[str, ...]:
+    """Paths of the captured files that the status lists, as the runner knows them: the place
+    in the list is the file's number in the record."""
+    known = [file.path for file in run.files]
+    found: list[str] = []
+    for file in (status.get("output") or {}).get("files") or ():
+        shown = str(file.get("path"))
+        path = next((one for one in known if storable(one) == shown), shown)
+        if path in known:
+            known.remove(path)  # two may be shown alike
+        found.append(path)
+    return tuple(found)
 
 
 def _is_inline(output: Mapping[str, Any], name: str, stream: StreamSummary) -> bool:
@@ -210,6 +221,7 @@ def _is_inline(output: Mapping[str, Any], name: str, stream: StreamSummary) -> b
 def _frame(
     seen: SeenExecution, state: ExecutionState, reason: str, message: str, now: datetime
 ) -> dict[str, Any]:
+    message = printable(message)
     wanted = _conditions(state, reason, message)
     old = seen.status.get("conditions") or []
     conditions = merge_conditions(old, wanted, generation=seen.generation, now=now)
@@ -227,25 +239,29 @@ def _frame(
 
 
 def _conditions(state: ExecutionState, reason: str, message: str) -> list[Condition]:
+    def condition(kind: ConditionType, status: ConditionStatus, words: str = "") -> Condition:
+        return Condition(type=kind, status=status, reason=reason, message=words)
+
     if not state.is_final:
-        unknown: ConditionStatus = "Unknown"
         return [
-            Condition(type=ConditionType.SUCCEEDED, status=unknown, reason=reason, message=message),
-            Condition(type=ConditionType.READY, status=unknown, reason=reason, message=message),
-            Condition(
-                type=ConditionType.RECONCILING, status="True", reason=reason, message=message
-            ),
+            condition(ConditionType.FINISHED, "False"),
+            condition(ConditionType.SUCCEEDED, "Unknown"),
+            condition(ConditionType.READY, "Unknown"),
+            condition(ConditionType.RECONCILING, "True", message),
         ]
-    good: ConditionStatus = "True" if state is ExecutionState.COMPLETED else "False"
-    wanted = [
-        Condition(type=ConditionType.SUCCEEDED, status=good, reason=reason, message=message),
-        Condition(type=ConditionType.READY, status=good, reason=reason, message=message),
+    finished = condition(ConditionType.FINISHED, "True")
+    if state is ExecutionState.COMPLETED:
+        return [
+            finished,
+            condition(ConditionType.SUCCEEDED, "True"),
+            condition(ConditionType.READY, "True", message),
+        ]
+    return [
+        finished,
+        condition(ConditionType.SUCCEEDED, "False"),
+        condition(ConditionType.READY, "False"),
+        condition(ConditionType.STALLED, "True", message),
     ]
-    if state is not ExecutionState.COMPLETED:
-        wanted.append(
-            Condition(type=ConditionType.STALLED, status="True", reason=reason, message=message)
-        )
-    return wanted
 
 
 def _of_run(run: RunDocument, inline_bytes: int) -> dict[str, Any]:
@@ -313,8 +329,8 @@ def _error(ending: Ending, status: Mapping[str, Any]) -> dict[str, Any]:
     if found is not None:
         return {
             "type": found.type,
-            "message": found.message,
-            "stackTrace": found.stack_trace[-MAX_STACK_TRACE_BYTES:],
+            "message": printable(found.message)[:_MAX_ERROR_MESSAGE],
+            "stackTrace": printable(found.stack_trace)[-MAX_STACK_TRACE_BYTES:],
         }
     ran = run is not None and ending.reason in (
         ExecutionReason.NON_ZERO_EXIT,
@@ -322,7 +338,8 @@ def _error(ending: Ending, status: Mapping[str, Any]) -> dict[str, Any]:
     )
     return {
         "type": ending.reason.value,
-        "message": (last_line(text) if ran else "") or str(status["message"])[:4096],
+        "message": (printable(last_line(text)) if ran else "")
+        or str(status["message"])[:_MAX_ERROR_MESSAGE],
         "stackTrace": "",
     }
 
@@ -344,7 +361,7 @@ def _receipt(seen: SeenExecution) -> dict[str, Any]:
             "disk": str(limits.disk_bytes),
         }
     if seen.runner_version:
-        receipt["runnerVersion"] = seen.runner_version
+        receipt["runnerVersion"] = printable(seen.runner_version)[:128]
     return receipt
 
 

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from soulbox.model.runs import CapturedFile
+from soulbox.model.text import storable
 
 INLINE_BYTES: Final = 32_768
 # Left of each stream when the API server still says the object is too large.
@@ -57,19 +58,20 @@ def inline_stream(head: bytes, tail: bytes, total_bytes: int, limit: int = INLIN
         total_bytes: all bytes the program wrote, >= len(head) + len(tail).
         limit: encoded bytes the result may have.
 
-    Bytes that are not UTF-8 become U+FFFD and the stream counts as not whole.
+    Bytes that are not UTF-8, and characters that YAML cannot hold, become U+FFFD and the
+    stream counts as not whole.
     """
     gap = total_bytes - len(head) - len(tail)
     if gap <= 0:
         raw = head + tail
-        text = raw.decode("utf-8", "replace")
+        text = _shown(raw)
         if encoded_bytes(text) <= limit:
             return Inline(text=text, whole=text.encode() == raw, cut=False)
         first = last = text
     else:
         # A character cut in two at the gap is dropped, not shown as garbage.
-        first = head.decode("utf-8", "replace").rstrip("\ufffd")
-        last = (tail or head).decode("utf-8", "replace").lstrip("\ufffd")
+        first = _shown(head).rstrip("\ufffd")
+        last = _shown(tail or head).lstrip("\ufffd")
         if not tail:
             last = ""
     # The mark's count is of bytes the reader does not see; its width is bounded by 20 digits.
@@ -79,6 +81,10 @@ def inline_stream(head: bytes, tail: bytes, total_bytes: int, limit: int = INLIN
     omitted = max(0, total_bytes - len(first.encode()) - len(last.encode()))
     text = f"{first}\n[… {omitted} bytes omitted …]\n{last}"
     return Inline(text=text, whole=False, cut=True)
+
+
+def _shown(raw: bytes) -> str:
+    return storable(raw.decode("utf-8", "replace"))
 
 
 def _prefix(text: str, budget: int) -> str:
@@ -100,12 +106,13 @@ def inline_files(files: Sequence[CapturedFile], omitted: int) -> dict[str, Any]:
     listed: list[dict[str, Any]] = []
     content_left, names_left = FILE_CONTENT_BYTES, FILE_NAMES_BYTES
     for file in files:
-        names_left -= encoded_bytes(file.path)
-        if names_left < 0 or len(file.path) > MAX_PATH:
+        path = storable(file.path)
+        names_left -= encoded_bytes(path)
+        if names_left < 0 or len(path) > MAX_PATH:
             omitted += 1
             continue
         entry: dict[str, Any] = {
-            "path": file.path,
+            "path": path,
             "size": file.size_bytes,
             "sha256": file.sha256,
         }
@@ -123,10 +130,12 @@ def inline_files(files: Sequence[CapturedFile], omitted: int) -> dict[str, Any]:
 
 
 def _text_of(content: bytes | None) -> str | None:
+    """The text that it is, to the byte; None for one that the status could only falsify."""
     try:
-        return None if content is None else content.decode("utf-8")
+        text = None if content is None else content.decode("utf-8")
     except UnicodeDecodeError:
         return None
+    return text if text is not None and storable(text) == text else None
 
 
 def last_line(text: str, limit: int = 1024) -> str:

@@ -1,18 +1,24 @@
 """The `status` of a Sandbox, built whole from what was seen, and the Event beside it."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
 from soulbox.decide.actions import Action, PostEvent, WriteStatus
-from soulbox.decide.conditions import Condition, merge_conditions, same_conditions
+from soulbox.decide.conditions import (
+    Condition,
+    ConditionStatus,
+    merge_conditions,
+    same_conditions,
+)
 from soulbox.decide.limits import sandbox_limits
 from soulbox.decide.pods import EndCause, PodView
 from soulbox.decide.sandbox_seen import SeenSandbox
 from soulbox.model.quantity import format_bytes, format_millicores
 from soulbox.model.specs import SandboxSpec
 from soulbox.model.states import ConditionType, SandboxReason, SandboxState
+from soulbox.model.text import printable
 from soulbox.model.times import format_time
 
 
@@ -30,6 +36,7 @@ class News:
 
 def report(seen: SeenSandbox, news: News, now: datetime) -> tuple[Action, ...]:
     """Status and Event, nothing when the object says so already."""
+    news = replace(news, message=printable(news.message))
     old = seen.status
     status = _status(seen, news, now)
     conditions = merge_conditions(
@@ -137,19 +144,19 @@ def _pod_status(old: Mapping[str, Any], pod: PodView) -> dict[str, Any]:
 
 
 def _conditions(state: SandboxState, reason: SandboxReason, message: str) -> list[Condition]:
-    def condition(kind: ConditionType, status: Any) -> Condition:
-        return Condition(type=kind, status=status, reason=reason.value, message=message)
+    def condition(kind: ConditionType, status: ConditionStatus, words: str = "") -> Condition:
+        return Condition(type=kind, status=status, reason=reason.value, message=words)
 
     if state is SandboxState.RUNNING and reason is not SandboxReason.SUSPENDING:
-        return [condition(ConditionType.READY, "True")]
+        return [condition(ConditionType.READY, "True", message)]
     if state is SandboxState.TERMINATED or reason is SandboxReason.INVALID_SPEC:
         return [
             condition(ConditionType.READY, "False"),
-            condition(ConditionType.STALLED, "True"),
+            condition(ConditionType.STALLED, "True", message),
         ]
     if state is SandboxState.STOPPED:
         return []
     return [
         condition(ConditionType.READY, "False"),
-        condition(ConditionType.RECONCILING, "True"),
+        condition(ConditionType.RECONCILING, "True", message),
     ]

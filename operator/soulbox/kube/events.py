@@ -21,6 +21,7 @@ from soulbox.kube.resources import EVENTS
 from soulbox.model.errors import KubeExists, KubeRefused, SoulBoxError
 from soulbox.model.keys import API_VERSION
 from soulbox.model.states import Kind
+from soulbox.model.text import printable
 from soulbox.model.times import format_time
 
 # The API server's limit on `note` (k8s.io/api/events/v1: 1 kB).
@@ -133,7 +134,7 @@ class EventRecorder:
                 "uid": metadata["uid"],
                 "resourceVersion": metadata["resourceVersion"],
             },
-            "note": event.message.encode("utf-8", "replace")[:_MAX_NOTE].decode("utf-8", "ignore"),
+            "note": printable(event.message).encode()[:_MAX_NOTE].decode("utf-8", "ignore"),
             "type": event.type,
         }
 

@@ -118,7 +118,8 @@ class ConditionType(StrEnum):
     READY = "Ready"
     RECONCILING = "Reconciling"
     STALLED = "Stalled"
-    SUCCEEDED = "Succeeded"
+    SUCCEEDED = "Succeeded"  # Executions only: the program ended with exit code 0
+    FINISHED = "Finished"  # Executions only: it is over, well or not
 
 
 class RunOutcome(StrEnum):

@@ -114,7 +114,7 @@ def parse_sandbox(manifest: Mapping[str, Any]) -> specs.SandboxSpec:
         network=spec.network,
         default_timeout_seconds=spec.default_timeout_seconds,
         max_concurrent_executions=spec.max_concurrent_executions,
-        user=spec.user,
+        user=_user(spec.user),
     )
 
 
@@ -156,7 +156,7 @@ def parse_execution(manifest: Mapping[str, Any]) -> specs.ExecutionSpec:
         idempotent=spec.idempotent,
         cancel=spec.cancel,
         ttl_seconds_after_finished=spec.ttl_seconds_after_finished,
-        user=spec.user,
+        user=_user(spec.user),
     )
 
 
@@ -333,6 +333,16 @@ def _refuse_nul(field: str, text: str) -> None:
         raise InvalidManifest(
             field, "holds a NUL character, which no program can be given", "remove it"
         )
+
+
+def _user(user: str | None) -> str | None:
+    if user is not None and common.USER.fullmatch(user) is None:
+        raise InvalidManifest(
+            "spec.user",
+            "begins with =, +, - or @, begins or ends with a blank, or holds a control character",
+            "name it otherwise",
+        )
+    return user
 
 
 def _size_bytes(text: str) -> int:

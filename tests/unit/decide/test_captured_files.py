@@ -6,7 +6,7 @@ import hashlib
 
 from soulbox.decide.actions import CollectOutput
 from soulbox.decide.execution import decide_execution
-from soulbox.decide.execution_status import final_status, shrink_status
+from soulbox.decide.execution_status import files_to_save, final_status, shrink_status
 from soulbox.decide.outcome import ending_of_run
 from soulbox.decide.output import FILE_CONTENT_BYTES, encoded_bytes, inline_files
 from soulbox.model.runs import CapturedFile
@@ -98,3 +98,14 @@ def test_files_are_saved_in_the_order_of_the_status_before_the_release() -> None
     assert (collect.streams, collect.files) == ((), ("b", "a"))
     saved = make_final(status={"output": output}, run=run, output_saved=True)
     assert not decide_execution(saved, at(1)).actions
+
+
+def test_names_that_yaml_cannot_hold_break_no_list_and_are_saved_as_they_are() -> None:
+    files = (make_file("a\x7f"), make_file("a\x9b"), make_file("b", "a\x7fb\ufffe".encode()))
+    run = make_finished(files=files)
+    seen = make_dispatched()
+    status = final_status(seen, ending_of_run(seen, run), at(1))
+    listed = status["output"]["files"]
+    assert [file["path"] for file in listed] == ["a\ufffd", "a\ufffd", "b"]
+    assert "content" not in listed[2], "the bytes are in the record; here they would be others"
+    assert files_to_save(status, run) == ("a\x7f", "a\x9b", "b")

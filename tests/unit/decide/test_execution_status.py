@@ -20,6 +20,7 @@ from soulbox.decide.outcome import ending_of_run
 from soulbox.decide.output import INLINE_BYTES, MINIMAL_BYTES, encoded_bytes
 from soulbox.model.runs import RunDocument
 from soulbox.model.states import ExecutionReason, ExecutionState, RunOutcome
+from soulbox.model.text import printable, storable
 from tests.support.fix_clock import NOW, at
 from tests.support.seen import (
     POD_UID,
@@ -94,15 +95,15 @@ def test_everything_about_a_program_that_ended_well() -> None:
 CONDITIONS = {
     ExecutionState.COMPLETED: (
         make_finished(),
-        {"Succeeded": "True", "Ready": "True"},
+        {"Finished": "True", "Succeeded": "True", "Ready": "True"},
     ),
     ExecutionState.FAILED: (
         make_finished(exit_code=1),
-        {"Succeeded": "False", "Ready": "False", "Stalled": "True"},
+        {"Finished": "True", "Succeeded": "False", "Ready": "False", "Stalled": "True"},
     ),
     ExecutionState.TIMEOUT: (
         make_finished(RunOutcome.TIMED_OUT),
-        {"Succeeded": "False", "Ready": "False", "Stalled": "True"},
+        {"Finished": "True", "Succeeded": "False", "Ready": "False", "Stalled": "True"},
     ),
 }
 
@@ -116,20 +117,69 @@ def test_conditions_of_a_final_state(state: ExecutionState) -> None:
     assert {one["reason"] for one in status["conditions"]} == {status["reason"]}
 
 
+@pytest.mark.parametrize("state", CONDITIONS)
+def test_what_happened_is_told_by_the_condition_that_tools_quote(state: ExecutionState) -> None:
+    status = status_of(CONDITIONS[state][0])
+    told = {one["type"] for one in status["conditions"] if one["message"] == status["message"]}
+    assert told == {"Ready" if state is ExecutionState.COMPLETED else "Stalled"}
+    assert {one["message"] for one in status["conditions"]} == {"", status["message"]}
+
+
+HOSTILE = "\x1b[31mEVIL\x1b[0m \x1b]0;title\x07 \x00\x7f\x9b\u202eexe.\ufffe\U000e0041 \u00e9"
+WRITTEN_OUT = (
+    r"\x1b[31mEVIL\x1b[0m \x1b]0;title\x07 \x00\x7f\x9b\u202eexe.\ufffe\U000e0041 " "\u00e9"
+)
+HOSTILE_RUNS = {
+    "the last line of stderr": make_finished(exit_code=1, stderr=f"x\n{HOSTILE} z\n".encode()),
+    "an exception": make_finished(
+        exit_code=1, stderr=f"{TRACEBACK.decode().replace('bad', HOSTILE)}".encode()
+    ),
+    "what the runner says": make_finished(RunOutcome.START_FAILED, message=HOSTILE),
+}
+
+
+def texts(document: Any) -> list[str]:
+    """Every text in a document."""
+    if isinstance(document, str):
+        return [document]
+    inner = document.values() if isinstance(document, dict) else document
+    return (
+        [text for one in inner for text in texts(one)] if isinstance(document, dict | list) else []
+    )
+
+
+@pytest.mark.parametrize("name", HOSTILE_RUNS)
+def test_status_holds_nothing_that_a_terminal_obeys_or_yaml_cannot_hold(name: str) -> None:
+    seen = make_dispatched(runner_version=HOSTILE)
+    ending = ending_of_run(seen, HOSTILE_RUNS[name])
+    status = final_status(seen, ending, at(1))
+    assert r"\x1b[31mEVIL" in status["message"] + status["error"]["message"]
+    output = status.pop("output", {})
+    for text in texts(status):
+        assert text == printable(text)
+    for text in texts(output):
+        assert text == storable(text)
+
+
+def test_error_that_a_terminal_obeys_is_written_out() -> None:
+    error = status_of(HOSTILE_RUNS["an exception"])["error"]
+    assert error["message"] == WRITTEN_OUT
+    assert WRITTEN_OUT in error["stackTrace"]
+
+
 RUNNING = "The program is running."
 
 
 def test_conditions_that_say_so_already_are_left_as_they_are() -> None:
     old = [
-        {
-            "type": kind,
-            "status": "Unknown",
-            "reason": "Running",
-            "message": "The program is running.",
-        }
-        for kind in ("Succeeded", "Ready")
+        {"type": kind, "status": status, "reason": "Running", "message": message}
+        for kind, status, message in (
+            ("Finished", "False", ""),
+            ("Succeeded", "Unknown", ""),
+            ("Ready", "Unknown", ""),
+            ("Reconciling", "True", RUNNING),
+        )
     ]
-    old.append({**old[0], "type": "Reconciling", "status": "True"})
     seen = make_dispatched(status={"conditions": old})
     assert running_status(seen, make_run(), NOW)["conditions"] is old
 

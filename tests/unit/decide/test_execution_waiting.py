@@ -169,6 +169,7 @@ def test_waiting_execution_stays_queued_and_says_why(case: Waits) -> None:
         assert "reason" not in write.status, "reasons are of ends"
         assert write.status["queuedTime"] == "2026-01-02T03:04:05.000Z"
         assert {one["type"]: one["status"] for one in write.status["conditions"]} == {
+            "Finished": "False",
             "Succeeded": "Unknown",
             "Ready": "Unknown",
             "Reconciling": "True",

@@ -122,13 +122,14 @@ async def test_long_names_and_words_are_cut_to_what_is_taken(recording: Recordin
     assert len(body["reason"]) == 128
 
 
-async def test_lone_surrogate_in_a_message_is_posted_all_the_same(recording: Recording) -> None:
+async def test_what_terminals_obey_is_written_out_in_an_event(recording: Recording) -> None:
     recording.server.script(reply(201))
-    event = PostEvent(type="Normal", reason="R", message="a\ud800b", action="Run")
+    message = "a\ud800b\x1b[31m\x07\x00\u202e"
+    event = PostEvent(type="Normal", reason="R", message=message, action="Run")
     recording.recorder.post(BOX, Kind.SANDBOX, event)
     async with sending(recording):
         (body,) = await recording.posted(1)
-    assert body["note"] == "a?b"
+    assert body["note"] == r"a\ud800b\x1b[31m\x07\x00\u202e"
 
 
 ANSWERS = {

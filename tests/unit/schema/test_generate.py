@@ -146,6 +146,7 @@ def test_default_status_is_in_progress_to_kstatus(
     assert status["observedGeneration"] == 0
     assert status["state"] == want_state
     assert conditions.pop("Reconciling") == "True"
+    assert conditions.pop("Finished", "False") == "False"
     assert conditions == dict.fromkeys(want_unknown, "Unknown")
 
 

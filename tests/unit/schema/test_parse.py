@@ -216,6 +216,14 @@ def test_refusal_never_repeats_the_input() -> None:
         assert caught.value.__cause__ is None
 
 
+@pytest.mark.parametrize(
+    "user",
+    ["ada", "a", "ada@example.com", "https://issuer/#ada", "Ada Lovelace", "system:node:1", "é"],
+)
+def test_names_that_authenticators_give_are_users(user: str) -> None:
+    assert parse_execution(make_execution(user=user)).user == user
+
+
 def test_unknown_fields_of_a_newer_schema_are_ignored() -> None:
     assert parse_execution(make_execution(mood="good")) == parse_execution(make_execution())
 

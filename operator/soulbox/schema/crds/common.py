@@ -109,6 +109,19 @@ def list_map(*keys: str) -> dict[str, Any]:
     return {"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": list(keys)}
 
 
+# Users' names go to bills, and bills to spreadsheets, which take what begins with = + - @ (and
+# their full-width forms) for a formula.
+USER: Final = re.compile(
+    r"[^\x00-\x20\x7f-\xa0=+@＝＋－＠-]([^\x00-\x1f\x7f-\x9f]*[^\x00-\x20\x7f-\xa0])?"
+)
+USER_RULES: Final = validations(
+    cel(
+        f"self.matches(r'^{USER.pattern}$')",
+        "spec.user is no name that a bill can show: it begins with =, +, - or @, begins or ends"
+        " with a blank, or holds a control character; correct it",
+    )
+)
+
 ATOMIC: Final[dict[str, Any]] = {"x-kubernetes-list-type": "atomic"}
 
 
@@ -208,8 +221,8 @@ class Condition(ApiModel):
         Field(
             description=(
                 "Ready: usable or done. Reconciling: the operator is still working on it."
-                " Stalled: it cannot get further by itself."
-                " Succeeded (Executions only): the program ended with exit code 0."
+                " Stalled: it cannot get further by itself. Executions only: Finished: it is over,"
+                " well or not; Succeeded: the program ended with exit code 0."
             )
         ),
     ]
@@ -232,7 +245,13 @@ class Condition(ApiModel):
     ]
     message: Annotated[
         str,
-        Field(max_length=32768, description="For people: what happened and what to do about it."),
+        Field(
+            max_length=32768,
+            description=(
+                "For people: what happened and what to do about it; empty where another condition"
+                " says it."
+            ),
+        ),
     ]
 
 
@@ -265,10 +284,11 @@ def pending_conditions(*types: ConditionType) -> list[dict[str, str]]:
     They come as the CRD's default, so that the first look is never a false green and
     costs no write. A default cannot say "now": the epoch stands for "not yet".
     """
+    known = {ConditionType.RECONCILING: "True", ConditionType.FINISHED: "False"}
     return [
         {
             "type": condition_type,
-            "status": "True" if condition_type is ConditionType.RECONCILING else "Unknown",
+            "status": known.get(condition_type, "Unknown"),
             "reason": "Pending",
             "message": "The operator has not looked at this yet.",
             "lastTransitionTime": NO_TRANSITION,

@@ -17,6 +17,7 @@ from soulbox.schema.crds.common import (
     LANGUAGE_PATTERN,
     MAX_ENV,
     MAX_TIMEOUT_SECONDS,
+    USER_RULES,
     ApiModel,
     EnvVar,
     KeyRef,
@@ -317,6 +318,7 @@ class ExecutionSpec(ApiModel):
                 "User it is billed to. Only oneself, or anybody with the verb billto on"
                 " executions. Cannot be changed."
             ),
+            json_schema_extra=USER_RULES,
         ),
     ] = None
 

@@ -41,8 +41,8 @@ class CapturedFile(ApiModel):
         Field(
             max_length=MAX_INLINE_OUTPUT,
             description=(
-                "What it holds, where that is UTF-8 and all contents together have at most 16 KiB;"
-                " the bytes of every file are in the view execution_files."
+                "What it holds, where that is text in UTF-8 and all contents together have at most"
+                " 16 KiB; the bytes of every file are in the view execution_files."
             ),
         ),
     ] = None
@@ -195,7 +195,10 @@ class ExecutionStatus(ApiModel):
         Field(
             default_factory=list,
             max_length=8,
-            description="Succeeded, Ready, Reconciling and Stalled, after the kstatus conventions.",
+            description=(
+                "Finished and Succeeded; Ready, Reconciling and Stalled after the kstatus"
+                " conventions."
+            ),
             json_schema_extra=list_map("type"),
         ),
     ]
@@ -259,7 +262,10 @@ STATUS_DEFAULT = {
         "observedGeneration": 0,
         "state": ExecutionState.QUEUED,
         "conditions": pending_conditions(
-            ConditionType.SUCCEEDED, ConditionType.READY, ConditionType.RECONCILING
+            ConditionType.FINISHED,
+            ConditionType.SUCCEEDED,
+            ConditionType.READY,
+            ConditionType.RECONCILING,
         ),
     }
 }

@@ -13,6 +13,7 @@ from soulbox.schema.crds.common import (
     MAX_LIFETIME_SECONDS,
     MAX_TIMEOUT_SECONDS,
     PROFILE_PATTERN,
+    USER_RULES,
     ApiModel,
     Condition,
     Cpu,
@@ -231,6 +232,7 @@ class SandboxSpec(ApiModel):
                 "User it is billed to. Only oneself, or anybody with the verb billto on sandboxes."
                 " Cannot be changed."
             ),
+            json_schema_extra=USER_RULES,
         ),
     ] = None
 
