@@ -551,7 +551,16 @@ CREATE TABLE soulbox.price_plans (
                   hashtextextended(sku || chr(31) || tier, 0), '[]') WITH &&,
         valid WITH &&),
     CONSTRAINT price_plans_terms_positive CHECK (
-        minimum_seconds >= 0 AND increment_seconds >= 0 AND free_units >= 0)
+        minimum_seconds >= 0 AND increment_seconds >= 0 AND free_units >= 0),
+    CONSTRAINT price_plans_valid_bounded CHECK (
+        lower(valid) >= '0001-01-01 00:00:00+00' AND lower(valid) < '10000-01-01 00:00:00+00'
+        AND (upper_inf(valid) OR upper(valid) < '10000-01-01 00:00:00+00')),
+    -- NaN is greater than every number. A row's amount has ten digits before the point: a pod of
+    -- 10,000 vCPU fits.
+    CONSTRAINT price_plans_numbers_bounded CHECK (
+        rate < 'NaN' AND free_units < 'NaN'
+        AND minimum_seconds <= 31622400 AND increment_seconds <= 31622400
+        AND rate * (3600 + minimum_seconds + increment_seconds) <= 1000000)
 );
 COMMENT ON TABLE soulbox.price_plans IS
     'Prices by SKU and tier over ranges of time that never overlap; immutable once begun, but that a later end may be set';
@@ -764,6 +773,13 @@ CREATE TABLE soulbox.billing_events (
         rounding_seconds >= 0
         AND (rounding_seconds = 0 OR (kind <> 'adjustment' AND price_plan IS NOT NULL)))
 );
+-- Not looked for in rows of before these constraints: that would read the ledger under a lock.
+ALTER TABLE soulbox.billing_events
+    ADD CONSTRAINT billing_events_numbers_bounded CHECK (
+        quantity < 'NaN' AND rounding_seconds < 'NaN' AND compute_units < 'NaN' AND amount < 'NaN') NOT VALID,
+    ADD CONSTRAINT billing_events_times_bounded CHECK (
+        window_hour >= '0001-01-01 00:00:00+00' AND window_hour < '9999-12-31 00:00:00+00'
+        AND occurred_at >= '0001-01-01 00:00:00+00' AND occurred_at < '10000-01-01 00:00:00+00') NOT VALID;
 CREATE INDEX billing_events_tenant_idx ON soulbox.billing_events (tenant, starts_at);
 CREATE INDEX billing_events_user_idx ON soulbox.billing_events (tenant, user_name, starts_at)
     INCLUDE (amount, quantity);
@@ -839,7 +855,10 @@ CREATE TABLE soulbox.account_tiers (
     CONSTRAINT account_tiers_no_overlap EXCLUDE USING gist (
         int8range(hashtextextended(tenant || chr(31) || user_name, 0),
                   hashtextextended(tenant || chr(31) || user_name, 0), '[]') WITH &&,
-        valid WITH &&)
+        valid WITH &&),
+    CONSTRAINT account_tiers_valid_bounded CHECK (
+        lower(valid) >= '0001-01-01 00:00:00+00' AND lower(valid) < '10000-01-01 00:00:00+00'
+        AND (upper_inf(valid) OR upper(valid) < '10000-01-01 00:00:00+00'))
 );
 COMMENT ON TABLE soulbox.account_tiers IS
     'Who is of which tier, over ranges of time that never overlap; whoever is not in it is of tier "free"';
@@ -1133,7 +1152,6 @@ BEGIN
                               'cpu_cores', n.cpu_cores, 'memory_bytes', n.memory_bytes)
       FROM new_rows n
      ORDER BY n.recorded_at, n.sandbox_uid;
-    PERFORM pg_notify('soulbox_changes', 'metric');
     RETURN NULL;
 END
 $$;

@@ -1,7 +1,20 @@
 -- database_figures --
 -- The database in one row, for /metrics.
 SELECT database_bytes, connections, commits, rollbacks, cache_hit_ratio::float8 AS cache_hit_ratio,
-       coalesce(oldest_transaction_seconds, 0)::float8 AS oldest_transaction_seconds
+       coalesce(oldest_transaction_seconds, 0)::float8 AS oldest_transaction_seconds,
+       -- Asking also removes what nobody has to read any more.
+       pg_notification_queue_usage() AS notification_queue_ratio,
+       -- Of pods that still run: since when an hour of theirs is over and in no row.
+       (SELECT greatest(coalesce(extract(epoch FROM now() - min(
+                   date_trunc('hour', coalesce(b.hour + interval '1 hour', r.started_at), 'UTC')
+                   + interval '1 hour')), 0), 0)::float8
+          FROM soulbox.pod_runs r
+         CROSS JOIN LATERAL (
+                SELECT max(e.window_hour) AS hour FROM soulbox.billing_events e
+                 WHERE e.pod_uid = r.pod_uid
+                   AND e.kind = CASE WHEN r.sandbox_uid IS NULL THEN 'execution'
+                                     ELSE 'sandbox_runtime' END) AS b
+         WHERE r.finished_at IS NULL AND r.deleted_at IS NULL) AS unbilled_seconds
   FROM soulbox.v_database_health;
 
 -- table_figures --
@@ -22,6 +35,7 @@ SELECT h.server_version, h.is_replica, h.connections, h.max_connections,
        current_setting('default_transaction_read_only')::boolean AS is_read_only,
        current_setting('fsync')::boolean AND current_setting('full_page_writes')::boolean
            AND current_setting('synchronous_commit') <> 'off' AS is_durable,
+       pg_notification_queue_usage() AS notification_queue_ratio,
        (SELECT count(*) FROM soulbox.dead_letter) AS dead_letters,
        (SELECT coalesce(max(s.leader_epoch), 0) FROM soulbox.mirror_state s) AS leader_epoch,
        (SELECT count(*) FROM pg_replication_slots WHERE NOT active) AS idle_slots,

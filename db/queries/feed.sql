@@ -19,7 +19,8 @@ SELECT cluster, tenant, user_name, kind, uid, namespace, name, resource_version,
  ORDER BY id;
 
 -- notify_changes --
--- One hint a flush that there are changes: listeners then read the table.
+-- One hint a flush that there are changes, never in the transaction that writes them:
+-- listeners then read the table.
 SELECT pg_notify('soulbox_changes', %(cluster)s);
 
 -- prune_changes --

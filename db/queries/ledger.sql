@@ -38,6 +38,23 @@ SELECT event_id, cluster, tenant, user_name, kind, pod_uid, window_hour, sandbox
  WHERE pod_uid = ANY (%(pod_uids)s::uuid[])
  ORDER BY pod_uid, window_hour;
 
+-- last_billed_hours --
+-- Up to which hour these pods are billed; with the kind, the index of the key ends there.
+SELECT p.pod_uid,
+       (SELECT max(b.window_hour) FROM soulbox.billing_events b
+         WHERE b.pod_uid = p.pod_uid AND b.kind = p.kind) AS hour
+  FROM unnest(%(pod_uids)s::uuid[], %(kinds)s::text[]) AS p (pod_uid, kind);
+
+-- billing_events_since --
+-- What the ledger says of these pods, of each from an hour on.
+SELECT b.event_id, b.cluster, b.tenant, b.user_name, b.kind, b.pod_uid, b.window_hour,
+       b.sandbox_uid, b.execution_uid, b.starts_at, b.ends_at, b.quantity, b.rounding_seconds,
+       b.unit, b.compute_units, b.amount, b.currency, b.price_plan, b.sku, b.tier, b.occurred_at,
+       b.corrects, b.metadata
+  FROM unnest(%(pod_uids)s::uuid[], %(hours)s::timestamptz[]) AS p (pod_uid, hour)
+ CROSS JOIN LATERAL (SELECT * FROM soulbox.billing_events e
+                      WHERE e.pod_uid = p.pod_uid AND e.window_hour >= p.hour) AS b;
+
 -- billing_event --
 -- One row.
 SELECT event_id, cluster, tenant, user_name, kind, pod_uid, window_hour, sandbox_uid,

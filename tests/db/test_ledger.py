@@ -14,6 +14,7 @@ import pytest
 
 from soulbox.decide.prices import charge
 from soulbox.mirror import Mirror
+from soulbox.mirror.bills import BILL_ROWS
 from soulbox.model.states import Kind
 from soulbox.store.ledger import (
     APPEND_ONLY_CONSTRAINT,
@@ -405,6 +406,61 @@ async def test_hours_of_a_running_pod_are_billed_as_they_are_proven(
         assert mirror.statistics().bill_conflicts == 0
     quantities = [row[4] for row in ledger(sql_connection)]
     assert quantities == [Decimal(1800), Decimal(3600), Decimal(3600), Decimal(1830)]
+
+
+async def test_an_hour_of_old_pods_makes_an_hour_and_reads_no_earlier_one(
+    make_mirror: MakeMirror, sql_connection: psycopg.Connection
+) -> None:
+    pods = [make_pod(started=START) for _ in range(3)]
+    mirror = make_mirror()
+    await mirror.meter_running(pods, leases("2026-11-29T10:30:00Z"))
+    assert len(ledger(sql_connection)) == 3 * 168
+    # Rows of another amount: whoever looked at them would find that they contradict.
+    for word in ("disable", "enable"):
+        sql_connection.execute(f"alter table soulbox.billing_events {word} trigger user")
+        if word == "disable":
+            sql_connection.execute("update soulbox.billing_events set amount = amount + 1")
+    written = mirror.statistics().rows_written
+    await mirror.meter_running(pods, leases("2026-11-29T11:30:00Z"))
+    assert mirror.statistics().rows_written == written + 3
+    assert mirror.statistics().bill_conflicts == 0
+    assert len(ledger(sql_connection)) == 3 * 169
+
+
+async def test_many_hours_at_once_are_billed_in_portions_and_go_on_where_they_stopped(
+    make_mirror: MakeMirror, sql_connection: psycopg.Connection, recorded: Recorded
+) -> None:
+    """Pods that nobody metered for a week end together: more rows than one transaction takes.
+    The disk is full after the first portion; none is recorded before its last row."""
+    sql_connection.execute(
+        """
+        CREATE TABLE soulbox.disk_full ();
+        CREATE FUNCTION soulbox.fill_disk() RETURNS trigger LANGUAGE plpgsql AS $$
+        BEGIN
+            IF EXISTS (SELECT FROM soulbox.billing_events)
+               AND to_regclass('soulbox.disk_full') IS NOT NULL THEN
+                RAISE EXCEPTION 'full' USING ERRCODE = 'disk_full'; END IF;
+            RETURN NULL;
+        END $$;
+        CREATE TRIGGER fill_disk BEFORE INSERT ON soulbox.billing_events
+            FOR EACH STATEMENT EXECUTE FUNCTION soulbox.fill_disk()"""
+    )
+    pods = [make_pod(started=START, finished="2026-11-29T10:30:00Z") for _ in range(13)]
+    async with running(make_mirror()) as mirror:
+        for pod in pods:
+            mirror.offer(Kind.POD, pod)
+        await until(lambda: mirror.statistics().failures > 0)
+        assert len(ledger(sql_connection)) == BILL_ROWS
+        assert recorded == []
+        sql_connection.execute("drop table soulbox.disk_full")
+        for pod in pods:
+            await recorded.wait_for(Kind.POD, pod["metadata"]["uid"])
+        assert mirror.statistics().bill_conflicts == 0
+    rows = sql_connection.execute(
+        "select count(*), count(distinct window_hour), sum(quantity)"
+        " from soulbox.billing_events group by pod_uid"
+    ).fetchall()
+    assert rows == [(169, 169, Decimal(7 * 86_400))] * 13
 
 
 async def test_metering_after_a_restart_adds_only_what_is_missing(

@@ -73,7 +73,9 @@ async def test_rows_are_read_back_as_they_were_written(store: Store) -> None:
     bare = build_execution_row(make_execution(status=None), CONTEXT)
     program = build_program_row(make_execution(), CONTEXT)
     run = build_pod_sight(
-        make_pod(started="2026-11-22T10:00:00Z", finished="2026-11-22T10:00:09Z"), CONTEXT
+        make_pod(started="2026-11-22T10:00:00Z", finished="2026-11-22T10:00:09Z"),
+        CONTEXT,
+        seen_at=CREATED,
     ).run
     assert program is not None
     assert run is not None
@@ -327,7 +329,7 @@ async def test_refused_row_rolls_the_whole_transaction_back(
 ) -> None:
     good = build_sandbox_row(make_running_sandbox(), CONTEXT)
     bad = replace(build_sandbox_row(make_sandbox(), CONTEXT), state="odd")
-    run = build_pod_sight(make_pod(started="2026-11-22T10:00:00Z"), CONTEXT).run
+    run = build_pod_sight(make_pod(started="2026-11-22T10:00:00Z"), CONTEXT, seen_at=CREATED).run
     assert run is not None
 
     async def write_both() -> None:

@@ -70,7 +70,7 @@ async def test_objects_offered_while_postgresql_is_down_are_written_when_it_is_b
         await asyncio.to_thread(own_server.start)
         await recorded.wait_for(Kind.EXECUTION, execution["metadata"]["uid"])
         await drained(mirror)
-        assert mirror.statistics().healthy
+        await until(lambda: mirror.statistics().healthy)
     assert count(own_server, "sandboxes") == 2
 
 

@@ -106,25 +106,26 @@ async def test_version_offered_while_the_last_is_committed_decides(
     assert rows == [("the last word",)]
 
 
-async def test_defect_of_ours_ends_nothing_and_loses_nothing(
+async def test_defect_at_one_object_holds_no_other_up_and_loses_nothing(
     store: Store, recorded: Recorded, sql_connection: psycopg.Connection
 ) -> None:
-    calls: list[str] = []
-
     def tenant_of(namespace: str) -> str:
-        calls.append(namespace)
-        if len(calls) < 4:
+        if namespace == "odd":
             raise RuntimeError("a defect")
         return namespace
 
     context = RowContext(cluster_uid=CONTEXT.cluster_uid, tenant_of=tenant_of)
     mirror = Mirror(store, context, on_recorded=recorded.add, settings=FAST)
+    odd = make_running_sandbox(metadata={"namespace": "odd"})
     async with running(mirror):
+        mirror.offer(Kind.SANDBOX, odd)
         mirror.offer(Kind.SANDBOX, make_running_sandbox())
-        await until(lambda: mirror.statistics().failures == 3)
         await drained(mirror)
+        assert mirror.statistics().healthy
     rows = sql_connection.execute("select tenant from soulbox.sandboxes").fetchall()
     assert rows == [("team-a",)]
+    letters = sql_connection.execute("select error, payload from soulbox.dead_letter").fetchall()
+    assert letters == [("malformed (RuntimeError)", odd)]
 
 
 def make_writer(store: Store, *, known_programs: int = 10) -> BatchWriter:

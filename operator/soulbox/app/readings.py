@@ -87,25 +87,32 @@ def database_readers(mirror: Mirror) -> Mapping[str, Reader]:
 
         return read
 
-    return {
-        f"soulbox_database_{name}": of_database(figure)
-        for name, figure in (
-            ("connections", "connections"),
-            ("commits_total", "commits"),
-            ("rollbacks_total", "rollbacks"),
-            ("cache_hit_ratio", "cache_hit_ratio"),
-            ("bytes", "database_bytes"),
-            ("oldest_transaction_seconds", "oldest_transaction_seconds"),
-        )
-    } | {
-        f"soulbox_database_{name}": of_table(figure)
-        for name, figure in (
-            ("inserts_total", "inserts"),
-            ("updates_total", "updates"),
-            ("deletes_total", "deletes"),
-            ("live_rows", "live_rows"),
-            ("dead_rows", "dead_rows"),
-            ("table_bytes", "table_bytes"),
-            ("index_bytes", "index_bytes"),
-        )
-    }
+    return (
+        {
+            f"soulbox_database_{name}": of_database(figure)
+            for name, figure in (
+                ("connections", "connections"),
+                ("commits_total", "commits"),
+                ("rollbacks_total", "rollbacks"),
+                ("cache_hit_ratio", "cache_hit_ratio"),
+                ("bytes", "database_bytes"),
+                ("oldest_transaction_seconds", "oldest_transaction_seconds"),
+                ("notification_queue_ratio", "notification_queue_ratio"),
+            )
+        }
+        | {
+            "soulbox_unbilled_seconds": of_database("unbilled_seconds"),
+        }
+        | {
+            f"soulbox_database_{name}": of_table(figure)
+            for name, figure in (
+                ("inserts_total", "inserts"),
+                ("updates_total", "updates"),
+                ("deletes_total", "deletes"),
+                ("live_rows", "live_rows"),
+                ("dead_rows", "dead_rows"),
+                ("table_bytes", "table_bytes"),
+                ("index_bytes", "index_bytes"),
+            )
+        }
+    )

@@ -11,6 +11,8 @@ _DAY: Final = 86_400.0
 _OLD_TRANSACTION_SECONDS: Final = 600.0
 # PostgreSQL forces a vacuum at 200 million and stops at 2,100 million.
 _OLD_TRANSACTION_IDS: Final = 1_000_000_000
+# PostgreSQL itself warns from half on; full, whoever notifies cannot commit.
+_FULL_QUEUE_RATIO: Final = 0.5
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,6 +35,7 @@ class DatabaseCare:
     cache_hit_ratio: float | None
     oldest_transaction_seconds: float
     transaction_id_age: int
+    notification_queue_ratio: float
     dead_letters: int
     leader_epoch: int
     idle_slots: int
@@ -84,6 +87,13 @@ def _load(seen: DatabaseCare) -> list[Finding]:
         words = f"one has been open for {age:.0f} s: it holds back vacuum and soulbox watch"
         remedy = "find it in pg_stat_activity; set idle_in_transaction_session_timeout"
         findings.append(_warn("transactions", words, remedy))
+    if seen.notification_queue_ratio > _FULL_QUEUE_RATIO:
+        words = (
+            f"the NOTIFY queue is {seen.notification_queue_ratio:.0%} full: a session that listens"
+            " has left a transaction open"
+        )
+        remedy = "end the oldest transaction in pg_stat_activity, of any database of the server"
+        findings.append(_warn("notifications", words, remedy))
     if seen.cache_hit_ratio is not None and seen.cache_hit_ratio < 0.9:
         words = f"{seen.cache_hit_ratio:.0%} of reads came from memory"
         findings.append(_warn("cache", words, "raise shared_buffers, to a quarter of the memory"))

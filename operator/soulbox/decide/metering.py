@@ -49,34 +49,49 @@ def hour_of(moment: datetime) -> datetime:
     return moment.astimezone(UTC).replace(minute=0, second=0, microsecond=0)
 
 
-def windows(started_at: datetime, finished_at: datetime) -> Iterator[Window]:
+def windows(
+    started_at: datetime, finished_at: datetime, since: datetime | None = None
+) -> Iterator[Window]:
     """The running time of a finished pod, cut at full hours; at least one window.
 
     Their lengths sum to exactly finished_at - started_at. A pod that finished when it
     started, or before (its node's clock was set back), has one window of zero length: it
     ran, so it has a row.
+
+    Args:
+        since: a full hour; windows before it are left out without being made.
     """
     started_at, finished_at = started_at.astimezone(UTC), finished_at.astimezone(UTC)
-    hour = hour_of(started_at)
     if finished_at <= started_at:
-        yield Window(hour=hour, starts_at=started_at, ends_at=started_at)
+        yield Window(hour=hour_of(started_at), starts_at=started_at, ends_at=started_at)
         return
-    starts_at = started_at
+    starts_at = started_at if since is None else max(started_at, since)
+    hour = hour_of(starts_at)
     while starts_at < finished_at:
         ends_at = min(hour + HOUR, finished_at)
         yield Window(hour=hour, starts_at=starts_at, ends_at=ends_at)
         starts_at = hour = hour + HOUR
 
 
-def full_windows(started_at: datetime, proven_until: datetime) -> Iterator[Window]:
+def last_hour(started_at: datetime, finished_at: datetime) -> datetime:
+    """The hour of the last window of a finished pod."""
+    if finished_at <= started_at:
+        return hour_of(started_at)
+    return hour_of(finished_at - timedelta(microseconds=1))
+
+
+def full_windows(
+    started_at: datetime, proven_until: datetime, since: datetime | None = None
+) -> Iterator[Window]:
     """The hours of a still running pod that are over for certain.
 
     Args:
         proven_until: renewTime of the Lease of the pod's node, read before the pod was
             seen running: the clock the pod's own times come from.
+        since: see `windows`.
     """
     last = proven_until - PROOF_MARGIN
-    for window in windows(started_at, max(last, started_at)):
+    for window in windows(started_at, max(last, started_at), since):
         if window.hour + HOUR <= last:
             yield window
 
@@ -92,6 +107,7 @@ def bill_run(
     prices: PriceBook,
     *,
     proven_until: datetime | None = None,
+    since: datetime | None = None,
     ledger: Mapping[UUID, BillingEvent] = MappingProxyType({}),
 ) -> Iterator[BillingEvent]:
     """Ledger rows of one pod: all of them once it is finished, else its proven hours.
@@ -106,18 +122,18 @@ def bill_run(
 
     Args:
         proven_until: see `full_windows`; None bills nothing of a still running pod.
-        ledger: rows that are there already, by event_id.
+        since: a full hour; rows before it are there, and are left out.
+        ledger: rows that are there already, by event_id; none before `since` is asked for.
     """
     total_seconds: Decimal | None = None
     if run.finished_at is not None:
-        found = windows(run.started_at, run.finished_at)
+        found = windows(run.started_at, run.finished_at, since)
         total_seconds = span_seconds(run.started_at, max(run.started_at, run.finished_at))
     elif proven_until is not None:
-        found = full_windows(run.started_at, proven_until)
+        found = full_windows(run.started_at, proven_until, since)
     else:
         return
     kind = billing_kind(run)
-    seconds_so_far = Decimal(0)
     for window in found:
         key = event_id(run.pod_uid, kind, window.hour)
         stamped = ledger.get(key)
@@ -127,9 +143,9 @@ def bill_run(
         else:
             tier = stamped.tier
             plan = None if stamped.price_plan is None else prices.named(stamped.price_plan)
-        seconds_so_far += window.seconds
         rounding = Decimal(0)
-        if total_seconds is not None and seconds_so_far == total_seconds:
+        is_last = run.finished_at is not None and window.ends_at >= run.finished_at
+        if total_seconds is not None and is_last:
             rounding = rounding_seconds(total_seconds, plan)
         cost = charge(window.seconds + rounding, run.cpu_millicores, run.memory_bytes, plan)
         yield BillingEvent(

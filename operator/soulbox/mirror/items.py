@@ -16,6 +16,7 @@ from soulbox.build.rows import (
     build_sandbox_row,
 )
 from soulbox.build.rows.execution import is_final_state
+from soulbox.build.rows.fields import Cleaner
 from soulbox.mirror.pending import Sighting
 from soulbox.mirror.tracker import namespace_of
 from soulbox.model.errors import StoreRefused
@@ -77,13 +78,19 @@ def build_item(
                 program = build_program_row(manifest, context)
                 return Item(sighting=sighting, execution=execution, program=program)
             case Kind.POD:
-                sight = build_pod_sight(manifest, context, started_at=started_at, gone_at=gone_at)
+                sight = build_pod_sight(
+                    manifest,
+                    context,
+                    seen_at=sighting.seen_at,
+                    started_at=started_at,
+                    gone_at=gone_at,
+                )
                 return Item(sighting=sighting, pod=sight, proven_until=proven_until)
             case _:
                 raise RowError(f"{sighting.kind} is not mirrored")
     except RowError:
         raise
-    except (TypeError, ValueError, KeyError, AttributeError, OverflowError) as error:
+    except Exception as error:
         raise RowError(f"malformed ({type(error).__name__})") from error
 
 
@@ -101,28 +108,43 @@ def is_final(sighting: Sighting) -> bool:
 
 
 def dead_letter(sighting: Sighting, error: Exception, context: RowContext) -> DeadLetterRow:
-    """What is kept of an object that could not be written."""
+    """What is kept of an object that could not be written. Every text of it can be stored."""
     metadata = sighting.manifest.get("metadata")
     names: Mapping[str, Any] = metadata if isinstance(metadata, Mapping) else {}
     namespace = namespace_of(sighting.manifest)
     context = _context_of(sighting, context)
+    clean = Cleaner().text
+    is_told = isinstance(error, RowError | StoreRefused)
     return DeadLetterRow(
         cluster=context.cluster,
-        tenant=context.tenant_of(namespace) if namespace else None,
+        tenant=clean(_tenant(context, namespace)) if namespace else None,
         user_name=None,
         kind=sighting.kind.value,
-        uid=sighting.uid,
-        namespace=namespace or None,
+        uid=clean(sighting.uid) or "",
+        namespace=clean(namespace) or None,
         name=_plain(names.get("name")),
         resource_version=_plain(names.get("resourceVersion")),
         sqlstate=error.sqlstate if isinstance(error, StoreRefused) else None,
         constraint_name=error.constraint if isinstance(error, StoreRefused) else None,
-        error=str(error)[:1024],
+        # An error that nobody foresaw may quote anything: only its type is told.
+        error=(clean(str(error)[:1024]) or "") if is_told else f"a defect: {type(error).__name__}",
         payload=to_json(dict(sighting.manifest)),
     )
 
 
-def dead_program(item: Item, error: StoreRefused, context: RowContext) -> DeadLetterRow:
+def _tenant(context: RowContext, namespace: str) -> str | None:
+    try:
+        return context.tenant_of(namespace)
+    except Exception:  # a letter is written whatever else fails
+        return None
+
+
+def bare_letter(letter: DeadLetterRow) -> DeadLetterRow:
+    """The same without the object, for one that cannot even be kept as it is."""
+    return replace(letter, payload=to_json({"metadata": {"uid": letter.uid}, "kept": False}))
+
+
+def dead_program(item: Item, error: Exception, context: RowContext) -> DeadLetterRow:
     """What is kept of a program that was refused while its Execution was not."""
     assert item.program is not None
     letter = dead_letter(item.sighting, error, context)
@@ -136,8 +158,12 @@ def _context_of(sighting: Sighting, context: RowContext) -> RowContext:
 
 
 def to_json(value: Any) -> str:
-    """JSON text of ASCII characters, so that it holds NUL and lone surrogates as escapes."""
-    return json.dumps(value, default=str, ensure_ascii=True, separators=(",", ":"))
+    """JSON text of ASCII characters, so that it holds NUL and lone surrogates as escapes; of
+    what is nested too deeply to be written, a text that says so."""
+    try:
+        return json.dumps(value, default=str, ensure_ascii=True, separators=(",", ":"))
+    except RecursionError:
+        return '"nested too deeply to be kept"'
 
 
 def _plain(value: Any) -> str | None:

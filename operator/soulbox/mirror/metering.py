@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping
 from datetime import datetime
 
-from soulbox.build.rows.pod import container_started_at
+from soulbox.build.rows.pod import CLOCKS_DIFFER, container_started_at
 from soulbox.decide.metering import PROOF_MARGIN, full_windows, hour_of
 from soulbox.mirror.pending import Sighting
 from soulbox.mirror.tracker import Tracker
@@ -20,7 +20,8 @@ def provable(
     if not isinstance(node, str) or started_at is None:
         return None
     renewed = lease_renew_time(node)
-    if renewed is None:
+    # One that is far ahead would have hours billed that have not been.
+    if renewed is None or renewed > sighting.seen_at + CLOCKS_DIFFER:
         return None
     if not any(True for _ in full_windows(started_at, renewed)):
         return None

@@ -179,7 +179,8 @@ class Mirror:
             bill_conflicts=self._totals.bill_conflicts,
             ends_unknown=self._ends_unknown,
             last_commit_time=self._last_commit_time,
-            healthy=self._store.healthy(),
+            # The last thing asked may have been a ping, while no round gets anything written.
+            healthy=self._store.healthy() and self._failing_since is None,
             relist_needed=self._relist_needed,
             partition_horizon_seconds=self._upkeep.partition_horizon_seconds,
         )

@@ -12,13 +12,13 @@ from datetime import UTC, datetime
 from typing import Any
 
 from soulbox.build.rows import RowContext, RowError
-from soulbox.mirror.bills import record_pods
+from soulbox.mirror.bills import Debt, bill_pods, record_pods
 from soulbox.mirror.items import Item, build_item
 from soulbox.mirror.pending import Sighting
 from soulbox.model.errors import StoreRefused
 from soulbox.model.states import Kind
 from soulbox.store.care import DeadLetter, DeadLetterStore
-from soulbox.store.feed import FeedStore
+from soulbox.store.feed import hint_changes
 from soulbox.store.objects import ExecutionStore, ProgramStore, SandboxStore
 from soulbox.store.pool import Store, Transaction
 from soulbox.store.state import Epochs, StateStore
@@ -65,9 +65,16 @@ async def _retry(store: Store, letter: DeadLetter) -> str | None:
             epochs = await StateStore(tx).lock_epochs(letter.cluster)
             if epochs is None:
                 return "no operator has written for this cluster yet"
-            await _write(tx, item, epochs)
-            await FeedStore(tx).notify(letter.cluster)
-            await DeadLetterStore(tx).remove(letter.id)
+            debts = await _write(tx, item, epochs)
+            if not debts:
+                await DeadLetterStore(tx).remove(letter.id)
+        await hint_changes(store, letter.cluster)
+        while debts:
+            async with store.transaction() as tx:
+                await StateStore(tx).lock_epochs(letter.cluster)
+                debts = (await bill_pods(tx, debts)).rest
+                if not debts:
+                    await DeadLetterStore(tx).remove(letter.id)
     except (StoreRefused, RowError, ValueError) as error:
         return str(error)[:512]
     return None
@@ -93,7 +100,8 @@ def _item(letter: DeadLetter, kind: Kind) -> Item:
     return build_item(sighting, context)
 
 
-async def _write(tx: Transaction, item: Item, epochs: Epochs) -> None:
+async def _write(tx: Transaction, item: Item, epochs: Epochs) -> Sequence[Debt]:
+    """Returns what is still to be billed."""
     if item.sandbox is not None:
         await SandboxStore(tx).upsert([item.sandbox], epochs)
     if item.program is not None:
@@ -101,4 +109,5 @@ async def _write(tx: Transaction, item: Item, epochs: Epochs) -> None:
     if item.execution is not None:
         await ExecutionStore(tx).upsert([item.execution], epochs)
     if item.pod is not None:
-        await record_pods(tx, [item], epochs)
+        return (await record_pods(tx, [item], epochs)).bills.rest
+    return ()

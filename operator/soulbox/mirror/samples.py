@@ -12,6 +12,7 @@ from typing import Final
 from soulbox.mirror.fence import Fence
 from soulbox.model.errors import StoreRefused
 from soulbox.model.rows import SampleRow
+from soulbox.store.feed import hint_changes
 from soulbox.store.pool import Store
 from soulbox.store.samples import SampleStore
 from soulbox.store.state import DAILY, StateStore
@@ -98,3 +99,5 @@ class SampleWriter:
             await self._fence.check(tx)
             written = await SampleStore(tx).insert(batch)
         self._written += written
+        if written:
+            await hint_changes(self._store, batch[0].cluster)

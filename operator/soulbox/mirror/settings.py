@@ -72,7 +72,7 @@ class MirrorStatistics:
         bill_conflicts: bills that contradict the ledger: somebody must look.
         ends_unknown: pods found gone before anybody said when they ended.
         last_commit_time: when a batch was last committed; None: never.
-        healthy: the last thing asked of PostgreSQL worked.
+        healthy: the last thing asked of PostgreSQL worked, and so did the last round.
         relist_needed: objects were dropped because too many waited; repair clears it.
         partition_horizon_seconds: seconds from now on that each table has partitions for, as of the
             last hourly look; empty before the first.

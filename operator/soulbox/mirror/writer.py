@@ -1,9 +1,10 @@
 """One batch of objects into PostgreSQL, whatever is in it.
 
-All rows of a batch go in one transaction. When PostgreSQL refuses it for what is in it,
-the batch is halved until the rows that are to blame stand alone; those go to the dead
-letters, whole, and count as recorded. n poison rows in a batch of b cost about n log2(b)
-transactions more.
+All rows of a batch go in one transaction. When it fails for what is in it, whether PostgreSQL
+refuses it or our own code trips over it, the batch is halved until the rows that are to blame
+stand alone; those go to the dead letters, whole, and count as recorded. n poison rows in a
+batch of b cost about n log2(b) transactions more. What takes longer than statement_timeout is
+halved too, but nothing is buried for it: the next batch tries again.
 """
 
 import asyncio
@@ -16,15 +17,23 @@ from datetime import datetime
 
 from soulbox.build.rows import RowContext, RowError
 from soulbox.decide.prices import PriceBook
-from soulbox.mirror.bills import PodOutcome, record_pods
-from soulbox.mirror.fence import Fence
-from soulbox.mirror.items import Item, build_item, dead_letter, dead_program, is_final
+from soulbox.mirror.bills import BillOutcome, Debt, PodOutcome, bill_pods, record_pods
+from soulbox.mirror.fence import Fence, LeaderFenced
+from soulbox.mirror.items import (
+    Item,
+    bare_letter,
+    build_item,
+    dead_letter,
+    dead_program,
+    is_final,
+)
 from soulbox.mirror.pending import Sighting
 from soulbox.mirror.tracker import Tracker
-from soulbox.model.errors import StoreRefused
+from soulbox.model.errors import StoreRefused, StoreUnavailable
 from soulbox.model.rows import DeadLetterRow
 from soulbox.model.states import Kind
-from soulbox.store.feed import FeedStore
+from soulbox.store.errors import STATEMENT_TIMEOUT
+from soulbox.store.feed import FeedStore, hint_changes
 from soulbox.store.objects import ExecutionStore, ProgramStore, SandboxStore
 from soulbox.store.pool import Store, Transaction
 from soulbox.store.state import Epochs, StateStore
@@ -37,6 +46,9 @@ _KNOWN_PROGRAMS = 10_000
 # Rows made between two looks at the event loop: a quarter of a millisecond, which PostgreSQL's
 # answer may wait.
 _PREPARE_SLICE = 10
+# Objects that took too long alone, in one batch: after so many it is the server that is slow,
+# and nobody in the batch.
+_TOO_SLOW = 3
 
 
 @dataclass(slots=True)
@@ -79,6 +91,8 @@ class BatchWriter:
         # Rows made ahead, and what of.
         self._prepared: dict[str, Item] = {}
         self._upcoming: Sequence[Sighting] = ()
+        # Objects of this batch that took too long alone.
+        self._slow = 0
         self._preparing: asyncio.Task[None] | None = None
 
     async def write(
@@ -104,6 +118,7 @@ class BatchWriter:
         await self._fence.acquire()
         items = await self._items_of(sightings, proven_until or {}, result)
         self._upcoming = upcoming
+        self._slow = 0
         try:
             await self._write_or_halve(items, result)
         finally:
@@ -156,10 +171,22 @@ class BatchWriter:
                 "error": row.error[:256],
             },
         )
+        try:
+            await self._keep(row)
+        except (StoreUnavailable, LeaderFenced):
+            raise
+        except Exception:
+            # An object that cannot even be kept must not hold up all others.
+            _log.exception(
+                "an object cannot be kept whole", extra={"action": "dead-letter", "uid": row.uid}
+            )
+            await self._keep(bare_letter(row))
+        result.dead_letters += 1
+
+    async def _keep(self, row: DeadLetterRow) -> None:
         async with self._store.transaction() as tx:
             await self._fence.check(tx)
             await FeedStore(tx).bury(row)
-        result.dead_letters += 1
 
     async def ensure_partitions(self, moments: Iterable[datetime]) -> None:
         """Make the partitions of months that were not asked about before.
@@ -186,13 +213,34 @@ class BatchWriter:
             return
         try:
             await self._commit_anew(items, result)
-        except StoreRefused as error:
+        except LeaderFenced:
+            raise
+        except StoreUnavailable as error:
+            if error.sqlstate != STATEMENT_TIMEOUT:
+                raise
+            if len(items) == 1:
+                self._slow += 1
+                raise
+            await self._halve(items, result)
+        except Exception as error:
             if len(items) == 1:
                 await self._give_up(items[0], error, result)
-                return
-            middle = len(items) // 2
-            await self._write_or_halve(items[:middle], result)
-            await self._write_or_halve(items[middle:], result)
+            else:
+                await self._halve(items, result)
+
+    async def _halve(self, items: list[Item], result: BatchResult) -> None:
+        """Write both halves, the second also when the first took too long."""
+        middle = len(items) // 2
+        late: StoreUnavailable | None = None
+        for half in (items[:middle], items[middle:]):
+            try:
+                await self._write_or_halve(half, result)
+            except StoreUnavailable as error:
+                if error.sqlstate != STATEMENT_TIMEOUT or self._slow >= _TOO_SLOW:
+                    raise
+                late = error
+        if late is not None:
+            raise late
 
     async def _commit_anew(self, items: Sequence[Item], result: BatchResult) -> None:
         """Commit; a partition that retention dropped since it was made is made again, once:
@@ -215,23 +263,33 @@ class BatchWriter:
             outcome: PodOutcome | None = None
             if pods:
                 outcome = await record_pods(tx, pods, epochs)
-            if changed:
-                await FeedStore(tx).notify(self._context.cluster)
+        if changed:
+            await hint_changes(self._store, self._context.cluster)
         result.batches += 1
         result.rows_written += changed + programs
         for item in items:
             if item.program is not None:
                 self._remember_program(item.program.tenant, item.program.code_sha256)
-        recorded = frozenset[object]()
-        if outcome is not None:
-            recorded = outcome.recorded
-            result.rows_written += outcome.rows_written
-            result.bill_conflicts += outcome.conflicts
-            result.dead_letters += outcome.conflicts
-            result.prices = outcome.prices or result.prices
         for item in items:
-            final = item.pod.uid in recorded if item.pod else is_final(item.sighting)
-            self._finish(item.sighting, result, recorded=final)
+            if item.pod is None:
+                self._finish(item.sighting, result, recorded=is_final(item.sighting))
+        if outcome is not None:
+            result.rows_written += outcome.rows_written
+            _count_bills(outcome.bills, result)
+            await self._bill_rest(outcome.bills.rest, result)
+            for item in pods:
+                recorded = item.pod is not None and item.pod.uid in outcome.recorded
+                self._finish(item.sighting, result, recorded=recorded)
+
+    async def _bill_rest(self, debts: Sequence[Debt], result: BatchResult) -> None:
+        """What one transaction would not take: a portion in each."""
+        while debts:
+            await asyncio.sleep(0)
+            async with self._store.transaction() as tx:
+                await self._fence.check(tx)
+                bills = await bill_pods(tx, debts)
+            _count_bills(bills, result)
+            debts = bills.rest
 
     async def _write_objects(
         self, tx: Transaction, items: Sequence[Item], epochs: Epochs
@@ -279,12 +337,14 @@ class BatchWriter:
                         sighting, self._context, is_known_program=self._is_known_program
                     )
 
-    async def _give_up(self, item: Item, error: StoreRefused, result: BatchResult) -> None:
+    async def _give_up(self, item: Item, error: Exception, result: BatchResult) -> None:
         """The one to blame: bury it, or only its program if it is fine without."""
         if item.program is not None:
             try:
                 await self._commit([replace(item, program=None)], result)
-            except StoreRefused as own_error:
+            except (StoreUnavailable, LeaderFenced):
+                raise
+            except Exception as own_error:
                 await self._bury(item.sighting, own_error, result)
                 return
             await self.bury(dead_program(item, error, self._context), result)
@@ -292,9 +352,13 @@ class BatchWriter:
             return
         await self._bury(item.sighting, error, result)
 
-    async def _bury(
-        self, sighting: Sighting, error: RowError | StoreRefused, result: BatchResult
-    ) -> None:
+    async def _bury(self, sighting: Sighting, error: Exception, result: BatchResult) -> None:
+        if not isinstance(error, RowError | StoreRefused):
+            _log.error(
+                "the mirror failed at an object",
+                exc_info=error,
+                extra={"action": "mirror-defect", "uid": sighting.uid},
+            )
         await self.bury(dead_letter(sighting, error, self._context), result)
         self._tracker.set_buried(sighting)
         self._finish(sighting, result, recorded=is_final(sighting))
@@ -322,6 +386,13 @@ class BatchWriter:
         self._known_programs.move_to_end((tenant, code_sha256))
         while len(self._known_programs) > self._known_programs_max:
             self._known_programs.popitem(last=False)
+
+
+def _count_bills(bills: BillOutcome, result: BatchResult) -> None:
+    result.rows_written += bills.rows_written
+    result.bill_conflicts += bills.conflicts
+    result.dead_letters += bills.conflicts
+    result.prices = bills.prices or result.prices
 
 
 def _lacks_partition(error: StoreRefused) -> bool:

@@ -16,6 +16,8 @@ class DatabaseFigures:
     """The database as it counts itself; counts are since its statistics were reset.
 
     Attributes:
+        notification_queue_ratio: how full the server's NOTIFY queue is, 0 to 1.
+        unbilled_seconds: for how long the oldest unbilled hour of a running pod is over.
         tables: by table, its partitions together: live_rows, dead_rows, inserts, updates,
             deletes, table_bytes, index_bytes.
     """
@@ -26,6 +28,8 @@ class DatabaseFigures:
     rollbacks: int
     cache_hit_ratio: float | None
     oldest_transaction_seconds: float
+    notification_queue_ratio: float
+    unbilled_seconds: float
     tables: Mapping[str, Mapping[str, int]]
 
     def by_table(self, figure: str) -> dict[str, float]:

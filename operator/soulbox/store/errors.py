@@ -7,6 +7,7 @@ so neither is passed on.
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from enum import StrEnum
 from typing import Final
 
 import psycopg
@@ -34,6 +35,8 @@ _REFUSED_CLASSES: Final = frozenset(
     }
 )
 READ_ONLY: Final = "25006"
+STATEMENT_TIMEOUT: Final = "57014"
+_REFUSED_AT_COMMIT: Final = frozenset({"23"})
 # Remedies for what a person must put right; everything else heals or is unknown.
 _REMEDIES: Final = {
     READ_ONLY: "the server is read-only (a standby, or default_transaction_read_only)",
@@ -47,7 +50,8 @@ _REMEDIES: Final = {
     "3F000": "schema soulbox is missing; run soulbox migrate",
     "53100": "the server's disk is full",
     "53300": "the server has no connection left; raise max_connections or lower the pool's size",
-    "57014": "the statement took longer than statement_timeout",
+    "54000": "a limit of the server was reached; of a commit: its NOTIFY queue is full",
+    STATEMENT_TIMEOUT: "the statement took longer than statement_timeout",
     "57P03": "the server is starting up or shutting down",
 }
 # What libpq says when there is no SQLSTATE: shown only if one of these is in it, because
@@ -111,7 +115,15 @@ def describe(error: psycopg.Error) -> tuple[str, str | None]:
     return words + (f": {remedy}" if remedy else ""), sqlstate
 
 
-def translate(error: Exception) -> SoulBoxError:
+class Step(StrEnum):
+    """What was asked for when an error came: it tells whether what was sent can be to blame."""
+
+    SEND = "Send"  # a statement with its values
+    READ = "Read"  # rows that the server sent
+    COMMIT = "Commit"  # the end of a transaction whose statements were all taken
+
+
+def translate(error: Exception, step: Step = Step.SEND) -> SoulBoxError:
     """The error of ours that says who has to act."""
     if isinstance(error, PoolTimeout | TooManyRequests | PoolClosed):
         return StoreUnavailable("no connection to PostgreSQL was free or could be made in time")
@@ -120,9 +132,19 @@ def translate(error: Exception) -> SoulBoxError:
     if not isinstance(error, psycopg.Error) or (
         error.sqlstate is None and isinstance(error, psycopg.DataError | psycopg.ProgrammingError)
     ):
+        if step is Step.READ:
+            # A value that lies there, of whatever row: what we were about to write is not
+            # to blame, and waits until somebody has mended it.
+            return StoreUnavailable(
+                f"a value in the database cannot be read ({type(error).__name__}): a time or a"
+                " number beyond what Python holds"
+            )
         return StoreRefused(f"a value cannot be sent to PostgreSQL ({type(error).__name__})")
     words, sqlstate = describe(error)
-    if error.sqlstate is not None and error.sqlstate[:2] in _REFUSED_CLASSES:
+    # At the commit only a constraint that waited for it speaks of the rows. Anything else is
+    # the server's own trouble, a full NOTIFY queue (54000) for example.
+    refused_classes = _REFUSED_AT_COMMIT if step is Step.COMMIT else _REFUSED_CLASSES
+    if error.sqlstate is not None and error.sqlstate[:2] in refused_classes:
         refused = AlreadyExists if error.sqlstate == "23505" else StoreRefused
         return refused(
             f"PostgreSQL refused: {words}",
@@ -135,14 +157,14 @@ def translate(error: Exception) -> SoulBoxError:
 
 
 @contextmanager
-def translated() -> Iterator[None]:
+def translated(step: Step = Step.SEND) -> Iterator[None]:
     """Raise our errors instead of psycopg's; cancellation passes through."""
     try:
         yield
     except SoulBoxError:
         raise
     except (psycopg.Error, UnicodeError, OverflowError, ValueError, TypeError) as error:
-        raise translate(error) from error
+        raise translate(error, step) from error
 
 
 def check_dsn(dsn: str) -> None:

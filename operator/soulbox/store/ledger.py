@@ -1,19 +1,21 @@
 """Running times, prices and the ledger."""
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, TypeVar
 from uuid import UUID
 
 from soulbox.decide.prices import PriceBook
 from soulbox.model.billing import AccountTier, BillingEvent, BillingKind, EndSource, PricePlan
+from soulbox.model.errors import StoreUnavailable
 from soulbox.model.rows import PodRunRow
 from soulbox.store.files import load_queries
 from soulbox.store.objects import Absence, StoredVersion
 from soulbox.store.pool import Transaction
 from soulbox.store.state import Epochs
 
+_Row = TypeVar("_Row")
 # Names of what the database itself guards, for who maps a refusal to them.
 APPEND_ONLY_CONSTRAINT = "billing_events_append_only"
 WINDOW_CONSTRAINT = "billing_events_window_key"
@@ -100,6 +102,25 @@ class LedgerStore:
         )
         return [event_of(row) for row in found]
 
+    async def last_hours(self, pods: Mapping[UUID, BillingKind]) -> dict[UUID, datetime]:
+        """The latest hour that each of these pods, given with its kind, is billed for; pods
+        that are not billed at all are left out."""
+        found = await self._tx.fetch(
+            self._queries["last_billed_hours"],
+            {"pod_uids": [*pods], "kinds": [kind.value for kind in pods.values()]},
+        )
+        return {row["pod_uid"]: row["hour"] for row in found if row["hour"] is not None}
+
+    async def of_pods_since(self, hours: Mapping[UUID, datetime]) -> dict[UUID, BillingEvent]:
+        """Rows by key of these pods, each from an hour on."""
+        if not hours:
+            return {}
+        found = await self._tx.fetch(
+            self._queries["billing_events_since"],
+            {"pod_uids": [*hours], "hours": [*hours.values()]},
+        )
+        return {row["event_id"]: event_of(row) for row in found}
+
     async def one(self, event_id: UUID) -> BillingEvent | None:
         """A row by its key; None: there is none, or none that the login may see."""
         found = await self._tx.fetch(self._queries["billing_event"], {"event_id": event_id})
@@ -116,16 +137,29 @@ class PriceStore:
     async def plans(self) -> list[PricePlan]:
         """All plans."""
         found = await self._tx.fetch(self._queries["price_plans"])
-        return [PricePlan(**row) for row in found]
+        return [_usable(PricePlan, "price plan", row["name"], row) for row in found]
 
     async def tiers(self) -> list[AccountTier]:
         """Who is of which tier, at any time."""
         found = await self._tx.fetch(self._queries["account_tiers"])
-        return [AccountTier(**row) for row in found]
+        return [_usable(AccountTier, "tier of account", row["tenant"], row) for row in found]
 
     async def book(self) -> PriceBook:
         """All of it."""
         return PriceBook(await self.plans(), await self.tiers())
+
+
+def _usable(make: Callable[..., _Row], what: str, name: str, row: Mapping[str, Any]) -> _Row:
+    """A row as our type.
+
+    Raises:
+        StoreUnavailable: it says what cannot be. The constraints of the tables do not let it
+            in; were it there, what is billed would not be to blame for it.
+    """
+    try:
+        return make(**row)
+    except (ValueError, TypeError) as error:
+        raise StoreUnavailable(f"{what} {name!r} cannot be used ({error}); correct it") from error
 
 
 def pod_run_of(row: dict[str, Any]) -> PodRunRow:

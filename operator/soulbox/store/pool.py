@@ -22,7 +22,7 @@ from psycopg.types.json import set_json_dumps, set_json_loads
 from psycopg_pool import AsyncConnectionPool
 
 from soulbox.model.errors import StoreRefused, StoreUnavailable
-from soulbox.store.errors import READ_ONLY, check_dsn, describe, translated
+from soulbox.store.errors import READ_ONLY, Step, check_dsn, describe, translated
 from soulbox.store.files import load_queries
 from soulbox.store.staging import column_types, values_of
 
@@ -75,7 +75,8 @@ class Transaction:
         with translated(), self._watch():
             async with self._connection.cursor(row_factory=dict_row) as cursor:
                 await cursor.execute(query, params)
-                return await cursor.fetchall()
+                with translated(Step.READ):
+                    return await cursor.fetchall()
 
     async def stream(
         self,
@@ -96,7 +97,7 @@ class Transaction:
             with translated(), self._watch():
                 await cursor.execute(query, params)
             while True:
-                with translated(), self._watch():
+                with translated(Step.READ), self._watch():
                     rows = await cursor.fetchmany(portion)
                 if rows:
                     yield rows
@@ -215,7 +216,7 @@ class Store:
                         # connecting again, never over this connection.
                         await connection.close()
                     raise
-                await self._control(connection, "COMMIT")
+                await self._control(connection, "COMMIT", Step.COMMIT)
             finally:
                 self._in_use.discard(connection)
                 await self._pool.putconn(connection)
@@ -233,8 +234,23 @@ class Store:
                 raise
             raise StoreUnavailable(self._failure.words, sqlstate=self._failure.sqlstate) from error
 
-    async def _control(self, connection: AsyncConnection[TupleRow], word: LiteralString) -> None:
-        with translated(), _Watchdog(connection, self._deadline_seconds):
+    async def hint(self, query: LiteralString, params: Mapping[str, Any]) -> None:
+        """Run a statement that nothing depends on, by itself: that it fails is nobody's news."""
+        with suppress(StoreUnavailable, StoreRefused):
+            connection = await self._get_connection()
+            try:
+                with translated(), _Watchdog(connection, self._deadline_seconds):
+                    await connection.execute(query, params)
+            finally:
+                await self._pool.putconn(connection)
+
+    async def _control(
+        self,
+        connection: AsyncConnection[TupleRow],
+        word: LiteralString,
+        step: Step = Step.SEND,
+    ) -> None:
+        with translated(step), _Watchdog(connection, self._deadline_seconds):
             await connection.execute(word)
 
     async def _roll_back(self, connection: AsyncConnection[TupleRow]) -> None:

@@ -254,7 +254,8 @@ FAMILIES: Final[tuple[Family, ...]] = (
     Family(
         name="soulbox_mirror_healthy",
         type="gauge",
-        help="1 while PostgreSQL takes what is written.",
+        help="1 while PostgreSQL takes what is written; 0 also while rounds end in an error"
+        " of ours.",
         read=True,
     ),
     Family(
@@ -381,6 +382,20 @@ FAMILIES: Final[tuple[Family, ...]] = (
         name="soulbox_database_oldest_transaction_seconds",
         type="gauge",
         help="Age of the oldest open transaction.",
+        read=True,
+    ),
+    Family(
+        name="soulbox_database_notification_queue_ratio",
+        type="gauge",
+        help="How full the server's NOTIFY queue is, of all its databases; full, live queries"
+        " lose their hints and look by themselves every few seconds.",
+        read=True,
+    ),
+    Family(
+        name="soulbox_unbilled_seconds",
+        type="gauge",
+        help="For how long the oldest hour of a running pod that is in no row of the ledger has"
+        " been over; under three minutes while its node renews its Lease.",
         read=True,
     ),
     Family(

@@ -20,6 +20,7 @@ SOUND = DatabaseCare(
     cache_hit_ratio=0.99,
     oldest_transaction_seconds=1.0,
     transaction_id_age=1000,
+    notification_queue_ratio=0.0,
     dead_letters=0,
     leader_epoch=3,
     idle_slots=0,
@@ -38,6 +39,12 @@ CASES: dict[str, tuple[dict[str, Any], str, Verdict, str]] = {
     "somebody forgot a transaction": (
         {"oldest_transaction_seconds": 601.0},
         "transactions",
+        Verdict.WARN,
+        "pg_stat_activity",
+    ),
+    "a listener went to sleep": (
+        {"notification_queue_ratio": 0.51},
+        "notifications",
         Verdict.WARN,
         "pg_stat_activity",
     ),
@@ -81,6 +88,7 @@ def test_what_is_wrong_is_named_with_its_remedy(case: str) -> None:
         {"cache_hit_ratio": None},
         {"connections": 80},
         {"oldest_transaction_seconds": 600.0},
+        {"notification_queue_ratio": 0.5},
         {"horizon_seconds": {"executions": 0.0}, "leader_epoch": 0},
     ],
 )

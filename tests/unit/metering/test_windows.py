@@ -21,6 +21,7 @@ from soulbox.decide.metering import (
     billing_kind,
     event_id,
     full_windows,
+    last_hour,
     windows,
 )
 from soulbox.decide.prices import PriceBook, PricePlan, charge
@@ -299,3 +300,21 @@ def test_row_is_stamped_with_the_tier_of_its_time() -> None:
         ("free", "p1"),
         ("pro", "pro-1"),
     ]
+
+
+def test_rows_from_an_hour_on_are_those_of_the_whole_that_follow() -> None:
+    plan = replace(PLAN, minimum_seconds=100_000)
+    book = PriceBook([plan])
+    whole = list(bill_run(RUN, book))
+    assert len(whole) > 1
+    for since in [row.window_hour for row in whole]:
+        want = [row for row in whole if row.window_hour >= since]
+        assert list(bill_run(RUN, book, since=since)) == want
+    assert list(bill_run(RUN, book, since=whole[-1].window_hour + HOUR)) == []
+
+
+def test_last_hour_is_that_of_the_last_window() -> None:
+    for seconds in (-5, 0, 1, 1799, 1800, 1801, 5400, 5401):
+        finished = RUN.started_at + timedelta(seconds=seconds)
+        *_, last = windows(RUN.started_at, finished)
+        assert last_hour(RUN.started_at, finished) == last.hour

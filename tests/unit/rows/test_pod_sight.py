@@ -17,6 +17,7 @@ CONTEXT = RowContext(cluster_uid=CLUSTER_UID, tenant_of=lambda namespace: f"tena
 START, END = "2026-11-22T10:00:00Z", "2026-11-22T10:05:00Z"
 STARTED = datetime(2026, 11, 22, 10, tzinfo=UTC)
 ENDED = datetime(2026, 11, 22, 10, 5, tzinfo=UTC)
+SEEN = datetime(2026, 11, 22, 10, 6, tzinfo=UTC)
 LOST = "2026-11-22T10:04:30.250000Z"
 LOST_AT = datetime(2026, 11, 22, 10, 4, 30, 250_000, tzinfo=UTC)
 
@@ -137,6 +138,7 @@ def test_life_of_a_pod(what: str) -> None:
     sight = build_pod_sight(
         merge(make_pod(), changes),
         CONTEXT,
+        seen_at=SEEN,
         started_at=STARTED if remembered else None,
         gone_at=ENDED if gone else None,
     )
@@ -152,7 +154,7 @@ def test_life_of_a_pod(what: str) -> None:
 def test_finished_pod_has_the_kubelets_times() -> None:
     sandbox = new_uid()
     pod = make_pod(sandbox_uid=sandbox, started=START, finished=END, cpu="1500m", memory="1Gi")
-    sight = build_pod_sight(pod, CONTEXT)
+    sight = build_pod_sight(pod, CONTEXT, seen_at=SEEN)
     run = sight.run
     assert sight.life is PodLife.FINISHED
     assert run is not None
@@ -165,7 +167,7 @@ def test_finished_pod_has_the_kubelets_times() -> None:
 
 def test_one_shot_pod_belongs_to_its_execution() -> None:
     execution = new_uid()
-    sight = build_pod_sight(make_pod(execution_uid=execution, started=START), CONTEXT)
+    sight = build_pod_sight(make_pod(execution_uid=execution, started=START), CONTEXT, seen_at=SEEN)
     assert sight.run is not None
     assert (sight.run.sandbox_uid, sight.run.execution_uid) == (None, UUID(execution))
 
@@ -173,7 +175,7 @@ def test_one_shot_pod_belongs_to_its_execution() -> None:
 def test_lost_node_ends_when_its_lease_was_last_renewed() -> None:
     going = {"deletionTimestamp": LOST, "annotations": {"soulbox.dev/lost-time": LOST}}
     lost = make_pod(started=START, metadata=going)
-    sight = build_pod_sight(lost, CONTEXT)
+    sight = build_pod_sight(lost, CONTEXT, seen_at=SEEN)
     assert sight.life is PodLife.FINISHED
     assert sight.run is not None
     assert (sight.run.finished_at, sight.run.end_source, sight.run.exit_reason) == (
@@ -185,7 +187,7 @@ def test_lost_node_ends_when_its_lease_was_last_renewed() -> None:
 
 def test_pod_that_lives_on_is_not_lost_whatever_stands_on_it() -> None:
     marked = make_pod(started=START, metadata={"annotations": {"soulbox.dev/lost-time": LOST}})
-    sight = build_pod_sight(marked, CONTEXT)
+    sight = build_pod_sight(marked, CONTEXT, seen_at=SEEN)
     assert sight.life is PodLife.RUNNING
     assert sight.run is not None
     assert sight.run.finished_at is None
@@ -195,7 +197,7 @@ def test_kubelets_word_beats_the_lease() -> None:
     both = make_pod(
         started=START, finished=END, metadata={"annotations": {"soulbox.dev/lost-time": LOST}}
     )
-    run = build_pod_sight(both, CONTEXT).run
+    run = build_pod_sight(both, CONTEXT, seen_at=SEEN).run
     assert run is not None
     assert (run.finished_at, run.end_source) == (ENDED, EndSource.KUBELET)
 
@@ -203,7 +205,7 @@ def test_kubelets_word_beats_the_lease() -> None:
 def test_lost_pod_of_which_only_the_database_remembers_the_start_has_an_end() -> None:
     lost = make_pod(metadata={"annotations": {"soulbox.dev/lost-time": LOST}})
     lost["status"] = {"phase": "Failed", **runner(UNKNOWN)}
-    sight = build_pod_sight(lost, CONTEXT)
+    sight = build_pod_sight(lost, CONTEXT, seen_at=SEEN)
     assert sight.run is None
     assert sight.finish is not None
     assert (sight.finish.finished_at, sight.finish.exit_reason) == (
@@ -214,7 +216,7 @@ def test_lost_pod_of_which_only_the_database_remembers_the_start_has_an_end() ->
 
 def test_reason_of_the_pod_is_told_before_that_of_the_container() -> None:
     evicted = make_pod(started=START, finished=END, status={"reason": "Evicted"})
-    run = build_pod_sight(evicted, CONTEXT).run
+    run = build_pod_sight(evicted, CONTEXT, seen_at=SEEN).run
     assert run is not None
     assert run.exit_reason == "Evicted"
 
@@ -223,7 +225,7 @@ def test_owner_reference_is_believed_before_a_label() -> None:
     owner = new_uid()
     pod = make_pod(sandbox_uid=owner, started=START)
     pod["metadata"]["labels"]["soulbox.dev/sandbox-uid"] = new_uid()
-    run = build_pod_sight(pod, CONTEXT).run
+    run = build_pod_sight(pod, CONTEXT, seen_at=SEEN).run
     assert run is not None
     assert run.sandbox_uid == UUID(owner)
 
@@ -236,7 +238,7 @@ def test_label_is_believed_where_there_is_no_owner_reference_of_ours() -> None:
         {"apiVersion": "apps/v1", "kind": "Sandbox", "uid": new_uid()},
         {"apiVersion": "soulbox.dev/v1alpha1", "kind": "Sandbox", "uid": "x"},
     ]
-    run = build_pod_sight(pod, CONTEXT).run
+    run = build_pod_sight(pod, CONTEXT, seen_at=SEEN).run
     assert run is not None
     assert run.sandbox_uid == UUID(sandbox)
 
@@ -245,7 +247,7 @@ def test_annotations_and_labels_that_are_missing_or_odd() -> None:
     pod = make_pod(started=START)
     pod["metadata"]["annotations"] = {"soulbox.dev/user": "a\x00b"}
     pod["metadata"]["labels"]["soulbox.dev/incarnation"] = "many"
-    run = build_pod_sight(pod, CONTEXT).run
+    run = build_pod_sight(pod, CONTEXT, seen_at=SEEN).run
     assert run is not None
     assert (run.sku, run.user_name, run.incarnation) == ("default", "a\ufffdb", 0)
 
@@ -288,7 +290,7 @@ REFUSED: dict[str, tuple[dict[str, Any], str]] = {
 def test_pod_that_cannot_be_read_is_refused_by_name_of_the_field(what: str) -> None:
     changes, want_message = REFUSED[what]
     with pytest.raises(RowError, match=want_message):
-        build_pod_sight(merge(make_pod(started=START), changes), CONTEXT)
+        build_pod_sight(merge(make_pod(started=START), changes), CONTEXT, seen_at=SEEN)
 
 
 def test_container_started_at() -> None:
@@ -301,6 +303,28 @@ def test_container_started_at() -> None:
 def test_running_time_long_before_the_pod_was_made_is_no_bill() -> None:
     early = make_pod(created="2026-11-22T10:00:00Z", started="2026-11-20T10:00:00Z", finished=END)
     with pytest.raises(RowError, match=r"startedAt 2026-11-20 .* lies before the pod was made"):
-        build_pod_sight(early, CONTEXT)
+        build_pod_sight(early, CONTEXT, seen_at=SEEN)
     skewed = make_pod(created="2026-11-22T10:00:00Z", started="2026-11-22T09:00:00Z", finished=END)
-    assert build_pod_sight(skewed, CONTEXT).life is PodLife.FINISHED
+    assert build_pod_sight(skewed, CONTEXT, seen_at=SEEN).life is PodLife.FINISHED
+
+
+@pytest.mark.parametrize(
+    ("times", "want"),
+    [
+        (("2026-11-23T10:07:00Z", None), "startedAt"),
+        ((START, "2026-11-23T10:07:00Z"), "finishedAt"),
+        ((START, "9999-12-31T23:59:59Z"), "finishedAt"),
+    ],
+)
+def test_running_time_that_has_not_been_yet_is_no_bill(
+    times: tuple[str, str | None], want: str
+) -> None:
+    ahead = make_pod(created="2026-11-22T10:00:00Z", started=times[0], finished=times[1])
+    with pytest.raises(RowError, match=rf"{want} .* lies after the pod was seen"):
+        build_pod_sight(ahead, CONTEXT, seen_at=SEEN)
+
+
+def test_end_of_a_pod_whose_start_is_forgotten_has_the_same_bound() -> None:
+    going = {**DELETED, "annotations": {"soulbox.dev/lost-time": "2126-01-01T00:00:00Z"}}
+    with pytest.raises(RowError, match="finishedAt"):
+        build_pod_sight(make_pod(metadata=going), CONTEXT, seen_at=SEEN)

@@ -9,7 +9,7 @@ import pytest
 from psycopg_pool import PoolClosed, PoolTimeout
 
 from soulbox.model.errors import ConfigError, StoreRefused, StoreUnavailable
-from soulbox.store.errors import check_dsn, translate, translated
+from soulbox.store.errors import Step, check_dsn, translate, translated
 
 REFUSED = ["22P02", "22003", "22021", "23505", "23514", "21000", "44000", "54000", "P0001"]
 UNAVAILABLE = [
@@ -99,6 +99,21 @@ def test_values_that_cannot_be_sent_are_refusals(cause: Exception) -> None:
     found = translate(cause)
     assert isinstance(found, StoreRefused)
     assert found.sqlstate is None
+
+
+def test_value_that_cannot_be_read_blames_nothing_that_is_written() -> None:
+    found = translate(psycopg.DataError("timestamp too large (after year 10K)"), Step.READ)
+    assert isinstance(found, StoreUnavailable)
+    assert "cannot be read" in str(found)
+
+
+@pytest.mark.parametrize(
+    ("sqlstate", "want"),
+    [("54000", StoreUnavailable), ("P0001", StoreUnavailable), ("23503", StoreRefused)],
+)
+def test_commit_blames_the_rows_for_a_constraint_alone(sqlstate: str, want: type) -> None:
+    assert isinstance(translate(error(sqlstate), Step.COMMIT), want)
+    assert isinstance(translate(error(sqlstate)), StoreRefused)
 
 
 @pytest.mark.parametrize("cause", [PoolTimeout("x"), PoolClosed("x")])

@@ -44,8 +44,8 @@ from soulbox.model.states import Kind
 from soulbox.model.times import if_real
 
 _ENDED_PHASES: Final = ("Succeeded", "Failed")
-# A node's clock against the API server's, at the most: time before that is never billed.
-_CLOCKS_DIFFER: Final = timedelta(days=1)
+# A node's clock against the API server's, at the most: time before or after is never billed.
+CLOCKS_DIFFER: Final = timedelta(days=1)
 
 
 class PodLife(StrEnum):
@@ -88,23 +88,28 @@ def build_pod_sight(
     manifest: Manifest,
     context: RowContext,
     *,
+    seen_at: datetime,
     started_at: datetime | None = None,
     gone_at: datetime | None = None,
 ) -> PodSight:
     """Read one version of a pod of ours.
 
     Args:
+        seen_at: when this version was seen: its times cannot lie much later.
         started_at: when its container started, as an earlier version said: a kubelet that
             lost the container (ContainerStatusUnknown) forgets it.
         gone_at: the object no longer exists and was found gone then.
 
     Raises:
-        RowError: it is no pod of ours, or its limits cannot be read; names the field.
+        RowError: it is no pod of ours, its limits cannot be read, or its times are absurd;
+            names the field.
     """
     status = mapping(manifest, "status")
     times = _container_times(status)
     started = times.started_at if times.started_at is not None else started_at
     finish = _finish(manifest, times, status)
+    _check_not_ahead("startedAt", started, seen_at)
+    _check_not_ahead("finishedAt", finish.finished_at if finish is not None else None, seen_at)
     life = _life(manifest, times, status, started=started, finish=finish, gone=gone_at is not None)
     run: PodRunRow | None = None
     if started is not None:
@@ -118,6 +123,13 @@ def build_pod_sight(
         run=run,
         finish=finish,
     )
+
+
+def _check_not_ahead(name: str, moment: datetime | None, seen_at: datetime) -> None:
+    """A node whose clock is years ahead, or a kubelet that lies, would have time billed that
+    has not been yet, an hour at a time."""
+    if moment is not None and moment > seen_at + CLOCKS_DIFFER:
+        raise RowError(f"{name} {moment} lies after the pod was seen, {seen_at}")
 
 
 def container_started_at(manifest: Manifest) -> datetime | None:
@@ -230,7 +242,7 @@ def _run(
     if sandbox_uid is None and execution_uid is None:
         raise RowError(f"neither {SANDBOX_UID_LABEL} nor {EXECUTION_UID_LABEL} is a UUID")
     created = required_time(metadata.get("creationTimestamp"), "metadata.creationTimestamp")
-    if started_at < created - _CLOCKS_DIFFER:
+    if started_at < created - CLOCKS_DIFFER:
         raise RowError(f"startedAt {started_at} lies before the pod was made, {created}")
     limits = _limits(spec)
     text = Cleaner().text
