@@ -4,7 +4,7 @@ An image is a root file system layer that changes rarely, kept in the cache, and
 our own programs. An archive is imported again only when its key differs from the imported one.
 
 `hack/images NAME...` makes images by hand, `operator` among them, and imports them if the local
-cluster is up.
+cluster is up; `--import FILE` imports one that somebody else made.
 """
 
 from __future__ import annotations
@@ -16,10 +16,18 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from hack.cluster import archive, build, containerd, operator_image, processes, rootfs
+from hack.cluster import archive, build, containerd, operator_image, processes, rootfs, wheels
 from hack.cluster.archive import ImageConfig
 from hack.cluster.build import Program
-from hack.cluster.config import DATA_DIR, HACK, ClusterError, Paths, content_hash, paths
+from hack.cluster.config import (
+    CHECKOUT,
+    DATA_DIR,
+    HACK,
+    ClusterError,
+    Paths,
+    content_hash,
+    paths,
+)
 from hack.cluster.console import step
 
 IMPORTED = DATA_DIR / "images"
@@ -45,12 +53,14 @@ class Image:
 
     Attributes:
         base: the root file system below our layer; None for our layer alone.
+        wheels: a lock file whose Python packages lie between the two; None for none.
     """
 
     name: str
     base: rootfs.Recipe | None
     layer: Layer
     config: ImageConfig
+    wheels: Path | None = None
 
     @property
     def tag(self) -> str:
@@ -66,7 +76,15 @@ def _program(program: Program, path: str) -> Layer:
     return Layer(key=lambda: f"{program.key()} {path}", write=write)
 
 
-_PYTHON = rootfs.Recipe(packages=("python3", "tzdata"), shell="busybox", busybox=True, python=True)
+_IMAGES = CHECKOUT / "images"
+_PYTHON = rootfs.Recipe(
+    # libstdc++: many wheels, NumPy's first, count on it.
+    packages=("python3", "python3-pip", "python3-venv", "libstdc++6", "tzdata"),
+    shell="busybox",
+    busybox=True,
+    python=True,
+    files={"etc/pip.conf": _IMAGES / "python" / "pip.conf"},
+)
 _BASH = rootfs.Recipe(
     packages=("bash", "coreutils", "diffutils", "findutils", "gawk", "grep", "gzip", "jq", "sed",
               "tar", "tzdata"),
@@ -92,9 +110,33 @@ BASH = Image(
     layer=_program(build.RUNNER, RUNNER_PATH),
     config=ImageConfig(cmd=("bash",)),
 )
+PYTHON_DATA = Image(
+    name="python-data",
+    base=_PYTHON,
+    wheels=_IMAGES / "python-data" / "requirements.lock",
+    layer=_program(build.RUNNER, RUNNER_PATH),
+    config=ImageConfig(cmd=("python3",)),
+)
+NODE = Image(
+    name="node",
+    base=rootfs.Recipe(
+        packages=("nodejs", "ca-certificates", "tzdata"), shell="busybox", busybox=True
+    ),
+    layer=_program(build.RUNNER, RUNNER_PATH),
+    config=ImageConfig(cmd=("node",)),
+)
+# The example of docs/own-image.md: any other language is made in the same way.
+RUBY = Image(
+    name="ruby",
+    base=rootfs.Recipe(
+        packages=("ruby", "ca-certificates", "tzdata"), shell="busybox", busybox=True
+    ),
+    layer=_program(build.RUNNER, RUNNER_PATH),
+    config=ImageConfig(cmd=("ruby",)),
+)
 OPERATOR = Image(
     name="operator",
-    base=_PYTHON,
+    base=rootfs.Recipe(packages=("python3", "tzdata"), shell="busybox", busybox=True, python=True),
     layer=Layer(key=operator_image.key, write=operator_image.write_layer),
     config=ImageConfig(
         entrypoint=("python3", "-m", "soulbox"),
@@ -103,13 +145,17 @@ OPERATOR = Image(
         user="65532:65532",
     ),
 )
+# Without these no pod and no first example runs; the classes' others may come a moment later.
 CLUSTER_IMAGES = (PAUSE, PYTHON, BASH)
-ALL_IMAGES = {image.name: image for image in (*CLUSTER_IMAGES, OPERATOR)}
+FURTHER_IMAGES = (PYTHON_DATA, NODE, RUBY)
+ALL_IMAGES = {image.name: image for image in (*CLUSTER_IMAGES, *FURTHER_IMAGES, OPERATOR)}
 
 # Changes to how images are made make new ones.
 _RECIPE_SOURCES = tuple(
     HACK / "cluster" / name for name in ("archive.py", "rootfs.py", "operator_image.py")
 )
+_KEY = "[0-9a-f]" * 16  # of a file's name: python's are not python-data's
+_WHEEL_SOURCES = (*_RECIPE_SOURCES[:2], HACK / "cluster" / "wheels.py")
 
 
 def _ensure_base(recipe: rootfs.Recipe, folders: Paths) -> Path:
@@ -129,23 +175,41 @@ def _ensure_base(recipe: rootfs.Recipe, folders: Paths) -> Path:
     return layer
 
 
+def _ensure_wheels(lock: Path, recipe: rootfs.Recipe, folders: Paths) -> Path:
+    """The layer with the lock file's packages, for the Python of the recipe's root."""
+    words = (*recipe.words(), archive.architecture())
+    family = f"wheels-{lock.parent.name}"
+    key = content_hash((*_WHEEL_SOURCES, lock), *words)
+    layer = folders.cache / "images" / f"{family}-{key}.tar"
+    if not layer.exists():
+        unfinished = layer.with_suffix(".new")
+        wheels.write_layer(lock, _ensure_base(recipe, folders), unfinished, folders)
+        unfinished.rename(layer)
+        build.drop_older(layer, f"{family}-*.tar")
+    return layer
+
+
 def ensure_archive(image: Image, folders: Paths) -> Path:
     """The image's docker archive in the cache, made now if its content is new."""
     base = image.base.words() if image.base else ()
+    sources = (*_WHEEL_SOURCES, image.wheels) if image.wheels else ()
     key = content_hash(
-        _RECIPE_SOURCES, *base, image.layer.key(), repr(image.config), archive.architecture()
-    )
+        {*_RECIPE_SOURCES, *sources},
+        *base, image.layer.key(), repr(image.config), archive.architecture(),
+    )  # fmt: skip
     output = folders.cache / "images" / f"{image.name}-{key}.tar"
     if output.exists():
         return output
     output.parent.mkdir(parents=True, exist_ok=True)
     layers = [_ensure_base(image.base, folders)] if image.base else []
+    if image.base and image.wheels:
+        layers.append(_ensure_wheels(image.wheels, image.base, folders))
     with tempfile.TemporaryDirectory(prefix="soulbox-layer-") as folder:
         own = Path(folder) / "layer.tar"
         image.layer.write(own, folders)
-        step(f"making image {image.tag}")
         archive.write_image(output, tag=image.tag, layers=[*layers, own], config=image.config)
-    build.drop_older(output, f"{image.name}-*.tar")
+        step(f"made image {image.tag}: {output.stat().st_size / 1e6:.0f} MB")
+    build.drop_older(output, f"{image.name}-{_KEY}.tar")
     return output
 
 
@@ -162,14 +226,27 @@ def import_into_containerd(image: Image, archive_file: Path) -> None:
 def main(arguments: list[str]) -> int:
     """Make images and print their archives; 0 if it worked, 1 with one clear line if not."""
     parser = argparse.ArgumentParser(prog="hack/images", description=main.__doc__)
-    parser.add_argument("names", nargs="+", choices=sorted(ALL_IMAGES), metavar="NAME",
-                        help=", ".join(sorted(ALL_IMAGES)))  # fmt: skip
+    parser.add_argument("names", nargs="*", metavar="NAME", help=", ".join(sorted(ALL_IMAGES)))
+    parser.add_argument("--import", dest="archives", action="append", default=[], type=Path,
+                        metavar="FILE", help="an archive of `docker save`")  # fmt: skip
+    options = parser.parse_args(arguments)
+    unknown = sorted(set(options.names) - set(ALL_IMAGES))
+    if unknown or not (options.names or options.archives):
+        wrong = f"unknown: {', '.join(unknown)}" if unknown else "no image is named"
+        parser.error(f"{wrong}; known: {', '.join(sorted(ALL_IMAGES))}")
     try:
-        for name in parser.parse_args(arguments).names:
+        node_is_up = processes.find("containerd") is not None
+        for name in options.names:
             made = ensure_archive(ALL_IMAGES[name], paths())
-            if processes.find("containerd") is not None:
+            if node_is_up:
                 import_into_containerd(ALL_IMAGES[name], made)
             print(made)
+        if options.archives and not node_is_up:
+            raise ClusterError(
+                "the local node is not up, so nothing can be imported: hack/up first"
+            )
+        for file in options.archives:
+            containerd.import_image(file)
     except ClusterError as error:
         print(f"error: {error}", file=sys.stderr)
         return 1

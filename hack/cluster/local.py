@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import platform
 import socket
+from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -81,13 +82,18 @@ def up(paths: Paths) -> None:
     `check_machine` has said that it can run here.
     """
     packages.ensure_node_packages()
-    programs = build.kubernetes_programs(paths)
-    archives = [(image, images.ensure_archive(image, paths)) for image in images.CLUSTER_IMAGES]
+    with ThreadPoolExecutor(max_workers=3) as pool:
+        # Images are mostly downloads: at the first time they come while Kubernetes is built.
+        archives = pool.submit(_archives, paths, images.CLUSTER_IMAGES)
+        further = pool.submit(_archives, paths, images.FURTHER_IMAGES)
+        programs = build.kubernetes_programs(paths)
+        archives.result()
+        further.result()
     client = controlplane.AdminClient
     network.ensure()
     pki.ensure(node.name())
     with ThreadPoolExecutor(max_workers=2) as pool:
-        engine = pool.submit(_engine, paths, archives)
+        engine = pool.submit(_engine, paths, archives.result())
         if processes.find("kube-apiserver") is None:
             step("starting etcd, the API server and containerd")
         etcd = controlplane.start_etcd(paths, programs)
@@ -97,20 +103,31 @@ def up(paths: Paths) -> None:
         )
         controllers = controlplane.start_controllers(paths, programs)
         runtime = engine.result()
-    if processes.find("kubelet") is None:
-        step("starting the node")
-    workers = node.start(paths, programs)
-    node.wait_ready(client(), [etcd, apiserver, runtime, *controllers, *workers])
+        # The classes' other images are large; the node starts meanwhile.
+        imports = pool.submit(_import, further.result())
+        if processes.find("kubelet") is None:
+            step("starting the node")
+        workers = node.start(paths, programs)
+        node.wait_ready(client(), [etcd, apiserver, runtime, *controllers, *workers])
+        imports.result()
     paths.state.mkdir(parents=True, exist_ok=True)
     pki.write_private(paths.kubeconfig, pki.kubeconfig(pki.certificate_credentials("admin")))
     step(f"node {node.name()} is Ready")
 
 
+def _archives(paths: Paths, wanted: Iterable[images.Image]) -> list[tuple[images.Image, Path]]:
+    return [(image, images.ensure_archive(image, paths)) for image in wanted]
+
+
 def _engine(paths: Paths, archives: list[tuple[images.Image, Path]]) -> processes.Record:
     runtime = containerd.ensure(paths)
+    _import(archives)
+    return runtime
+
+
+def _import(archives: list[tuple[images.Image, Path]]) -> None:
     for image, archive in archives:
         images.import_into_containerd(image, archive)
-    return runtime
 
 
 def down() -> None:

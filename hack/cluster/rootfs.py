@@ -8,21 +8,28 @@ from __future__ import annotations
 
 import os
 import shutil
+import subprocess
 import tempfile
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from hack.cluster import packages
-from hack.cluster.config import ClusterError
+from hack.cluster.config import ClusterError, content_hash
 from hack.cluster.console import run, step
 
-# Reached through dependencies, used by package scripts or mail readers only.
+# Packages come from the lists alone, as on any machine with the same sources: what is installed
+# here may come from a source that is gone and cannot be downloaded again.
+_FROM_LISTS = ("-o", "Dir::State::status=/dev/null")
+# Reached through dependencies, used by package scripts or mail readers only; not left out where
+# a recipe names one.
 _LEFT_OUT = frozenset({
     "debconf", "debconf-2.0", "cdebconf", "dpkg", "perl", "perl-base", "perl:any",
     "media-types", "mailcap", "mime-support", "install-info", "init-system-helpers",
     "libc-bin", "readline-common", "base-files", "lsb-base",
 })  # fmt: skip
+# The C.UTF-8 that programs get in LANG; the rest of libc-bin is for package scripts.
+_LOCALE_PACKAGE, _LOCALE = "libc-bin", "./usr/lib/locale"
 _PRUNED = ("usr/share/doc", "usr/share/man", "usr/share/locale", "usr/share/lintian",
            "usr/share/info", "usr/share/bash-completion", "usr/share/applications",
            "usr/share/pixmaps", "usr/share/doc-base", "usr/share/menu",
@@ -42,19 +49,22 @@ class Recipe:
         busybox: whether busybox fills in for every common command that no package brought.
         python: whether Python's modules are compiled ahead: the pod's root is read-only, so
             each start would compile them anew (12 ms instead of about 80).
+        files: path in the image -> file here, for settings.
     """
 
     packages: tuple[str, ...]
     shell: str
     busybox: bool = False
     python: bool = False
+    files: Mapping[str, Path] = field(default_factory=dict)
 
     def words(self) -> tuple[str, ...]:
-        return (*self.packages, self.shell, str(self.busybox), str(self.python))
+        files = (f"{path}={content_hash([file])}" for path, file in sorted(self.files.items()))
+        return (*self.packages, self.shell, str(self.busybox), str(self.python), *files)
 
 
 def _dependencies(names: Sequence[str]) -> list[str]:
-    listing = run(["apt-cache", "depends", "--important", "--recurse", *names])
+    listing = run(["apt-cache", *_FROM_LISTS, "depends", "--important", "--recurse", *names])
     return closure(names, parse_depends(listing))
 
 
@@ -64,8 +74,9 @@ def closure(names: Sequence[str], depends: Mapping[str, Sequence[str]]) -> list[
     todo = list(names)
     while todo:
         name = todo.pop()
+        left_out = name in _LEFT_OUT and name not in names
         # gcc-N-base holds only documentation.
-        if name in wanted or name in _LEFT_OUT or name.startswith("gcc-"):
+        if name in wanted or left_out or name.startswith("gcc-"):
             continue
         wanted.add(name)
         todo += depends.get(name, ())
@@ -110,14 +121,18 @@ def build(recipe: Recipe, output: Path) -> None:
     step(f"downloading {len(wanted)} Debian packages (a few seconds)")
     with tempfile.TemporaryDirectory(prefix="soulbox-deb-") as folder:
         os.chmod(folder, 0o777)  # apt downloads as its own user
+        command = ["apt-get", *_FROM_LISTS, "download", *sorted({*wanted, _LOCALE_PACKAGE})]
         try:
-            run(["apt-get", "download", *wanted], cwd=Path(folder), timeout_seconds=300)
+            run(command, cwd=Path(folder), timeout_seconds=300)
         except ClusterError:
             # The lists are older than the mirror: refresh them and try again.
             packages.update_lists()
-            run(["apt-get", "download", *wanted], cwd=Path(folder), timeout_seconds=300)
+            run(command, cwd=Path(folder), timeout_seconds=300)
         for package in sorted(Path(folder).glob("*.deb")):
-            run(["dpkg", "-x", package, output])
+            if package.name.startswith(f"{_LOCALE_PACKAGE}_") and _LOCALE_PACKAGE not in wanted:
+                _unpack_locale(package, output)
+            else:
+                run(["dpkg", "-x", package, output])
     merge_usr(output)
     for path in _PRUNED:
         shutil.rmtree(output / path, ignore_errors=True)
@@ -126,7 +141,15 @@ def build(recipe: Recipe, output: Path) -> None:
 
 def _known(names: Sequence[str]) -> bool:
     return all("Candidate: (none)" not in said and said.strip() for said in
-               (run(["apt-cache", "policy", name]) for name in names))  # fmt: skip
+               (run(["apt-cache", *_FROM_LISTS, "policy", name]) for name in names))  # fmt: skip
+
+
+def _unpack_locale(package: Path, output: Path) -> None:
+    """Only the locale C.UTF-8: without its files setlocale fails and bytes count as letters."""
+    content = package.with_suffix(".tar")
+    with content.open("wb") as file:
+        subprocess.run(["dpkg-deb", "--fsys-tarfile", package], stdout=file, check=True)
+    run(["tar", "-xf", content, "-C", output, _LOCALE])
 
 
 def merge_usr(root: Path) -> None:
@@ -141,7 +164,7 @@ def merge_usr(root: Path) -> None:
 
 
 def _complete(root: Path, recipe: Recipe) -> None:
-    """What package scripts would have done: links, accounts, library cache, compiled modules."""
+    """What package scripts would have done: links, accounts, certificates, compiled modules."""
     binaries = root / "usr/bin"
     if recipe.busybox:
         for applet in run([binaries / "busybox", "--list"]).split():
@@ -158,19 +181,37 @@ def _complete(root: Path, recipe: Recipe) -> None:
     (root / "etc/passwd").write_text(accounts)
     (root / "etc/group").write_text("root:x:0:\nnogroup:x:65534:\n")
     (root / "etc/nsswitch.conf").write_text("passwd: files\ngroup: files\nhosts: files dns\n")
+    trusted = sorted((root / "usr/share/ca-certificates").rglob("*.crt"))
+    if trusted:
+        bundle = root / "etc/ssl/certs/ca-certificates.crt"
+        bundle.parent.mkdir(parents=True, exist_ok=True)
+        bundle.write_text("".join(file.read_text() for file in trusted))
+    for name, file in recipe.files.items():
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(file, root / name)
     run([packages.find_program("ldconfig") or "ldconfig", "-r", root])
     if recipe.python:
-        python = next(
-            file for file in sorted(binaries.glob("python3.*")) if file.name[8:].isdigit()
-        )
+        python = python_of(root)
         if not (binaries / "python3").exists():
-            (binaries / "python3").symlink_to(python.name)
+            (binaries / "python3").symlink_to(python)
         (binaries / "python").unlink(missing_ok=True)
         (binaries / "python").symlink_to("python3")
+        # Debian's mark against pip beside apt: nobody runs apt in a sandbox.
+        (root / "usr/lib" / python / "EXTERNALLY-MANAGED").unlink(missing_ok=True)
         step("compiling the image's Python modules (about 10 s)")
-        run(
-            [packages.find_program("chroot") or "chroot", root, f"/usr/bin/{python.name}",
-             "-m", "compileall", "-q", "--invalidation-mode", "unchecked-hash",
-             f"/usr/lib/{python.name}"],
-            timeout_seconds=600,
-        )  # fmt: skip
+        compile_python(root, f"/usr/lib/{python}", "/usr/lib/python3/dist-packages")
+
+
+def python_of(root: Path) -> str:
+    """The name of a root file system's Python, such as python3.11."""
+    found = sorted((root / "usr/bin").glob("python3.*"))
+    return next(file.name for file in found if file.name[8:].isdigit())
+
+
+def compile_python(root: Path, *folders: str) -> None:
+    """Compile the modules in these folders of the root with its own Python."""
+    run(
+        [packages.find_program("chroot") or "chroot", root, f"/usr/bin/{python_of(root)}",
+         "-m", "compileall", "-q", "--invalidation-mode", "unchecked-hash", *folders],
+        timeout_seconds=600,
+    )  # fmt: skip

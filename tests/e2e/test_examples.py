@@ -30,10 +30,18 @@ WANTED: dict[str, dict[str, tuple[str, str | None]]] = {
     "environment.yaml": {"environment": ("Completed", "16 north blue\n")},
     "idle-and-suspend.yaml": {"idle-and-suspend": ("Completed", "in use\n")},
     "persistent-workspace.yaml": {"persistent-workspace": ("Completed", "visited\n")},
+    "data.yaml": {
+        "data": (
+            "Completed",
+            "north: 404 in all, 14.5 more each month\nsouth: 261 in all, 7.5 more each month\n",
+        )
+    },
+    "node.yaml": {"node": ("Completed", "total: 29\n")},
+    "own-image.yaml": {"own-image": ("Completed", "Hello from Ruby\n55\n")},
     "network-profile.yaml": {"network-profile": ("Completed", "ready for the web\n")},
 }
 # Examples that bring a class along: it is not the namespace's and goes with the test.
-CLASSES = {"network-profile.yaml": "python-web"}
+CLASSES = {"network-profile.yaml": "python-web", "own-image.yaml": "ruby"}
 
 
 def test_every_example_is_listed_here() -> None:

@@ -13,6 +13,7 @@ from soulbox.model.states import Kind
 _METADATA: Final = frozenset({"managedFields", "selfLink"})
 _POD_SPEC: Final = frozenset(
     {
+        "dnsConfig",
         "dnsPolicy",
         "enableServiceLinks",
         "preemptionPolicy",

@@ -53,9 +53,13 @@ def test_each_content_of_a_profile_has_a_policy_of_its_own() -> None:
     assert selected[NETWORK_PROFILE_LABEL] == labels[NETWORK_PROFILE_LABEL] == profile_key(WEB)
 
 
-def test_only_who_may_ask_the_cluster_s_dns_is_sent_there() -> None:
-    assert build_pod(make_plan())["spec"]["dnsPolicy"] == "Default"
+def test_name_servers_are_those_that_the_profile_lets_a_pod_ask() -> None:
+    site = NetworkProfile(name="site", egress=(Egress(cidr="192.0.2.0/24"),))
     assert build_pod(make_plan(network_profile=WEB))["spec"]["dnsPolicy"] == "ClusterFirst"
+    assert build_pod(make_plan(network_profile=site))["spec"]["dnsPolicy"] == "Default"
+    nothing = build_pod(make_plan())["spec"]
+    assert nothing["dnsPolicy"] == "None", "a name server that drops what comes costs 20 s"
+    assert nothing["dnsConfig"] == {"nameservers": ["127.0.0.1"]}
 
 
 CLAIM = ClaimPlan(
