@@ -188,6 +188,7 @@ def make_one_shot(pod: PodView | None = None, **changes: Any) -> SeenExecution:
         spec=ExecutionSpec(class_name="python", code="print(42)"),
         sandbox=None,
         pod=pod,
+        has_finalizer=pod is not None,
         own_pods=() if pod is None else (pod,),
         pod_ready=pod is not None and pod.phase is PodPhase.RUNNING,
     )

@@ -20,12 +20,12 @@ from soulbox.kube.clock import ServerClock
 from soulbox.kube.slim import slim
 from soulbox.kube.turns import Turns, is_dispatched
 from soulbox.model.keys import (
-    API_VERSION,
     GROUP,
     MANAGED_BY,
     MANAGED_BY_LABEL,
     VERSION,
 )
+from soulbox.model.owners import Owner
 from soulbox.model.states import FINAL_EXECUTION_STATES, Kind
 from soulbox.reconcile.sandbox import COUNT_SECONDS
 from soulbox.reconcile.services import Recorder
@@ -104,13 +104,14 @@ class Intake:
         """An object of the first lists, once the cache holds all of them."""
         self._mirror.offer(kind, manifest)
         if kind is Kind.POD:
-            self._wake_owner(manifest)
+            self.wake(kind, manifest)
         else:
             self._queue.add(kind, manifest["metadata"]["uid"])
 
     def gone(self, kind: Kind, manifest: Mapping[str, Any]) -> None:
         """The object exists no more; `manifest` is its last version."""
         metadata = manifest["metadata"]
+        owner = self._cache.owner_of(manifest) if kind is Kind.POD else None
         self._cache.remove(kind, metadata["uid"])
         if kind is Kind.SANDBOX:
             self._turns.forget((metadata["namespace"], metadata["name"]))
@@ -118,7 +119,10 @@ class Intake:
             manifest = cancelled_by_deletion(manifest, self._clock.now())
         if kind in (Kind.SANDBOX, Kind.EXECUTION, Kind.POD):
             self._mirror.offer(kind, manifest, deleted=True)
-        self.wake(kind, manifest)
+        if kind is Kind.POD:
+            self._wake_owner(owner, metadata["namespace"])
+        else:
+            self.wake(kind, manifest)
 
     def wake(self, kind: Kind, manifest: Mapping[str, Any]) -> None:
         """Queue whatever this version of an object may matter to."""
@@ -133,7 +137,7 @@ class Intake:
                 self._wake_neighbours(manifest)
                 self._count_later(manifest)
             case Kind.POD:
-                self._wake_owner(manifest)
+                self._wake_owner(self._cache.owner_of(manifest), metadata["namespace"])
             case Kind.SANDBOX_CLASS:
                 for owner_kind, uid in self._cache.users_of_class(metadata["name"]):
                     self._queue.add(owner_kind, uid)
@@ -149,23 +153,18 @@ class Intake:
         if sandbox is not None:
             self._queue.add_later(Kind.SANDBOX, sandbox["metadata"]["uid"], COUNT_SECONDS)
 
-    def _wake_owner(self, manifest: Mapping[str, Any]) -> None:
-        for owner in manifest["metadata"].get("ownerReferences") or ():
-            if owner.get("apiVersion") != API_VERSION:
-                continue
-            uid = owner.get("uid", "")
-            if owner.get("kind") == Kind.EXECUTION:
-                self._queue.add(Kind.EXECUTION, uid)
-            elif owner.get("kind") == Kind.SANDBOX:
-                self._queue.add(Kind.SANDBOX, uid)
-                sandbox = self._cache.get(Kind.SANDBOX, uid)
-                if sandbox is None:
-                    name = (manifest["metadata"]["namespace"], str(owner.get("name")))
-                else:
-                    name = (sandbox["metadata"]["namespace"], sandbox["metadata"]["name"])
-                for execution in self._cache.unfinished(*name):
-                    if is_dispatched(execution):
-                        self._queue.add(Kind.EXECUTION, execution["metadata"]["uid"])
+    def _wake_owner(self, owner: Owner | None, namespace: str) -> None:
+        """The owner of a pod, and the runs in it."""
+        if owner is None:
+            return
+        self._queue.add(owner.kind, owner.uid)
+        if owner.kind is not Kind.SANDBOX:
+            return
+        sandbox = self._cache.get(Kind.SANDBOX, owner.uid)
+        name = owner.name if sandbox is None else sandbox["metadata"]["name"]
+        for execution in self._cache.unfinished(namespace, name):
+            if is_dispatched(execution):
+                self._queue.add(Kind.EXECUTION, execution["metadata"]["uid"])
 
     def _wake_neighbours(self, manifest: Mapping[str, Any]) -> None:
         """An Execution that ended makes room for the next, and lets a sandbox go on ending."""

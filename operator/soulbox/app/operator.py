@@ -34,6 +34,7 @@ from soulbox.kube.events import EventRecorder
 from soulbox.kube.turns import Turns
 from soulbox.mirror import Mirror, MirrorSettings, RowContext, Spool, check_directory
 from soulbox.model.errors import SpoolUnavailable, StoreUnavailable
+from soulbox.model.owners import pod_owner
 from soulbox.model.states import Kind
 from soulbox.reconcile.execution import ExecutionReconciler
 from soulbox.reconcile.observe import ExecutionObserver
@@ -302,6 +303,6 @@ def _recorded(queue: WorkQueue, cache: ObjectCache, kind: Kind, uid: str) -> Non
         queue.add(kind, uid)
         return
     pod = cache.get(Kind.POD, uid)
-    for owner in () if pod is None else pod["metadata"].get("ownerReferences") or ():
-        if owner.get("kind") in (Kind.SANDBOX, Kind.EXECUTION):
-            queue.add(Kind(owner["kind"]), owner["uid"])
+    owner = None if pod is None else pod_owner(pod)
+    if owner is not None:
+        queue.add(owner.kind, owner.uid)

@@ -168,5 +168,11 @@ class Decision:
             self, requeue_after_seconds=seconds if after is None else min(seconds, after)
         )
 
+    def with_finalizer(self) -> "Decision":
+        """The same, our finalizer put on first."""
+        if any(isinstance(action, AddFinalizer | Dispatch) for action in self.actions):
+            return self
+        return replace(self, actions=(AddFinalizer(), *self.actions))
+
 
 NOTHING = Decision()

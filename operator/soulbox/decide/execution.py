@@ -69,6 +69,15 @@ _LINGER_SECONDS = 10.0
 
 def decide_execution(seen: SeenExecution, now: datetime) -> Decision:
     """The next actions for one Execution; the same input gives the same answer."""
+    decision = _decide(seen, now)
+    # Whoever replaces the object by its manifest takes it off.
+    had_pod = seen.dispatched is not None or seen.own_pods
+    if not seen.has_finalizer and not seen.deleting and (had_pod or seen.state.is_final):
+        decision = decision.with_finalizer()
+    return decision
+
+
+def _decide(seen: SeenExecution, now: datetime) -> Decision:
     if seen.state.is_final:
         return _wind_down(seen, now)
     if seen.dispatched is not None:

@@ -48,6 +48,15 @@ _NONE_FOLLOWS = "none follows it, the Sandbox is over."
 
 def decide_sandbox(seen: SeenSandbox, now: datetime) -> Decision:
     """The next actions for one Sandbox; the same input gives the same answer."""
+    decision = _decide(seen, now)
+    # Whoever replaces the object by its manifest takes it off.
+    had_pod = seen.pods or seen.incarnation
+    if not seen.has_finalizer and seen.deletion_time is None and had_pod:
+        decision = decision.with_finalizer()
+    return decision
+
+
+def _decide(seen: SeenSandbox, now: datetime) -> Decision:
     if seen.deletion_time is not None:
         return _end(seen, now, since=seen.deletion_time)
     if seen.state is SandboxState.TERMINATED:

@@ -10,7 +10,12 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from soulbox.kube.packed import PackedObjects
-from soulbox.model.keys import DISPATCHED_ANNOTATION, GROUP
+from soulbox.model.keys import (
+    DISPATCHED_ANNOTATION,
+    EXECUTION_UID_LABEL,
+    SANDBOX_UID_LABEL,
+)
+from soulbox.model.owners import Owner, is_kept_for_record, pod_owner, referenced_owner
 from soulbox.model.states import FINAL_EXECUTION_STATES, ExecutionState, Kind
 
 Manifest = Mapping[str, Any]
@@ -39,6 +44,8 @@ class ObjectCache:
         }
         self._uids: dict[tuple[Kind, Name], str] = {}
         self._pods_of: defaultdict[str, set[str]] = defaultdict(set)
+        # Of pods that have our finalizer, and no owner reference (any more).
+        self._labelled: dict[str, Owner] = {}
         # Unfinished Executions by the sandbox they name, in order of arrival (a dict used
         # as an ordered set): creationTimestamp has whole seconds and cannot order them.
         self._waiting: defaultdict[Name, dict[str, None]] = defaultdict(dict)
@@ -98,8 +105,9 @@ class ObjectCache:
         if self._uids.get((kind, name)) == uid:
             del self._uids[kind, name]
         if kind is Kind.POD:
-            for owner in _pod_owners(manifest):
+            for owner in _possible_owners(manifest):
                 self._discard(self._pods_of, owner, uid)
+            self._labelled.pop(uid, None)
         elif kind is Kind.EXECUTION:
             self._forget_waiting(uid, name[0], manifest)
             self._queue_changes(name[0], manifest)
@@ -130,14 +138,29 @@ class ObjectCache:
         """How many objects of the kind are known."""
         return len(self._objects[kind])
 
-    def pods_of(self, owner_uid: str) -> list[Manifest]:
-        """Pods owned by that Sandbox or Execution, by creation and name."""
+    def pods_of(self, owner_uid: str, namespace: str | None = None) -> list[Manifest]:
+        """Pods of that Sandbox or Execution, by creation and name.
+
+        Args:
+            namespace: the owner's; None where that is not known. A pod that names an owner in
+                another namespace is a tenant's, and not the owner's.
+        """
         pods = self._objects[Kind.POD]
         owned = self._pods_of.get(owner_uid, ())
-        found = [pod for uid in owned if (pod := pods.get(uid)) is not None]
+        found = [
+            pod
+            for uid in owned
+            if (pod := pods.get(uid)) is not None
+            and namespace in (None, pod["metadata"]["namespace"])
+        ]
         return sorted(
             found, key=lambda pod: (pod["metadata"]["creationTimestamp"], pod["metadata"]["name"])
         )
+
+    def owner_of(self, pod: Manifest) -> Owner | None:
+        """Whose a pod in the cache is, None: nobody's whom we know. Our label alone counts on a
+        pod that had our finalizer only: a tenant may write it on a pod of his own."""
+        return referenced_owner(pod) or self._labelled.get(pod["metadata"]["uid"])
 
     def unfinished(self, namespace: str, sandbox_name: str) -> Iterator[Manifest]:
         """Unfinished Executions that name the sandbox, first come first. Do not change the
@@ -169,8 +192,14 @@ class ObjectCache:
         return sorted(self._by_class.get(class_name, ()))
 
     def _index_pod(self, uid: str, manifest: Manifest) -> None:
-        for owner in _pod_owners(manifest):
-            self._pods_of[owner].add(uid)
+        """Its owner's it stays, whatever is taken off it later."""
+        if referenced_owner(manifest) is None and is_kept_for_record(manifest):
+            owner = pod_owner(manifest)
+            if owner is not None:
+                self._labelled[uid] = owner
+        owner = self.owner_of(manifest)
+        if owner is not None:
+            self._pods_of[owner.uid].add(uid)
 
     def _index_execution(self, uid: str, namespace: str, manifest: Manifest) -> None:
         state = (manifest.get("status") or {}).get("state", ExecutionState.QUEUED)
@@ -261,15 +290,16 @@ def _is_removed(kind: Kind, metadata: Mapping[str, Any]) -> bool:
     return kind is not Kind.POD or metadata.get("deletionGracePeriodSeconds") == 0
 
 
-def _pod_owners(manifest: Manifest) -> list[str]:
-    """UIDs of the Sandbox or Execution that owns the pod, by its owner references.
-
-    Not by our labels: a tenant may set any on a pod of his own, and take ours off one of
-    ours, which must stay its owner's all the same.
-    """
-    references = manifest["metadata"].get("ownerReferences") or ()
+def _possible_owners(manifest: Manifest) -> list[str]:
+    """UIDs under which a pod may have been indexed by this version or an earlier one."""
+    metadata = manifest["metadata"]
+    labels = metadata.get("labels") or {}
+    references = metadata.get("ownerReferences") or ()
     return [
-        str(reference.get("uid"))
-        for reference in references
-        if str(reference.get("apiVersion")).partition("/")[0] == GROUP
+        *(str(reference.get("uid")) for reference in references),
+        *(
+            str(labels[label])
+            for label in (SANDBOX_UID_LABEL, EXECUTION_UID_LABEL)
+            if label in labels
+        ),
     ]

@@ -34,6 +34,7 @@ from soulbox.model.states import ExecutionReason, ExecutionState, Kind
 from soulbox.reconcile.apply import apply_shared
 from soulbox.reconcile.collect import OutputCollector
 from soulbox.reconcile.observe import ExecutionObserver
+from soulbox.reconcile.orphans import clear_orphans
 from soulbox.reconcile.probe import RunnerProbe
 from soulbox.reconcile.runs import RunFollower
 from soulbox.reconcile.services import Services, address_of, runner_error_code
@@ -77,6 +78,7 @@ class ExecutionReconciler:
         manifest = services.cache.get(Kind.EXECUTION, uid)
         if manifest is None:
             self._forget(uid)
+            await clear_orphans(services, uid)
             return None
         seen = await self._observer.observe(manifest)
         if seen.state.is_final and (seen.pod is None or seen.pod.phase is PodPhase.ENDED):

@@ -25,6 +25,7 @@ from soulbox.model.keys import (
     SKU_ANNOTATION,
     USER_ANNOTATION,
 )
+from soulbox.model.owners import pod_owner
 from soulbox.model.runs import StartRun
 from soulbox.model.specs import (
     MAX_CODE_BYTES,
@@ -64,7 +65,7 @@ class ExecutionObserver:
         uid, namespace = metadata["uid"], metadata["namespace"]
         spec = services.specs.execution(manifest)
         dispatched = _parse_dispatched(metadata)
-        own_pods = tuple(view_pod(pod) for pod in cache.pods_of(uid))
+        own_pods = tuple(view_pod(pod) for pod in cache.pods_of(uid, namespace))
         place = self._place(metadata, spec)
         pod = self._pod(metadata, spec, dispatched, place, own_pods)
         created = parse_time(metadata["creationTimestamp"])
@@ -445,11 +446,12 @@ def _may_run_in(
     """
     if pod["metadata"]["namespace"] != metadata["namespace"]:
         return False
-    owners = pod["metadata"].get("ownerReferences") or ()
+    owner = pod_owner(pod)
+    if owner is None:
+        return False
     if isinstance(spec, ExecutionSpec) and spec.sandbox_name is not None:
-        wanted = (Kind.SANDBOX.value, spec.sandbox_name)
-        return any((owner.get("kind"), owner.get("name")) == wanted for owner in owners)
-    return any(owner.get("uid") == metadata["uid"] for owner in owners)
+        return (owner.kind, owner.name) == (Kind.SANDBOX, spec.sandbox_name)
+    return bool(owner.uid == metadata["uid"])
 
 
 def _parse_dispatched(metadata: Mapping[str, Any]) -> Dispatched | None:

@@ -16,6 +16,7 @@ from soulbox.box.client import PodAddress
 from soulbox.build.rows import Reading, RowContext, RowError, build_sample_row, is_pressed
 from soulbox.decide.actions import PostEvent
 from soulbox.model.errors import SoulBoxError
+from soulbox.model.owners import pod_owner
 from soulbox.model.rows import SampleRow
 from soulbox.model.states import Kind
 from soulbox.reconcile.marks import dispatch_mark
@@ -198,9 +199,7 @@ class Sampler:
             ),
             action="Sample",
         )
-        for reference in pod["metadata"].get("ownerReferences") or ():
-            if reference.get("kind") in (Kind.SANDBOX, Kind.EXECUTION):
-                kind = Kind(reference["kind"])
-                owner = self._services.cache.get(kind, str(reference.get("uid")))
-                if owner is not None:
-                    self._services.events.post(owner, kind, event)
+        named = pod_owner(pod)
+        owner = None if named is None else self._services.cache.get(named.kind, named.uid)
+        if named is not None and owner is not None:
+            self._services.events.post(owner, named.kind, event)

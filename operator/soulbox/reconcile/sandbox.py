@@ -28,6 +28,7 @@ from soulbox.model.states import ExecutionState, Kind, SandboxReason, SandboxSta
 from soulbox.model.times import parse_time
 from soulbox.reconcile.apply import apply_shared
 from soulbox.reconcile.marks import dispatch_mark
+from soulbox.reconcile.orphans import clear_orphans
 from soulbox.reconcile.probe import RunnerProbe
 from soulbox.reconcile.services import Services, ShortLives
 from soulbox.reconcile.writes import (
@@ -63,6 +64,7 @@ class SandboxReconciler:
             services.memory.sandbox_refusals.pop(uid, None)
             services.memory.counted_at.pop(uid, None)
             services.memory.short_lives.pop(uid, None)
+            await clear_orphans(services, uid)
             return None
         seen = self._observe(manifest)
         decision = decide_sandbox(seen, services.clock.now())
@@ -106,7 +108,7 @@ class SandboxReconciler:
             sandbox_class, objection = find_class(services, spec.class_name)
             if sandbox_class is not None:
                 objection = object_to_sandbox(spec, sandbox_class, spec.class_name)
-        pods = tuple(view_pod(pod) for pod in services.cache.pods_of(uid))
+        pods = tuple(view_pod(pod) for pod in services.cache.pods_of(uid, metadata["namespace"]))
         pod_uids = {pod.uid for pod in pods}
         sandbox_name = (metadata["namespace"], metadata["name"])
         # What is being handed over in this moment counts too.

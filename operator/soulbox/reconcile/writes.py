@@ -10,6 +10,7 @@ from soulbox.build.volume import ClaimPlan, build_claim
 from soulbox.kube.resources import CLAIMS, EXECUTIONS, NETWORK_POLICIES, PODS, SANDBOXES, Resource
 from soulbox.model.errors import KubeExists, KubeNotFound, KubeRefused, Retryable
 from soulbox.model.keys import RECORDED_FINALIZER
+from soulbox.model.owners import pod_owner
 from soulbox.model.specs import NetworkProfile
 from soulbox.model.states import Kind
 from soulbox.reconcile.services import Services
@@ -128,8 +129,8 @@ async def create_pod(services: Services, plan: PodPlan) -> None:
         pod = await services.kube.create(PODS, manifest, namespace)
     except KubeExists:
         pod = await services.kube.get(PODS, name, namespace)
-        owners = pod["metadata"].get("ownerReferences") or ()
-        if all(owner.get("uid") != plan.owner.uid for owner in owners):
+        owner = pod_owner(pod)
+        if owner is None or owner.uid != plan.owner.uid:
             raise NameTaken(
                 f'a pod named "{name}" exists that is not of this {plan.owner.kind}; '
                 "delete or rename it"

@@ -312,11 +312,20 @@ def check_final(seen: SeenExecution, decision: Decision) -> None:
     if seen.state.is_final:
         for write in of(decision, WriteStatus):
             assert set(write.status) == {"observedGeneration"}
-        for kind in (Dispatch, FollowRun, CreatePod, AddFinalizer):
+        for kind in (Dispatch, FollowRun, CreatePod):
             assert not of(decision, kind)
     else:
         for kind in (DeleteObject, RemoveFinalizer, ReleaseRun, CollectOutput):
             assert not of(decision, kind)
+
+
+def check_held(seen: SeenExecution, decision: Decision) -> None:
+    """What may have run is held until it is recorded; what is going takes no finalizer."""
+    held = seen.has_finalizer or bool(of(decision, AddFinalizer) or of(decision, Dispatch))
+    if not seen.deleting and (seen.state.is_final or seen.dispatched is not None or seen.own_pods):
+        assert held
+    if seen.has_finalizer or seen.deleting:
+        assert not of(decision, AddFinalizer)
 
 
 def check_recorded(seen: SeenExecution, decision: Decision) -> None:
@@ -372,6 +381,7 @@ def test_every_decision_about_an_execution(seen: SeenExecution, now: datetime) -
     check_deterministic(decide_execution(seen, now), decision)
     check_starts(seen, decision)
     check_final(seen, decision)
+    check_held(seen, decision)
     check_recorded(seen, decision)
     check_unwanted(seen, decision)
     check_execution_settles(seen, now)

@@ -316,7 +316,12 @@ async def test_sandbox_that_nobody_knows_any_more_is_let_be(bench: Bench) -> Non
 def finished(name: str, state: str, second: int, **metadata: Any) -> dict[str, Any]:
     """An Execution in Sandbox `box` that ended."""
     return {
-        "metadata": {"name": name, "namespace": NAMESPACE, **metadata},
+        "metadata": {
+            "name": name,
+            "namespace": NAMESPACE,
+            "finalizers": [RECORDED_FINALIZER],
+            **metadata,
+        },
         "spec": {"sandboxRef": {"name": "box"}, "code": "1"},
         "status": {
             "state": state,

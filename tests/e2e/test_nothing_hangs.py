@@ -1,0 +1,75 @@
+"""Deletions and edits that nobody should make: nothing is left hanging, everything is billed."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from soulbox.model.keys import RECORDED_FINALIZER
+from tests.support.builders import make_execution, make_sandbox
+from tests.support.waiting import Manifest, World
+
+pytestmark = [pytest.mark.e2e, pytest.mark.slow]
+
+ONE_SHOT: dict[str, Any] = {"sandboxRef": None, "className": "python"}
+ENDLESS = "import time\nprint('begun', flush=True)\ntime.sleep(600)\n"
+STRIPPED: Manifest = {"metadata": {"finalizers": None}}
+BILLED = "select 1 from soulbox.pod_runs where pod_uid = %(uid)s and finished_at is not null"
+
+
+def is_held(manifest: Manifest) -> bool:
+    return RECORDED_FINALIZER in (manifest["metadata"].get("finalizers") or ())
+
+
+def wait_gone_and_billed(world: World, pod: Manifest) -> None:
+    world.wait_gone("pod", pod["metadata"]["name"])
+    world.wait_rows(BILLED, uid=pod["metadata"]["uid"])
+
+
+def test_lost_finalizer_comes_back_and_an_owner_gone_before_leaves_no_pod(world: World) -> None:
+    """`kubectl replace` of a manifest, and the last resort of docs/troubleshooting.md."""
+    manifest = make_sandbox("box", world.namespace)
+    world.create(manifest)
+    world.sandbox("box")
+    world.kubectl.run("replace", "--filename=-", stdin=json.dumps(manifest))
+    world.wait("sandbox", "box", is_held, "our finalizer again")
+    world.create(make_execution("run", code=ENDLESS))
+    world.wait("execution", "run", lambda e: e["status"]["state"] == "Running", "its code runs")
+    world.patch("execution", "run", STRIPPED)
+    world.wait("execution", "run", is_held, "our finalizer again")
+    world.delete("execution", "run")
+
+    # As root of the API server would see it gone at once: both in one go.
+    world.create(make_execution("one", code=ENDLESS, **ONE_SHOT))
+    world.wait("execution", "one", lambda e: e["status"]["state"] == "Running", "its code runs")
+    pods = world.pods()
+    assert len(pods) == 2
+    for kind, name in (("sandbox", "box"), ("execution", "one")):
+        world.delete(kind, name)
+        if world.find(kind, name) is not None:
+            world.patch(kind, name, STRIPPED)
+        world.wait_gone(kind, name)
+    for pod in pods:
+        wait_gone_and_billed(world, pod)
+    world.kubectl.run("delete", "namespace", world.namespace, "--timeout=50s")
+
+
+def test_cascade_orphan_ends_pods_and_runs(world: World) -> None:
+    world.create(make_sandbox("box"))
+    world.sandbox("box")
+    world.create(make_execution("one", code=ENDLESS, **ONE_SHOT))
+    world.wait("execution", "one", lambda e: e["status"]["state"] == "Running", "its code runs")
+    uid = world.get("execution", "one")["metadata"]["uid"]
+    pods = world.pods()
+    for kind, name in (("sandbox", "box"), ("execution", "one")):
+        world.delete(kind, name, "--cascade=orphan")
+        world.wait_gone(kind, name)
+    for pod in pods:
+        wait_gone_and_billed(world, pod)
+    rows = world.wait_rows(
+        "select state from soulbox.executions where uid = %(uid)s and deleted_at is not null",
+        uid=uid,
+    )
+    assert rows[0]["state"] == "cancelled"
