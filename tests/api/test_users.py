@@ -101,6 +101,7 @@ ALLOWED = [
     ("get", "secrets"),
     ("get", "configmaps"),
     ("create", "networkpolicies.networking.k8s.io"),
+    ("patch", "networkpolicies.networking.k8s.io"),
     ("create", "events.events.k8s.io"),
 ]
 FORBIDDEN = [

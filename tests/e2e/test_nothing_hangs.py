@@ -73,3 +73,58 @@ def test_cascade_orphan_ends_pods_and_runs(world: World) -> None:
         uid=uid,
     )
     assert rows[0]["state"] == "cancelled"
+
+
+def test_what_is_refused_or_missing_is_told_and_holds_nobody_up(world: World) -> None:
+    """A quota of no NetworkPolicy; a policy of ours that somebody else made; code that is missing;
+    a Sandbox that cannot run."""
+    quota = {
+        "apiVersion": "v1",
+        "kind": "ResourceQuota",
+        "metadata": {"name": "none", "namespace": world.namespace},
+        "spec": {"hard": {"count/networkpolicies.networking.k8s.io": "0"}},
+    }
+    world.create(quota)
+    world.wait("resourcequota", "none", lambda q: "hard" in q.get("status", {}), "it counts")
+    world.create(make_sandbox("box"))
+    world.create(make_sandbox("big", resources={"memory": "100Gi"}))
+    world.create(make_execution("lost", sandboxRef={"name": "big"}))
+    world.create(make_execution("refused", **ONE_SHOT))
+    status = world.sandbox("box", "Error")["status"]
+    assert status["reason"] == "NetworkPolicyRefused"
+    assert "exceeded quota" in status["message"]
+    world.poll(
+        lambda: any(event["reason"] == "NetworkPolicyRefused" for event in world.events_of("box")),
+        "its Event",
+    )
+
+    ended = world.execution("refused", 90)["status"]
+    assert (ended["state"], ended["reason"]) == ("Failed", "QuotaExceeded")
+    ended = world.execution("lost", 90)["status"]
+    assert (ended["state"], ended["reason"]) == ("Failed", "InvalidSpec")
+    assert 'Sandbox "big" cannot run: spec.resources' in ended["message"]
+
+    world.delete("resourcequota", "none")
+    world.wait_gone("resourcequota", "none")
+    lax = {
+        "apiVersion": "networking.k8s.io/v1",
+        "kind": "NetworkPolicy",
+        "metadata": {"name": "soulbox-none", "namespace": world.namespace},
+        "spec": {"podSelector": {}, "policyTypes": ["Egress"], "egress": [{}]},
+    }
+    world.create(lax)
+    world.sandbox("box")
+    spec = world.get("networkpolicy", "soulbox-none")["spec"]
+    assert "egress" not in spec
+    assert spec["policyTypes"] == ["Ingress", "Egress"]
+    uid = world.get("networkpolicy", "soulbox-none")["metadata"]["uid"]
+    world.create(make_sandbox("other"))
+    world.sandbox("other")
+    after = world.get("networkpolicy", "soulbox-none")["metadata"]
+    assert (after["uid"], after["generation"]) == (uid, 2), "what is right is left alone"
+
+    absent = {"configMapKeyRef": {"name": "absent", "key": "main"}}
+    world.create(make_execution("first", priority=9, code=None, codeFrom=absent))
+    world.create(make_execution("second"))
+    assert world.execution("second")["status"]["state"] == "Completed"
+    assert world.get("execution", "first")["status"]["state"] == "Queued"

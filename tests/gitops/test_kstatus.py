@@ -34,6 +34,8 @@ IN_PROGRESS = {
     "Sandbox Error NameConflict",
     "Sandbox Error QuotaExceeded",
     "Sandbox Error PodRefused",
+    "Sandbox Error NetworkPolicyRefused",
+    "Sandbox Error ReconcileFailed",
     "Sandbox Starting Unschedulable",
     "Sandbox Starting ImagePullFailed",
     "Sandbox Starting StartFailed",

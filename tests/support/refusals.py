@@ -355,6 +355,19 @@ REFUSALS: dict[str, Refusal] = {
         want_api=("an except that does not lie within its cidr", "correct or remove it"),
         want_field="spec.networkProfiles[0].egress[0].except[0]",
     ),
+    "a class with a range of ports that ends before it begins": Refusal(
+        make=make_sandbox_class,
+        spec={
+            "networkProfiles": [
+                {
+                    "name": "a",
+                    "egress": [{"cidr": "10.0.0.0/8", "ports": [{"port": 80, "endPort": 70}]}],
+                }
+            ]
+        },
+        want_api=("an endPort below its port", "or leave endPort out"),
+        want_field="spec.networkProfiles[0].egress[0].ports[0].endPort",
+    ),
     "a Sandbox with a lifetime of zero": Refusal(
         make=make_sandbox,
         spec={"lifetimeSeconds": 0},

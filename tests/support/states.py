@@ -41,6 +41,8 @@ _SANDBOXES: dict[SandboxReason, SandboxState] = {
     SandboxReason.IMAGE_PULL_FAILED: SandboxState.STARTING,
     SandboxReason.START_FAILED: SandboxState.STARTING,
     SandboxReason.STORAGE_REFUSED: SandboxState.ERROR,
+    SandboxReason.NETWORK_POLICY_REFUSED: SandboxState.ERROR,
+    SandboxReason.RECONCILE_FAILED: SandboxState.ERROR,
     SandboxReason.SUSPENDING: SandboxState.RUNNING,
     SandboxReason.SUSPENDED: SandboxState.STOPPED,
     SandboxReason.POD_LOST: SandboxState.ERROR,

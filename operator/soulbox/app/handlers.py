@@ -25,7 +25,7 @@ from soulbox.model.keys import (
     MANAGED_BY_LABEL,
     VERSION,
 )
-from soulbox.model.owners import Owner
+from soulbox.model.owners import Owner, pod_owner
 from soulbox.model.states import FINAL_EXECUTION_STATES, Kind
 from soulbox.reconcile.sandbox import COUNT_SECONDS
 from soulbox.reconcile.services import Recorder
@@ -111,7 +111,7 @@ class Intake:
     def gone(self, kind: Kind, manifest: Mapping[str, Any]) -> None:
         """The object exists no more; `manifest` is its last version."""
         metadata = manifest["metadata"]
-        owner = self._cache.owner_of(manifest) if kind is Kind.POD else None
+        owner = self._owner(manifest) if kind is Kind.POD else None
         self._cache.remove(kind, metadata["uid"])
         if kind is Kind.SANDBOX:
             self._turns.forget((metadata["namespace"], metadata["name"]))
@@ -137,7 +137,7 @@ class Intake:
                 self._wake_neighbours(manifest)
                 self._count_later(manifest)
             case Kind.POD:
-                self._wake_owner(self._cache.owner_of(manifest), metadata["namespace"])
+                self._wake_owner(self._owner(manifest), metadata["namespace"])
             case Kind.SANDBOX_CLASS:
                 for owner_kind, uid in self._cache.users_of_class(metadata["name"]):
                     self._queue.add(owner_kind, uid)
@@ -152,6 +152,14 @@ class Intake:
         sandbox = self._cache.by_name(Kind.SANDBOX, manifest["metadata"]["namespace"], reference)
         if sandbox is not None:
             self._queue.add_later(Kind.SANDBOX, sandbox["metadata"]["uid"], COUNT_SECONDS)
+
+    def _owner(self, pod: Mapping[str, Any]) -> Owner | None:
+        """Whose a pod is. The last version of one may say it by its label alone, and be gone from
+        the cache already; that a tenant's pod is deleted costs somebody a look at most."""
+        owner = self._cache.owner_of(pod)
+        if owner is None and pod["metadata"].get("deletionTimestamp"):
+            owner = pod_owner(pod)
+        return owner
 
     def _wake_owner(self, owner: Owner | None, namespace: str) -> None:
         """The owner of a pod, and the runs in it."""

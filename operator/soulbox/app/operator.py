@@ -37,6 +37,7 @@ from soulbox.model.errors import SpoolUnavailable, StoreUnavailable
 from soulbox.model.owners import pod_owner
 from soulbox.model.states import Kind
 from soulbox.reconcile.execution import ExecutionReconciler
+from soulbox.reconcile.failing import FailureTeller
 from soulbox.reconcile.observe import ExecutionObserver
 from soulbox.reconcile.probe import RunnerProbe
 from soulbox.reconcile.runs import RunFollower
@@ -140,15 +141,16 @@ async def _lead(process: Process, stack: AsyncExitStack) -> None:
         poll_seconds=settings.run_poll_seconds,
     )
     probe = RunnerProbe(services, runs)
+    observer = ExecutionObserver(services, runs)
     queue = WorkQueue(
         {
             Kind.SANDBOX: SandboxReconciler(services, probe).reconcile,
-            Kind.EXECUTION: ExecutionReconciler(
-                services, ExecutionObserver(services, runs), runs, probe
-            ).reconcile,
+            Kind.EXECUTION: ExecutionReconciler(services, observer, runs, probe).reconcile,
         },
         metrics,
         workers=settings.workers,
+        on_failing=FailureTeller(services, observer).tell,
+        names=cache.names,
     )
     intake = Intake(
         cache,

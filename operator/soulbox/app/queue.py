@@ -9,7 +9,7 @@ workqueue (k8s.io/client-go/util/workqueue), reduced to what an event loop needs
 import asyncio
 import random
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 
 from soulbox.model.errors import KubeConflict, KubeNotFound, NotLeader, Retryable, Terminal
@@ -20,6 +20,10 @@ from soulbox.telemetry.metrics import Metrics
 Key = tuple[Kind, str]
 # Seconds after which to look again, None for not by the clock.
 Reconcile = Callable[[str], Awaitable[float | None]]
+# Told after each failed pass: kind, uid, error, failures in a row, seconds since the first.
+Failing = Callable[[Kind, str, BaseException, int, float], Awaitable[None]]
+# Facts that name an object in the log.
+Names = Callable[[Kind, str], Mapping[str, str]]
 
 _log = get_logger(__name__)
 
@@ -45,7 +49,13 @@ class WorkQueue:
     """Keys to reconcile and the workers that do it."""
 
     def __init__(
-        self, reconcilers: dict[Kind, Reconcile], metrics: Metrics, *, workers: int
+        self,
+        reconcilers: dict[Kind, Reconcile],
+        metrics: Metrics,
+        *,
+        workers: int,
+        on_failing: Failing | None = None,
+        names: Names = lambda _kind, _uid: {},
     ) -> None:
         self._reconcilers = reconcilers
         self._metrics = metrics
@@ -56,6 +66,9 @@ class WorkQueue:
         self._again: set[Key] = set()
         self._later: dict[Key, asyncio.TimerHandle] = {}
         self._failures: dict[Key, int] = {}
+        self._failing_since: dict[Key, float] = {}
+        self._on_failing = on_failing
+        self._names = names
 
     def add(self, kind: Kind, uid: str) -> None:
         """Work on this key as soon as may be."""
@@ -128,28 +141,29 @@ class WorkQueue:
             result = "retry"
         except Retryable as error:
             result = "retry"
-            self._retry(key, error, error.delay_seconds)
+            await self._retry(key, error, error.delay_seconds)
         except Terminal as error:
             result = "error"
-            self._retry(key, error, None)
+            await self._retry(key, error, None)
         except asyncio.CancelledError as error:
             task = asyncio.current_task()
             if task is None or task.cancelling():
                 raise
             # Not this worker was cancelled but something its pass waited for.
             result = "error"
-            self._retry(key, error, None)
+            await self._retry(key, error, None)
         except Exception as error:
             result = "error"
-            self._retry(key, error, None)
+            await self._retry(key, error, None)
         else:
             self._failures.pop(key, None)
+            self._failing_since.pop(key, None)
             if after is not None:
                 self.add_later(kind, uid, after)
         finally:
             self._metrics.reconciled(kind.value, result, time.monotonic() - started)
 
-    def _retry(self, key: Key, error: BaseException, at_least_seconds: float | None) -> None:
+    async def _retry(self, key: Key, error: BaseException, at_least_seconds: float | None) -> None:
         count = self._failures.get(key, 0)
         self._failures[key] = count + 1
         delay = min(_LAST_DELAY_SECONDS, _FIRST_DELAY_SECONDS * 2 ** min(count, 20))
@@ -163,9 +177,13 @@ class WorkQueue:
             action="reconcile",
             kind=kind.value,
             uid=uid,
+            **self._names(kind, uid),
             failures=count + 1,
             retry_seconds=round(delay, 3),
             error=str(error)[:512],
             exc_info=None if isinstance(error, Retryable | Terminal) else error,
         )
         self.add_later(kind, uid, delay)
+        since = self._failing_since.setdefault(key, time.monotonic())
+        if self._on_failing is not None:
+            await self._on_failing(kind, uid, error, count + 1, time.monotonic() - since)

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any, Final
 
@@ -28,6 +29,34 @@ def profile_key(profile: NetworkProfile) -> str:
 def policy_name(profile: NetworkProfile) -> str:
     """Name of the policy of a profile."""
     return f"soulbox-{profile_key(profile)}"
+
+
+def correct_network_policy(
+    found: Mapping[str, Any], wanted: Mapping[str, Any]
+) -> dict[str, Any] | None:
+    """The merge patch that makes a stored policy say what it should; None: it does already."""
+    spec, labels = found.get("spec") or {}, found["metadata"].get("labels") or {}
+    # The API server stores no empty list.
+    stored = {name: value for name, value in wanted["spec"].items() if value != []}
+    same_labels = wanted["metadata"]["labels"].items() <= labels.items()
+    if spec == stored and same_labels:
+        return None
+    return {
+        "metadata": {"labels": wanted["metadata"]["labels"]},
+        "spec": _merge_patch(spec, wanted["spec"]),
+    }
+
+
+def _merge_patch(found: Mapping[str, Any], wanted: Mapping[str, Any]) -> dict[str, Any]:
+    """RFC 7386: what is not wanted is named with null."""
+    patch: dict[str, Any] = {name: None for name in found if name not in wanted}
+    for name, value in wanted.items():
+        before = found.get(name)
+        if isinstance(value, Mapping) and isinstance(before, Mapping):
+            patch[name] = _merge_patch(before, value)
+        else:
+            patch[name] = value
+    return patch
 
 
 def build_network_policy(

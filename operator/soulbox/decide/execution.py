@@ -34,7 +34,14 @@ from soulbox.decide.actions import (
     RemoveFinalizer,
     WriteStatus,
 )
-from soulbox.decide.execution_seen import Dispatched, RunProblem, SeenExecution, Turn
+from soulbox.decide.execution_seen import (
+    CodeMissing,
+    Dispatched,
+    RunProblem,
+    SandboxSeen,
+    SeenExecution,
+    Turn,
+)
 from soulbox.decide.execution_status import (
     Ending,
     files_to_save,
@@ -58,6 +65,8 @@ from soulbox.model.times import parse_time
 _QUIET_WAIT_SECONDS = 1.0
 # A wait of this length is worth an Event.
 _LONG_WAIT_SECONDS = 5.0
+# No watch tells of the ConfigMap or Secret that it waits for.
+_LOOK_AGAIN_SECONDS = 2.0
 # How long a pod that cannot pull its image or start is given: registries and nodes recover.
 _TROUBLE_SECONDS = 60.0
 # A place in the queue is written when the wait begins, then at most this often: each later
@@ -83,6 +92,13 @@ def _decide(seen: SeenExecution, now: datetime) -> Decision:
     if seen.dispatched is not None:
         return _decide_dispatched(seen, seen.dispatched, now)
     return _decide_waiting(seen, now)
+
+
+def give_up(seen: SeenExecution, message: str, now: datetime) -> tuple[Action, ...]:
+    """The end of one that the operator cannot bring further; nothing where code may have run."""
+    if seen.dispatched is not None or seen.state.is_final:
+        return ()
+    return _finish(seen, _failed(ExecutionReason.START_FAILED, message), now).actions
 
 
 def _finish(seen: SeenExecution, ending: Ending, now: datetime) -> Decision:
@@ -166,6 +182,8 @@ def _decide_in_sandbox(seen: SeenExecution, spec: ExecutionSpec, now: datetime) 
     if sandbox.deleting or sandbox.state is SandboxState.TERMINATED:
         message = f'Sandbox "{spec.sandbox_name}" has ended: {sandbox.message}'
         return _finish(seen, _failed(ExecutionReason.SANDBOX_TERMINATED, message), now)
+    if sandbox.stalled_since is not None:
+        return _wait_for_stalled(seen, spec, sandbox, sandbox.stalled_since, now)
     if seen.class_objection:
         return _finish(seen, _failed(ExecutionReason.INVALID_SPEC, seen.class_objection), now)
     if seen.sandbox_class is None and seen.class_name:  # "": the Sandbox itself is malformed
@@ -179,6 +197,28 @@ def _decide_in_sandbox(seen: SeenExecution, spec: ExecutionSpec, now: datetime) 
     if seen.turn is not None and not seen.turn.is_now:
         return _wait_for_turn(seen, seen.turn, spec, now)
     return _dispatch(seen, seen.pod, sandbox.uid, now)
+
+
+def _wait_for_stalled(
+    seen: SeenExecution, spec: ExecutionSpec, sandbox: SandboxSeen, since: datetime, now: datetime
+) -> Decision:
+    """It cannot run as it is: who may mend that is given as long as for one that is missing."""
+    give_up_at = max(since, seen.created_at) + timedelta(seconds=seen.sandbox_not_found_seconds)
+    if now >= give_up_at:
+        message = f'Sandbox "{spec.sandbox_name}" cannot run: {sandbox.message}'
+        return _finish(seen, _failed(ExecutionReason.INVALID_SPEC, message), now)
+    message = f'Waiting for Sandbox "{spec.sandbox_name}" ({sandbox.state}): {sandbox.message}'
+    return _wait(seen, message, now).no_later_than((give_up_at - now).total_seconds())
+
+
+def _wait_for_code(seen: SeenExecution, missing: CodeMissing, now: datetime) -> Decision:
+    waited = _wait_at_most(seen, ExecutionReason.INVALID_SPEC, missing.message, now)
+    if any(
+        isinstance(action, WriteStatus) and "completionTime" in action.status
+        for action in waited.actions
+    ):
+        return waited
+    return waited.no_later_than(_LOOK_AGAIN_SECONDS)
 
 
 def _wait_for_class(seen: SeenExecution, now: datetime) -> Decision:
@@ -195,7 +235,7 @@ def _decide_one_shot(seen: SeenExecution, now: datetime) -> Decision:
     if seen.sandbox_class is None:
         return _wait_for_class(seen, now)
     if seen.code_missing is not None:  # before a pod is paid for
-        return _wait_at_most(seen, ExecutionReason.INVALID_SPEC, seen.code_missing.message, now)
+        return _wait_for_code(seen, seen.code_missing, now)
     pod = seen.pod
     if pod is None:
         return _create_own_pod(seen, now)
@@ -253,7 +293,7 @@ def _dispatch(
     seen: SeenExecution, pod: PodView, sandbox_uid: str | None, now: datetime
 ) -> Decision:
     if seen.code_missing is not None:
-        return _wait_at_most(seen, ExecutionReason.INVALID_SPEC, seen.code_missing.message, now)
+        return _wait_for_code(seen, seen.code_missing, now)
     attempt = seen.lost_attempts + 1
     return Decision(
         actions=(
@@ -503,7 +543,8 @@ def _wait_at_most(
     most = seen.sandbox_not_found_seconds if most_seconds is None else most_seconds
     give_up_at = seen.created_at + timedelta(seconds=most)
     if now >= give_up_at:
-        return _finish(seen, _failed(reason, message), now)
+        told = f"{message} It was waited for {most:g} s; none of its code ran."
+        return _finish(seen, _failed(reason, told), now)
     return _wait(seen, message, now).no_later_than((give_up_at - now).total_seconds())
 
 

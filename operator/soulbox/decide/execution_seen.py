@@ -42,6 +42,8 @@ class SandboxSeen:
     message: str
     # Its current pod's uid, None while it has none that runs.
     pod_uid: str | None
+    # Since when it says that it cannot run as it is; None: it does not.
+    stalled_since: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -124,6 +124,14 @@ class ObjectCache:
         uid = self._uids.get((kind, (namespace, name)))
         return None if uid is None else self._objects[kind].get(uid)
 
+    def names(self, kind: Kind, uid: str) -> dict[str, str]:
+        """Namespace and name of an object, for the log; nothing of one that is not known."""
+        manifest = self.get(kind, uid)
+        if manifest is None:
+            return {}
+        metadata = manifest["metadata"]
+        return {"namespace": str(metadata.get("namespace", "")), "name": str(metadata["name"])}
+
     def all(self, kind: Kind) -> Iterable[Manifest]:
         """Every object of a kind, in no particular order; do not change the cache meanwhile."""
         return self._objects[kind].values()

@@ -18,7 +18,7 @@ from typing import Any, Final, Literal, Protocol
 from soulbox.kube.client import KubeClient
 from soulbox.kube.clock import ServerClock
 from soulbox.kube.resources import EVENTS
-from soulbox.model.errors import KubeExists, KubeRefused, SoulBoxError
+from soulbox.model.errors import KubeExists, KubeNotFound, KubeRefused, SoulBoxError
 from soulbox.model.keys import API_VERSION
 from soulbox.model.states import Kind
 from soulbox.model.text import printable
@@ -144,7 +144,7 @@ class EventRecorder:
             namespace, manifest = await self._next()
             try:
                 await self._kube.create(EVENTS, manifest, namespace)
-            except KubeExists:
+            except (KubeExists, KubeNotFound):  # it is there; or its namespace is not, any more
                 continue
             except KubeRefused as error:
                 if "NamespaceTerminating" not in error.causes:  # nobody will read it there

@@ -35,6 +35,8 @@ class Turns:
         self._cache = cache
         self._queues: dict[Name, _Queue] = {}
         self._claimed: dict[str, Name] = {}
+        # Those that could not run if it were their turn: they hold no place.
+        self._aside: set[str] = set()
         self._served: dict[Name, dict[str, int]] = {}
         self._count = 0
 
@@ -52,6 +54,29 @@ class Turns:
                 break
             found.append(uid)
         return found
+
+    def set_aside(self, uid: str, sandbox: Name) -> bool:
+        """It cannot run yet, for want of what it names: others do not wait for it. Whether that
+        is news."""
+        if uid in self._aside:
+            return False
+        self._aside.add(uid)
+        self._queues.pop(sandbox, None)
+        return True
+
+    def take_back(self, uid: str, sandbox: Name) -> None:
+        """It can run: it has the place again that its arrival gives it."""
+        if uid in self._aside:
+            self._aside.discard(uid)
+            self._queues.pop(sandbox, None)
+
+    def is_aside(self, uid: str) -> bool:
+        """Whether it was set aside."""
+        return uid in self._aside
+
+    def drop(self, uid: str) -> None:
+        """The Execution is over, or gone."""
+        self._aside.discard(uid)
 
     def claim(self, uid: str, sandbox: Name, user: str) -> None:
         """It is being handed over: from now on it counts as running."""
@@ -86,7 +111,7 @@ class Turns:
             uid, user = metadata["uid"], str(spec.get("user") or "")
             if uid in self._claimed or is_dispatched(execution):
                 running[user] += 1
-            elif not metadata.get("deletionTimestamp"):
+            elif not metadata.get("deletionTimestamp") and uid not in self._aside:
                 priority = spec.get("priority")
                 number = priority if isinstance(priority, int) else 0
                 waiting.append(Waiting(uid=uid, user=user, priority=number))

@@ -101,6 +101,8 @@ class SandboxReason(StrEnum):
     START_FAILED = "StartFailed"
     SUSPENDING = "Suspending"  # runs end, then its pod goes
     SUSPENDED = "Suspended"  # no pod, nothing billed; spec.suspend: false brings it back
+    NETWORK_POLICY_REFUSED = "NetworkPolicyRefused"  # without it no pod is made
+    RECONCILE_FAILED = "ReconcileFailed"  # the operator's passes fail; the message says at what
     STORAGE_REFUSED = "StorageRefused"  # the claim of its workspace was refused
     POD_LOST = "PodLost"  # the pod ended; the next incarnation follows
     LIFETIME_EXPIRED = "LifetimeExpired"

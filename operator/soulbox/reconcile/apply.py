@@ -40,7 +40,9 @@ async def apply_shared(
         case RemoveFinalizer():
             await remove_finalizer(services, kind, manifest)
         case EnsureNetworkPolicy():
-            await ensure_network_policy(services, metadata["namespace"], action.profile)
+            restored = await ensure_network_policy(services, metadata["namespace"], action.profile)
+            if restored is not None:
+                services.events.post(manifest, kind, _restored(restored))
         case DeletePod():
             await delete_pod(services, action.pod_uid, action.grace_seconds)
         case ReleasePod():
@@ -54,3 +56,15 @@ async def apply_shared(
         case _ as never:
             assert_never(never)
     return manifest
+
+
+def _restored(policy: str) -> PostEvent:
+    return PostEvent(
+        type="Warning",
+        reason="NetworkPolicyRestored",
+        message=(
+            f'NetworkPolicy "{policy}" did not say what the network profile says: somebody made '
+            "or changed it. It was put right before the pod was made."
+        ),
+        action="Reconcile",
+    )

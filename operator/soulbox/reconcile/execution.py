@@ -40,6 +40,7 @@ from soulbox.reconcile.runs import RunFollower
 from soulbox.reconcile.services import Services, address_of, runner_error_code
 from soulbox.reconcile.writes import (
     NameTaken,
+    PolicyRefused,
     create_pod,
     finalizers_with,
     is_quota,
@@ -85,8 +86,13 @@ class ExecutionReconciler:
             self._runs.forget(uid)  # nothing is left to be fetched or released
         decision = decide_execution(seen, services.clock.now())
         current = manifest
-        for action in decision.actions:
-            current = await self._apply(action, current, seen)
+        try:
+            for action in decision.actions:
+                current = await self._apply(action, current, seen)
+        except PolicyRefused as error:
+            quota = ExecutionReason.QUOTA_EXCEEDED if error.is_quota else None
+            reason = quota or ExecutionReason.START_FAILED
+            self._refused(uid, RunProblem(reason=reason, message=str(error)))
         if uid in services.memory.execution_refusals:
             return _REFUSED_RETRY_SECONDS
         return decision.requeue_after_seconds
@@ -98,6 +104,7 @@ class ExecutionReconciler:
         self._services.memory.saved_outputs.discard(uid)
         self._services.memory.dispatched_at.pop(uid, None)
         self._services.memory.told.pop(uid, None)
+        self._services.turns.drop(uid)
 
     async def _apply(
         self, action: Action, manifest: Mapping[str, Any], seen: SeenExecution
@@ -222,6 +229,7 @@ class ExecutionReconciler:
             uid = manifest["metadata"]["uid"]
             services.memory.told[uid] = services.clock.now().timestamp()
         if "completionTime" in status:
+            services.turns.drop(manifest["metadata"]["uid"])
             services.memory.execution_refusals.pop(manifest["metadata"]["uid"], None)
             dispatched_at = services.memory.dispatched_at.pop(manifest["metadata"]["uid"], None)
             services.metrics.execution_ended(ExecutionState(status["state"]), status, dispatched_at)
@@ -277,6 +285,9 @@ class ExecutionReconciler:
         else:
             services.memory.execution_refusals.pop(seen.uid, None)
             return
-        if services.memory.execution_refusals.get(seen.uid) != problem:
-            services.memory.execution_refusals[seen.uid] = problem
-            services.enqueue(Kind.EXECUTION, seen.uid)
+        self._refused(seen.uid, problem)
+
+    def _refused(self, uid: str, problem: RunProblem) -> None:
+        if self._services.memory.execution_refusals.get(uid) != problem:
+            self._services.memory.execution_refusals[uid] = problem
+            self._services.enqueue(Kind.EXECUTION, uid)

@@ -2,8 +2,10 @@
 
 import base64
 import hashlib
+import math
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
+from datetime import datetime
 from typing import Any, TypeVar
 
 from soulbox.decide.execution_seen import (
@@ -38,7 +40,7 @@ from soulbox.model.specs import (
     SandboxClassSpec,
     SandboxSpec,
 )
-from soulbox.model.states import Kind, SandboxState
+from soulbox.model.states import ConditionType, Kind, SandboxState
 from soulbox.model.times import parse_time
 from soulbox.reconcile.marks import dispatch_mark
 from soulbox.reconcile.runs import RunFollower
@@ -49,6 +51,8 @@ from soulbox.schema.crds.common import MAX_ENV_VALUE
 _T = TypeVar("_T")
 # A guess: the default soft limit of most Linux systems.
 _MAX_OPEN_FILES = 1024
+# Less than an Execution waits until it looks again.
+_ABSENT_SECONDS = 0.9
 
 
 class ExecutionObserver:
@@ -57,6 +61,8 @@ class ExecutionObserver:
     def __init__(self, services: Services, runs: RunFollower) -> None:
         self._services = services
         self._runs = runs
+        # Objects that were not there when last asked for: source, namespace, name.
+        self._absent: dict[tuple[str, str, str], float] = {}
 
     async def observe(self, manifest: Mapping[str, Any]) -> SeenExecution:
         """The Execution and all that bears on it, as of now."""
@@ -81,6 +87,9 @@ class ExecutionObserver:
                 missing, env_read = _missing_or(
                     await self._read_env(namespace, place.sandbox_spec, spec.sandbox_name or "")
                 )
+            if spec.sandbox_name is not None:
+                sandbox_name = (namespace, spec.sandbox_name)
+                self._keep_place(uid, sandbox_name, place.concurrency, missing)
         return SeenExecution(
             uid=uid,
             namespace=namespace,
@@ -214,6 +223,7 @@ class ExecutionObserver:
             suspended=bool((manifest.get("spec") or {}).get("suspend")),
             message=str(status.get("message", "not started yet")),
             pod_uid=(status.get("pod") or {}).get("uid"),
+            stalled_since=_stalled_since(status),
         )
         spec = services.specs.sandbox(manifest)
         if isinstance(spec, InvalidManifest):
@@ -252,6 +262,17 @@ class ExecutionObserver:
         if dispatched is None and (pod.deleting or pod.phase is not PodPhase.RUNNING):
             return None
         return pod
+
+    def _keep_place(
+        self, uid: str, sandbox: tuple[str, str], room: int, missing: CodeMissing | None
+    ) -> None:
+        """Who cannot run lets others go first."""
+        turns = self._services.turns
+        if missing is None:
+            turns.take_back(uid, sandbox)
+        elif turns.set_aside(uid, sandbox):
+            for other in turns.first(sandbox, room):
+                self._services.enqueue(Kind.EXECUTION, other)
 
     def _asked_seconds(self, pod: PodView | None) -> float | None:
         since = None if pod is None else self._services.memory.asked_since.get(pod.uid)
@@ -336,19 +357,44 @@ class ExecutionObserver:
         """One key of a ConfigMap or Secret; `field` begins what is said of a missing one."""
         resource = SECRETS if source.source is CodeSource.SECRET else CONFIG_MAPS
         what = f'{source.source} "{source.name}"'
+        missing = CodeMissing(message=f"{field}: {what} does not exist; create it.")
+        if source.source is CodeSource.SECRET:
+            # One word for both: who may not read Secrets is not told here which exist.
+            missing = CodeMissing(
+                message=f'{field}: there is no {what} with the label {READABLE_LABEL}: "true", '
+                "which Executions need to read it; create the Secret, or label it."
+            )
+        key, now_seconds = (source.source.value, namespace, source.name), self._now_seconds()
+        if abs(now_seconds - self._absent.get(key, -math.inf)) < _ABSENT_SECONDS:
+            return missing
         try:
             manifest = await self._services.kube.get(resource, source.name, namespace)
         except KubeNotFound:
-            return CodeMissing(message=f"{field}: {what} does not exist; create it.")
+            self._remember_absent(key, now_seconds)
+            return missing
         except KubeRefused as error:
             return CodeMissing(message=f"{field}: {what} cannot be read: {error.message}")
         labels = manifest["metadata"].get("labels") or {}
         if source.source is CodeSource.SECRET and labels.get(READABLE_LABEL) != "true":
-            return CodeMissing(
-                message=f'{field}: {what} lacks the label {READABLE_LABEL}: "true", '
-                "without which Executions may not read it."
-            )
+            return missing
         return _value_of(manifest, source, f"{field}: {what}")
+
+    def _now_seconds(self) -> float:
+        return self._services.clock.now().timestamp()
+
+    def _remember_absent(self, key: tuple[str, str, str], now_seconds: float) -> None:
+        """A crowd that waits for one object asks for it once a second, all together."""
+        fresh = {
+            known: at for known, at in self._absent.items() if now_seconds - at < _ABSENT_SECONDS
+        }
+        self._absent = {**fresh, key: now_seconds}
+
+
+def _stalled_since(status: Mapping[str, Any]) -> datetime | None:
+    for condition in status.get("conditions") or ():
+        if (condition.get("type"), condition.get("status")) == (ConditionType.STALLED, "True"):
+            return parse_time(condition.get("lastTransitionTime"))
+    return None
 
 
 def _missing_or(found: _T | CodeMissing) -> tuple[CodeMissing | None, _T | None]:

@@ -33,10 +33,11 @@ from soulbox.reconcile.probe import RunnerProbe
 from soulbox.reconcile.services import Services, ShortLives
 from soulbox.reconcile.writes import (
     NameTaken,
+    PolicyRefused,
     create_pod,
     ensure_claim,
     is_quota,
-    network_policy_exists,
+    network_policy_is_right,
     write_status,
 )
 
@@ -74,8 +75,12 @@ class SandboxReconciler:
             case (AddFinalizer() as finalizer, EnsureNetworkPolicy() as policy, *rest):
                 current, exists = await self._begin(finalizer, policy, manifest, seen)
                 actions = tuple(rest) if exists else (policy, *rest)
-        for action in actions:
-            current = await self._apply(action, current, seen)
+        try:
+            for action in actions:
+                current = await self._apply(action, current, seen)
+        except PolicyRefused as error:
+            reason = SandboxReason.NETWORK_POLICY_REFUSED
+            self._refused(uid, PodRefusal(reason=reason, message=str(error)))
         if uid in services.memory.sandbox_refusals:
             return _REFUSED_RETRY_SECONDS
         return decision.requeue_after_seconds
@@ -89,8 +94,8 @@ class SandboxReconciler:
     ) -> tuple[Mapping[str, Any], bool]:
         """Put the finalizer on while the API server is asked for the network policy: two round
         trips before a pod that do not need each other. The Sandbox then, and whether the
-        policy exists."""
-        look = network_policy_exists(self._services, seen.namespace, policy.profile)
+        policy is as it should be."""
+        look = network_policy_is_right(self._services, seen.namespace, policy.profile)
         looking = asyncio.ensure_future(look)
         try:
             current = await self._apply(finalizer, manifest, seen)
@@ -237,10 +242,13 @@ class SandboxReconciler:
         else:
             services.memory.sandbox_refusals.pop(seen.uid, None)
             return
-        known = services.memory.sandbox_refusals.get(seen.uid)
-        services.memory.sandbox_refusals[seen.uid] = refusal
+        self._refused(seen.uid, refusal)
+
+    def _refused(self, uid: str, refusal: PodRefusal) -> None:
+        known = self._services.memory.sandbox_refusals.get(uid)
+        self._services.memory.sandbox_refusals[uid] = refusal
         if known != refusal:
-            services.enqueue(Kind.SANDBOX, seen.uid)  # the next pass writes it down
+            self._services.enqueue(Kind.SANDBOX, uid)  # the next pass writes it down
 
 
 def find_class(services: Services, name: str) -> tuple[SandboxClassSpec | None, str]:

@@ -5,7 +5,7 @@ from contextlib import suppress
 from typing import Any
 
 from soulbox.build.pod import PodPlan, build_pod
-from soulbox.build.policy import build_network_policy
+from soulbox.build.policy import build_network_policy, correct_network_policy
 from soulbox.build.volume import ClaimPlan, build_claim
 from soulbox.kube.resources import CLAIMS, EXECUTIONS, NETWORK_POLICIES, PODS, SANDBOXES, Resource
 from soulbox.model.errors import KubeExists, KubeNotFound, KubeRefused, Retryable
@@ -14,7 +14,9 @@ from soulbox.model.owners import pod_owner
 from soulbox.model.specs import NetworkProfile
 from soulbox.model.states import Kind
 from soulbox.reconcile.services import Services
+from soulbox.telemetry.logs import get_logger
 
+_log = get_logger(__name__)
 Manifest = Mapping[str, Any]
 
 RESOURCES: Mapping[Kind, Resource] = {Kind.SANDBOX: SANDBOXES, Kind.EXECUTION: EXECUTIONS}
@@ -22,6 +24,14 @@ RESOURCES: Mapping[Kind, Resource] = {Kind.SANDBOX: SANDBOXES, Kind.EXECUTION: E
 
 class NameTaken(Exception):
     """A pod of our name exists that belongs to somebody else."""
+
+
+class PolicyRefused(Exception):
+    """The API server refused the NetworkPolicy that a pod needs."""
+
+    def __init__(self, error: KubeRefused) -> None:
+        super().__init__(f"The API server refused its NetworkPolicy: {error.message}")
+        self.is_quota = is_quota(error)
 
 
 async def patch_metadata(
@@ -46,7 +56,26 @@ async def write_status(
         RESOURCES[kind], metadata["name"], body, metadata["namespace"], subresource="status"
     )
     services.saw(kind, updated)
+    _log_change(kind, manifest, status)
     return updated
+
+
+def _log_change(kind: Kind, manifest: Manifest, status: Mapping[str, Any]) -> None:
+    """One line for each change of state or reason."""
+    before = manifest.get("status") or {}
+    told = {key: status.get(key, before.get(key)) for key in ("state", "reason")}
+    if any(before.get(key) != value for key, value in told.items()):
+        metadata = manifest["metadata"]
+        _log.info(
+            "state changed",
+            action="status",
+            kind=kind.value,
+            namespace=metadata["namespace"],
+            name=metadata["name"],
+            uid=metadata["uid"],
+            was=before.get("state"),
+            **told,
+        )
 
 
 def finalizers_with(manifest: Manifest) -> list[str]:
@@ -72,25 +101,46 @@ async def remove_finalizer(services: Services, kind: Kind, manifest: Manifest) -
 
 async def ensure_network_policy(
     services: Services, namespace: str, profile: NetworkProfile
-) -> None:
-    """The namespace's policy exists. Asked of the API server before each pod: somebody may
-    have deleted it since, and a read takes milliseconds where a pod's start takes a second."""
-    if not await network_policy_exists(services, namespace, profile):
-        policy = build_network_policy(namespace, profile, services.operator_namespace)
-        with suppress(KubeExists):
-            await services.kube.create(NETWORK_POLICIES, policy, namespace)
+) -> str | None:
+    """The namespace's policy exists and says what it should; its name if it did not and was put
+    right. Asked of the API server before each pod: somebody may have changed it since, and a
+    read takes milliseconds where a pod's start takes a second.
+
+    Raises:
+        PolicyRefused: quota or a policy; the caller shows it, and makes no pod.
+    """
+    wanted = build_network_policy(namespace, profile, services.operator_namespace)
+    name = str(wanted["metadata"]["name"])
+    try:
+        found = await _network_policy(services, namespace, name)
+        if found is None:
+            with suppress(KubeExists):
+                await services.kube.create(NETWORK_POLICIES, wanted, namespace)
+                return None
+            found = await services.kube.get(NETWORK_POLICIES, name, namespace)
+        patch = correct_network_policy(found, wanted)
+        if patch is None:
+            return None
+        await services.kube.patch(NETWORK_POLICIES, name, patch, namespace)
+    except KubeRefused as error:
+        raise PolicyRefused(error) from error
+    return name
 
 
-async def network_policy_exists(
+async def network_policy_is_right(
     services: Services, namespace: str, profile: NetworkProfile
 ) -> bool:
-    """Whether the API server has the namespace's policy."""
-    policy = build_network_policy(namespace, profile, services.operator_namespace)
+    """Whether the API server has the namespace's policy, and it says what it should."""
+    wanted = build_network_policy(namespace, profile, services.operator_namespace)
+    found = await _network_policy(services, namespace, str(wanted["metadata"]["name"]))
+    return found is not None and correct_network_policy(found, wanted) is None
+
+
+async def _network_policy(services: Services, namespace: str, name: str) -> Manifest | None:
     try:
-        await services.kube.get(NETWORK_POLICIES, policy["metadata"]["name"], namespace)
+        return await services.kube.get(NETWORK_POLICIES, name, namespace)
     except KubeNotFound:
-        return False
-    return True
+        return None
 
 
 async def ensure_claim(services: Services, plan: ClaimPlan) -> str:

@@ -308,6 +308,13 @@ def _egress(field: str, rule: sandbox_class.Egress) -> specs.Egress:
                 raise InvalidManifest(
                     f"{field}.except[{number}]", "does not lie within cidr", "correct or remove it"
                 )
+    for number, each in enumerate(rule.ports):
+        if each.end_port is not None and each.end_port < each.port:
+            raise InvalidManifest(
+                f"{field}.ports[{number}].endPort",
+                "is below port",
+                "give the last port of the range, or leave it out",
+            )
     return specs.Egress(
         cidr=rule.cidr,
         excluded=tuple(rule.except_),

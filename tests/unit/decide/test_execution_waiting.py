@@ -120,12 +120,29 @@ WAITS = {
     "code that is not there yet, in a sandbox": Waits(
         make_seen(code_missing=CodeMissing(message='ConfigMap "c" does not exist; create it.')),
         want_message='ConfigMap "c" does not exist; create it.',
-        want_requeue_seconds=3.0,
+        want_requeue_seconds=2.0,
     ),
     "code that is not there yet, before a pod is paid for": Waits(
         make_one_shot(code_missing=CodeMissing(message="no key")),
         want_message="no key",
-        want_requeue_seconds=3.0,
+        want_requeue_seconds=2.0,
+    ),
+    "code that is not there yet is looked for often as long as it may come": Waits(
+        make_seen(code_missing=CodeMissing(message="no key")),
+        after=30.0,
+        want_message="no key",
+        want_event=True,
+        want_requeue_seconds=2.0,
+    ),
+    "a sandbox that cannot run as it is, which somebody may still mend": Waits(
+        make_seen(
+            sandbox=make_sandbox_seen(
+                state=SandboxState.ERROR, message="spec.resources: too much", stalled_since=at(-90)
+            )
+        ),
+        after=3.0,
+        want_message='Waiting for Sandbox "box" (Error): spec.resources: too much',
+        want_requeue_seconds=2.0,
     ),
     "a class that does not exist yet": Waits(
         make_one_shot(sandbox_class=None, class_name="gpu"),
@@ -297,6 +314,28 @@ ENDS = {
         "InvalidSpec",
         "no such key",
         now=at(61.0),
+    ),
+    "its sandbox has not been able to run for a minute": Ends(
+        make_seen(
+            sandbox=make_sandbox_seen(
+                state=SandboxState.ERROR, message="spec.resources: too much", stalled_since=at(0)
+            )
+        ),
+        "Failed",
+        "InvalidSpec",
+        'Sandbox "box" cannot run: spec.resources: too much',
+        now=at(60.0),
+    ),
+    "its sandbox was found wanting while it waited for something else": Ends(
+        make_seen(
+            sandbox=make_sandbox_seen(
+                state=SandboxState.ERROR, message="spec.resources: too much", stalled_since=at(30)
+            )
+        ),
+        "Failed",
+        "InvalidSpec",
+        'Sandbox "box" cannot run',
+        now=at(90.0),
     ),
     "its pod ended before it could be asked": Ends(
         make_one_shot(make_ended_pod(end_cause=EndCause.EVICTED, end_message="low on memory")),

@@ -112,3 +112,23 @@ def test_turns_of_a_sandbox_that_is_gone_are_forgotten() -> None:
     assert bench.turns.first(BOX, 2) == ["b0", "a0"]
     bench.turns.forget(BOX)
     assert bench.turns.first(BOX, 2) == ["a0", "b0"]
+
+
+def test_who_cannot_run_holds_no_place_until_it_can() -> None:
+    bench = Bench()
+    for name in ("one", "two", "three"):
+        bench.put(name)
+    assert bench.turns.set_aside("one", BOX)
+    assert not bench.turns.set_aside("one", BOX), "no news"
+    assert bench.turn("one") is None
+    assert bench.turn("two") == Turn(position=1, running=0, room=1)
+    bench.turns.take_back("one", BOX)
+    assert bench.turns.first(BOX, 3) == ["one", "two", "three"]
+
+
+def test_nothing_is_remembered_of_who_was_set_aside_and_ended() -> None:
+    bench = Bench()
+    bench.put("one")
+    bench.turns.set_aside("one", BOX)
+    bench.turns.drop("one")
+    assert bench.turn("one") == Turn(position=1, running=0, room=1)

@@ -33,6 +33,8 @@ PROGRESSING = {
     "Sandbox Error NameConflict",
     "Sandbox Error QuotaExceeded",
     "Sandbox Error PodRefused",
+    "Sandbox Error NetworkPolicyRefused",
+    "Sandbox Error ReconcileFailed",
     "Sandbox Starting Unschedulable",
     "Sandbox Starting ImagePullFailed",
     "Sandbox Starting StartFailed",

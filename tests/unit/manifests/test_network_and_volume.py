@@ -3,13 +3,21 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
+
+import pytest
 
 from soulbox.build.pod import build_pod
-from soulbox.build.policy import build_network_policy, policy_name, profile_key
+from soulbox.build.policy import (
+    build_network_policy,
+    correct_network_policy,
+    policy_name,
+    profile_key,
+)
 from soulbox.build.volume import ClaimPlan, build_claim, claim_name
 from soulbox.model.keys import NETWORK_PROFILE_LABEL
 from soulbox.model.specs import NO_NETWORK, Egress, NetworkProfile, Port
-from tests.support.seen import BOX_UID, make_class_spec, make_plan
+from tests.support.seen import BOX_UID, make_class_spec, make_plan, merged
 
 WEB = NetworkProfile(
     name="web",
@@ -116,3 +124,52 @@ def test_output_goes_to_the_log_where_the_class_says_so() -> None:
 
     assert "--log-output" in command(True)
     assert "--log-output" not in command(False)
+
+
+def stored_policy(profile: NetworkProfile) -> dict[str, Any]:
+    """As the API server gives it back."""
+    policy = build_network_policy("team-a", profile, "soulbox-system")
+    policy["spec"] = {name: value for name, value in policy["spec"].items() if value}
+    policy["metadata"] |= {"uid": "u", "resourceVersion": "1"}
+    return policy
+
+
+@pytest.mark.parametrize("profile", [NO_NETWORK, WEB], ids=lambda one: one.name)
+def test_policy_that_says_what_it_should_is_left_alone(profile: NetworkProfile) -> None:
+    wanted = build_network_policy("team-a", profile, "soulbox-system")
+    found = stored_policy(profile)
+    found["metadata"]["labels"]["theirs"] = "stays"
+    assert correct_network_policy(found, wanted) is None
+
+
+LAX: dict[str, dict[str, Any]] = {
+    "egress to everywhere": {"egress": [{}]},
+    "no direction of ours": {"policyTypes": ["Ingress"]},
+    "other pods": {"podSelector": {"matchLabels": {"app": "web"}}},
+    "fewer pods": {"podSelector": {"matchExpressions": [{"key": "a", "operator": "DoesNotExist"}]}},
+    "ingress from everywhere": {"ingress": [{}]},
+    "nothing": {"podSelector": {}, "policyTypes": ["Egress"], "ingress": None, "egress": None},
+}
+
+
+@pytest.mark.parametrize("spec", LAX.values(), ids=LAX.keys())
+@pytest.mark.parametrize("profile", [NO_NETWORK, WEB], ids=lambda one: one.name)
+def test_policy_that_says_something_else_is_put_right(
+    spec: dict[str, Any], profile: NetworkProfile
+) -> None:
+    wanted = build_network_policy("team-a", profile, "soulbox-system")
+    found = merged(stored_policy(profile), {"spec": spec})
+    patch = correct_network_policy(found, wanted)
+    assert patch is not None
+    after = merged(found, patch)
+    assert after["spec"] == wanted["spec"]
+    assert correct_network_policy(after | {"spec": stored_policy(profile)["spec"]}, wanted) is None
+
+
+def test_policy_without_our_label_gets_it_back() -> None:
+    wanted = build_network_policy("team-a", NO_NETWORK, "soulbox-system")
+    found = stored_policy(NO_NETWORK)
+    found["metadata"]["labels"] = {}
+    patch = correct_network_policy(found, wanted)
+    assert patch is not None
+    assert patch["metadata"]["labels"] == wanted["metadata"]["labels"]

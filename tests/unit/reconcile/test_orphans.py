@@ -35,11 +35,7 @@ async def end_and_record(bench: Bench, name: str) -> None:
     await bench.settle()
     assert bench.api.named("pods") == [name], "it is not recorded yet"
     bench.records.committed.add(uid_of(pod))
-    for owner in pod["metadata"].get("ownerReferences") or ():
-        bench.keys.add(Kind(owner["kind"]), owner["uid"])
-    label = pod["metadata"]["labels"].get("soulbox.dev/sandbox-uid")
-    if label:
-        bench.keys.add(BOX, label)
+    bench.intake.wake(POD, pod)  # as the mirror does
     await bench.settle()
     assert bench.api.named("pods") == []
 
@@ -152,12 +148,11 @@ async def test_cascade_orphan_ends_the_pod_all_the_same(bench: Bench, order: str
     await bench.settle()
     bench.api.edit("pods", NAMESPACE, name, orphaned)
     await bench.settle()
-    await end_and_record(bench, name)
     bench.api.edit(
         "sandboxes", NAMESPACE, "box", {"metadata": {"finalizers": [RECORDED_FINALIZER]}}
     )
     bench.records.committed.add(uid)
-    await bench.settle()
+    await end_and_record(bench, name)
     assert bench.api.named("sandboxes") == []
 
 

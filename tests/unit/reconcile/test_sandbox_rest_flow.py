@@ -116,7 +116,7 @@ MISSING = {
     "no such object": (variable("configMap", "nothing", "mode"), "does not exist; create it"),
     "no such key": (variable("configMap", "settings", "x"), 'has no key "x"'),
     "a value with NUL": (variable("configMap", "settings", "zero"), "without NUL"),
-    "a Secret without the label": (variable("secret", "private", "token"), "lacks the label"),
+    "a Secret without the label": (variable("secret", "private", "token"), "with the label"),
 }
 
 

@@ -138,18 +138,18 @@ async def test_code_comes_from(bench: Bench, name: str) -> None:
 TOO_LARGE = "x" * (MAX_CODE_BYTES + 1)
 MISSING: dict[str, tuple[str, str, dict[str, Any] | None, str]] = {
     "no ConfigMap": ("configmaps", "configMap", None, 'ConfigMap "code" does not exist'),
-    "no Secret": ("secrets", "secret", None, 'Secret "code" does not exist'),
+    "no Secret": ("secrets", "secret", None, 'there is no Secret "code" with the label'),
     "a Secret without our label": (
         "secrets",
         "secret",
         secret(data={"main": ENCODED}),
-        'Secret "code" lacks the label soulbox.dev/readable: "true"',
+        'there is no Secret "code" with the label soulbox.dev/readable: "true"',
     ),
     "a Secret whose label says no": (
         "secrets",
         "secret",
         secret({READABLE_LABEL: "false"}, data={"main": ENCODED}),
-        "lacks the label",
+        'there is no Secret "code" with the label',
     ),
     "no such key": (
         "configmaps",

@@ -186,7 +186,16 @@ class Egress(ApiModel):
             default_factory=list,
             max_length=16,
             description="Ports that may be reached there. Default: all.",
-            json_schema_extra=ATOMIC,
+            json_schema_extra={
+                **ATOMIC,
+                **validations(
+                    cel(
+                        "self.all(p, !has(p.endPort) || p.endPort >= p.port)",
+                        "networkProfiles has an endPort below its port: give the last port of the"
+                        " range, or leave endPort out",
+                    )
+                ),
+            },
         ),
     ]
     dns: Annotated[

@@ -1,0 +1,69 @@
+"""Telling an object that its passes fail: else it is known in the operator's log only."""
+
+from typing import Final
+
+from soulbox.decide.actions import Action, PostEvent, WriteStatus
+from soulbox.decide.execution import give_up
+from soulbox.decide.failing import failing_execution, failing_message, failing_sandbox
+from soulbox.model.errors import KubeRefused, KubeUnavailable, SoulBoxError
+from soulbox.model.states import Kind
+from soulbox.reconcile.observe import ExecutionObserver
+from soulbox.reconcile.services import Services
+from soulbox.reconcile.writes import add_finalizer, write_status
+from soulbox.telemetry.logs import get_logger
+
+_log = get_logger(__name__)
+
+# Failures in a row after which it is no hiccup: with the queue's back-off some two seconds.
+FAILURES: Final = 5
+
+
+class FailureTeller:
+    """Writes on objects what the work queue fails at."""
+
+    def __init__(self, services: Services, observer: ExecutionObserver) -> None:
+        self._services = services
+        self._observer = observer
+
+    async def tell(
+        self, kind: Kind, uid: str, error: BaseException, failures: int, failing_seconds: float
+    ) -> None:
+        """Called after each failed pass. Never fails itself: the next failure tries again."""
+        manifest = self._services.cache.get(kind, uid)
+        if failures < FAILURES or manifest is None or _is_everybody_s(error):
+            return
+        message = failing_message(_words(error))
+        now = self._services.clock.now()
+        actions: tuple[Action, ...]
+        try:
+            if kind is Kind.SANDBOX:
+                actions = failing_sandbox(manifest, message, now)
+            else:
+                actions = failing_execution(manifest, message)
+                if failing_seconds >= self._services.sandbox_not_found_seconds:
+                    seen = await self._observer.observe(manifest)
+                    actions = give_up(seen, message, now) or actions
+            for action in actions:
+                if isinstance(action, PostEvent):
+                    self._services.events.post(manifest, kind, action)
+                elif isinstance(action, WriteStatus):
+                    manifest = await write_status(self._services, kind, manifest, action.status)
+                else:
+                    manifest = await add_finalizer(self._services, kind, manifest)
+        except Exception as problem:  # it is what fails, perhaps; the log has the first error
+            _log.debug("failure not told", kind=kind.value, uid=uid, error=str(problem)[:256])
+
+
+def _is_everybody_s(error: BaseException) -> bool:
+    """Whether the API server as a whole does not answer: nothing can be written then, and no
+    object is to blame. With a status it spoke about this very request (a webhook, say)."""
+    return isinstance(error, KubeUnavailable) and error.status in (None, 429, 503)
+
+
+def _words(error: BaseException) -> str:
+    """What went wrong, without what an unforeseen exception may carry."""
+    if isinstance(error, KubeRefused):
+        return f"the API server refuses it: {error.message[:512]}"
+    if isinstance(error, SoulBoxError):
+        return str(error)[:512]
+    return f"an error that was not foreseen ({type(error).__name__}); the operator's log has more."
