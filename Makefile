@@ -56,6 +56,10 @@ check: venv ## Lint, types, import rules, generated files and unit tests (under 
 test: venv ## Everything: check, Go tests, then db, runner, api and e2e tests on real servers; leaves nothing running
 	@hack/test
 
+.PHONY: test-attacks
+test-attacks: venv ## Try the attacks of the threat model on the real runner (a minute)
+	@hack/test attacks
+
 .PHONY: bench
 bench: venv ## Measure the operator against kubectl exec, bare pods and its goals (10 minutes)
 	@hack/bench

@@ -6,6 +6,7 @@ pytest_plugins = (
     "tests.support.fix_db",
     "tests.support.fix_kube",
     "tests.support.fix_operator",
+    "tests.support.fix_runner",
     "tests.support.fix_volume",
 )
 

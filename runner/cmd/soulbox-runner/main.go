@@ -39,7 +39,7 @@ func main() {
 	}
 	switch command {
 	case "launch":
-		os.Exit(launch.LauncherMain())
+		os.Exit(launch.LauncherMain(os.Args[2:]))
 	case "version":
 		fmt.Println(version)
 	case "install":

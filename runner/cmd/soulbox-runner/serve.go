@@ -56,6 +56,7 @@ func parse(args []string) (*settings, error) {
 	f.DurationVar(&s.run.OneShotLinger, "one-shot-linger", 600*time.Second, "with --one-shot: exit this long after the run's end even if it is not released")
 	f.DurationVar(&s.run.DrainTimeout, "drain-timeout", 4500*time.Millisecond, "exit this long after a shutdown began even if results are not released")
 	f.BoolVar(&s.run.Landlock, "landlock", true, "use Landlock where the kernel has it")
+	f.BoolVar(&s.run.Seccomp, "seccomp", true, "put the runner's seccomp filter on programs")
 	f.BoolVar(&s.logOutput, "log-output", false, "copy the output of programs to the container's log")
 	f.StringVar(&s.cgroupRoot, "cgroup-root", "/sys/fs/cgroup", "where the cgroup file system is")
 	if err := f.Parse(args); err != nil {

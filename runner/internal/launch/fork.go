@@ -42,8 +42,24 @@ type program struct {
 	streams [3]uintptr // its 0, 1 and 2; all above 2
 	limits  [len(limited)]unix.Rlimit
 	fences  []int // Landlock rulesets: the first that the kernel takes counts
+	filter  filter
 	status  uintptr
 	failed  failure
+}
+
+// filter is a program's own seccomp filter, and where in it its pid belongs.
+type filter struct {
+	header unix.SockFprog // without code there is no filter
+	code   []unix.SockFilter
+	own    []int
+}
+
+func newFilter() (f filter) {
+	f.code, f.own = makeOwnFilter()
+	if len(f.code) > 0 {
+		f.header = unix.SockFprog{Len: uint16(len(f.code)), Filter: &f.code[0]}
+	}
+	return f
 }
 
 // limited names the limits in the order of program.limits.
@@ -63,12 +79,14 @@ const (
 	stepStreams
 	stepChdir
 	stepPrivileges
+	stepFilter
 	stepExecve
 	stepLimit
 )
 
 var stepNames = [...]string{
 	stepSetsid: "setsid", stepStreams: "dup3", stepPrivileges: "prctl PR_SET_NO_NEW_PRIVS",
+	stepFilter: "seccomp",
 }
 
 // failure is what the child writes to the status pipe when it cannot go on.
@@ -147,6 +165,17 @@ func (p *program) forkAndExec() (pid uintptr, errno syscall.Errno) {
 	// inheritNothing); this is for what a library opened since, where the
 	// kernel can.
 	_, _, _ = syscall.RawSyscall(unix.SYS_CLOSE_RANGE, firstPrivate, lastPrivate, unix.CLOSE_RANGE_CLOEXEC)
+	if p.filter.header.Len > 0 {
+		step = stepFilter
+		pid, _, _ = syscall.RawSyscall(unix.SYS_GETPID, 0, 0, 0)
+		for _, at := range p.filter.own { // in this copy of the launcher's memory
+			p.filter.code[at].K = uint32(pid)
+		}
+		if _, _, errno = syscall.RawSyscall(unix.SYS_SECCOMP, unix.SECCOMP_SET_MODE_FILTER, 0,
+			uintptr(unsafe.Pointer(&p.filter.header))); errno != 0 {
+			goto failed
+		}
+	}
 	step = stepExecve
 	_, _, errno = syscall.RawSyscall(unix.SYS_EXECVE, uintptr(unsafe.Pointer(p.path)),
 		uintptr(unsafe.Pointer(&p.argv[0])), uintptr(unsafe.Pointer(&p.env[0])))

@@ -44,7 +44,7 @@ type Launcher struct {
 }
 
 // Spawn starts a launcher, which waits for Run.
-func Spawn(reaper *reap.Reaper) (*Launcher, error) {
+func Spawn(reaper *reap.Reaper, seccomp bool) (*Launcher, error) {
 	control, theirs, err := socketPair()
 	if err != nil {
 		return nil, err
@@ -56,9 +56,13 @@ func Spawn(reaper *reap.Reaper) (*Launcher, error) {
 		return nil, err
 	}
 	defer null.Close()
+	argv := []string{"soulbox-runner", "launch"}
+	if !seccomp {
+		argv = append(argv, WithoutSeccomp)
+	}
 	// The launcher's own words, should it have any, go where the runner's go.
 	files := []uintptr{null.Fd(), null.Fd(), 2, theirs.Fd()}
-	child, err := reaper.Spawn("/proc/self/exe", []string{"soulbox-runner", "launch"}, stageEnv, files)
+	child, err := reaper.Spawn("/proc/self/exe", argv, stageEnv, files)
 	if err != nil {
 		_ = control.Close()
 		return nil, err

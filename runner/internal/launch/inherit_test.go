@@ -20,7 +20,7 @@ import (
 // TestMain makes the test binary a launcher too: Spawn starts /proc/self/exe.
 func TestMain(m *testing.M) {
 	if len(os.Args) == 2 && os.Args[1] == "launch" {
-		os.Exit(LauncherMain())
+		os.Exit(LauncherMain(nil))
 	}
 	os.Exit(m.Run())
 }
@@ -123,7 +123,7 @@ func listOfLaunched(t *testing.T) string {
 		t.Fatal(err)
 	}
 	go func() { _ = reaper.Start(context.Background()) }()
-	launcher, err := Spawn(reaper)
+	launcher, err := Spawn(reaper, true)
 	if err != nil {
 		t.Fatal(err)
 	}

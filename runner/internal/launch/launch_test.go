@@ -30,7 +30,7 @@ func run(t *testing.T, spec *Spec) (output string, status syscall.WaitStatus, er
 		t.Fatal(err)
 	}
 	defer null.Close()
-	program, err := newProgram(spec, [3]int{int(null.Fd()), int(writer.Fd()), int(writer.Fd())}, nil)
+	program, err := newProgram(spec, [3]int{int(null.Fd()), int(writer.Fd()), int(writer.Fd())}, nil, newFilter())
 	if err != nil {
 		_ = writer.Close()
 		return "", 0, err

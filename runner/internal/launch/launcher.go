@@ -6,9 +6,11 @@ import (
 	"fmt"
 	"os"
 	"os/signal"
+	"runtime"
 	"slices"
 	"syscall"
 	"time"
+	"unsafe"
 
 	"golang.org/x/sys/unix"
 
@@ -30,6 +32,7 @@ type launcher struct {
 	ownScore []byte
 	fences   []int
 	fencesOf []string // the hidden directories that fences are for
+	filter   filter
 
 	// Of the run at hand.
 	program int // its pid
@@ -44,7 +47,7 @@ type launcher struct {
 // for every process of its run, kill the rest when the program itself ends,
 // tell the server, and wait for the next. It returns the exit code of the
 // process.
-func LauncherMain() int {
+func LauncherMain(args []string) int {
 	// Every signal gets a handler that does nothing: the program has our UID
 	// and may send any. Handlers, unlike "ignore", do not survive execve.
 	children := make(chan os.Signal, 1)
@@ -53,7 +56,11 @@ func LauncherMain() int {
 
 	l := &launcher{io: proc.OpenSelfIO()}
 	l.openScore()
-	if err := l.close(); err != nil {
+	err := l.close()
+	if err == nil && !slices.Contains(args, WithoutSeccomp) {
+		err = l.filterCalls()
+	}
+	if err != nil {
 		fmt.Fprintln(os.Stderr, "soulbox-runner launch:", err)
 		return 1
 	}
@@ -95,6 +102,31 @@ func (l *launcher) close() error {
 	}
 	if err := unix.Prctl(unix.PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0); err != nil {
 		return os.NewSyscallError("prctl PR_SET_CHILD_SUBREAPER", err)
+	}
+	return nil
+}
+
+// WithoutSeccomp is the launcher's argument that leaves the filters out.
+const WithoutSeccomp = "--seccomp=false"
+
+// filterCalls puts the large filter on every thread of the launcher: what it
+// forks has it too. Nothing that a launcher does is refused by it.
+func (l *launcher) filterCalls() error {
+	code := makeFilter()
+	if len(code) == 0 {
+		return nil
+	}
+	l.filter = newFilter()
+	program := unix.SockFprog{Len: uint16(len(code)), Filter: &code[0]}
+	runtime.LockOSThread() // both calls from one thread; TSYNC brings the others along
+	defer runtime.UnlockOSThread()
+	if err := unix.Prctl(unix.PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0); err != nil {
+		return os.NewSyscallError("prctl PR_SET_NO_NEW_PRIVS", err)
+	}
+	_, _, errno := unix.Syscall(unix.SYS_SECCOMP, unix.SECCOMP_SET_MODE_FILTER, unix.SECCOMP_FILTER_FLAG_TSYNC,
+		uintptr(unsafe.Pointer(&program)))
+	if errno != 0 {
+		return os.NewSyscallError("seccomp", errno)
 	}
 	return nil
 }
@@ -148,7 +180,7 @@ func (l *launcher) start(o order) error {
 		l.dropFences()
 		l.fences, l.fencesOf = makeFences(spec.Hidden), append([]string{}, spec.Hidden...)
 	}
-	program, err := newProgram(&spec, [3]int(o.streams), l.fences)
+	program, err := newProgram(&spec, [3]int(o.streams), l.fences, l.filter)
 	if err != nil {
 		return err
 	}
@@ -226,6 +258,8 @@ func (l *launcher) collect() (left bool) {
 			continue
 		case err != nil:
 			return false // ECHILD: nobody is left
+		case status.Stopped():
+			continue // a child that made us its tracer, ptrace(2): it lives, and waits for itself
 		case pid == 0:
 			if l.status != nil { // others are left: the end of the program is news of its own
 				_ = l.events.Encode(Event{Kind: EventExit, Status: l.status})

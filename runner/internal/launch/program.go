@@ -13,12 +13,12 @@ import (
 
 // newProgram makes all that the child needs between fork and execve, where
 // nothing can be allocated.
-func newProgram(spec *Spec, streams [3]int, fences []int) (*program, error) {
+func newProgram(spec *Spec, streams [3]int, fences []int, filter filter) (*program, error) {
 	path, err := findProgram(spec)
 	if err != nil {
 		return nil, err
 	}
-	p := &program{fences: fences, name: path}
+	p := &program{fences: fences, filter: filter, name: path}
 	for i, fd := range streams {
 		p.streams[i] = uintptr(fd)
 	}

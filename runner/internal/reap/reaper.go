@@ -118,6 +118,8 @@ func (r *Reaper) collect() (dead int, left bool) {
 			continue
 		case err != nil: // ECHILD
 			return dead, false
+		case exit.Status.Stopped():
+			continue // an orphan that asks to be traced, ptrace(2): it lives
 		case pid == 0:
 			return dead, true
 		}

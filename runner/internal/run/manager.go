@@ -34,6 +34,7 @@ type Config struct {
 	OneShotLinger    time.Duration
 	DrainTimeout     time.Duration
 	Landlock         bool
+	Seccomp          bool
 	// Tee, if not nil, sees the output of every run; it must not block.
 	Tee func(execution, stream string, block []byte)
 }

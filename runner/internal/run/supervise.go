@@ -104,7 +104,7 @@ func (m *Manager) startProgram(run *Run, spec *launch.Spec) (*launch.Launcher, e
 		if launcher == nil || try > 0 {
 			m.discard(launcher)
 			var err error
-			if launcher, err = launch.Spawn(m.reaper); err != nil {
+			if launcher, err = launch.Spawn(m.reaper, m.config.Seccomp); err != nil {
 				return nil, err
 			}
 		}

@@ -18,7 +18,7 @@ func (m *Manager) warmUp() {
 	if len(m.warm) > 0 || m.draining || len(m.active) >= m.config.MaxConcurrent {
 		return
 	}
-	launcher, err := launch.Spawn(m.reaper)
+	launcher, err := launch.Spawn(m.reaper, m.config.Seccomp)
 	if err != nil {
 		m.log.Warn("no launcher ahead of time", "error", err)
 		return
