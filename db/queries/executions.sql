@@ -46,8 +46,15 @@ WITH written AS (
            i.deleted_at, %(mirror_epoch)s
       FROM pg_temp.incoming_executions i
     ON CONFLICT (uid, created_at) DO UPDATE SET
-            sandbox_uid = excluded.sandbox_uid, class_name = excluded.class_name,
-            language = excluded.language, code_sha256 = excluded.code_sha256,
+            -- Once it has ended nobody rewrites where it ran, or what code: both come from names
+            -- on the object. A later epoch (a cluster restored from a backup) begins anew.
+            sandbox_uid = CASE WHEN t.completed_at IS NULL OR t.mirror_epoch < excluded.mirror_epoch
+                               THEN excluded.sandbox_uid
+                               ELSE coalesce(t.sandbox_uid, excluded.sandbox_uid) END,
+            class_name = excluded.class_name, language = excluded.language,
+            code_sha256 = CASE WHEN t.completed_at IS NULL OR t.mirror_epoch < excluded.mirror_epoch
+                               THEN excluded.code_sha256
+                               ELSE coalesce(t.code_sha256, excluded.code_sha256) END,
             state = excluded.state, reason = excluded.reason, message = excluded.message,
             attempt = excluded.attempt, queued_at = excluded.queued_at,
             started_at = excluded.started_at, completed_at = excluded.completed_at,

@@ -13,6 +13,7 @@ from soulbox.mirror.fence import Fence
 from soulbox.mirror.pending import Sighting
 from soulbox.mirror.tracker import Tracker
 from soulbox.mirror.writer import BatchResult, BatchWriter
+from soulbox.model.keys import CODE_SHA256_ANNOTATION, SANDBOX_UID_LABEL
 from soulbox.model.states import Kind
 from soulbox.store.pool import Store
 from tests.support.fix_mirror import (
@@ -214,3 +215,41 @@ async def test_old_changes_are_removed_and_young_ones_stay(
             return row == (100,)
 
         await until(left)
+
+
+async def test_where_and_what_an_execution_ran_is_fixed_once_it_has_ended(
+    make_mirror: MakeMirror, sql_connection: psycopg.Connection
+) -> None:
+    """Both come from names on the object, which a person may have rewritten (C23)."""
+    before = make_finished_execution()
+    spec = {**before["spec"], "codeFrom": {"configMapKeyRef": {"name": "c", "key": "main"}}}
+    del spec["code"]
+    first, second = "aa" * 32, "bb" * 32
+    metadata = before["metadata"]
+    ran = {
+        **before,
+        "spec": spec,
+        "metadata": {
+            **metadata,
+            "annotations": {CODE_SHA256_ANNOTATION: first},
+            "labels": {SANDBOX_UID_LABEL: "5a0d60c5-0000-4000-8000-0000000000b1"},
+        },
+    }
+    edited = newer(
+        ran,
+        metadata={
+            "annotations": {CODE_SHA256_ANNOTATION: second},
+            "labels": {SANDBOX_UID_LABEL: "5a0d60c5-0000-4000-8000-0000000000b2"},
+        },
+    )
+    async with running(make_mirror()) as mirror:
+        mirror.offer(Kind.EXECUTION, ran)
+        await drained(mirror)
+        mirror.offer(Kind.EXECUTION, edited)
+        await drained(mirror)
+    row = sql_connection.execute(
+        "select code_sha256, sandbox_uid::text, resource_version from soulbox.executions"
+    ).fetchone()
+    assert row is not None
+    assert row[:2] == (first, "5a0d60c5-0000-4000-8000-0000000000b1")
+    assert str(row[2]) == edited["metadata"]["resourceVersion"], "the newer version is written"

@@ -182,6 +182,14 @@ def _decide_in_sandbox(seen: SeenExecution, spec: ExecutionSpec, now: datetime) 
     if sandbox.deleting or sandbox.state is SandboxState.TERMINATED:
         message = f'Sandbox "{spec.sandbox_name}" has ended: {sandbox.message}'
         return _finish(seen, _failed(ExecutionReason.SANDBOX_TERMINATED, message), now)
+    if sandbox.user is not None and spec.user != sandbox.user:
+        # Admission lets only that user, and who has the verb billto, write the name.
+        message = (
+            f'spec.user: Sandbox "{spec.sandbox_name}" is billed to "{sandbox.user}" and runs only '
+            "Executions of that spec.user. Make a new Execution that names it (you need to be that "
+            "user, or the verb billto on executions), or use another Sandbox."
+        )
+        return _finish(seen, _failed(ExecutionReason.INVALID_SPEC, message), now)
     if sandbox.stalled_since is not None:
         return _wait_for_stalled(seen, spec, sandbox, sandbox.stalled_since, now)
     if seen.class_objection:

@@ -44,6 +44,8 @@ class SandboxSeen:
     pod_uid: str | None
     # Since when it says that it cannot run as it is; None: it does not.
     stalled_since: datetime | None = None
+    # Whom it is billed to; None: nobody by name, so that anybody's Executions may run in it.
+    user: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

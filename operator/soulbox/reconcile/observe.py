@@ -224,6 +224,7 @@ class ExecutionObserver:
             message=str(status.get("message", "not started yet")),
             pod_uid=(status.get("pod") or {}).get("uid"),
             stalled_since=_stalled_since(status),
+            user=(manifest.get("spec") or {}).get("user"),
         )
         spec = services.specs.sandbox(manifest)
         if isinstance(spec, InvalidManifest):

@@ -315,6 +315,12 @@ ENDS = {
         "no such key",
         now=at(61.0),
     ),
+    "its sandbox is somebody else's to pay for": Ends(
+        make_seen(sandbox=make_sandbox_seen(user="mia")),
+        "Failed",
+        "InvalidSpec",
+        'spec.user: Sandbox "box" is billed to "mia" and runs only Executions of that spec.user',
+    ),
     "its sandbox has not been able to run for a minute": Ends(
         make_seen(
             sandbox=make_sandbox_seen(

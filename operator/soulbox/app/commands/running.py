@@ -29,7 +29,10 @@ async def run_program(
     """Create it, show it, wait for it. The exit code."""
     spec, name = manifest["spec"], manifest["metadata"]["name"]
     if "sandboxRef" in spec:
-        await person.find(SANDBOXES, spec["sandboxRef"]["name"])
+        sandbox = await person.find(SANDBOXES, spec["sandboxRef"]["name"])
+        # It runs only what is billed to the same; whether we may say so is admission's to judge.
+        if billed_to := (sandbox.get("spec") or {}).get("user"):
+            spec.setdefault("user", billed_to)
     else:
         with suppress(KubeRefused):  # classes are the cluster's: who may not read may use them
             await person.find(SANDBOX_CLASSES, spec["className"])
