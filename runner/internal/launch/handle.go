@@ -219,6 +219,9 @@ func (l *Launcher) Events() <-chan Event { return l.events }
 // Terminate asks for SIGTERM to the whole run.
 func (l *Launcher) Terminate() { l.command(orderTerm) }
 
+// End asks for SIGKILL to what the program left behind when it ended.
+func (l *Launcher) End() { l.command(orderEnd) }
+
 // Kill asks for SIGKILL to the whole run and the end of the launcher.
 func (l *Launcher) Kill() {
 	l.killed = true

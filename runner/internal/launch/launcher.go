@@ -35,8 +35,8 @@ type launcher struct {
 	filter   filter
 
 	// Of the run at hand.
-	program int // its pid
-	ended   bool
+	program int                 // its pid
+	ending  bool                // what the program left is to be killed
 	status  *syscall.WaitStatus // of the program, until it is told
 	before  proc.IO
 	killing bool
@@ -44,8 +44,8 @@ type launcher struct {
 }
 
 // LauncherMain is `soulbox-runner launch`: start a program when told to, wait
-// for every process of its run, kill the rest when the program itself ends,
-// tell the server, and wait for the next. It returns the exit code of the
+// for every process of its run, tell the server when the program itself ends,
+// kill the rest when told to, and wait for the next. It returns the exit code of the
 // process.
 func LauncherMain(args []string) int {
 	// Every signal gets a handler that does nothing: the program has our UID
@@ -149,7 +149,7 @@ func readOrders() <-chan order {
 // run takes one program from its start to the end of the last process of its
 // run, and reports whether the launcher may take another.
 func (l *launcher) run(o order, children <-chan os.Signal, orders <-chan order) bool {
-	l.program, l.ended, l.status, l.killing, l.usage = 0, false, nil, false, Usage{}
+	l.program, l.ending, l.status, l.killing, l.usage = 0, false, nil, false, Usage{}
 	_ = l.events.Encode(Event{Kind: EventBegun})
 	err := l.start(o)
 	for _, fd := range o.streams { // the server sees their end with the program's last process
@@ -209,7 +209,7 @@ func (l *launcher) follow(children <-chan os.Signal, orders <-chan order) {
 	var again <-chan time.Time
 	pause := time.Millisecond
 	for l.collect() {
-		if l.killing || l.ended {
+		if l.killing || l.ending {
 			// Repeated until wait4 finds no child: a process that forks
 			// while it is looked for is found the next time.
 			reap.KillEach(descendants())
@@ -225,6 +225,8 @@ func (l *launcher) follow(children <-chan os.Signal, orders <-chan order) {
 				l.killing, orders = true, nil
 			case o.what == orderKill:
 				l.killing = true
+			case o.what == orderEnd:
+				l.ending = true
 			case o.what == orderTerm:
 				for _, pid := range descendants() {
 					_ = syscall.Kill(pid, syscall.SIGTERM)
@@ -269,7 +271,7 @@ func (l *launcher) collect() (left bool) {
 		}
 		l.usage.add(&rusage)
 		if pid == l.program {
-			l.ended, l.status = true, &status
+			l.status = &status
 		}
 	}
 }

@@ -41,6 +41,7 @@ const launcherControl = 3
 const (
 	orderRun  = 'r' // start the program of the spec that follows; three descriptors come along
 	orderTerm = 't' // SIGTERM to every process of the run
+	orderEnd  = 'e' // SIGKILL to what the program left; the launcher stays
 	orderKill = 'k' // SIGKILL to every process of the run, then end
 )
 
@@ -119,7 +120,7 @@ type Spec struct {
 	Argv []string `json:"argv"`
 	Env  []string `json:"env"`
 	Dir  string   `json:"dir"`
-	// Hard limits, lowered to what the launcher may have.
+	// Limits, lowered to what the launcher may have.
 	Processes     uint64 `json:"processes"`
 	OpenFiles     uint64 `json:"openFiles"`
 	FileSizeBytes uint64 `json:"fileSizeBytes"`
@@ -142,7 +143,7 @@ const (
 	EventBegun   = "begun"   // the order was read: from now on the program may run
 	EventStarted = "started" // execve succeeded
 	EventFailed  = "failed"  // it did not, or a step before it; the launcher is free again
-	EventExit    = "exit"    // the program itself ended; others of its run live
+	EventExit    = "exit"    // the program itself ended; others of its run live, until orderEnd
 	EventDone    = "done"    // no process of the run is left; the launcher is free again
 )
 

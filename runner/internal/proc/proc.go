@@ -80,6 +80,17 @@ func stat(pid int) (parent int, state byte, ok bool) {
 	return parent, fields[0][0], err == nil
 }
 
+// AnyRuns tells whether one of the processes has work at hand: it runs, waits
+// for a CPU, or for a disk. Of one with several threads the first is looked at.
+func AnyRuns(pids []int) bool {
+	for _, pid := range pids {
+		if _, state, ok := stat(pid); ok && (state == 'R' || state == 'D') {
+			return true
+		}
+	}
+	return false
+}
+
 // Descendants gives all processes below root, root itself not included, and
 // nothing below a pid for which skip is true (nor that pid).
 func (t *Tree) Descendants(root int, skip func(int) bool) []int {

@@ -3,12 +3,10 @@ package run
 import (
 	"errors"
 	"os"
-	"sync"
 	"syscall"
 	"time"
 
 	"github.com/soulbox-dev/soulbox/runner/internal/launch"
-	"github.com/soulbox-dev/soulbox/runner/internal/output"
 	"github.com/soulbox-dev/soulbox/runner/internal/wire"
 )
 
@@ -50,9 +48,7 @@ func (m *Manager) supervise(run *Run) {
 		return
 	}
 	run.started(time.Now())
-	var copies sync.WaitGroup
-	copies.Go(func() { run.stdout.(*output.Stream).Copy(launcher.Stdout) })
-	copies.Go(func() { run.stderr.(*output.Stream).Copy(launcher.Stderr) })
+	pipes := copyStreams(run, launcher)
 	go feed(launcher.Stdin, run.program.Stdin)
 	go m.watchMemory(run)
 	go m.watchDisk(run)
@@ -60,14 +56,17 @@ func (m *Manager) supervise(run *Run) {
 		m.log.Error("start not journalled", "execution", run.key.String(), "error", err)
 	}
 
-	end := m.follow(run, launcher)
+	end := m.follow(run, launcher, pipes)
 	run.setLauncher(0)
 	if !end.clean {
 		m.sweep(run, end)
 	}
-	waitFor(&copies, drainLimit)
+	select {
+	case <-pipes:
+	case <-time.After(drainLimit):
+	}
 	fit := launcher.Rest() // ends a copy whose pipe is still held open somewhere
-	copies.Wait()
+	<-pipes
 	stage.tidy()
 	if len(run.program.CaptureFiles) > 0 {
 		m.capture(run)
@@ -154,17 +153,20 @@ func feed(stdin *os.File, text string) {
 // launcher, should the program have stopped or killed it.
 //
 //	running ──stop──> TERM sent ──1 s──> KILL sent ──2 s──> launcher killed
-//	   └──program ended──> launcher kills the rest ──2 s──────────┘
+//	   └──program ended──grace──> launcher kills the rest ──2 s───┘
 //
 // Timers of Go run on the monotonic clock.
-func (m *Manager) follow(run *Run, launcher *launch.Launcher) *ending {
+func (m *Manager) follow(run *Run, launcher *launch.Launcher, pipes <-chan struct{}) *ending {
 	end := &ending{}
+	var rest grace
+	defer rest.stop()
 	timeout := time.NewTimer(run.program.Timeout)
 	defer timeout.Stop()
 	stopped, atOnce := run.stopped, run.atOnce
 	var escalate <-chan time.Time
 	next := func() {}
 	kill := func() { escalate, next = time.After(killGrace), launcher.KillNow }
+	endRest := func() { rest.stop(); launcher.End(); kill() }
 	events := launcher.Events()
 	for events != nil {
 		select {
@@ -173,10 +175,14 @@ func (m *Manager) follow(run *Run, launcher *launch.Launcher) *ending {
 			case !open:
 				events = nil
 			case event.Status != nil:
-				run.endedAt(time.Now())
+				cause, _ := run.endedAt(time.Now())
 				end.program = event.Status
-				stopped, atOnce = nil, nil
-				kill()
+				stopped, atOnce, escalate = nil, nil, nil
+				if event.Kind == launch.EventExit && cause == "" {
+					rest.begin(pipes)
+				} else if event.Kind == launch.EventExit {
+					endRest()
+				}
 			}
 			if event.Kind == launch.EventDone && event.Usage != nil {
 				// No process of the run is left: package reap says why that
@@ -196,6 +202,12 @@ func (m *Manager) follow(run *Run, launcher *launch.Launcher) *ending {
 			stopped, atOnce = nil, nil
 			launcher.Kill()
 			kill()
+		case <-rest.pipes:
+			endRest()
+		case <-rest.look:
+			if rest.isOver(m, run) {
+				endRest()
+			}
 		case <-escalate:
 			escalate = nil
 			next()
@@ -219,15 +231,6 @@ func (m *Manager) sweep(run *Run, end *ending) {
 	more := launch.UsageOf(&strays)
 	end.usage.CPUMicroseconds += more.CPUMicroseconds
 	end.usage.MaxRSSBytes = max(end.usage.MaxRSSBytes, more.MaxRSSBytes)
-}
-
-func waitFor(group *sync.WaitGroup, limit time.Duration) {
-	all := make(chan struct{})
-	go func() { group.Wait(); close(all) }()
-	select {
-	case <-all:
-	case <-time.After(limit):
-	}
 }
 
 // finish makes the result durable and then visible.

@@ -29,13 +29,7 @@ const (
 // over, and on cgroup v2 is the watchdog of the pod's limit. (On v1 the kernel
 // kills one process and the runner sees it in oom_kill.)
 func (m *Manager) watchMemory(run *Run) {
-	limit := int64(0)
-	if m.cgroup.Version == 2 {
-		limit = m.config.MemoryLimitBytes
-		if fromGroup := m.cgroup.MemoryLimit(); limit == 0 && fromGroup != nil {
-			limit = *fromGroup
-		}
-	}
+	limit := m.guardedLimit()
 	sample := time.NewTimer(firstSample)
 	defer sample.Stop()
 	var tick <-chan time.Time
@@ -57,6 +51,25 @@ func (m *Manager) watchMemory(run *Run) {
 			m.guardMemory(run, limit)
 		}
 	}
+}
+
+// guardedLimit is the pod's memory limit where the watchdog must keep it, else 0.
+func (m *Manager) guardedLimit() int64 {
+	if m.cgroup.Version != 2 {
+		return 0
+	}
+	limit := m.config.MemoryLimitBytes
+	if fromGroup := m.cgroup.MemoryLimit(); limit == 0 && fromGroup != nil {
+		limit = *fromGroup
+	}
+	return limit
+}
+
+// isMemoryShort tells whether the watchdog would end a run now.
+func (m *Manager) isMemoryShort() bool {
+	limit := m.guardedLimit()
+	used := m.cgroup.MemoryUsed()
+	return limit > 0 && used != nil && *used >= int64(float64(limit)*watchdogPart)
 }
 
 // sampleMemory measures all processes of the run together, in bytes.
