@@ -234,7 +234,7 @@ def test_usage_is_that_of_the_one_run(runner: Runner) -> None:
 
 
 def test_limits_of_one_run_are_not_the_nexts(runner: Runner) -> None:
-    show = "import resource; print(resource.getrlimit(resource.RLIMIT_NOFILE)[1])"
+    show = "import resource; print(resource.getrlimit(resource.RLIMIT_NOFILE)[0])"
     limits = {"processes": 50, "fileSizeBytes": 1 << 20}
     for uid, files in (("a", 64), ("b", 512), ("c", 64)):
         doc = runner.run(uid, show, limits={**limits, "openFiles": files})

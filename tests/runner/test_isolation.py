@@ -26,7 +26,7 @@ pytestmark = pytest.mark.skipif(
 
 @pytest.fixture
 def runner(binary: Path, base: Path) -> Iterator[Runner]:
-    with start_runner(binary, base, prefix=SETPRIV, env={"RUNNERS_OWN": "secret"}) as started:
+    with start_runner(binary, base, prefix=SETPRIV, env={"SOULBOX_OWN": "secret"}) as started:
         yield started
 
 
@@ -45,7 +45,7 @@ IN_CLOSED = (
 
 def test_environment_of_the_runner_is_not_passed_on(runner: Runner) -> None:
     out = text(runner.run("a", "import os; print(dict(os.environ))")["output"]["stdout"])
-    for secret in ("RUNNERS_OWN", "SOULBOX", POD_UID, runner.signer.key_id, "GOGC", "GOMAXPROCS"):
+    for secret in ("SOULBOX_OWN", "SOULBOX", POD_UID, runner.signer.key_id, "GOGC", "GOMAXPROCS"):
         assert secret not in out
 
 

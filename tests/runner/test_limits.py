@@ -109,7 +109,9 @@ for name in ("CORE", "NOFILE", "FSIZE"):
 """
     limits = {"openFiles": 100, "fileSizeBytes": 4096}
     doc = runner.run("a", code, limits=limits)
-    assert text(doc["output"]["stdout"]).split() == ["0", "0", "100", "100", "4096", "4096"]
+    core, core_most, files, files_most, size, size_most = text(doc["output"]["stdout"]).split()
+    assert (core, core_most, files, size, size_most) == ("0", "0", "100", "4096", "4096")
+    assert int(files_most) > 100, "a program may raise the limit of open files"
 
 
 def test_file_beyond_its_size_is_an_error_of_the_program(runner: Runner) -> None:

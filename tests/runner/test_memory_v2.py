@@ -98,7 +98,7 @@ def test_kill_by_the_kernel_is_seen_in_memory_events(runner: Runner, group: Grou
     pid = next(
         pid
         for pid in children_of(runner.process.pid)
-        if b".soulbox-a-1.py" in Path(f"/proc/{pid}/cmdline").read_bytes()
+        if b".soulbox-main.py" in Path(f"/proc/{pid}/cmdline").read_bytes()
     )
     os.kill(pid, signal.SIGKILL)
     assert runner.finish("a")["result"]["outcome"] == "OOMKilled"

@@ -204,7 +204,20 @@ async def test_captured_files_are_read_whatever_they_are_called(
     assert caught.value.code == "NotFound"
 
 
-GLOBS = ["*", "**", "a/**/b?.[a-z]", "[^x]*", "a]", "[a-cx]", "a*b*c", "{a,b}", "$(x)", "é*"]
+GLOBS = [
+    "*",
+    "**",
+    "a/**/b?.[a-z]",
+    "[^x]*",
+    "a]",
+    "[a-cx]",
+    "a*b*c",
+    "{a,b}",
+    "$(x)",
+    "é*",
+    "[[]x",
+    "[a[]",
+]
 
 
 @pytest.mark.parametrize("glob", GLOBS)

@@ -122,6 +122,16 @@ REFUSALS: dict[str, Refusal] = {
         want_api=_RUNNERS_PATH,
         want_field="spec.files[0].path",
     ),
+    "file name of 256 bytes": Refusal(
+        spec={"files": [_file("data/" + "ü" * 128)]},
+        want_api=("file path has a name longer than 255 bytes", "shorten it"),
+        want_field="spec.files[0].path",
+    ),
+    "file mode with the set-user-id bit": Refusal(
+        spec={"files": [_file(mode=0o4755)]},
+        want_api=("should be less than or equal to 511",),
+        want_field="spec.files[0].mode",
+    ),
     "two files of one path": Refusal(
         spec={"files": [_file(), _file()]},
         want_api=("spec.files[1]", "Duplicate value"),

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
+from soulbox.build.identity import identity_annotations, identity_mounts, identity_volume
 from soulbox.build.names import pod_name, pod_user_id
 from soulbox.build.policy import profile_key
 from soulbox.model import keys
@@ -97,7 +98,9 @@ def build_pod(plan: PodPlan) -> dict[str, Any]:
         spec["nodeSelector"] = dict(sandbox_class.node_selector)
     if sandbox_class.tolerations:
         spec["tolerations"] = [_toleration(one) for one in sandbox_class.tolerations]
-    return {"apiVersion": "v1", "kind": "Pod", "metadata": _metadata(plan), "spec": spec}
+    metadata = _metadata(plan)
+    metadata["annotations"] |= identity_annotations(user_id, WORKSPACE)
+    return {"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": spec}
 
 
 def _name_servers(profile: NetworkProfile) -> dict[str, Any]:
@@ -178,6 +181,8 @@ def _container(plan: PodPlan) -> dict[str, Any]:
                 "name": "SOULBOX_POD_UID",
                 "valueFrom": {"fieldRef": {"fieldPath": "metadata.uid"}},
             },
+            # A variable, for a runner of an older image refuses a flag it does not know.
+            {"name": "SOULBOX_CPU_MILLICORES", "value": str(limits.cpu_millicores)},
         ],
         "ports": [{"name": "runner", "containerPort": keys.RUNNER_PORT}],
         "resources": {
@@ -197,6 +202,7 @@ def _container(plan: PodPlan) -> dict[str, Any]:
             {"name": "tmp", "mountPath": "/tmp"},
             {"name": "state", "mountPath": _STATE_DIR},
             {"name": "output", "mountPath": _OUTPUT_DIR},
+            *identity_mounts(),
         ],
         "workingDir": WORKSPACE,
         "terminationMessagePolicy": "File",
@@ -222,6 +228,7 @@ def _volumes(plan: PodPlan) -> list[dict[str, Any]]:
         {"name": "tmp", "emptyDir": _empty_dir(_TMP_BYTES)},
         {"name": "state", "emptyDir": _empty_dir(_STATE_BYTES, memory=True)},
         {"name": "output", "emptyDir": _empty_dir(output_bytes)},
+        identity_volume(),
     ]
 
 

@@ -33,6 +33,9 @@ SKU_ANNOTATION: Final = f"{GROUP}/sku"
 USER_ANNOTATION: Final = f"{GROUP}/user"
 OWNER_NAME_ANNOTATION: Final = f"{GROUP}/owner-name"
 SIGNING_KEY_ANNOTATION: Final = f"{GROUP}/signing-key-id"
+# What lies at /etc/passwd and /etc/group of a pod (annotations on pods).
+PASSWD_ANNOTATION: Final = f"{GROUP}/passwd"
+GROUP_ANNOTATION: Final = f"{GROUP}/group"
 # On a pod whose node was lost: the last renewTime of its node's Lease (RFC 3339), written
 # once; billing takes it as the end of the pod.
 LOST_TIME_ANNOTATION: Final = f"{GROUP}/lost-time"

@@ -223,6 +223,7 @@ class InputFile:
     path: str  # relative, no "." or ".." segment
     content: str
     encoding: FileEncoding = FileEncoding.UTF8
+    mode: int | None = None  # permission bits; None: the runner's choice, by its first bytes
 
 
 # Where the code lies when it is not in the Execution itself.

@@ -416,7 +416,7 @@ def _glob(index: int, glob: str) -> str:
         )
     _refuse_nul(field, glob)
     if re.fullmatch(execution.GLOB_PATTERN, glob) is None:
-        raise InvalidManifest(field, "is not a glob", "use *, ?, ** and [a-z], without a backslash")
+        raise InvalidManifest(field, "is not a glob", "use *, ?, ** and [a-z]; [[] is a bracket")
     return glob
 
 
@@ -434,6 +434,12 @@ def _input_file(index: int, file: execution.InputFile) -> specs.InputFile:
             f"holds NUL or starts with {specs.RESERVED_PATH_PREFIX}, which is the runner's own",
             "name it otherwise",
         )
+    if any(len(part.encode()) > execution.MAX_NAME_BYTES for part in file.path.split("/")):
+        raise InvalidManifest(
+            f"{field}.path",
+            f"has a name longer than {execution.MAX_NAME_BYTES} bytes",
+            "shorten it; a letter outside ASCII takes two to four bytes",
+        )
     if file.encoding is specs.FileEncoding.BASE64:
         try:
             binascii.a2b_base64(file.content.encode("ascii"), strict_mode=True)
@@ -443,4 +449,6 @@ def _input_file(index: int, file: execution.InputFile) -> specs.InputFile:
                 "is not base64 (RFC 4648, without line breaks)",
                 "encode it with base64 -w0",
             ) from None
-    return specs.InputFile(path=file.path, content=file.content, encoding=file.encoding)
+    return specs.InputFile(
+        path=file.path, content=file.content, encoding=file.encoding, mode=file.mode
+    )

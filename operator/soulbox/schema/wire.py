@@ -34,6 +34,7 @@ from soulbox.model.runs import (
     StartRun,
     StreamSummary,
 )
+from soulbox.model.specs import InputFile
 from soulbox.model.states import RunOutcome, RunState
 
 MAX_EXCERPT_BYTES: Final = 32_768
@@ -162,10 +163,7 @@ def dump_start(request: StartRun) -> bytes:
         "extension": request.extension,
         "code": request.code,
         "codeEncoding": request.code_encoding,
-        "files": [
-            {"path": each.path, "content": each.content, "encoding": each.encoding}
-            for each in request.files
-        ],
+        "files": [_file(each) for each in request.files],
         "args": request.args,
         "env": [{"name": each.name, "value": each.value} for each in request.env],
         "timeoutSeconds": request.timeout_seconds,
@@ -181,6 +179,13 @@ def dump_start(request: StartRun) -> bytes:
     if request.stdin is not None:
         body["stdin"] = request.stdin
     return orjson.dumps(body)
+
+
+def _file(file: InputFile) -> dict[str, Any]:
+    body: dict[str, Any] = {"path": file.path, "content": file.content, "encoding": file.encoding}
+    if file.mode is not None:  # a runner of before knows no such field
+        body["mode"] = file.mode
+    return body
 
 
 def parse_document(body: bytes, *, now: datetime) -> RunDocument:

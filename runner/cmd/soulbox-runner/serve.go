@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"runtime"
 	"runtime/debug"
+	"strconv"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -25,10 +26,11 @@ import (
 	"github.com/soulbox-dev/soulbox/runner/internal/wire"
 )
 
-// The two variables the runner takes from its environment.
+// The variables the runner takes from its environment. The last may be missing.
 const (
 	envKeys   = "SOULBOX_PUBLIC_KEYS"
 	envPodUID = "SOULBOX_POD_UID"
+	envCPU    = "SOULBOX_CPU_MILLICORES"
 )
 
 type settings struct {
@@ -81,6 +83,11 @@ func parse(args []string) (*settings, error) {
 	}
 	if s.podUID = os.Getenv(envPodUID); s.podUID == "" {
 		return nil, usageError{fmt.Errorf("%s is not set: the pod's uid, from the downward API", envPodUID)}
+	}
+	if text := os.Getenv(envCPU); text != "" {
+		if s.run.CPULimitMillicores, err = strconv.ParseInt(text, 10, 64); err != nil {
+			return nil, usageError{fmt.Errorf("%s: %w", envCPU, err)}
+		}
 	}
 	return s, nil
 }

@@ -66,6 +66,11 @@ func startError(path string, err error) error {
 	return fmt.Errorf("%s: %w", path, err)
 }
 
+// openFilesMost is how far a program may raise its own limit of open files, as
+// servers and databases do. The soft limit stays low for those that cannot
+// take descriptors above 1023 (select(2)) or that close all they may have.
+const openFilesMost = 65536
+
 // setLimits takes the spec's limits, lowered to what the launcher may have.
 func (p *program) setLimits(spec *Spec) error {
 	for i, value := range [len(limited)]uint64{0, spec.OpenFiles, spec.FileSizeBytes, spec.Processes} {
@@ -73,8 +78,12 @@ func (p *program) setLimits(spec *Spec) error {
 		if err := unix.Getrlimit(limited[i].resource, &now); err != nil {
 			return os.NewSyscallError("getrlimit "+limited[i].name, err)
 		}
-		value = min(value, now.Max)
-		p.limits[i] = unix.Rlimit{Cur: value, Max: value}
+		most := value
+		if limited[i].resource == unix.RLIMIT_NOFILE {
+			most = max(value, openFilesMost)
+		}
+		most = min(most, now.Max)
+		p.limits[i] = unix.Rlimit{Cur: min(value, most), Max: most}
 	}
 	return nil
 }

@@ -37,7 +37,7 @@ func FilePath(dir string, index int) string { return filepath.Join(dir, fmt.Spri
 // most that many bytes. They are copied because a later run may change them.
 // Links, devices and FIFOs are passed over. Omitted counts the other matches.
 func Capture(workspace *os.Root, globs []string, dir string, most int64) (files []wire.CapturedFile, omitted int, err error) {
-	paths, omitted, err := search(workspace.Name(), globs)
+	paths, omitted, err := search(workspace, globs)
 	for _, name := range paths {
 		file, copyErr := copyFile(workspace, name, FilePath(dir, len(files)), &most)
 		if copyErr != nil {
@@ -52,18 +52,18 @@ func Capture(workspace *os.Root, globs []string, dir string, most int64) (files 
 	return files, omitted, err
 }
 
-func search(root string, globs []string) (paths []string, omitted int, err error) {
-	patterns := make([][]string, len(globs))
+func search(workspace *os.Root, globs []string) (paths []string, omitted int, err error) {
+	patterns := make([]pattern, len(globs))
 	for i, glob := range globs {
-		patterns[i] = strings.Split(path.Clean(glob), "/")
+		patterns[i] = newPattern(workspace, glob)
 	}
-	err = walk.Tree(root, captureLimit, func(name string, info *unix.Stat_t) {
+	err = walk.Tree(workspace.Name(), captureLimit, func(name string, info *unix.Stat_t) {
 		if info.Mode&unix.S_IFMT != unix.S_IFREG || strings.HasPrefix(name, OwnPrefix) {
 			return
 		}
 		parts := strings.Split(name, "/")
 		for _, pattern := range patterns {
-			if !matches(pattern, parts) {
+			if !pattern.takes(name, parts) {
 				continue
 			}
 			at := sort.SearchStrings(paths, name)
@@ -80,6 +80,32 @@ func search(root string, globs []string) (paths []string, omitted int, err error
 		}
 	})
 	return paths, omitted, err
+}
+
+// pattern is one of captureFiles.
+type pattern struct {
+	name  string // of the one file that is meant; or "", and the parts of a glob
+	parts []string
+}
+
+// newPattern takes a glob that is the very name of a file for that file:
+// "report [1].csv", a name that browsers and spreadsheets make, is no wish for
+// "report 1.csv". ([[] stands for a bracket where that is not enough.)
+func newPattern(workspace *os.Root, glob string) pattern {
+	glob = path.Clean(glob)
+	if strings.Contains(glob, "[") {
+		if info, err := workspace.Lstat(glob); err == nil && info.Mode().IsRegular() {
+			return pattern{name: glob}
+		}
+	}
+	return pattern{parts: strings.Split(glob, "/")}
+}
+
+func (p pattern) takes(name string, parts []string) bool {
+	if p.name != "" {
+		return name == p.name
+	}
+	return matches(p.parts, parts)
 }
 
 // matches compares part by part; ** stands for any number of parts. On a

@@ -64,12 +64,25 @@ func (m *Manager) hasRoom() error {
 	return nil
 }
 
+// freeSlot is called with the lock held.
+func (m *Manager) freeSlot() int {
+	taken := make(map[int]bool, len(m.active))
+	for _, run := range m.active {
+		taken[run.slot] = true
+	}
+	slot := 0
+	for taken[slot] {
+		slot++
+	}
+	return slot
+}
+
 func (m *Manager) newRun(key Key, bodySHA256 string, program *wire.Program) (*Run, error) {
 	dir := filepath.Join(m.config.OutputDir, journal.FileName(key.UID, key.Attempt))
 	run := &Run{
 		key: key, bodySHA256: bodySHA256, program: program, dir: dir,
 		done: make(chan struct{}), stopped: make(chan struct{}), atOnce: make(chan struct{}),
-		over: make(chan struct{}),
+		over: make(chan struct{}), slot: m.freeSlot(),
 		doc: wire.Document{
 			UID: key.UID, Attempt: key.Attempt, State: wire.Accepted, AcceptedTime: wire.Time{Time: time.Now()},
 		},

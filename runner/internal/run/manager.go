@@ -30,11 +30,13 @@ type Config struct {
 	MaxUnreleased    int
 	DiskLimitBytes   int64 // 0: none
 	MemoryLimitBytes int64 // 0: what the cgroup says
-	OneShot          bool
-	OneShotLinger    time.Duration
-	DrainTimeout     time.Duration
-	Landlock         bool
-	Seccomp          bool
+	// CPULimitMillicores is what libraries are told of; 0: nothing.
+	CPULimitMillicores int64
+	OneShot            bool
+	OneShotLinger      time.Duration
+	DrainTimeout       time.Duration
+	Landlock           bool
+	Seccomp            bool
 	// Tee, if not nil, sees the output of every run; it must not block.
 	Tee func(execution, stream string, block []byte)
 }

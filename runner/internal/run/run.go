@@ -30,6 +30,7 @@ type Run struct {
 	stopped    chan struct{} // closed by Stop
 	atOnce     chan struct{} // closed by StopAtOnce
 	over       chan struct{} // closed when the program itself is over
+	slot       int           // the smallest that no other active run has
 	diskBefore atomic.Int64  // bytes on disk for which it is not to blame
 
 	mu         sync.Mutex

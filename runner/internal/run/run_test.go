@@ -1,8 +1,12 @@
 package run
 
 import (
+	"fmt"
 	"log/slog"
 	"path/filepath"
+	"runtime"
+	"slices"
+	"strings"
 	"syscall"
 	"testing"
 	"time"
@@ -151,16 +155,87 @@ func TestCompletionIsToldWithTheResult(t *testing.T) {
 }
 
 func TestEnvironment(t *testing.T) {
-	t.Setenv("PATH", "")
-	got := environment("/w", "/t", []wire.EnvVar{{Name: "A", Value: "1"}, {Name: "LANG", Value: "C"}, {Name: "A", Value: "2"}})
-	want := []string{"PATH=" + defaultPath, "HOME=/w", "LANG=C", "TMPDIR=/t", "A=2"}
-	if len(got) != len(want) {
-		t.Fatal(got)
-	}
-	for i := range want {
-		if got[i] != want[i] {
-			t.Errorf("%d: %s, want %s", i, got[i], want[i])
+	m := &Manager{config: Config{Workspace: "/w"}}
+	for name, c := range map[string]struct {
+		own, want, wantNot []string
+		given              []wire.EnvVar
+	}{
+		"defaults": {
+			want: []string{"PATH=" + defaultPath, "LANG=C.UTF-8", "TERM=dumb", "HOME=/w", "USER=sandbox", "LOGNAME=sandbox",
+				"TMPDIR=/t", "PYTHONDONTWRITEBYTECODE=1"},
+		},
+		"the image's ENV": {
+			own: []string{"PATH=/opt/bin:/bin", "JAVA_HOME=/opt/jdk", "LANG=de_DE.UTF-8", "HOME=/root", "USER=app", "TMPDIR=/x", "EMPTY=",
+				"PYTHONDONTWRITEBYTECODE="},
+			want: []string{"PATH=/opt/bin:/bin", "JAVA_HOME=/opt/jdk", "LANG=de_DE.UTF-8", "HOME=/w", "USER=sandbox", "TMPDIR=/t", "EMPTY=",
+				"PYTHONDONTWRITEBYTECODE="},
+		},
+		"what is not the image's": {
+			own: []string{"SOULBOX_PUBLIC_KEYS=k", "SOULBOX_POD_UID=u", "KUBERNETES_SERVICE_HOST=10.0.0.1", "HOSTNAME=pod", "PWD=/",
+				"PATH=", "no assignment", "=C:"},
+			want: []string{"PATH=" + defaultPath},
+			wantNot: []string{"SOULBOX_PUBLIC_KEYS", "SOULBOX_POD_UID", "KUBERNETES_SERVICE_HOST", "HOSTNAME", "PWD",
+				"no assignment", ""},
+		},
+		"the request's": {
+			own:   []string{"JAVA_HOME=/opt/jdk"},
+			given: []wire.EnvVar{{Name: "A", Value: "1"}, {Name: "HOME", Value: "/h"}, {Name: "JAVA_HOME", Value: "/j"}, {Name: "A", Value: "2"}},
+			want:  []string{"HOME=/h", "JAVA_HOME=/j", "A=2"},
+		},
+	} {
+		got := m.environment(c.own, "/t", c.given)
+		for _, entry := range c.want {
+			if !slices.Contains(got, entry) {
+				t.Errorf("%s: %s is not in %q", name, entry, got)
+			}
 		}
+		seen := map[string]bool{}
+		for _, entry := range got {
+			variable, _, _ := strings.Cut(entry, "=")
+			if seen[variable] || slices.Contains(c.wantNot, variable) {
+				t.Errorf("%s: %s", name, entry)
+			}
+			seen[variable] = true
+		}
+	}
+}
+
+func TestThreadsFollowTheCPULimit(t *testing.T) {
+	for _, c := range []struct {
+		millicores    int64
+		machine, want int
+	}{{0, 8, 0}, {250, 64, 1}, {1000, 64, 1}, {1001, 64, 2}, {4000, 4, 0}, {8000, 4, 0}, {500, 1, 0}} {
+		if got := threadsFor(c.millicores, c.machine); got != c.want {
+			t.Errorf("%+v: %d", c, got)
+		}
+	}
+	m := &Manager{config: Config{CPULimitMillicores: 1}}
+	if runtime.NumCPU() == 1 {
+		t.Skip("one CPU is no more than the limit")
+	}
+	env := m.environment([]string{"GOMAXPROCS=3"}, "/t", []wire.EnvVar{{Name: "OMP_NUM_THREADS", Value: "2"}})
+	for _, want := range []string{"GOMAXPROCS=3", "OMP_NUM_THREADS=2", "RAYON_NUM_THREADS=1", "PYTHON_CPU_COUNT=1"} {
+		if !slices.Contains(env, want) {
+			t.Errorf("%s is not in %q", want, env)
+		}
+	}
+}
+
+func TestSlotsAreTheSmallestFreeOnes(t *testing.T) {
+	m := &Manager{active: map[Key]*Run{}}
+	names := func(slot int) string {
+		run := &Run{slot: slot, program: &wire.Program{Extension: ".py"}}
+		m.active[Key{UID: fmt.Sprint(slot)}] = run
+		return run.codeName()
+	}
+	for _, want := range []string{".soulbox-main.py", ".soulbox-main-2.py", ".soulbox-main-3.py"} {
+		if got := names(m.freeSlot()); got != want {
+			t.Errorf("%s, want %s", got, want)
+		}
+	}
+	delete(m.active, Key{UID: "1"})
+	if got := m.freeSlot(); got != 1 {
+		t.Errorf("slot %d, want 1", got)
 	}
 }
 

@@ -16,9 +16,6 @@ import (
 	"github.com/soulbox-dev/soulbox/runner/internal/wire"
 )
 
-// defaultPath is used where the image sets no PATH.
-const defaultPath = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
-
 // stage is what one run has on disk beside its output.
 type stage struct {
 	root     *os.Root
@@ -28,23 +25,37 @@ type stage struct {
 	once     sync.Once
 }
 
+// codeStem begins the name of the code's file. A name of its own for each run
+// would keep equal errors apart, and nobody could read it.
+const codeStem = output.OwnPrefix + "main"
+
+// codeName of a run: of those that run at once each has another slot.
+func (r *Run) codeName() string {
+	if r.slot == 0 {
+		return codeStem + r.program.Extension
+	}
+	return fmt.Sprintf("%s-%d%s", codeStem, r.slot+1, r.program.Extension)
+}
+
 // prepare writes the run's files, its code and its private TMPDIR. All goes
 // through os.Root: a link that an earlier program planted in the workspace
 // leads nowhere outside of it.
 func (m *Manager) prepare(run *Run) *stage {
-	stem := fmt.Sprintf("%s-%d", run.key.UID, run.key.Attempt)
 	s := &stage{
 		root:     m.workspace,
-		codeName: output.OwnPrefix + stem + run.program.Extension,
-		tmp:      filepath.Join(m.config.TmpDir, "soulbox-"+stem),
+		codeName: run.codeName(),
+		tmp:      filepath.Join(m.config.TmpDir, fmt.Sprintf("soulbox-%s-%d", run.key.UID, run.key.Attempt)),
 	}
 	removeTree(s.tmp) // of a runner that died
 	if s.err = os.Mkdir(s.tmp, 0o700); s.err != nil {
 		return s
 	}
 	for _, file := range run.program.Files {
-		if err := s.write(file.Path, file.Content, 0o644); err != nil {
-			s.err = fmt.Errorf("files: %s cannot be written: %w", file.Path, err)
+		forgetByteCode(s.root, file.Path)
+	}
+	for _, file := range run.program.Files {
+		if err := s.write(file.Path, file.Content, file.Mode); err != nil {
+			s.err = fmt.Errorf("files: %q cannot be written: %w", file.Path, s.explain(file.Path, err))
 			return s
 		}
 	}
@@ -53,6 +64,22 @@ func (m *Manager) prepare(run *Run) *stage {
 		s.err = fmt.Errorf("code cannot be written: %w", err)
 	}
 	return s
+}
+
+// explain says in words of the workspace why a file cannot be written.
+func (s *stage) explain(name string, err error) error {
+	for at, c := range name {
+		if c != '/' {
+			continue
+		}
+		if info, statErr := s.root.Lstat(name[:at]); statErr == nil && !info.IsDir() && info.Mode()&os.ModeSymlink == 0 {
+			return fmt.Errorf("%q is a file in the workspace, not a directory", name[:at])
+		}
+	}
+	if info, statErr := s.root.Lstat(name); statErr == nil && info.IsDir() {
+		return errors.New("the workspace has a directory of that name")
+	}
+	return err
 }
 
 // ownBytes is a bound of what prepare takes on disk, and the slack: a run that
@@ -82,6 +109,9 @@ func (s *stage) write(name string, content []byte, mode os.FileMode) error {
 		return err
 	}
 	_, err = f.Write(content)
+	if chmodErr := f.Chmod(mode); err == nil { // whatever the umask is
+		err = chmodErr
+	}
 	if closeErr := f.Close(); err == nil {
 		err = closeErr
 	}
@@ -121,37 +151,11 @@ func (s *stage) spec(run *Run, m *Manager) *launch.Spec {
 	p := run.program
 	argv := append(append(append([]string{}, p.Command...), filepath.Join(m.config.Workspace, s.codeName)), p.Args...)
 	return &launch.Spec{
-		Argv: argv, Env: environment(m.config.Workspace, s.tmp, p.Env), Dir: m.config.Workspace,
+		Argv: argv, Env: m.environment(os.Environ(), s.tmp, p.Env), Dir: m.config.Workspace,
 		Processes: uint64(p.Limits.Processes) + m.ownThreads(),
 		OpenFiles: uint64(p.Limits.OpenFiles), FileSizeBytes: uint64(p.Limits.FileSizeBytes),
 		Landlock: m.config.Landlock, Hidden: []string{m.config.StateDir, m.config.OutputDir},
 	}
-}
-
-// environment is a small base, then what the request gives, which wins.
-// Nothing of the runner's own goes along but PATH, which the image sets.
-func environment(workspace, tmp string, given []wire.EnvVar) []string {
-	search := os.Getenv("PATH")
-	if search == "" {
-		search = defaultPath
-	}
-	base := []wire.EnvVar{
-		{Name: "PATH", Value: search}, {Name: "HOME", Value: workspace},
-		{Name: "LANG", Value: "C.UTF-8"}, {Name: "TMPDIR", Value: tmp},
-	}
-	values := map[string]string{}
-	var order []string
-	for _, e := range append(base, given...) {
-		if _, there := values[e.Name]; !there {
-			order = append(order, e.Name)
-		}
-		values[e.Name] = e.Value
-	}
-	env := make([]string, 0, len(order))
-	for _, name := range order {
-		env = append(env, name+"="+values[name])
-	}
-	return env
 }
 
 // ownThreads is what the runner and its launchers take of RLIMIT_NPROC, which

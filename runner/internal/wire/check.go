@@ -1,9 +1,11 @@
 package wire
 
 import (
+	"bytes"
 	"encoding/base64"
 	"errors"
 	"fmt"
+	"io/fs"
 	"math"
 	"path"
 	"strings"
@@ -78,9 +80,26 @@ func (r *Request) checkFiles() ([]DecodedFile, error) {
 		if err != nil {
 			return nil, err
 		}
-		out = append(out, DecodedFile{Path: path.Clean(f.Path), Content: raw})
+		mode, err := fileMode(f.Mode, raw)
+		if err != nil {
+			return nil, invalid(field+".mode", "%v", err)
+		}
+		out = append(out, DecodedFile{Path: path.Clean(f.Path), Content: raw, Mode: mode})
 	}
 	return out, nil
+}
+
+// fileMode is what was asked for, else that of a script or of an ordinary file.
+func fileMode(asked *uint32, content []byte) (fs.FileMode, error) {
+	switch {
+	case asked != nil && *asked > 0o777:
+		return 0, errors.New("must be 0 to 511 (octal 0777)")
+	case asked != nil:
+		return fs.FileMode(*asked), nil
+	case bytes.HasPrefix(content, []byte("#!")):
+		return 0o755, nil
+	}
+	return 0o644, nil
 }
 
 // CheckRelativePath refuses a path that is not plainly below the workspace.

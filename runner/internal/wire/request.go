@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"time"
 )
 
@@ -55,6 +56,9 @@ type File struct {
 	Path     string `json:"path"`
 	Content  string `json:"content"`
 	Encoding string `json:"encoding,omitempty"`
+	// Mode is the file's permission bits; absent: 0755 for a script (it begins
+	// with #!), else 0644.
+	Mode *uint32 `json:"mode,omitempty"`
 }
 
 // EnvVar is one variable of the program's environment.
@@ -98,6 +102,7 @@ type Program struct {
 type DecodedFile struct {
 	Path    string
 	Content []byte
+	Mode    fs.FileMode // permission bits
 }
 
 // ParseRequest reads a PUT body. Its errors are of type *InvalidError and name

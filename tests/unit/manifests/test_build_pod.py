@@ -43,7 +43,7 @@ def container(pod: dict[str, Any]) -> dict[str, Any]:
 
 def volumes(pod: dict[str, Any]) -> dict[str, dict[str, str]]:
     """Its emptyDirs by name."""
-    return {one["name"]: one["emptyDir"] for one in pod["spec"]["volumes"]}
+    return {one["name"]: one["emptyDir"] for one in pod["spec"]["volumes"] if "emptyDir" in one}
 
 
 def option(pod: dict[str, Any], name: str) -> str:
@@ -102,13 +102,17 @@ def test_pod_holds_no_credential(plan: PodPlan) -> None:
     assert pod["spec"]["automountServiceAccountToken"] is False
     assert pod["spec"]["enableServiceLinks"] is False
     assert "serviceAccountName" not in pod["spec"]
-    assert all("emptyDir" in one for one in pod["spec"]["volumes"])
+    assert {kind for one in pod["spec"]["volumes"] for kind in set(one) - {"name"}} == {
+        "emptyDir",
+        "downwardAPI",
+    }
     assert container(pod)["env"] == [
         {"name": "SOULBOX_PUBLIC_KEYS", "value": "k1:AAAA"},
         {
             "name": "SOULBOX_POD_UID",
             "valueFrom": {"fieldRef": {"fieldPath": "metadata.uid"}},
         },
+        {"name": "SOULBOX_CPU_MILLICORES", "value": str(plan.limits.cpu_millicores)},
     ]
 
 
@@ -116,7 +120,8 @@ def test_pod_holds_no_credential(plan: PodPlan) -> None:
 def test_every_volume_is_bounded_and_mounted(plan: PodPlan) -> None:
     pod = build_pod(plan)
     assert all(int(one["sizeLimit"]) > 0 for one in volumes(pod).values())
-    assert {one["name"] for one in container(pod)["volumeMounts"]} == set(volumes(pod))
+    mounted = {one["name"] for one in container(pod)["volumeMounts"]}
+    assert mounted == {*volumes(pod), "identity"}
 
 
 def test_pod_is_never_restarted_and_ends_with_its_lifetime() -> None:
@@ -339,3 +344,31 @@ def test_policy_selects_exactly_the_pods_of_its_profile() -> None:
     assert selected.items() <= labels.items()
     other = build_pod(make_plan(network_profile=NetworkProfile(name="web")))["metadata"]["labels"]
     assert not selected.items() <= other.items()
+
+
+@pytest.mark.parametrize("plan", PLANS.values(), ids=PLANS.keys())
+def test_user_of_the_pod_has_a_name_in_it(plan: PodPlan) -> None:
+    pod = build_pod(plan)
+    user_id = pod["spec"]["securityContext"]["runAsUser"]
+    annotations = pod["metadata"]["annotations"]
+    for name, want in (
+        ("passwd", f"sandbox:x:{user_id}:{user_id}:SoulBox sandbox:/workspace:/bin/sh"),
+        ("group", f"sandbox:x:{user_id}:"),
+    ):
+        lines = annotations[f"soulbox.dev/{name}"].splitlines()
+        assert want in lines
+        assert lines[0].startswith("root:x:0:")
+        assert {
+            "name": "identity",
+            "mountPath": f"/etc/{name}",
+            "subPath": name,
+            "readOnly": True,
+        } in container(pod)["volumeMounts"]
+    (volume,) = [one for one in pod["spec"]["volumes"] if one["name"] == "identity"]
+    assert volume["downwardAPI"]["items"] == [
+        {
+            "path": name,
+            "fieldRef": {"fieldPath": f"metadata.annotations['soulbox.dev/{name}']"},
+        }
+        for name in ("passwd", "group")
+    ]

@@ -58,7 +58,7 @@ def test_execution_that_asks_for_everything() -> None:
         codeFrom={"secretKeyRef": {"name": "code", "key": "main.py"}},
         language="python",
         files=[
-            {"path": "a/b.txt", "content": "text"},
+            {"path": "a/b.txt", "content": "text", "mode": 0o750},
             {"path": "c.bin", "content": "AAE=", "encoding": "base64"},
         ],
         args=["--fast", ""],
@@ -75,7 +75,7 @@ def test_execution_that_asks_for_everything() -> None:
         language="python",
         code_from=CodeFrom(source=CodeSource.SECRET, name="code", key="main.py"),
         files=(
-            InputFile(path="a/b.txt", content="text"),
+            InputFile(path="a/b.txt", content="text", mode=0o750),
             InputFile(path="c.bin", content="AAE=", encoding=FileEncoding.BASE64),
         ),
         args=("--fast", ""),

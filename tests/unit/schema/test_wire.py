@@ -365,7 +365,12 @@ def test_request_is_the_golden_one() -> None:
         code_encoding=FileEncoding.BASE64,
         files=(
             InputFile(path="helper.py", content="def answer():\n    return 42\n"),
-            InputFile(path="data/raw.bin", content="AAECAwQFBgc=", encoding=FileEncoding.BASE64),
+            InputFile(
+                path="data/raw.bin",
+                content="AAECAwQFBgc=",
+                encoding=FileEncoding.BASE64,
+                mode=0o640,
+            ),
         ),
         args=("--name", "Zoë"),
         stdin="line 1\nline 2\n",

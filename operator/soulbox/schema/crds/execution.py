@@ -31,9 +31,12 @@ from soulbox.schema.crds.execution_status import STATUS_DEFAULT, ExecutionStatus
 # With 64 the estimated cost of the rule on all input is over the API server's budget.
 MAX_FILES: Final = 32
 MAX_ARGS: Final = 128
-# What path.Match of Go takes, without escapes: * and ? within a part of the path, [a-z] and
-# [^a-z] with at least one member, ** for any number of parts.
-GLOB_PATTERN: Final = r"^([^\[\\]|\[\^?([^\]\[\\/^-](-[^\]\[\\/^-])?)+\])+$"
+# What path.Match of Go takes, without backslashes: * and ? within a part of the path, [a-z]
+# and [^a-z] with at least one member, which may be a bracket ([[]), ** for any number of parts.
+GLOB_PATTERN: Final = r"^([^\[\\]|\[\^?([^\]\\/^-](-[^\]\\/^-])?)+\])+$"
+# Of Linux: NAME_MAX.
+MAX_NAME_BYTES: Final = 255
+MAX_MODE: Final = 0o777
 MAX_ARG: Final = 32_768
 
 
@@ -89,6 +92,11 @@ class InputFile(ApiModel):
                     f"file path holds NUL or starts with {RESERVED_PATH_PREFIX},"
                     " which is the runner's own: name it otherwise",
                 ),
+                cel(
+                    f"self.split('/').all(part, size(bytes(part)) <= {MAX_NAME_BYTES})",
+                    f"file path has a name longer than {MAX_NAME_BYTES} bytes: shorten it;"
+                    " a letter outside ASCII takes two to four bytes",
+                ),
             ),
         ),
     ]
@@ -106,6 +114,17 @@ class InputFile(ApiModel):
             strict=False,
         ),
     ] = FileEncoding.UTF8
+    mode: Annotated[
+        int | None,
+        Field(
+            ge=0,
+            le=MAX_MODE,
+            description=(
+                "Permission bits, as of a Kubernetes volume: octal 0755 or decimal 493. Default:"
+                " 0755 for content that begins with #!, else 0644."
+            ),
+        ),
+    ] = None
 
 
 class ExecutionSpec(ApiModel):
@@ -261,8 +280,9 @@ class ExecutionSpec(ApiModel):
             max_length=MAX_CAPTURE_GLOBS,
             description=(
                 "Files of the workspace to keep after the run, by globs: * and ? within a name,"
-                " ** for any number of directories. At most 64 files; links, devices and FIFOs"
-                " never."
+                " [a-c] and [^a-c] for one letter, ** for any number of directories. A glob that is"
+                " the very name of a file means that file; [[] is a bracket. At most 64 files,"
+                " the first by path; links, devices and FIFOs never."
             ),
             json_schema_extra=ATOMIC,
         ),
