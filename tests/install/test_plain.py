@@ -115,8 +115,23 @@ def test_without_its_operator_nothing_is_lost_silently(
     )  # fmt: skip
     assert refused.returncode == 1
     assert "--give-up" in refused.stderr
+    claim = {
+        "apiVersion": "v1",
+        "kind": "PersistentVolumeClaim",
+        "metadata": {"name": "theirs", "namespace": NAMESPACE},
+        "spec": {
+            "accessModes": ["ReadWriteOnce"],
+            "resources": {"requests": {"storage": "1Mi"}},
+            "storageClassName": "none",
+        },
+    }
+    kubectl.create(claim)
     saved = tmp_path / "unrecorded.jsonl"
-    uninstall("--give-up", str(saved), "--deadline", "2")
+    said = uninstall("--give-up", str(saved), "--deadline", "2")
+    assert f"namespace {NAMESPACE} stays" in said, "a volume would go with it"
+    assert "PersistentVolumeClaim theirs" in said
+    kubectl.run("delete", "persistentvolumeclaim", "theirs", "--namespace", NAMESPACE)
+    assert f"namespace {NAMESPACE} stays" not in uninstall()
     kept = [json.loads(line) for line in saved.read_text().splitlines()]
     lonely = next(one for one in kept if one["kind"] == "Execution")
     assert lonely["status"]["output"]["stdout"] == "42\n"

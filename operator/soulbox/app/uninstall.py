@@ -17,6 +17,7 @@ from soulbox.kube.client import KubeClient
 from soulbox.kube.resources import (
     ADMISSION_BINDINGS,
     ADMISSION_POLICIES,
+    CLAIMS,
     CLUSTER_ROLE_BINDINGS,
     CLUSTER_ROLES,
     CRDS,
@@ -37,6 +38,7 @@ from soulbox.kube.resources import (
     SERVICE_ACCOUNTS,
     SERVICE_MONITORS,
     SERVICES,
+    STATEFUL_SETS,
     Resource,
 )
 from soulbox.model.errors import KubeConflict, KubeNotFound, Terminal
@@ -70,6 +72,8 @@ _INSTALLATION: Final = (
     ROLES,
     SERVICE_ACCOUNTS,
 )
+# What somebody runs or keeps in a namespace; with one of these of others it stays.
+_WORTH_KEEPING: Final = (STATEFUL_SETS, DEPLOYMENTS, CLAIMS)
 _POLL_SECONDS: Final = 0.5
 
 
@@ -86,11 +90,13 @@ class Plan:
         counts: objects by kind, kinds without any left out.
         helm_release: name of the Helm release it belongs to; None when applied without Helm.
         own_namespace: the namespace came with the installation, so it goes with it.
+        others: what is not SoulBox's in it, such as a database; with any it stays.
     """
 
     counts: Mapping[str, int]
     helm_release: str | None
     own_namespace: bool
+    others: Sequence[str] = ()
 
     @property
     def empty(self) -> bool:
@@ -125,7 +131,10 @@ class Uninstaller:
             if own := await self._owned_by_name(resource):
                 counts[resource.kind] = len(own)
         return Plan(
-            counts=counts, helm_release=release, own_namespace=await self._is_own_namespace()
+            counts=counts,
+            helm_release=release,
+            own_namespace=await self._is_own_namespace(),
+            others=await self._others(),
         )
 
     async def end_objects(self, deadline_seconds: float) -> None:
@@ -218,9 +227,10 @@ class Uninstaller:
         """Delete the operator's namespace if it came with the installation, and wait.
 
         Returns:
-            Whether it was deleted; one made by somebody else stays.
+            Whether it was deleted; one made by somebody else stays, and one that holds
+            anything of somebody else: volumes and databases would go with it.
         """
-        if not await self._is_own_namespace():
+        if not await self._is_own_namespace() or await self._others():
             return False
         found = await self._kube.get(NAMESPACES, self._namespace)
         await self._delete(NAMESPACES, found)
@@ -266,6 +276,16 @@ class Uninstaller:
             for one in found
             if one["metadata"]["name"] == SIGNING_KEY_SECRET
             or (resource is LEASES and one["metadata"]["name"].startswith("soulbox-"))
+        ]
+
+    async def _others(self) -> list[str]:
+        """What runs or keeps data in the operator's namespace and is not SoulBox's."""
+        label, _, value = PART_OF.partition("=")
+        return [
+            f"{resource.kind} {one['metadata']['name']}"
+            for resource in _WORTH_KEEPING
+            for one in await self._kube.list(resource, self._namespace)
+            if (one["metadata"].get("labels") or {}).get(label) != value
         ]
 
     async def _is_own_namespace(self) -> bool:

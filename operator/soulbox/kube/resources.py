@@ -99,6 +99,9 @@ ACCESS_REVIEWS: Final = Resource(
 
 # What an installation consists of, for `soulbox uninstall`.
 DEPLOYMENTS: Final = Resource(kind="Deployment", plural="deployments", group="apps", version="v1")
+STATEFUL_SETS: Final = Resource(
+    kind="StatefulSet", plural="statefulsets", group="apps", version="v1"
+)
 DISRUPTION_BUDGETS: Final = Resource(
     kind="PodDisruptionBudget", plural="poddisruptionbudgets", group="policy", version="v1"
 )

@@ -103,7 +103,7 @@ async def _uninstall(
             if not keep_crds:
                 await steps.remove_crds()
             if not keep_namespace and not await steps.remove_namespace():
-                typer.echo(f"namespace {namespace} stays: it did not come with the installation")
+                typer.echo(f"namespace {namespace} stays: {_why_it_stays(plan)}")
     finally:
         await credentials.close()
     typer.echo(
@@ -132,5 +132,11 @@ def _show(plan: "Plan", namespace: str, *, keep_crds: bool, keep_namespace: bool
         if keep_crds and kind in ("CustomResourceDefinition", "SandboxClass"):
             continue
         typer.echo(f"  {count:6}  {kind}")
-    if plan.own_namespace and not keep_namespace and plan.helm_release is None:
+    if plan.own_namespace and not (keep_namespace or plan.others or plan.helm_release):
         typer.echo(f"  {1:6}  Namespace ({namespace}, with every Secret in it)")
+
+
+def _why_it_stays(plan: "Plan") -> str:
+    if not plan.own_namespace:
+        return "it did not come with the installation"
+    return f"there is still in it: {', '.join(plan.others)}"
