@@ -8,7 +8,7 @@ import shlex
 import shutil
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -22,13 +22,32 @@ POSTGRES = DATA_DIR / "postgres"
 _STRAYS = ("initdb", "postgres", "ctr", "containerd", "etcd", "k8s")
 
 
-def _choose() -> str:
-    """Which cluster to use: `given`, `kind` or `local`."""
-    if os.environ.get("SOULBOX_USE_CLUSTER") == "1":
-        if not os.environ.get("KUBECONFIG"):
+def choose(environment: Mapping[str, str]) -> str:
+    """Which cluster to use: `given`, `kind` or `local`.
+
+    Raises:
+        ClusterError: what is asked for is unknown or cannot be had.
+    """
+    if environment.get("SOULBOX_USE_CLUSTER") == "1":
+        if not environment.get("KUBECONFIG"):
             raise ClusterError("SOULBOX_USE_CLUSTER=1 needs KUBECONFIG=/path/of/a/kubeconfig")
         return "given"
-    return "kind" if kind.engine_answers() else "local"
+    asked = environment.get("SOULBOX_CLUSTER", "")
+    if asked not in ("", "kind", "local"):
+        raise ClusterError(
+            f"SOULBOX_CLUSTER={asked} is unknown: take kind or local, or unset it, which is kind "
+            "where a Docker engine answers and else local"
+        )
+    if asked == "local":
+        return "local"
+    if kind.engine_answers():
+        return "kind"
+    if asked == "kind":
+        raise ClusterError(
+            "SOULBOX_CLUSTER=kind needs a Docker engine, and none answers (docker info): start "
+            "Docker, or take SOULBOX_CLUSTER=local"
+        )
+    return "local"
 
 
 def up(folders: Paths, *, with_operator: bool) -> None:
@@ -38,7 +57,7 @@ def up(folders: Paths, *, with_operator: bool) -> None:
         step(f"ending the cluster of {owner.checkout}, which is gone")
         _end(Path(owner.state), owner.kind)
         owner = None
-    chosen = _choose()
+    chosen = choose(os.environ)
     if chosen == "local":
         local.check_machine()  # before anything is claimed or started
     if owner is None:
@@ -53,7 +72,7 @@ def up(folders: Paths, *, with_operator: bool) -> None:
             database = pool.submit(_database, folders, given)
             _cluster(chosen, folders)
             dsn = database.result()
-    _write_env(folders, dsn, own=given is None)
+    _write_env(chosen, folders, dsn, own=given is None)
     if with_operator:
         _run_operator(chosen, folders, dsn)
     else:
@@ -105,7 +124,13 @@ def _database(folders: Paths, given: str | None) -> str:
     return postgres.start(POSTGRES, log=folders.logs / "postgres.log")
 
 
-def _write_env(folders: Paths, dsn: str, *, own: bool) -> None:
+def _write_env(chosen: str, folders: Paths, dsn: str, *, own: bool) -> None:
+    _link_programs(chosen, folders)
+    write_private(folders.env_file, environment(chosen, folders, dsn, own=own))
+
+
+def environment(chosen: str, folders: Paths, dsn: str, *, own: bool) -> str:
+    """The env file: what a shell needs to use what is up."""
     lines = [
         f"export KUBECONFIG={shlex.quote(str(folders.kubeconfig))}",
         f"export SOULBOX_DSN={shlex.quote(dsn)}",
@@ -113,22 +138,33 @@ def _write_env(folders: Paths, dsn: str, *, own: bool) -> None:
     if own:
         # Lets a later hack/up tell this DSN from one that a person set.
         lines.append(f"export SOULBOX_EMBEDDED_DSN={shlex.quote(dsn)}")
-    listen = os.environ.get("SOULBOX_HTTP_LISTEN", operator.DEFAULT_LISTEN)
-    # The operator is a process of this machine, not behind a Service: `soulbox run` asks here.
-    lines.append(f"export SOULBOX_OPERATOR_URL={shlex.quote(f'http://{listen}')}")
-    _link_programs(folders)
-    # Last: the machine's own kubectl and psql come first.
-    lines.append(f'export PATH="$PATH":{shlex.quote(str(folders.state / "bin"))}')
-    write_private(folders.env_file, "\n".join(lines) + "\n")
+    if chosen == "kind":
+        # `soulbox run` finds the operator's Service through the API server.
+        lines.append("unset SOULBOX_OPERATOR_URL")
+    else:
+        listen = os.environ.get("SOULBOX_HTTP_LISTEN", operator.DEFAULT_LISTEN)
+        # The operator is a process of this machine, not behind a Service.
+        lines.append(f"export SOULBOX_OPERATOR_URL={shlex.quote(f'http://{listen}')}")
+    # First: these are of the cluster's and the server's versions. Once, however often it is read.
+    ours = shlex.quote(str(folders.state / "bin"))
+    lines.append(f'case ":$PATH:" in *:{ours}:*) ;; *) export PATH={ours}:"$PATH" ;; esac')
+    return "\n".join(lines) + "\n"
 
 
-def _link_programs(folders: Paths) -> None:
+def own_kubectl(chosen: str, folders: Paths) -> Path | None:
+    """The kubectl of the cluster's version; None: the machine's has to do."""
+    if chosen == "kind":
+        return kind.kubectl()
+    return build.kubectl(folders) if chosen == "local" else None
+
+
+def _link_programs(chosen: str, folders: Paths) -> None:
     """Link kubectl, psql, `soulbox` and its kubectl plugin into the state folder."""
     ours = folders.state / "bin"
     ours.mkdir(parents=True, exist_ok=True)
     programs = {
-        "kubectl": build.kubectl(folders),
-        "psql": postgres.client(POSTGRES),
+        "kubectl": own_kubectl(chosen, folders),
+        "psql": postgres.client(POSTGRES) or postgres.any_client(),
         **{
             name: folders.venv / "bin" / name
             for name in ("soulbox", "kubectl-soulbox", "kubectl_complete-soulbox")

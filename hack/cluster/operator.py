@@ -23,7 +23,7 @@ _IN_CLUSTER_ONLY = frozenset({"Deployment", "Service", "PodDisruptionBudget"})
 # operator must not be restarted because another shell runs `up`.
 _OWN_VARIABLES = frozenset({
     "SOULBOX_DSN", "SOULBOX_EMBEDDED_DSN", "SOULBOX_USE_CLUSTER", "SOULBOX_CACHE_DIR",
-    "SOULBOX_TEST_DSN", "SOULBOX_OPERATOR_URL",
+    "SOULBOX_TEST_DSN", "SOULBOX_OPERATOR_URL", "SOULBOX_CLUSTER",
 })  # fmt: skip
 # There is one operator of this cluster and this program starts it only when the one before is
 # dead, so the same identity takes its Lease again without waiting until it expires. The Role
@@ -36,7 +36,8 @@ def install(paths: Paths, kubectl: Path | str, *, everything: bool = False) -> N
     """Apply the CRDs and the install's other manifests; repeating it changes nothing.
 
     Args:
-        everything: with the operator's own Deployment, for a cluster that runs its image.
+        everything: with the operator's own Deployment, of one replica, for a cluster that runs
+            its image; a second would only stand by, and have half the log.
 
     Raises:
         ClusterError: there are no manifests, or the API server refused one.
@@ -45,9 +46,10 @@ def install(paths: Paths, kubectl: Path | str, *, everything: bool = False) -> N
     if not manifest.exists():
         raise ClusterError(f"{manifest} is missing: run `make generate`")
     crds, others = split_manifests(manifest.read_text(), everything=everything)
+    others = others.replace("\n  replicas: 2\n", "\n  replicas: 1\n")
     command = [kubectl, "--kubeconfig", paths.kubeconfig]
-    apply = [*command, "apply", "--server-side", "--force-conflicts",
-             "--field-manager=soulbox-install", "-f", "-"]  # fmt: skip
+    # As kubectl itself, so that a person's own `kubectl apply --server-side` has no conflict.
+    apply = [*command, "apply", "--server-side", "--force-conflicts", "-f", "-"]
     run(apply, stdin=crds)
     run([*command, "wait", "--for=condition=Established", "--timeout=30s", "-f", "-"], stdin=crds)
     run(apply, stdin=others)

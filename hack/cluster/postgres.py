@@ -149,6 +149,14 @@ def client(directory: Path) -> Path | None:
     return psql if psql is not None and psql.exists() else None
 
 
+def any_client() -> Path | None:
+    """A psql for a server elsewhere: of the newest PostgreSQL here; None if there is none."""
+    with contextlib.suppress(ClusterError):
+        psql = find_programs() / "psql"
+        return psql if psql.exists() else None
+    return None
+
+
 def _load(directory: Path) -> Server | None:
     try:
         return Server(**json.loads((directory / "server.json").read_text()))

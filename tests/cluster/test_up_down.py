@@ -112,6 +112,7 @@ def our_processes() -> list[str]:
 def run_hack(command: str, state: Path, *options: str) -> str:
     """Run hack/up or hack/down with its own state folder, without a DSN of the shell."""
     environment = {name: v for name, v in os.environ.items() if not name.startswith("SOULBOX_")}
+    environment["SOULBOX_CLUSTER"] = "local"
     if cache := os.environ.get("SOULBOX_CACHE_DIR"):
         environment["SOULBOX_CACHE_DIR"] = cache
     done = subprocess.run(
