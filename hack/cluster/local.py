@@ -19,6 +19,7 @@ from hack.cluster import (
     packages,
     pki,
     processes,
+    storage,
 )
 from hack.cluster.config import API_PORT, ETCD_PORT, ClusterError, Paths
 from hack.cluster.console import step
@@ -112,6 +113,7 @@ def up(paths: Paths) -> None:
         imports.result()
     paths.state.mkdir(parents=True, exist_ok=True)
     pki.write_private(paths.kubeconfig, pki.kubeconfig(pki.certificate_credentials("admin")))
+    storage.ensure(programs / "kubectl", paths.kubeconfig, node.name())
     step(f"node {node.name()} is Ready")
 
 

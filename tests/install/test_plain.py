@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import subprocess
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -41,10 +40,8 @@ def test_installed_serves_every_example_and_leaves_nothing(
     namespace: str,
     pods_database: Database,
     tmp_path: Path,
-    volume: Callable[[str], str],
 ) -> None:
     apply_install(kubectl)
-    volume("")  # persistent-workspace.yaml asks for one
     print(kubectl.run("get", "pods", "--namespace", NAMESPACE, "--output=wide"))
     world = World(kubectl, namespace, pods_database.dsn, operator_log(kubectl, tmp_path))
     # The quota last: until the quota controller has counted, it refuses everything.
