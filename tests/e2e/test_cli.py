@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import pty
+import random
 import re
 import selectors
 import signal
@@ -232,7 +233,6 @@ def test_large_binary_output_is_the_same_to_the_byte(
     )
     process = shell.start("run", job, "--sandbox", "box", "--name", "large")
     out, err = process.communicate(timeout=PATIENCE_SECONDS)
-    import random
 
     want = random.Random(7).randbytes(3_000_000)
     assert process.returncode == 0, err
@@ -484,3 +484,79 @@ def test_first_line_comes_within_a_second_of_its_printing(
     print("delays of live lines in seconds:", [round(delay, 3) for delay in delays])
     # Not a timed assert of one line: half of the program's own duration separates live from not.
     assert min(delays) < 1.5
+
+
+def test_a_sandbox_and_its_files_from_beginning_to_end(
+    world: World, shell: Shell, tmp_path: Path
+) -> None:
+    """create, run with files in and out, files, keep-alive, suspend, resume, delete."""
+    code, out, err = shell.call(
+        "create", "box", "--memory", "300Mi", "--lifetime", "1h", "--idle-timeout", "30m"
+    )
+    assert (code, out) == (0, "sandbox box is Running\n"), err
+    assert world.sandbox("box")["status"]["resources"]["memory"] in ("300Mi", str(300 * 2**20))
+
+    source = tmp_path / "in.bin"
+    source.write_bytes(bytes(range(256)) * 100)
+    job = program(
+        tmp_path,
+        "import os, random\n"
+        "os.makedirs('out/deep')\n"
+        "open('out/copy.bin', 'wb').write(open('in.bin', 'rb').read())\n"
+        "open('out/deep/large.bin', 'wb').write(random.Random(7).randbytes(2_000_000))\n"
+        "open('out/text', 'w').write('grüße')\n"
+        "print('done')\n",
+    )
+    arguments = ("run", job, "--sandbox", "box", "--name", "job", "-f", str(source))
+    results = tmp_path / "results"
+    code, out, err = shell.call(*arguments, "--capture", "out/**", "--out", str(results))
+    assert code == 0, err
+    assert out.startswith("done\n")
+    want = {
+        "out/copy.bin": source.read_bytes(),
+        "out/deep/large.bin": random.Random(7).randbytes(2_000_000),
+        "out/text": "grüße".encode(),
+    }
+    found = {
+        path.relative_to(results).as_posix(): path.read_bytes()
+        for path in results.rglob("*")
+        if path.is_file()
+    }
+    assert found == want
+    listed = [one["path"] for one in shell.json("files", "job")["files"]]
+    assert listed == sorted(want)
+    # From PostgreSQL too, without the operator; and where there is neither, it is said.
+    again = tmp_path / "again"
+    away = {"SOULBOX_OPERATOR_URL": "http://127.0.0.1:1"}
+    code, _, err = shell.call(
+        "files", "job", "out/deep", "--out", str(again), SOULBOX_DSN=world.dsn, **away
+    )
+    assert code == 0, err
+    assert (again / "out/deep/large.bin").read_bytes() == want["out/deep/large.bin"]
+    assert shell.call("files", "job", "out/text", **away)[:2] == (0, "grüße")
+
+    code, out, _ = shell.call("get", "box")
+    assert code == 0
+    assert "memory 300Mi" in out
+    assert re.search(r"^Execution +job Completed Completed$", out, re.MULTILINE)
+    code, out, err = shell.call("suspend", "box")
+    assert (code, out) == (0, "sandbox box is being suspended\n"), err
+    world.sandbox("box", "Suspended")
+    assert shell.call("resume", "box")[0] == 0
+    world.sandbox("box")
+    assert shell.call("delete", "box", "job")[0] == 0
+    left = world.kubectl.get("sandboxes,executions", "--namespace", world.namespace)["items"]
+    assert left == []
+
+
+def test_create_that_can_never_run_says_why_and_detached_runs_are_found_again(
+    box: World, shell: Shell, tmp_path: Path
+) -> None:
+    code, out, err = shell.call("create", "huge", "--memory", "1000Ti")
+    assert code == 1, (out, err)
+    assert "Sandbox huge is not ready: Error: " in err
+    job = program(tmp_path, "import time\nprint('begun', flush=True)\ntime.sleep(0.2)\n")
+    code, name, err = shell.call("run", job, "--sandbox", "box", "--detach", "--ttl", "1h")
+    assert code == 0, err
+    assert box.execution(name.strip())["spec"]["ttlSecondsAfterFinished"] == 3600
+    assert shell.call("logs", "-f", name.strip())[:2] == (0, "begun\n")

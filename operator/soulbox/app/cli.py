@@ -12,8 +12,10 @@ import typer
 from soulbox.app.commands import billing, db, prices
 from soulbox.app.commands.doctor import doctor
 from soulbox.app.commands.executions import cancel, get, logs
+from soulbox.app.commands.files import files
 from soulbox.app.commands.query import query
 from soulbox.app.commands.run import run
+from soulbox.app.commands.sandboxes import create, delete, keep_alive, resume, suspend
 from soulbox.app.commands.terminal import tell
 from soulbox.app.commands.top import top
 from soulbox.app.commands.uninstall import uninstall
@@ -39,6 +41,12 @@ app.command()(run)
 app.command()(logs)
 app.command()(cancel)
 app.command()(get)
+app.command()(files)
+app.command()(create)
+app.command()(suspend)
+app.command()(resume)
+app.command("keep-alive")(keep_alive)
+app.command()(delete)
 app.command()(top)
 
 _Config = Annotated[

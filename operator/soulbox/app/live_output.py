@@ -1,6 +1,8 @@
-"""Output of Executions over HTTP, while they run and after.
+"""Output of Executions over HTTP, while they run and after, and their captured files.
 
 GET /v1/namespaces/{namespace}/executions/{name}/output/{stdout|stderr}?offset=N&wait=S
+GET /v1/namespaces/{namespace}/executions/{name}/files/{N}?offset=N&wait=S, by the
+    place in status.output.files
 
 Who may read is decided by the Execution itself: its annotation OUTPUT_KEYS_ANNOTATION holds
 hashes of keys, set by whoever may write the Execution, and the caller shows a key. So no
@@ -33,6 +35,7 @@ from soulbox.store.outputs import OutputKey, OutputStore
 from soulbox.store.pool import Store
 
 OUTPUT_PATH: Final = "/v1/namespaces/{namespace}/executions/{name}/output/{stream:stdout|stderr}"
+FILE_PATH: Final = "/v1/namespaces/{namespace}/executions/{name}/files/{place:[0-9]{1,3}}"
 KEY_HEADER: Final = "Soulbox-Output-Key"
 STATE_HEADER: Final = "Soulbox-State"
 MAX_KEYS: Final = 8
@@ -40,8 +43,12 @@ MAX_KEYS: Final = 8
 PIECE_BYTES: Final = 262_144
 # Requests held open at once, and of them those that have a runner or PostgreSQL answer: what
 # these hold in memory is 16 times the runner's own bound of 1 MiB.
-_MAX_OPEN: Final = 512
+_MAX_OPEN: Final = 2048
 _MAX_BUSY: Final = 16
+# Of one namespace: nobody's readers, and no runner that takes its time, keep others out. Guesses:
+# 64 programs with both streams; a quarter of those who are answered.
+_MAX_OPEN_OF_NAMESPACE: Final = 128
+_MAX_BUSY_OF_NAMESPACE: Final = 4
 # Below the minute after which proxies on the way give up.
 _MAX_WAIT_SECONDS: Final = 20.0
 # How often a runner is asked for news: a person calls what comes within half a second live.
@@ -51,8 +58,10 @@ _LAST_LOOK_SECONDS: Final = 0.4
 # fifth of a core, so that readers never cost the operator its work.
 _READERS_AT_FULL_PACE: Final = 64
 
-# (uid, created_at, stream, offset, length) -> bytes, None while they are not all saved.
-ReadSaved = Callable[[str, datetime, Stream, int, int], Awaitable[bytes | None]]
+_LIVE: Final[Mapping[str, Stream]] = {"stdout": "stdout", "stderr": "stderr"}
+
+# (uid, created_at, stream or file/N, offset, length) -> bytes, None while they are not all saved.
+ReadSaved = Callable[[str, datetime, str, int, int], Awaitable[bytes | None]]
 
 
 class Runner(Protocol):
@@ -73,6 +82,14 @@ class _Found:
     state: str  # Waiting, Running, Finished, Saving (over, and being saved) or Lost
 
 
+class _Share:
+    """What one namespace's readers take."""
+
+    def __init__(self) -> None:
+        self.open = 0
+        self.busy = asyncio.Semaphore(_MAX_BUSY_OF_NAMESPACE)
+
+
 class LiveOutput:
     """Answers the calls above from what the operator knows."""
 
@@ -80,12 +97,13 @@ class LiveOutput:
         self._cache = cache
         self._runner = runner
         self._read_saved = read_saved
+        self._shares: dict[str, _Share] = {}  # of namespaces with readers
         self._open = 0
         self._busy = asyncio.Semaphore(_MAX_BUSY)
 
     async def handle(self, request: web.Request) -> web.Response:
-        """Answer one call of OUTPUT_PATH: 200 with bytes, perhaps none, and their state in a
-        header; 400, 404, 429, or 503 when a runner or PostgreSQL cannot answer now."""
+        """Answer one call of OUTPUT_PATH or FILE_PATH: 200 with bytes, perhaps none, and their
+        state in a header; 400, 404, 429, or 503 when a runner or PostgreSQL cannot answer now."""
         try:
             offset = _number(request, "offset", 2**40)
             wait = float(_number(request, "wait", int(_MAX_WAIT_SECONDS)))
@@ -94,16 +112,24 @@ class LiveOutput:
         execution = self._find(request)
         if execution is None:
             return web.Response(status=404, text="no such Execution, or not with this key\n")
-        if self._open >= _MAX_OPEN:
+        place = request.match_info.get("place")
+        stream = request.match_info["stream"] if place is None else f"file/{int(place)}"
+        namespace = request.match_info["namespace"]
+        share = self._shares.setdefault(namespace, _Share())
+        if self._open >= _MAX_OPEN or share.open >= _MAX_OPEN_OF_NAMESPACE:
             return web.Response(status=429, headers={"Retry-After": "1"}, text="too many readers\n")
-        stream: Stream = "stdout" if request.match_info["stream"] == "stdout" else "stderr"
         self._open += 1
+        share.open += 1
         try:
-            found = await self._follow(str(execution["metadata"]["uid"]), stream, offset, wait)
+            uid = str(execution["metadata"]["uid"])
+            found = await self._follow(request, share, uid, stream, offset, wait)
         except SoulBoxError as error:
             return web.Response(status=503, headers={"Retry-After": "1"}, text=f"{error}\n"[:512])
         finally:
             self._open -= 1
+            share.open -= 1
+            if not share.open:
+                del self._shares[namespace]
         return web.Response(
             body=found.content,
             content_type="application/octet-stream",
@@ -121,31 +147,45 @@ class LiveOutput:
         fits = [hmac.compare_digest(given.encode(), key.encode()) for key in keys]
         return execution if any(fits) and KEY_HEADER in request.headers else None
 
-    async def _follow(self, uid: str, stream: Stream, offset: int, wait: float) -> _Found:
-        """What there is from the offset, as soon as there is something, the stream has ended
-        or the time has passed."""
+    async def _follow(
+        self,
+        request: web.Request,
+        share: _Share,
+        uid: str,
+        stream: str,
+        offset: int,
+        wait: float,
+    ) -> _Found:
+        """What there is from the offset, as soon as there is something, the stream has ended,
+        the time has passed or the reader has left."""
         loop = asyncio.get_running_loop()
         deadline, pause = loop.time() + wait, _FIRST_LOOK_SECONDS
         while True:
-            async with self._busy:
+            async with share.busy, self._busy:
                 found = await self._look(uid, stream, offset)
             left = deadline - loop.time()
             if found.content or found.state in ("Finished", "Lost") or left <= 0:
                 return found
             crowd = max(1.0, self._open / _READERS_AT_FULL_PACE)
             await asyncio.sleep(min(pause * crowd, left))
+            # Not by cancelling the handler: a read of the database that is broken off costs a
+            # connection of the pool.
+            if request.transport is None or request.transport.is_closing():
+                return found
             pause = min(_LAST_LOOK_SECONDS, pause * 1.5)
 
-    async def _look(self, uid: str, stream: Stream, offset: int) -> _Found:
+    async def _look(self, uid: str, stream: str, offset: int) -> _Found:
         execution = self._cache.get(Kind.EXECUTION, uid)
         if execution is None:
             return _Found(content=b"", state="Lost")
         status = execution.get("status") or {}
         over = "completionTime" in status
         address, attempt = self._place(execution)
-        if address is not None:
+        # Files are there when the run is over, and then saved at once.
+        live = _LIVE.get(stream)
+        if address is not None and live is not None:
             try:
-                piece = await self._runner.read_piece(address, uid, attempt, stream, offset)
+                piece = await self._runner.read_piece(address, uid, attempt, live, offset)
             except RunnerUnavailable:
                 if not over:
                     raise
@@ -173,15 +213,18 @@ class LiveOutput:
         return address_of(pod), int(attempt)
 
     async def _after(
-        self, execution: Mapping[str, Any], output: Mapping[str, Any], stream: Stream, offset: int
+        self, execution: Mapping[str, Any], output: Mapping[str, Any], stream: str, offset: int
     ) -> _Found:
         """Once its runner has let go of it."""
-        whole = whole_inline(output, stream)
+        is_file = stream.startswith("file/")
+        if is_file and int(stream.removeprefix("file/")) >= len(output.get("files") or ()):
+            return _Found(content=b"", state="Lost")
+        whole = None if is_file else whole_inline(output, stream)
         if whole is not None:
             content = whole[offset : offset + PIECE_BYTES]
             ended = offset + len(content) >= len(whole)
             return _Found(content=content, state="Finished" if ended else "Running")
-        if is_lost(output, stream):
+        if not is_file and is_lost(output, stream):
             return _Found(content=b"", state="Lost")
         metadata = execution["metadata"]
         created_at = parse_time(metadata["creationTimestamp"])
@@ -196,7 +239,7 @@ def saved_output(store: Store) -> ReadSaved:
     """Reads from PostgreSQL, a part at a time."""
 
     async def read(
-        uid: str, created_at: datetime, stream: Stream, offset: int, length: int
+        uid: str, created_at: datetime, stream: str, offset: int, length: int
     ) -> bytes | None:
         key = OutputKey(uid=UUID(uid), created_at=created_at, stream=stream)
         async with store.transaction() as tx:

@@ -12,7 +12,7 @@ from aiohttp import web
 from soulbox.app.cluster import check_crds, cluster_uid
 from soulbox.app.http import Checks, HealthServer
 from soulbox.app.leader import Leadership, Timing, make_identity
-from soulbox.app.live_output import OUTPUT_PATH
+from soulbox.app.live_output import FILE_PATH, OUTPUT_PATH
 from soulbox.app.tasks import TaskGroup
 from soulbox.kube.auth import Credentials
 from soulbox.kube.client import KubeClient
@@ -138,7 +138,10 @@ async def open_process(settings: Settings, stack: AsyncExitStack) -> Process:
         metrics,
         live=probes.live,
         ready=probes.ready,
-        routes=(web.get(OUTPUT_PATH, probes.handle_output, allow_head=False),),
+        routes=[
+            web.get(path, probes.handle_output, allow_head=False)
+            for path in (OUTPUT_PATH, FILE_PATH)
+        ],
     )
     await health.start()
     stack.push_async_callback(health.close)

@@ -18,7 +18,14 @@ from aiohttp.test_utils import TestServer
 from soulbox.app.commands.live import Pump, Rest, Stream, rest_of
 from soulbox.app.commands.options import Target
 from soulbox.app.commands.person import Person
-from soulbox.app.live_output import KEY_HEADER, OUTPUT_PATH, STATE_HEADER, LiveOutput, whole_inline
+from soulbox.app.live_output import (
+    FILE_PATH,
+    KEY_HEADER,
+    OUTPUT_PATH,
+    STATE_HEADER,
+    LiveOutput,
+    whole_inline,
+)
 from soulbox.box.client import OutputPiece, PodAddress
 from soulbox.kube.cache import ObjectCache
 from soulbox.kube.clock import ServerClock
@@ -104,7 +111,8 @@ class Bench:
         self, query: str = "", *, key: str | None = KEY, name: str = "job", stream: str = "stdout"
     ) -> tuple[int, str, bytes]:
         assert self.session is not None
-        path = f"/v1/namespaces/team-a/executions/{name}/output/{stream}{query}"
+        what = f"files/{stream}" if stream.isdigit() else f"output/{stream}"
+        path = f"/v1/namespaces/team-a/executions/{name}/{what}{query}"
         headers = {} if key is None else {KEY_HEADER: key}
         async with self.session.get(self.url + path, headers=headers) as response:
             return response.status, response.headers.get(STATE_HEADER, ""), await response.read()
@@ -115,10 +123,11 @@ async def serving() -> AsyncIterator[Bench]:
     bench = Bench()
     application = web.Application()
     live = LiveOutput(bench.cache, bench.runner, bench.read_saved)
-    application.router.add_get(OUTPUT_PATH, live.handle, allow_head=False)
+    for path in (OUTPUT_PATH, FILE_PATH):
+        application.router.add_get(path, live.handle, allow_head=False)
     async with (
         TestServer(application, host="127.0.0.1") as server,
-        aiohttp.ClientSession() as session,
+        aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0)) as session,
     ):
         bench.url, bench.session = f"http://127.0.0.1:{server.port}", session
         yield bench
@@ -360,3 +369,45 @@ async def test_output_that_went_with_its_pod_is_lost_not_being_saved() -> None:
         bench.end(**lost)
         pump, _ = await pumped(bench)
         assert not any(shown.complete or shown.problem for shown in pump.shown.values())
+
+
+async def test_captured_file_is_read_from_what_was_saved() -> None:
+    async with serving() as bench:
+        bench.dispatch()
+        bench.runner.content = b"a stream of the same run"
+        assert await bench.get(stream="0") == (200, "Waiting", b"")
+        bench.end(files=[{"path": "a", "size": 3}])
+        assert await bench.get(stream="0") == (200, "Saving", b"")
+        bench.saved = b"abc"
+        assert await bench.get("?offset=1", stream="0") == (200, "Running", b"bc")
+        assert await bench.get("?offset=3", stream="0") == (200, "Finished", b"")
+        assert await bench.get(stream="1") == (200, "Lost", b"")
+        assert (await bench.get(stream="0", key="wrong"))[0] == 404
+        assert (await bench.get(stream="1000"))[0] == 404
+
+
+async def test_readers_of_one_namespace_leave_room_for_others() -> None:
+    async with serving() as bench:
+        other = stored(make_execution("job", "team-b"))
+        other["metadata"]["annotations"] = {KEYS: sha256(KEY)}
+        bench.cache.put(Kind.EXECUTION, other)
+        bench.write(status={})
+        waiting = [asyncio.create_task(bench.get("?wait=20")) for _ in range(128)]
+        try:
+            while True:
+                status, _, _ = await bench.get()
+                if status == 429:
+                    break
+                await asyncio.sleep(0)
+            assert bench.session is not None
+            path = "/v1/namespaces/team-b/executions/job/output/stdout"
+            async with bench.session.get(bench.url + path, headers={KEY_HEADER: KEY}) as answer:
+                assert answer.status == 200
+        finally:
+            for task in waiting:
+                task.cancel()
+            await asyncio.gather(*waiting, return_exceptions=True)
+        # Their sockets are closed: their places are free long before the 20 s are over.
+        async with asyncio.timeout(15):
+            while (await bench.get())[0] == 429:  # noqa: ASYNC110 - another process tells
+                await asyncio.sleep(0.05)

@@ -74,11 +74,90 @@ def test_get_shows_sandboxes_and_executions(shell: Shell) -> None:
 
 
 def test_get_of_nothing_says_so(shell: Shell) -> None:
+    shell.api.add("namespaces", {"metadata": {"name": NAMESPACE}})
     assert shell.call("get", "-n", NAMESPACE)[:2] == (
         0,
         f"no Sandboxes or Executions in namespace {NAMESPACE}\n",
     )
     assert shell.call("get", "-A")[1] == "no Sandboxes or Executions in any namespace\n"
+
+
+def test_get_in_a_namespace_that_does_not_exist_is_an_error(shell: Shell) -> None:
+    shell.api.add("namespaces", {"metadata": {"name": "team-b"}})
+    code, out, err = shell.call("get", "-n", NAMESPACE)
+    assert (code, out) == (1, "")
+    assert err == "soulbox: there is no namespace team-a; did you mean team-b?\n"
+
+
+def test_get_takes_kinds_and_labels_as_kubectl_does(shell: Shell) -> None:
+    add(shell)
+    shell.api.add("executions", make_execution("box", NAMESPACE))
+    shell.api.edit("executions", NAMESPACE, "box", {"metadata": {"labels": {"team": "a"}}})
+
+    def names(*arguments: str) -> list[str]:
+        code, out, err = shell.call("get", "-n", NAMESPACE, "-o", "name", *arguments)
+        assert code == 0, err
+        return out.split()
+
+    assert names("sandboxes") == names("sbx") == ["sandbox/box"]
+    assert sorted(names("executions")) == ["execution/box", "execution/busy", "execution/done"]
+    assert names("sandbox", "box") == names("sandbox/box") == ["sandbox/box"]
+    assert names("sbe", "box", "done") == ["execution/box", "execution/done"]
+    assert names("-l", "team=a") == ["execution/box"]
+    code, _, err = shell.call("get", "box", "-n", NAMESPACE)
+    assert code == 1
+    assert "write execution/box or sandbox/box" in err
+    assert "kind: Sandbox" in shell.call("get", "sbx/box", "-o", "yaml", "-n", NAMESPACE)[1]
+
+
+def test_get_of_a_sandbox_tells_its_limits_end_and_executions(shell: Shell) -> None:
+    add(shell)
+    spec = {"user": "mia", "lifetimeSeconds": 5400, "network": "web"}
+    status = {
+        "resources": {"cpu": "250m", "memory": "268435456", "disk": "1Gi"},
+        "expirationTime": "2026-01-02T05:00:00Z",
+        "incarnation": 2,
+        "executions": {"queued": 0, "running": 1, "completed": 3, "failed": 1},
+    }
+    shell.api.edit(*BOX, {"spec": spec, "status": status})
+    code, out, _ = shell.call("get", "box", "-n", NAMESPACE)
+    assert code == 0
+    facts = [" ".join(line.split()) for line in out.splitlines()]
+    for fact in (
+        "User mia",
+        "Limits cpu 250m, memory 256Mi, disk 1Gi",
+        "Network web",
+        "Lifetime 1h30m",
+        "Expires 2026-01-02T05:00:00Z",
+        "Incarnation 2",
+        "Executions 1 running, 0 queued, 3 completed, 1 failed",
+        "Execution busy Running",
+        "Execution done Completed Completed",
+    ):
+        assert fact in facts
+
+
+def test_get_of_a_failed_execution_tells_its_error_and_files(shell: Shell) -> None:
+    add(shell)
+    stack = "Traceback (most recent call last):\n  File \"main.py\", line 3\nKeyError: 'x'"
+    files = [{"path": "out/a.csv", "size": 12, "sha256": "0"}]
+    status = {
+        "error": {"type": "KeyError", "message": "'x'", "stackTrace": stack},
+        "output": {"files": files},
+    }
+    spec = {"language": "python", "timeoutSeconds": 90}
+    shell.api.edit("executions", NAMESPACE, "done", {"spec": spec, "status": status})
+    _, out, _ = shell.call("get", "done", "-n", NAMESPACE)
+    facts = [" ".join(line.split()) for line in out.splitlines()]
+    for fact in (
+        "Language python",
+        "Timeout 1m30s",
+        "File out/a.csv, 12 bytes",
+        "Error KeyError: 'x'",
+        "Stack trace Traceback (most recent call last):",
+        "KeyError: 'x'",
+    ):
+        assert fact in facts
 
 
 def test_get_as_json_is_a_list_that_names_its_kinds(shell: Shell) -> None:
@@ -113,7 +192,7 @@ def test_get_of_one_tells_all_that_is_known(shell: Shell) -> None:
         "State Completed Completed",
         "Duration 1.25 s",
         "Usage peakMemory 8.0 MiB",
-        "Receipt limits cpu 250m, memory 268435456",
+        "Receipt limits cpu 250m, memory 256Mi",
         "stdout 4 bytes",
     ):
         assert fact in facts

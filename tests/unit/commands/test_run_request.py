@@ -11,14 +11,17 @@ from typing import Any
 import pytest
 import typer
 
-from soulbox.app.commands.run import (
-    Request,
-    build_manifest,
+from soulbox.app.commands.inputs import (
     language_of,
     make_name,
     read_code,
+    read_files,
     read_stdin,
 )
+from soulbox.app.commands.options import labels_of, variables_of
+from tests.support.builders import make_sandbox, make_sandbox_class
+from tests.support.fake_api import Refusal
+from tests.unit.commands.conftest import NAMESPACE, Shell
 
 ENDINGS = {
     "a.py": ("python", "python"),
@@ -66,26 +69,44 @@ def test_name_comes_from_the_file_and_is_legal_and_new(file: str, want: str) -> 
     assert make_name(file) != name
 
 
-def test_only_what_is_asked_for_stands_in_the_spec() -> None:
-    manifest = build_manifest(Request(code="x", name="n", class_name="python"))
-    assert manifest["spec"] == {"code": "x", "className": "python"}
-    assert manifest["metadata"] == {"name": "n"}
+@pytest.fixture
+def cluster(shell: Shell) -> Shell:
+    """A cluster whose operator is away, with a Sandbox."""
+    shell.api.add("sandboxclasses", make_sandbox_class("python"))
+    shell.api.add("sandboxes", make_sandbox("box", NAMESPACE))
+    return shell
 
 
-def test_everything_that_is_asked_for_stands_in_the_spec(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("TOKEN", "a=b")
-    request = Request(
-        code="x",
-        name="n",
-        sandbox="box",
-        language="python",
-        args=("a", "--b"),
-        env=("A=1", "B=", "TOKEN", "C=x=y"),
-        stdin="",
-        timeout_seconds=5,
-        user="me",
-    )
-    assert build_manifest(request)["spec"] == {
+def started(shell: Shell, *arguments: str) -> dict[str, Any]:
+    """The Execution that `soulbox run --detach` makes."""
+    code, out, err = shell.call("run", "-n", NAMESPACE, "--detach", *arguments)
+    assert code == 0, err
+    return shell.api.get("executions", NAMESPACE, out.strip())
+
+
+def test_only_what_is_asked_for_stands_in_the_spec(cluster: Shell, tmp_path: Path) -> None:
+    job = tmp_path / "job.py"
+    job.write_text("x")
+    found = started(cluster, str(job), "--name", "n")
+    want = {"code": "x", "className": "python", "language": "python"}
+    assert found["spec"] == want
+    assert "labels" not in found["metadata"]
+
+
+def test_everything_that_is_asked_for_stands_in_the_spec(cluster: Shell, tmp_path: Path) -> None:
+    cluster.patch.setenv("TOKEN", "a=b")
+    job, data = tmp_path / "job.txt", tmp_path / "in.bin"
+    job.write_text("x")
+    data.write_bytes(b"\0\xff")
+    found = started(
+        cluster, str(job), "--sandbox", "box", "--language", "python", "--arg", "a",
+        "-e", "A=1", "-e", "B=", "-e", "TOKEN", "-e", "C=x=y", "--timeout", "5m",
+        "--queue-timeout", "1h30m", "--priority", "-7", "--idempotent", "--ttl", "0",
+        "--output-limit", "0", "--capture", "out/**", "--capture", "*.csv", "--user", "me",
+        "-f", f"{data}:data/in.bin", "-l", "team=a", "-l", "empty=", "--", "--b",
+    )  # fmt: skip
+    assert found["metadata"]["labels"] == {"team": "a", "empty": ""}
+    assert found["spec"] == {
         "code": "x",
         "sandboxRef": {"name": "box"},
         "language": "python",
@@ -96,16 +117,91 @@ def test_everything_that_is_asked_for_stands_in_the_spec(monkeypatch: pytest.Mon
             {"name": "TOKEN", "value": "a=b"},
             {"name": "C", "value": "x=y"},
         ],
-        "stdin": "",
-        "timeoutSeconds": 5,
+        "files": [{"path": "data/in.bin", "content": "AP8=", "encoding": "base64"}],
+        "captureFiles": ["out/**", "*.csv"],
+        "timeoutSeconds": 300,
+        "queueTimeoutSeconds": 5400,
+        "priority": -7,
+        "idempotent": True,
+        "ttlSecondsAfterFinished": 0,
+        "outputLimitBytes": 0,
         "user": "me",
     }
+
+
+CONTRADICTIONS = {
+    "two places": (["--sandbox", "box", "--class", "python"], "exclude each other"),
+    "not waiting for the end it deletes": (["--detach", "--rm"], "there is --ttl"),
+    "not waiting for files it writes": (["--detach", "--out", "x"], "soulbox files"),
+    "files that nobody captures": (["--out", "x"], "add --capture"),
+    "no duration": (["--timeout", "soon"], "no duration: write seconds, or as 90s, 15m"),
+    "no time at all": (["--timeout", "0"], "under a second"),
+    "a label without a value": (["-l", "x"], "write KEY=VALUE"),
+    "a file that is not there": (["-f", "nowhere.csv"], "No such file"),
+}
+
+
+@pytest.mark.parametrize("name", CONTRADICTIONS)
+def test_contradiction_ends_with_two_before_anything_is_made(
+    cluster: Shell, tmp_path: Path, name: str
+) -> None:
+    arguments, want = CONTRADICTIONS[name]
+    job = tmp_path / "job.py"
+    job.write_text("x")
+    cluster.patch.setenv("COLUMNS", "500")
+    code, _, err = cluster.call("run", "-n", NAMESPACE, str(job), *arguments)
+    assert code == 2
+    assert want in err
+    assert cluster.api.write_count == 0
+
+
+def test_refusal_of_admission_is_told_in_its_own_words(cluster: Shell, tmp_path: Path) -> None:
+    """It is no want of roles."""
+    job = tmp_path / "job.py"
+    job.write_text("x")
+    words = "executions is forbidden: ask for the verb billto on executions"
+    cluster.api.refuse("create", "executions", Refusal(403, "Forbidden", words))
+    code, _, err = cluster.call("run", "-n", NAMESPACE, str(job))
+    assert (code, err) == (125, f"soulbox: {words}\n")
 
 
 def test_variable_that_is_not_set_here_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("NOWHERE", raising=False)
     with pytest.raises(typer.BadParameter, match="--env NOWHERE: not set here"):
-        build_manifest(Request(code="x", name="n", class_name="python", env=("NOWHERE",)))
+        variables_of(["NOWHERE"])
+    assert variables_of(None) is None
+    assert variables_of([], ["KEY=vault/token"]) == [
+        {"name": "KEY", "valueFrom": {"secretKeyRef": {"name": "vault", "key": "token"}}}
+    ]
+    with pytest.raises(typer.BadParameter, match="NAME=SECRET/KEY"):
+        variables_of([], ["KEY=vault"])
+    with pytest.raises(typer.BadParameter, match="given twice"):
+        labels_of(["a=b", "a=c"])
+
+
+def test_files_and_folders_keep_their_place(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "data/deep").mkdir(parents=True)
+    (tmp_path / "data/a.csv").write_text("1\n")
+    (tmp_path / "data/deep/b.csv").write_text("grüße")
+    paths = {
+        "data/a.csv": ["data/a.csv"],
+        "data": ["data/a.csv", "data/deep/b.csv"],
+        "data:in": ["in/a.csv", "in/deep/b.csv"],
+        str(tmp_path / "data/a.csv"): ["a.csv"],
+        "../" + tmp_path.name + "/data/a.csv": ["a.csv"],
+        "data/a.csv:x/y.csv": ["x/y.csv"],
+    }
+    for word, want in paths.items():
+        assert [one["path"] for one in read_files([word])] == want
+    assert read_files(["data/deep/b.csv"])[0]["content"] == "grüße"
+    with pytest.raises(typer.BadParameter, match=r"another file goes to data/a\.csv already"):
+        read_files(["data", "data/a.csv"])
+    (tmp_path / "large").write_bytes(b"x" * 393_217)
+    with pytest.raises(typer.BadParameter, match="more than 32 files or 393216 bytes"):
+        read_files(["large"])
 
 
 def test_code_of_the_largest_size_is_taken_and_a_byte_more_refused(tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ import typer
 
 from soulbox.app.commands import options
 from soulbox.app.commands.complete import complete_executions, complete_objects
-from soulbox.app.commands.options import Format, Target
+from soulbox.app.commands.options import Format, ObjectFormat, Target
 
 _Names = Annotated[
     list[str], typer.Argument(help="Executions.", autocompletion=complete_executions)
@@ -16,45 +16,58 @@ _Names = Annotated[
 
 @options.on_cluster
 def get(
-    name: Annotated[
-        str | None,
+    names: Annotated[
+        list[str] | None,
         typer.Argument(
-            help="An Execution or a Sandbox, or execution/NAME, sandbox/NAME; without it all.",
+            help="Executions and Sandboxes: a NAME, execution/NAME, sandbox/NAME; or a kind "
+            "(sandboxes, executions), alone or with names after it. Without any all.",
+            metavar="[KIND] [NAME]...",
             autocompletion=complete_objects,
         ),
     ] = None,
     all_namespaces: Annotated[
         bool, typer.Option("--all-namespaces", "-A", help="In every namespace.")
     ] = False,
+    selector: Annotated[
+        str | None, typer.Option("--selector", "-l", help="Only with these labels, as a=b,c=d.")
+    ] = None,
     *,
-    output: options.Output = Format.TEXT,
+    output: options.ObjectOutput = ObjectFormat.TEXT,
     target: Target,
 ) -> None:
-    """Show Sandboxes and Executions, or one of them with all that is known of it."""
-    from soulbox.app.commands.looking import show_all, show_one  # noqa: PLC0415
-    from soulbox.app.commands.person import as_person  # noqa: PLC0415
+    """Show Sandboxes and Executions, or some of them with all that is known of each."""
+    from soulbox.app.commands.looking import show_all, show_some  # noqa: PLC0415
+    from soulbox.app.commands.person import KINDS, as_person  # noqa: PLC0415
+    from soulbox.kube.resources import EXECUTIONS, SANDBOXES  # noqa: PLC0415
 
-    as_json = output is Format.JSON
-    if name is None:
-        as_person(target, lambda p: show_all(p, everywhere=all_namespaces, as_json=as_json))
-    elif all_namespaces:
-        raise typer.BadParameter("a NAME is of one namespace: use --namespace")
-    else:
-        as_person(target, lambda p: show_one(p, name, as_json=as_json))
+    words = list(names or ())
+    kind = KINDS.get(words[0].lower()) if words else None
+    if kind is not None:
+        words = [f"{kind.kind.lower()}/{word}" for word in words[1:]]
+    if words:
+        if all_namespaces or selector is not None:
+            raise typer.BadParameter("a NAME is of one namespace, and needs no labels")
+        as_person(target, lambda p: show_some(p, words, output))
+        return
+    resources = (SANDBOXES, EXECUTIONS) if kind is None else (kind,)
+    as_person(
+        target,
+        lambda p: show_all(p, resources, everywhere=all_namespaces, selector=selector, form=output),
+    )
 
 
 @options.on_cluster
 def cancel(
     names: _Names,
     *,
-    output: options.Output = Format.TEXT,
+    output: options.ObjectOutput = ObjectFormat.TEXT,
     target: Target,
 ) -> None:
     """Cancel Executions: SIGTERM, a second later SIGKILL to every process of theirs."""
     from soulbox.app.commands.looking import cancel_executions  # noqa: PLC0415
     from soulbox.app.commands.person import as_person  # noqa: PLC0415
 
-    as_person(target, lambda p: cancel_executions(p, names, as_json=output is Format.JSON))
+    as_person(target, lambda p: cancel_executions(p, names, output))
 
 
 @options.on_operator

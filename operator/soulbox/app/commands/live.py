@@ -149,57 +149,77 @@ class Pump:
             pass  # the usual case
 
     async def _fetch(self, stream: Stream, shown: Shown, *, wait: bool) -> tuple[str | None, bytes]:
-        """The operator's word for the stream's state, and bytes. None: no answer, "Unknown":
-        404, "Refused": no right; `shown.problem` says more."""
+        """The operator's word for the stream's state, and bytes; see Answer."""
         params = {"offset": str(shown.offset)}
         if wait and not self._over.is_set():
             params["wait"] = str(_WAIT_SECONDS)
-        try:
-            status, headers, body = await self._get(stream, params)
-        except KubeUnavailable as error:
-            shown.problem = f"the operator cannot be reached ({error})"
-            return None, b""
-        if status == 200 and STATE_HEADER in headers:
-            return headers[STATE_HEADER], body
-        shown.problem = self._problem(status, body)
+        answer = await ask_operator(self._person, self._name, self._key, f"output/{stream}", params)
+        shown.problem = answer.problem or shown.problem
+        return answer.state, answer.content
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Answer:
+    """The operator's. `state` None: it could not answer; "Unknown": it knows no such Execution
+    or key (yet); "Refused": no right; then `problem` says more."""
+
+    state: str | None
+    content: bytes = b""
+    problem: str = ""
+
+
+async def ask_operator(
+    person: Person, name: str, key: str, what: str, params: Mapping[str, str]
+) -> Answer:
+    """Bytes of an Execution: `what` is output/stdout, output/stderr or files/N."""
+    target = person.target
+    path = f"/v1/namespaces/{person.namespace}/executions/{name}/{what}"
+    headers = {KEY_HEADER: key}
+    limit_bytes, timeout_seconds = PIECE_BYTES, _WAIT_SECONDS + 15.0
+    try:
+        if target.operator_url is not None:
+            status, replied, body = await plain_get(
+                target.operator_url.rstrip("/") + path,
+                params=params,
+                headers=headers,
+                limit_bytes=limit_bytes,
+                timeout_seconds=timeout_seconds,
+            )
+        else:
+            status, replied, body = await person.kube.proxy_get(
+                _SERVICE,
+                target.operator_namespace,
+                path,
+                params=params,
+                headers=headers,
+                limit_bytes=limit_bytes,
+                timeout_seconds=timeout_seconds,
+            )
+    except KubeUnavailable as error:
+        return Answer(state=None, problem=f"the operator cannot be reached ({error})")
+    if status == 200 and STATE_HEADER in replied:
+        return Answer(state=replied[STATE_HEADER], content=body)
+    problem = _problem(person, status, body)
+    if status in (401, 403):
+        return Answer(state="Refused", problem=problem)
+    return Answer(state="Unknown" if status == 404 else None, problem=problem)
+
+
+def _problem(person: Person, status: int, body: bytes) -> str:
+    """Why there was no output, and what to do."""
+    where = f"namespace {person.target.operator_namespace}"
+    if person.target.operator_url is None:  # it may be the API server that answered
         if status in (401, 403):
-            return "Refused", b""
-        return ("Unknown" if status == 404 else None), b""
-
-    def _problem(self, status: int, body: bytes) -> str:
-        """Why there was no output, and what to do."""
-        where = f"namespace {self._person.target.operator_namespace}"
-        if self._person.target.operator_url is None:  # it is the API server that answered
-            if status in (401, 403):
-                return f"no right to get services/proxy of {_SERVICE} in {where}"
-            if status == 503:
-                return f"nothing answers behind the Service soulbox-operator of {where}"
-            if status == 404 and b'"kind":"Status"' in body:
-                return (
-                    f"there is no Service soulbox-operator in {where}: name its namespace with "
-                    "--operator-namespace, or set SOULBOX_OPERATOR_URL"
-                )
-        words = one_line(body.decode("utf-8", "replace"))[:256]
-        return f"the operator's answer was {status}: {words}"
-
-    async def _get(
-        self, stream: Stream, params: Mapping[str, str]
-    ) -> tuple[int, Mapping[str, str], bytes]:
-        person = self._person
-        path = f"/v1/namespaces/{person.namespace}/executions/{self._name}/output/{stream}"
-        headers = {KEY_HEADER: self._key}
-        limits = {"limit_bytes": PIECE_BYTES, "timeout_seconds": _WAIT_SECONDS + 15.0}
-        if person.target.operator_url is not None:
-            url = person.target.operator_url.rstrip("/") + path
-            return await plain_get(url, params=params, headers=headers, **limits)  # type: ignore[arg-type]
-        return await person.kube.proxy_get(
-            _SERVICE,
-            person.target.operator_namespace,
-            path,
-            params=params,
-            headers=headers,
-            **limits,  # type: ignore[arg-type]
-        )
+            return f"no right to get services/proxy of {_SERVICE} in {where}"
+        if status == 503:
+            return f"nothing answers behind the Service soulbox-operator of {where}"
+        if status == 404 and b'"kind":"Status"' in body:
+            return (
+                f"there is no Service soulbox-operator in {where}: name its namespace with "
+                "--operator-namespace, or set SOULBOX_OPERATOR_URL"
+            )
+    words = one_line(body.decode("utf-8", "replace"))[:256]
+    return f"the operator's answer was {status}: {words}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

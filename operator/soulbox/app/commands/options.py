@@ -19,7 +19,16 @@ class Format(StrEnum):
     """How a command prints its result."""
 
     TEXT = "text"  # for people
-    JSON = "json"  # the objects as the API server has them
+    JSON = "json"
+
+
+class ObjectFormat(StrEnum):
+    """How a command prints objects."""
+
+    TEXT = "text"  # for people
+    JSON = "json"  # as the API server has them
+    YAML = "yaml"
+    NAME = "name"  # kind/name, which the commands take
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -93,6 +102,45 @@ Raw = Annotated[
         "--raw", help="Let the program's output do to a terminal whatever it likes; see docs."
     ),
 ]
+Cpu = Annotated[
+    str | None,
+    typer.Option("--cpu", help="CPU limit in cores, as 500m or 2; default: the class's."),
+]
+Memory = Annotated[
+    str | None, typer.Option("--memory", help="Memory limit, as 512Mi; default: the class's.")
+]
+Disk = Annotated[
+    str | None, typer.Option("--disk", help="Size of the workspace, as 2Gi; default: the class's.")
+]
+Env = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--env",
+        "-e",
+        help="Variable of the program; NAME alone passes ours on. Again for more.",
+        metavar="NAME[=VALUE]",
+    ),
+]
+EnvFromSecret = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--env-from-secret",
+        help="Variable from a key of a Secret, which has to carry the label "
+        'soulbox.dev/readable: "true". Again for more.',
+        metavar="NAME=SECRET/KEY",
+    ),
+]
+Labels = Annotated[
+    list[str] | None,
+    typer.Option("--label", "-l", help="Label of the object; again for more.", metavar="KEY=VALUE"),
+]
+User = Annotated[
+    str | None,
+    typer.Option("--user", help="Whom it is billed to; another than you needs `billto`."),
+]
+ObjectOutput = Annotated[
+    ObjectFormat, typer.Option("--output", "-o", help="How to print the result.")
+]
 Output = Annotated[Format, typer.Option("--output", "-o", help="How to print the result.")]
 
 
@@ -161,6 +209,57 @@ def _with_options(command: Command, read_target: Callable[..., Target]) -> Comma
     call.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
     call.__annotations__ = {one.name: one.annotation for one in parameters}
     return call
+
+
+def resources_of(cpu: str | None, memory: str | None, disk: str | None) -> dict[str, str] | None:
+    """The field `resources`, None where nothing is asked for."""
+    given = {"cpu": cpu, "memory": memory, "disk": disk}
+    return {name: value for name, value in given.items() if value is not None} or None
+
+
+def labels_of(words: list[str] | None) -> dict[str, str]:
+    """Labels from KEY=VALUE.
+
+    Raises:
+        BadParameter: one has no =, or comes twice.
+    """
+    labels: dict[str, str] = {}
+    for word in words or ():
+        key, given, value = word.partition("=")
+        if not given or not key:
+            raise typer.BadParameter(f"--label {word}: write KEY=VALUE")
+        if key in labels:
+            raise typer.BadParameter(f"--label {key}: it is given twice")
+        labels[key] = value
+    return labels
+
+
+def variables_of(
+    words: list[str] | None, from_secrets: list[str] | None = None
+) -> list[dict[str, Any]] | None:
+    """The field `env`, None where there are none.
+
+    Raises:
+        BadParameter: a variable without a value that is not set here, or no SECRET/KEY.
+    """
+    return [*map(_variable, words or ()), *map(_secret_variable, from_secrets or ())] or None
+
+
+def _variable(word: str) -> dict[str, Any]:
+    name, given, value = word.partition("=")
+    if not given:
+        if name not in os.environ:
+            raise typer.BadParameter(f"--env {name}: not set here; write {name}=VALUE")
+        value = os.environ[name]
+    return {"name": name, "value": value}
+
+
+def _secret_variable(word: str) -> dict[str, Any]:
+    name, _, place = word.partition("=")
+    secret, _, key = place.partition("/")
+    if not (name and secret and key):
+        raise typer.BadParameter(f"--env-from-secret {word}: write NAME=SECRET/KEY")
+    return {"name": name, "valueFrom": {"secretKeyRef": {"name": secret, "key": key}}}
 
 
 def find_dsn(dsn_file: Path | None) -> str | None:

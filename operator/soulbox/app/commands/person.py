@@ -5,13 +5,13 @@ import difflib
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Any, Final, TypeVar
 
 from soulbox.app.commands.options import Target
 from soulbox.kube.auth import Credentials, Impersonation
 from soulbox.kube.client import KubeClient
 from soulbox.kube.clock import ServerClock
-from soulbox.kube.resources import EXECUTIONS, NAMESPACES, Resource
+from soulbox.kube.resources import EXECUTIONS, NAMESPACES, SANDBOXES, Resource
 from soulbox.model.errors import (
     CommandError,
     KubeExists,
@@ -21,6 +21,17 @@ from soulbox.model.errors import (
     SoulBoxError,
 )
 from soulbox.model.keys import CLI_FIELD_MANAGER
+
+# What a kind may be called, as kubectl has it.
+KINDS: Final[Mapping[str, Resource]] = {
+    f"{name}{group}": resource
+    for resource, names in (
+        (EXECUTIONS, ("execution", "executions", "sbe")),
+        (SANDBOXES, ("sandbox", "sandboxes", "sbx")),
+    )
+    for name in names
+    for group in ("", f".{resource.group}")
+}
 
 Manifest = dict[str, Any]
 _T = TypeVar("_T")
@@ -48,6 +59,34 @@ class Person:
         except KubeNotFound as error:
             await self._check_installation()
             raise CommandError(await self._unknown(resource, name)) from error
+
+    async def find_one(self, name: str) -> tuple[Resource, Manifest]:
+        """An Execution or a Sandbox, by execution/NAME, sandbox/NAME, or its name alone.
+
+        Raises:
+            CommandError: there is none, or there are both.
+        """
+        kind, _, bare = name.rpartition("/")
+        if kind:
+            resource = KINDS.get(kind.lower())
+            if resource is None:
+                raise CommandError(f"{kind}: write execution/NAME or sandbox/NAME")
+            return resource, await self.find(resource, bare)
+        found = []
+        for resource in (EXECUTIONS, SANDBOXES):
+            try:
+                manifest = await self.kube.get(resource, name, self.namespace)
+            except KubeNotFound:
+                continue
+            found.append((resource, manifest))
+        if len(found) > 1:
+            raise CommandError(
+                f"an Execution and a Sandbox are named {name}: write execution/{name} or "
+                f"sandbox/{name}"
+            )
+        if found:
+            return found[0]
+        return EXECUTIONS, await self.find(EXECUTIONS, name)  # says what there is instead
 
     async def _unknown(self, resource: Resource, name: str) -> str:
         where = f" in namespace {self.namespace}" if resource.namespaced else ""
@@ -91,7 +130,8 @@ class Person:
                     f"the API server at {self.server} does not know you: log in again, or choose "
                     "another --context"
                 )
-            case KubeRefused(status=403):
+            # Admission and quotas answer 403 too, in words of their own.
+            case KubeRefused(status=403, message=message) if _is_want_of_roles(message):
                 return CommandError(
                     f"{error.message}. Ask for the roles `soulbox-view` and `soulbox-edit` (the "
                     f"first alone, to look only) in namespace {self.namespace}: kubectl create "
@@ -106,12 +146,11 @@ class Person:
                 return CommandError(f"{error}: choose another --name")
         return CommandError(str(error))
 
-    async def _not_found(self, error: KubeNotFound) -> CommandError:
+    async def check_namespace(self) -> None:
+        """Raises CommandError when the person's namespace does not exist; whoever may not know
+        is told nothing."""
         try:
-            await self._check_installation()
             await self.kube.get(NAMESPACES, self.namespace)
-        except CommandError as found:
-            return found
         except KubeNotFound:
             near = ""
             try:
@@ -120,10 +159,22 @@ class Person:
                 near = f"; did you mean {matches[0]}?" if matches else ""
             except SoulBoxError:
                 pass  # may not list them: the hint is left out
-            return CommandError(f"there is no namespace {self.namespace}{near}")
+            raise CommandError(f"there is no namespace {self.namespace}{near}") from None
         except SoulBoxError:
-            pass  # what is known is said below
+            return
+
+    async def _not_found(self, error: KubeNotFound) -> CommandError:
+        try:
+            await self._check_installation()
+            await self.check_namespace()
+        except CommandError as found:
+            return found
         return CommandError(str(error))
+
+
+def _is_want_of_roles(message: str) -> bool:
+    """Whether RBAC refused: 'User "ann" cannot list resource "sandboxes" in API group …'."""
+    return " cannot " in message and " cannot impersonate " not in message
 
 
 @asynccontextmanager

@@ -1,50 +1,20 @@
 """`soulbox run`: a program from a file, its output live, its exit code ours."""
 
-import os
-import re
-import secrets
-import sys
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from soulbox.app.commands import options
+from soulbox.app.commands import inputs, options
 from soulbox.app.commands.complete import complete_classes, complete_sandboxes
-from soulbox.app.commands.options import Format, Target
+from soulbox.app.commands.durations import duration
+from soulbox.app.commands.options import ObjectFormat, Target
 from soulbox.app.commands.outcome import FAILED_AROUND
 from soulbox.app.commands.terminal import tell
 from soulbox.model.errors import CommandError, ConfigError
+from soulbox.model.keys import API_VERSION
 
-# What a file's ending says: (language, class that an installation brings for it).
-LANGUAGES: dict[str, tuple[str, str]] = {
-    ".py": ("python", "python"),
-    ".sh": ("bash", "bash"),
-    ".bash": ("bash", "bash"),
-    ".js": ("javascript", "node"),
-    ".mjs": ("javascript", "node"),
-    ".cjs": ("javascript", "node"),
-}
-_MAX_CODE_BYTES = 262_144
-_MAX_STDIN_BYTES = 393_216
 _BROKEN_PIPE = 141  # as a shell, of SIGPIPE
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Request:
-    """What the command line asks for; None leaves the field to the API."""
-
-    code: str
-    name: str
-    sandbox: str | None = None
-    class_name: str | None = None
-    language: str | None = None
-    args: tuple[str, ...] = ()
-    env: tuple[str, ...] = ()  # NAME=VALUE, or NAME to take it from the environment
-    stdin: str | None = None
-    timeout_seconds: int | None = None
-    user: str | None = None
 
 
 @options.on_operator
@@ -66,7 +36,7 @@ def run(
         str | None,
         typer.Option(
             "--class",
-            help="SandboxClass of the pod; default: by the file's ending, else python.",
+            help="SandboxClass of the pod; default: by the file's ending.",
             autocompletion=complete_classes,
         ),
     ] = None,
@@ -74,35 +44,78 @@ def run(
         str | None, typer.Option(help="Default: by the file's ending, else the class's.")
     ] = None,
     timeout: Annotated[
-        int | None, typer.Option(min=1, help="Seconds the program may run.", metavar="SECONDS")
+        int | None, duration("--timeout", help="How long the program may run.")
     ] = None,
-    env: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--env",
-            "-e",
-            help="Variable of the program; NAME alone passes ours on.",
-            metavar="NAME[=VALUE]",
-        ),
+    queue_timeout: Annotated[
+        int | None, duration("--queue-timeout", help="How long it may wait for its start.")
     ] = None,
+    priority: Annotated[
+        int | None,
+        typer.Option(min=-100, max=100, help="Of those that wait, the highest goes first."),
+    ] = None,
+    idempotent: Annotated[
+        bool, typer.Option("--idempotent", help="Run it again if its pod is lost.")
+    ] = False,
+    env: options.Env = None,
     arg: Annotated[
         list[str] | None, typer.Option("--arg", help="An argument of the program; again for more.")
     ] = None,
     send_stdin: Annotated[
         bool, typer.Option("--stdin", "-i", help="Give our standard input to the program.")
     ] = False,
-    user: Annotated[
-        str | None, typer.Option(help="Whom it is billed to; another than you needs `billto`.")
+    files: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--file",
+            "-f",
+            help="A file or folder for the program, below its workspace; again for more.",
+            metavar="LOCAL[:PATH]",
+        ),
     ] = None,
+    capture: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--capture",
+            help="Files to keep after the run, as 'out/**'; again for more.",
+            metavar="GLOB",
+        ),
+    ] = None,
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            "--out",
+            help="Write the captured files below this folder.",
+            file_okay=False,
+            metavar="DIR",
+        ),
+    ] = None,
+    output_limit: Annotated[
+        int | None,
+        typer.Option(
+            "--output-limit",
+            min=0,
+            help="Most bytes kept of each stream, and of all files.",
+            metavar="BYTES",
+        ),
+    ] = None,
+    user: options.User = None,
     name: Annotated[
         str | None, typer.Option(help="Name of the Execution; default: from the file's.")
     ] = None,
-    keep: Annotated[
-        bool, typer.Option("--keep/--rm", help="Keep the Execution when it is over, or delete it.")
-    ] = True,
+    label: options.Labels = None,
+    detach: Annotated[
+        bool, typer.Option("--detach", "-d", help="Do not wait for it: print its name.")
+    ] = False,
+    ttl: Annotated[
+        int | None,
+        duration("--ttl", help="Delete the Execution so long after its end.", or_zero=True),
+    ] = None,
+    remove: Annotated[
+        bool, typer.Option("--rm", help="Delete the Execution when it is over.")
+    ] = False,
     raw: options.Raw = False,
     *,
-    output: options.Output = Format.TEXT,
+    output: options.ObjectOutput = ObjectFormat.TEXT,
     target: Target,
 ) -> None:
     """Run a program in a sandbox, show its output live and end with its exit code.
@@ -111,147 +124,63 @@ def run(
     ended by signal N; 125 it could not be run, or its result was lost. Ctrl-C cancels it.
     """
     from soulbox.app.commands.person import as_person  # noqa: PLC0415
-    from soulbox.app.commands.running import run_program  # noqa: PLC0415
+    from soulbox.app.commands.running import Wishes, run_program, start_program  # noqa: PLC0415
 
     if sandbox is not None and class_name is not None:
         raise typer.BadParameter("--sandbox and --class exclude each other: a Sandbox has its own")
-    code = read_code(file, send_stdin=send_stdin)
-    known_language, known_class = language_of(
+    if detach and (remove or out is not None):
+        raise typer.BadParameter(
+            "--detach does not wait for the end: leave out --rm (there is --ttl) and --out (there "
+            "is `soulbox files`)"
+        )
+    if out is not None and not capture:
+        raise typer.BadParameter("--out DIR needs to know which files: add --capture 'GLOB'")
+    code = inputs.read_code(file, send_stdin=send_stdin)
+    known_language, known_class = inputs.language_of(
         file, is_chosen=bool(sandbox or class_name or language)
     )
-    request = Request(
-        code=code,
-        name=name or make_name(file),
-        sandbox=sandbox,
-        class_name=None if sandbox is not None else class_name or known_class,
-        language=language or known_language,
-        args=(*(arg or ()), *(args or ())),
-        env=tuple(env or ()),
-        stdin=read_stdin() if send_stdin else None,
-        timeout_seconds=timeout,
-        user=user,
-    )
-    manifest = build_manifest(request)
+    spec = {
+        "code": code,
+        "sandboxRef": None if sandbox is None else {"name": sandbox},
+        "className": None if sandbox is not None else class_name or known_class,
+        "language": language or known_language,
+        "args": [*(arg or ()), *(args or ())] or None,
+        "env": options.variables_of(env),
+        "stdin": inputs.read_stdin() if send_stdin else None,
+        "files": inputs.read_files(files) or None,
+        "captureFiles": capture or None,
+        "timeoutSeconds": timeout,
+        "queueTimeoutSeconds": queue_timeout,
+        "priority": priority,
+        "idempotent": idempotent or None,
+        "outputLimitBytes": output_limit,
+        "ttlSecondsAfterFinished": ttl,
+        "user": user,
+    }
+    manifest = build_manifest(name or inputs.make_name(file), spec, options.labels_of(label))
+    wishes = Wishes(keep=not remove, form=output, raw=raw, out=out)
     try:
-        code_of_exit = as_person(
-            target,
-            lambda p: run_program(p, manifest, keep=keep, as_json=output is Format.JSON, raw=raw),
-        )
+        if detach:
+            as_person(target, lambda p: start_program(p, manifest, output))
+            return
+        code_of_exit = as_person(target, lambda p: run_program(p, manifest, wishes))
     except (CommandError, ConfigError) as error:
         # Not 1 or 2: a program may end so, and a script must be able to tell.
         tell(str(error))
         raise typer.Exit(FAILED_AROUND) from error
     except BrokenPipeError:
-        # Python would complain again when it flushes at its end.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+        inputs.leave_quietly()
         raise typer.Exit(_BROKEN_PIPE) from None
     raise typer.Exit(code_of_exit)
 
 
-def language_of(file: str, *, is_chosen: bool) -> tuple[str | None, str]:
-    """Language and class by a file's ending. Standard input is Python, the first language of
-    the first class.
-
-    Args:
-        is_chosen: the command line names language, class or Sandbox: any ending will do.
-
-    Raises:
-        BadParameter: the ending says nothing, and nothing else does.
-    """
-    suffix = Path(file).suffix.lower()
-    if suffix in LANGUAGES:
-        return LANGUAGES[suffix]
-    if file == "-" or is_chosen:
-        return None, "python"
-    told = f"its ending {suffix} is not known" if suffix else "it has no ending"
-    raise typer.BadParameter(
-        f"what language is {file}? {told} ({', '.join(LANGUAGES)} are): give --language with "
-        "--class, or --sandbox"
-    )
-
-
-def read_code(file: str, *, send_stdin: bool) -> str:
-    """The program's text.
-
-    Raises:
-        BadParameter: no such file, too long, not UTF-8, or two things want standard input.
-    """
-    if file == "-":
-        if send_stdin:
-            raise typer.BadParameter("with - the program itself is read from standard input")
-        raw = sys.stdin.buffer.read(_MAX_CODE_BYTES + 1)
-    else:
-        try:
-            with Path(file).open("rb") as source:
-                raw = source.read(_MAX_CODE_BYTES + 1)
-        except OSError as error:
-            raise typer.BadParameter(f"cannot read {file}: {error.strerror}") from error
-    if len(raw) > _MAX_CODE_BYTES:
-        raise typer.BadParameter(
-            f"{file} is over {_MAX_CODE_BYTES} bytes, the most an Execution's code may have"
-        )
-    try:
-        return raw.decode()
-    except UnicodeDecodeError as error:
-        raise typer.BadParameter(f"{file} is not UTF-8 text") from error
-
-
-def read_stdin() -> str:
-    """All of our standard input.
-
-    Raises:
-        BadParameter: too long, or not UTF-8.
-    """
-    raw = sys.stdin.buffer.read(_MAX_STDIN_BYTES + 1)
-    if len(raw) > _MAX_STDIN_BYTES:
-        raise typer.BadParameter(
-            f"standard input is over {_MAX_STDIN_BYTES} bytes, the most an Execution may carry"
-        )
-    try:
-        return raw.decode()
-    except UnicodeDecodeError as error:
-        raise typer.BadParameter("standard input is not UTF-8 text") from error
-
-
-def make_name(file: str) -> str:
-    """A new name from a file's, as Kubernetes takes them."""
-    stem = "run" if file == "-" else Path(file).stem
-    slug = re.sub(r"[^a-z0-9]+", "-", stem.lower()).strip("-")[:40].strip("-") or "run"
-    return f"{slug}-{secrets.token_hex(3)}"
-
-
-def build_manifest(request: Request) -> dict[str, Any]:
-    """The Execution that is asked for.
-
-    Raises:
-        BadParameter: a variable without a value that is not in our environment.
-    """
-    spec: dict[str, Any] = {"code": request.code}
-    if request.sandbox is not None:
-        spec["sandboxRef"] = {"name": request.sandbox}
-    else:
-        spec["className"] = request.class_name
-    optional = {
-        "language": request.language,
-        "args": list(request.args) or None,
-        "env": [_variable(text) for text in request.env] or None,
-        "stdin": request.stdin,
-        "timeoutSeconds": request.timeout_seconds,
-        "user": request.user,
-    }
-    spec |= {field: value for field, value in optional.items() if value is not None}
+def build_manifest(
+    name: str, spec: dict[str, Any], labels: dict[str, str] | None = None
+) -> dict[str, Any]:
+    """The Execution that is asked for; members that are None are left to the API."""
     return {
-        "apiVersion": "soulbox.dev/v1alpha1",
+        "apiVersion": API_VERSION,
         "kind": "Execution",
-        "metadata": {"name": request.name},
-        "spec": spec,
+        "metadata": {"name": name} | ({"labels": labels} if labels else {}),
+        "spec": {field: value for field, value in spec.items() if value is not None},
     }
-
-
-def _variable(text: str) -> dict[str, str]:
-    name, given, value = text.partition("=")
-    if not given:
-        if name not in os.environ:
-            raise typer.BadParameter(f"--env {name}: not set here; write {name}=VALUE")
-        value = os.environ[name]
-    return {"name": name, "value": value}

@@ -4,16 +4,21 @@ import asyncio
 import signal
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
+from soulbox.app.commands.captured import FileSource, captured_of, save_files
 from soulbox.app.commands.follow import follow_execution
 from soulbox.app.commands.live import Pump, key_hash, new_key
+from soulbox.app.commands.options import ObjectFormat
 from soulbox.app.commands.outcome import CANCELLED, exit_code_of, explanation_of
 from soulbox.app.commands.outlet import Outlet
 from soulbox.app.commands.person import Manifest, Person
 from soulbox.app.commands.show import (
     Progress,
-    print_json,
+    Report,
+    print_objects,
     show_rest,
     write_through,
 )
@@ -23,11 +28,26 @@ from soulbox.model.errors import KubeRefused, SoulBoxError
 from soulbox.model.keys import OUTPUT_KEYS_ANNOTATION
 
 
-async def run_program(
-    person: Person, manifest: Manifest, *, keep: bool, as_json: bool, raw: bool
-) -> int:
-    """Create it, show it, wait for it. The exit code."""
-    spec, name = manifest["spec"], manifest["metadata"]["name"]
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wishes:
+    """How a run is shown, and what is left of it."""
+
+    keep: bool = True  # the Execution, when it is over
+    form: ObjectFormat = ObjectFormat.TEXT
+    raw: bool = False
+    out: Path | None = None  # where captured files are written
+
+
+async def start_program(person: Person, manifest: Manifest, form: ObjectFormat) -> None:
+    """Create it, and tell its name."""
+    created = await _create(person, manifest)
+    report = Report(form)
+    report.add(created, created["metadata"]["name"])
+    report.end()
+
+
+async def _create(person: Person, manifest: Manifest) -> Manifest:
+    spec = manifest["spec"]
     if "sandboxRef" in spec:
         sandbox = await person.find(SANDBOXES, spec["sandboxRef"]["name"])
         # It runs only what is billed to the same; whether we may say so is admission's to judge.
@@ -36,12 +56,18 @@ async def run_program(
     else:
         with suppress(KubeRefused):  # classes are the cluster's: who may not read may use them
             await person.find(SANDBOX_CLASSES, spec["className"])
-    key = new_key()
+    return await person.kube.create(EXECUTIONS, manifest, person.namespace)
+
+
+async def run_program(person: Person, manifest: Manifest, wishes: Wishes) -> int:
+    """Create it, show it, wait for it. The exit code."""
+    name, key = manifest["metadata"]["name"], new_key()
     manifest["metadata"]["annotations"] = {OUTPUT_KEYS_ANNOTATION: key_hash(key)}
-    created = await person.kube.create(EXECUTIONS, manifest, person.namespace)
-    outlet = Outlet(raw=raw)
+    created = await _create(person, manifest)
+    is_text = wishes.form is ObjectFormat.TEXT
+    outlet = Outlet(raw=wishes.raw)
     with Progress(name) as progress:
-        pump = None if as_json else Pump(person, name, key, write_through(progress, outlet))
+        pump = Pump(person, name, key, write_through(progress, outlet)) if is_text else None
         async with _cancel_on_signal(person, name, progress.note) as interrupted:
             try:
                 execution = await _until_over(person, created, pump, outlet, progress, interrupted)
@@ -51,13 +77,24 @@ async def run_program(
     if execution is None:
         return CANCELLED
     status = execution["status"]
-    if as_json:
-        print_json(execution)
+    if not is_text:
+        print_objects([execution], wishes.form)
     if line := explanation_of(name, status):
         tell(line)
-    if not keep:
+    await _take_files(person, execution, key, wishes.out)
+    if not wishes.keep:
         await person.kube.delete(EXECUTIONS, name, person.namespace, uid=created["metadata"]["uid"])
     return exit_code_of(status)
+
+
+async def _take_files(person: Person, execution: Manifest, key: str, out: Path | None) -> None:
+    """Captured files: write them below `out`, or say how they are had."""
+    listed = captured_of(execution)
+    if out is not None:
+        await save_files(FileSource(person, execution, key=key), listed, out)
+    elif listed:
+        name = execution["metadata"]["name"]
+        tell(f"{len(listed)} files were captured: soulbox files {name} --out DIR")
 
 
 async def _until_over(

@@ -5,14 +5,16 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Self
 
 import orjson
+import yaml
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
 from soulbox.app.commands.live import Pump, Write, limit_words, lost_words, rest_of
+from soulbox.app.commands.options import ObjectFormat
 from soulbox.app.commands.outlet import Outlet, Stream
 from soulbox.app.commands.person import Manifest, status_of
-from soulbox.app.commands.terminal import one_line, tell
+from soulbox.app.commands.terminal import clean, one_line, tell
 
 # Who waits longer wonders; a pod of a cached image starts in two or three seconds.
 _QUIET_SECONDS = 5.0
@@ -22,13 +24,13 @@ class Progress:
     """What is being waited for: a spinner on a terminal, a line after five seconds elsewhere.
     On stderr, and gone before the first output."""
 
-    def __init__(self, name: str) -> None:
-        self._name = name
+    def __init__(self, name: str, kind: str = "Execution") -> None:
+        self._name = f"{kind} {name}"
         self._console = Console(stderr=True)
-        self._status = self._console.status(f"Execution {name}: created")
+        self._status = self._console.status(Text(f"{self._name}: created"))
         self._live = self._console.is_terminal
         self._timer: asyncio.TimerHandle | None = None
-        self._words = "Queued"
+        self._words = "created"
 
     def __enter__(self) -> Self:
         if self._live:
@@ -40,13 +42,16 @@ class Progress:
     def __exit__(self, *_: object) -> None:
         self.hide()
 
-    def saw(self, execution: Mapping[str, Any]) -> None:
-        """A new version of the Execution."""
-        status = status_of(execution)
+    def saw(self, manifest: Mapping[str, Any]) -> None:
+        """A new version of the object."""
+        status = status_of(manifest)
         self._words = one_line(f"{status.get('state', '')} {status.get('message', '')}")
         if self._live:
-            self._status.update(Text(f"Execution {self._name}: {self._words}"))
-        if status.get("state", "Queued") != "Queued" and self._timer is not None:
+            self._status.update(Text(f"{self._name}: {self._words}"))
+        if (
+            status.get("state", "Queued") not in ("Queued", "Created", "Starting")
+            and self._timer is not None
+        ):
             self._timer.cancel()
 
     def hide(self) -> None:
@@ -62,7 +67,7 @@ class Progress:
         tell(text)
 
     def _say(self) -> None:
-        tell(f"Execution {self._name}: {self._words}")
+        tell(f"{self._name}: {self._words}")
 
 
 def write_through(progress: Progress, outlet: Outlet) -> Write:
@@ -111,25 +116,70 @@ def print_json(document: Mapping[str, Any] | Sequence[Mapping[str, Any]]) -> Non
     print(orjson.dumps(shown, option=orjson.OPT_INDENT_2).decode())
 
 
+def print_objects(objects: Sequence[Manifest], form: ObjectFormat) -> None:
+    """Objects for programs: one as itself, several as a list."""
+    match form:
+        case ObjectFormat.YAML:
+            documents = [_tidy(one) for one in objects]
+            print(yaml.safe_dump_all(documents, sort_keys=False, allow_unicode=True), end="")
+        case ObjectFormat.NAME:
+            for one in objects:
+                print(f"{one['kind'].lower()}/{one['metadata']['name']}")
+        case _:
+            print_json(objects[0] if len(objects) == 1 else objects)
+
+
+class Report:
+    """What a command did to object after object: a line each for a person, at once; the objects
+    for programs, at the end."""
+
+    def __init__(self, form: ObjectFormat) -> None:
+        self._form = form
+        self._objects: list[Manifest] = []
+
+    def add(self, manifest: Manifest, line: str) -> None:
+        """It was done to this one."""
+        self._objects.append(manifest)
+        if self._form is ObjectFormat.TEXT:
+            print(clean(line), flush=True)
+
+    def end(self) -> None:
+        """It was done to all."""
+        if self._form is not ObjectFormat.TEXT:
+            print_objects(self._objects, self._form)
+
+
 def _tidy(manifest: Mapping[str, Any]) -> dict[str, Any]:
     metadata = {k: v for k, v in manifest.get("metadata", {}).items() if k != "managedFields"}
     return {**manifest, "metadata": metadata}
 
 
-def table(title: str, columns: Sequence[str], rows: Iterable[Sequence[str]]) -> Table:
-    """A table that needs no colours to be read."""
+def table(
+    title: str,
+    columns: Sequence[str],
+    rows: Iterable[Sequence[str]],
+    *,
+    wrapped: Sequence[str] = (),
+) -> Table:
+    """A table that needs no colours to be read.
+
+    Args:
+        wrapped: columns that may take several lines on a narrow terminal, and keep their own.
+    """
     made = Table(title=title, title_justify="left", box=None, pad_edge=False, header_style="bold")
+    made.show_header = any(columns)
     for column in columns:
-        made.add_column(column, no_wrap=column not in ("MESSAGE",))
+        made.add_column(column, no_wrap=column not in wrapped, overflow="fold")
     for row in rows:
-        made.add_row(*(Text(one_line(cell)) for cell in row))  # no markup: they are others' words
+        # No markup: they are others' words.
+        made.add_row(*(Text(clean(one) if wrapped else one_line(one)) for one in row))
     return made
 
 
 def console() -> Console:
     """stdout; as wide as it takes when it is no terminal, so that nothing is cut."""
     made = Console()
-    return made if made.is_terminal else Console(width=240)
+    return made if made.is_terminal else Console(width=100_000)
 
 
 def age(seconds: float) -> str:
@@ -144,3 +194,8 @@ def age(seconds: float) -> str:
 def mebibytes(size: int | None) -> str:
     """Bytes for people; "-" when not known."""
     return "-" if size is None else f"{size / 2**20:.1f} MiB"
+
+
+def seconds(milliseconds: int | None) -> str:
+    """A duration for people; "-" when not known."""
+    return "-" if milliseconds is None else f"{milliseconds / 1000:.2f} s"

@@ -1,0 +1,81 @@
+"""What `soulbox files` does."""
+
+from pathlib import Path
+
+from soulbox.app.commands.captured import (
+    CapturedFile,
+    FileSource,
+    captured_of,
+    find_files,
+    save_files,
+)
+from soulbox.app.commands.outlet import Outlet
+from soulbox.app.commands.person import Manifest, Person, is_over, status_of
+from soulbox.app.commands.show import console, print_json, table
+from soulbox.app.commands.terminal import tell
+from soulbox.kube.resources import EXECUTIONS
+from soulbox.model.errors import CommandError
+
+
+async def _find(person: Person, name: str) -> tuple[Manifest, list[CapturedFile]]:
+    execution = await person.find(EXECUTIONS, name.removeprefix("execution/"))
+    if not is_over(execution):
+        raise CommandError(f"Execution {name} is not over: files are captured at its end")
+    return execution, captured_of(execution)
+
+
+async def list_files(person: Person, name: str, *, as_json: bool) -> None:
+    """A row a file."""
+    execution, files = await _find(person, name)
+    output = status_of(execution).get("output") or {}
+    if as_json:
+        print_json(
+            {"files": output.get("files") or [], "filesOmitted": output.get("filesOmitted", 0)}
+        )
+        return
+    if files:
+        rows = [
+            (one.path, str(one.size_bytes), "yes" if one.is_whole else "no", one.sha256)
+            for one in files
+        ]
+        console().print(table("", ("PATH", "BYTES", "KEPT", "SHA256"), rows))
+    else:
+        print(
+            "no files were captured"
+            if execution["spec"].get("captureFiles")
+            else "no files were asked for: soulbox run --capture 'GLOB', or spec.captureFiles"
+        )
+    if output.get("filesOmitted"):
+        tell(f"{output['filesOmitted']} more files matched, and were not kept")
+
+
+async def show_file(person: Person, name: str, path: str, dsn: str | None, *, raw: bool) -> None:
+    """One file on stdout.
+
+    Raises:
+        CommandError: there is none of that path, or it cannot be had.
+    """
+    execution, files = await _find(person, name)
+    found = [one for one in find_files(files, [path]) if one.path == path]
+    if not found:
+        raise CommandError(f"{path} is a folder: --out DIR writes what is below it")
+    source, outlet = FileSource(person, execution, dsn=dsn), Outlet(raw=raw)
+    try:
+        async for piece in source.read(found[0]):
+            await outlet.write("stdout", piece)
+    finally:
+        await source.close()
+    await outlet.end()
+    if not found[0].is_whole:
+        tell(f"{path} was not kept whole: it has {found[0].size_bytes} bytes")
+
+
+async def write_files(
+    person: Person, name: str, wanted: list[str], out: Path, dsn: str | None
+) -> None:
+    """Files below a folder. Raises as `save_files`."""
+    execution, files = await _find(person, name)
+    found = find_files(files, wanted)
+    if not found:
+        raise CommandError(f"Execution {name} captured no files")
+    await save_files(FileSource(person, execution, dsn=dsn), found, out)
