@@ -72,3 +72,13 @@ SELECT * FROM soulbox.v_table_health ORDER BY table_bytes + index_bytes DESC;
 -- report_partitions --
 -- What there is of each partitioned table.
 SELECT * FROM soulbox.v_partitions ORDER BY parent, starts_at;
+
+-- report_find_uid --
+-- The newest Sandbox, and the newest Execution, of a name that the caller may see.
+(SELECT uid FROM soulbox.sandboxes
+  WHERE 'sandbox' = any(%(kinds)s::text[]) AND namespace = %(namespace)s AND name = %(name)s
+  ORDER BY created_at DESC, uid LIMIT 1)
+UNION ALL
+(SELECT uid FROM soulbox.executions
+  WHERE 'execution' = any(%(kinds)s::text[]) AND namespace = %(namespace)s AND name = %(name)s
+  ORDER BY created_at DESC, uid LIMIT 1);

@@ -88,6 +88,33 @@ def test_roles_of_the_cluster_hold_ours(
         assert labels[f"rbac.authorization.k8s.io/aggregate-to-{role}"] == "true"
 
 
+def test_tenant_may_do_what_messages_ask_for(kubectl: Kubectl, namespace: str) -> None:
+    """With view and edit in a namespace, by RoleBindings alone."""
+    for role in ("soulbox-view", "soulbox-edit"):
+        _bind(kubectl, namespace, role, "ada")
+    ada = kubectl.acting_as("ada")
+    names = {one["metadata"]["name"] for one in ada.get("sandboxclasses")["items"]}
+    assert {"python", "bash"} <= names
+    assert ada.get("events", "--namespace", namespace)["items"] == []
+    ada.create(make_sandbox("box", namespace))
+    ada.run("label", "sandbox/box", "a=b", "--namespace", namespace)
+    assert "Events:" in ada.run("describe", "sandbox/box", "--namespace", namespace)
+    ada.run("delete", "sandbox/box", "--wait=false", "--namespace", namespace)
+    for verb, resource in (
+        ("get", "pods"),
+        ("create", "pods/exec"),
+        ("get", "secrets"),
+        ("create", "sandboxclasses.soulbox.dev"),
+        ("billto", "executions.soulbox.dev"),
+    ):
+        assert not _can(kubectl, "ada", verb, resource, namespace)
+
+
+def test_nobody_reads_classes_without_a_login(kubectl: Kubectl) -> None:
+    with pytest.raises(KubectlError, match="cannot list"):
+        kubectl.acting_as("system:anonymous").get("sandboxclasses")
+
+
 ALLOWED = [
     ("list", "executions.soulbox.dev"),
     ("watch", "sandboxes.soulbox.dev"),

@@ -36,7 +36,7 @@ WAIT_SECONDS = 60.0
 
 
 class Watcher:
-    """A `soulbox watch --json` of its own process."""
+    """A `soulbox watch -o json` of its own process."""
 
     def __init__(self, process: asyncio.subprocess.Process) -> None:
         self.process = process
@@ -51,7 +51,8 @@ class Watcher:
             "-m",
             "soulbox.app.cli",
             "watch",
-            "--json",
+            "-o",
+            "json",
             *words,
             env={**os.environ, "SOULBOX_DSN": dsn},
             stdout=asyncio.subprocess.PIPE,
@@ -80,15 +81,15 @@ class Watcher:
         await self._reading
 
 
-def is_following(dsn: str) -> bool:
-    """Whether a watcher has its position."""
+def is_following(dsn: str, least: int = 1) -> bool:
+    """Whether so many watchers have their position."""
     with psycopg.connect(dsn) as connection:
         row = connection.execute(
             "select count(*) from pg_stat_activity"
             " where application_name = 'soulbox watch' and query ~ 'pg_snapshot_xmin|changes'"
             " and query !~ 'LISTEN' and state = 'idle'"
         ).fetchone()
-    return row is not None and row[0] > 0
+    return row is not None and row[0] >= least
 
 
 def committed(dsn: str) -> list[tuple[str, str]]:
@@ -184,6 +185,39 @@ async def follow(dsn: str) -> AsyncIterator[Any]:
         task.cancel()
         with contextlib.suppress(asyncio.CancelledError, Exception):
             await task
+
+
+async def test_command_names_sandboxes_as_people_do_and_leaves_samples_out(
+    dsn: str, make_mirror: MakeMirror, sql_connection: psycopg.Connection
+) -> None:
+    box = make_running_sandbox()
+    name = f"{box['metadata']['namespace']}/{box['metadata']['name']}"
+    uid = box["metadata"]["uid"]
+    async with running(make_mirror()) as mirror:
+        mirror.offer(Kind.SANDBOX, box)
+        await drained(mirror)
+        watcher = await Watcher.start(dsn, "--sandbox", name)
+        sampler = await Watcher.start(dsn, "--sandbox", uid, "--metrics", "--count", "1")
+        try:
+            await until(lambda: is_following(dsn, 2))
+            now = datetime.now(UTC)
+            sql_connection.execute(
+                "select soulbox.ensure_partition('resource_metrics', %s)", (now,)
+            )
+            sql_connection.execute(
+                "insert into soulbox.resource_metrics"
+                " (sandbox_uid, recorded_at, cluster, tenant, memory_bytes)"
+                " values (%s, %s, gen_random_uuid(), 'a', 1)",
+                (uid, now),
+            )
+            await sampler.wait_for(1)
+            mirror.offer(Kind.EXECUTION, make_finished_execution(sandbox_uid=uid))
+            await watcher.wait_for(1)
+        finally:
+            await watcher.kill()
+            await sampler.kill()
+    assert [one["kind"] for one in sampler.lines] == ["metric"]
+    assert [one["kind"] for one in watcher.lines] == ["execution"]
 
 
 async def test_filters(follow: Any, make_mirror: MakeMirror) -> None:

@@ -6,6 +6,7 @@ import asyncio
 import csv
 import io
 import json
+import shlex
 import sys
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
@@ -423,9 +424,29 @@ async def test_command_prints_table_json_and_csv(make_mirror: MakeMirror, asoulb
     assert any(row["code"].startswith("'=cmd()") for row in listed)
     assert "\x1b" not in (await asoulbox("slowest")).stdout
     more = await asoulbox("executions", "-p", "limit=1")
-    cursor = more.stderr.removeprefix("more: --param ").strip()
-    assert (await asoulbox("executions", "-p", "limit=1", "-p", cursor)).stderr == ""
+    # The line can be pasted as it is, filters and all.
+    words = shlex.split(more.stderr.removeprefix("more: soulbox query "))
+    assert (await asoulbox(*words)).stderr == ""
+    assert len(words[-1]) < 80
     assert (await asoulbox("executions", "-p", "user=nobody")).stdout == "no rows\n"
+
+
+async def test_objects_are_named_as_people_name_them(make_mirror: MakeMirror, store: Store) -> None:
+    box = make_running_sandbox()
+    where, name = box["metadata"]["namespace"], box["metadata"]["name"]
+    uid = box["metadata"]["uid"]
+    old = run("ada", name="job", created=ago(hours=3), sandbox_uid=uid)
+    new = run("ada", name="job", created=ago(hours=1), sandbox_uid=uid)
+    await write(make_mirror, (Kind.SANDBOX, box), (Kind.EXECUTION, old), (Kind.EXECUTION, new))
+    job = f"{new['metadata']['namespace']}/job"
+    assert len(await report(store, "runs", sandbox=f"{where}/{name}")) == 2
+    by_name = await report(store, "history", uid=job)
+    assert by_name == await report(store, "history", uid=new["metadata"]["uid"])
+    for wrong in (f"{where}/nothing", f"elsewhere/{name}"):
+        with pytest.raises(InvalidRequest, match=f"no sandbox {wrong} is recorded; give its UID"):
+            await report(store, "runs", sandbox=wrong)
+    with pytest.raises(InvalidRequest, match=r"is no UID; .*or write NAMESPACE/NAME"):
+        await report(store, "runs", sandbox=name)
 
 
 def test_command_lists_the_reports(soulbox: Any) -> None:
@@ -440,6 +461,7 @@ def test_every_report_runs_on_an_empty_database(soulbox: Any) -> None:
         "uuid": new_uid(),
         "int": "1",
         "time": ago(),
+        **dict.fromkeys(("sandbox", "execution", "object"), new_uid()),
     }
     for name, one in REPORTS.items():
         words = [

@@ -307,7 +307,7 @@ def test_errors_name_the_remedy(box: World, shell: Shell, tmp_path: Path) -> Non
     )
     code, _, err = shell.call("run", job, "--class", "pyton")
     assert code == 125
-    assert err == "soulbox: there is no SandboxClass pyton; did you mean python?\n"
+    assert err.startswith("soulbox: there is no SandboxClass pyton; did you mean python")
     code, _, err = shell.call("cancel", "nothing")
     assert code == 1
     assert "there is no Execution nothing in namespace" in err

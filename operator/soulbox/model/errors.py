@@ -154,11 +154,13 @@ class InvalidRequest(Terminal):
 
     Attributes:
         field: which part of the request.
+        words: the problem, and its remedy.
     """
 
     def __init__(self, field: str, problem: str, remedy: str) -> None:
         super().__init__(f"{field}: {problem}; {remedy}")
         self.field = field
+        self.words = (problem, remedy)
 
 
 class CursorExpired(InvalidRequest):

@@ -7,7 +7,7 @@ StoreUnavailable (connection); a schema that does not fit is a ConfigError of `c
 """
 
 from dataclasses import asdict, dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any, Final, LiteralString
 from uuid import UUID
 
@@ -145,9 +145,7 @@ class History:
             rows=rows[:limit],
             next_cursor=None
             if last is None
-            else encode_cursor(
-                purpose, epoch, [last["created_at"].astimezone(UTC).isoformat(), str(last["uid"])]
-            ),
+            else encode_cursor(purpose, epoch, [last["created_at"], last["uid"]]),
         )
 
 

@@ -13,7 +13,8 @@ from soulbox.store.pool import Transaction
 from soulbox.store.reading import Filter, History
 
 _REQUIRED: Final = object()
-Kind = Literal["text", "uuid", "int", "time"]
+# sandbox, execution, object: a UID, or NAMESPACE/NAME, of which the newest is meant.
+Kind = Literal["text", "uuid", "sandbox", "execution", "object", "int", "time"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,7 +63,8 @@ _FILTERS: Final = {
     "limit": _LIMIT,
     "cursor": Param(kind="text", default=None),
 }
-_OPTIONAL_UID: Final = Param(kind="uuid", default=None)
+_OPTIONAL_SANDBOX: Final = Param(kind="sandbox", default=None)
+_OPTIONAL_EXECUTION: Final = Param(kind="execution", default=None)
 
 REPORTS: Final[Mapping[str, Report]] = {
     "dashboard": Report(
@@ -73,7 +75,7 @@ REPORTS: Final[Mapping[str, Report]] = {
     "usage": Report(
         purpose="CPU and memory of a sandbox over [from, to): average and peak",
         params={
-            "sandbox": Param(kind="uuid"),
+            "sandbox": Param(kind="sandbox"),
             "from": Param(kind="time"),
             "to": Param(kind="time"),
         },
@@ -87,14 +89,14 @@ REPORTS: Final[Mapping[str, Report]] = {
     ),
     "executions": Report(
         purpose="Executions, newest first, page by page",
-        params={"sandbox": _OPTIONAL_UID, **_FILTERS},
+        params={"sandbox": _OPTIONAL_SANDBOX, **_FILTERS},
     ),
     "sandboxes": Report(purpose="Sandboxes, newest first, page by page", params=_FILTERS),
     "owns": Report(
         purpose="which Sandboxes a user owns, or whose a Sandbox is",
         params={
             "user": Param(kind="text", default=None),
-            "sandbox": _OPTIONAL_UID,
+            "sandbox": _OPTIONAL_SANDBOX,
             "limit": _LIMIT,
         },
         query="report_owns",
@@ -102,19 +104,23 @@ REPORTS: Final[Mapping[str, Report]] = {
     ),
     "runs": Report(
         purpose="which Executions a Sandbox ran, or in which an Execution ran",
-        params={"sandbox": _OPTIONAL_UID, "execution": _OPTIONAL_UID, "limit": _LIMIT},
+        params={"sandbox": _OPTIONAL_SANDBOX, "execution": _OPTIONAL_EXECUTION, "limit": _LIMIT},
         query="report_runs",
         one_of=("sandbox", "execution"),
     ),
     "generates": Report(
         purpose="which bills an Execution is part of, or which Executions a bill covers",
-        params={"execution": _OPTIONAL_UID, "event": _OPTIONAL_UID, "limit": _LIMIT},
+        params={
+            "execution": _OPTIONAL_EXECUTION,
+            "event": Param(kind="uuid", default=None),
+            "limit": _LIMIT,
+        },
         query="report_generates",
         one_of=("execution", "event"),
     ),
     "metrics": Report(
         purpose="the samples of its sandbox while an Execution ran",
-        params={"execution": Param(kind="uuid"), "limit": _LIMIT},
+        params={"execution": Param(kind="execution"), "limit": _LIMIT},
         query="report_metrics",
     ),
     "code": Report(
@@ -136,7 +142,7 @@ REPORTS: Final[Mapping[str, Report]] = {
     ),
     "history": Report(
         purpose="what happened to a Sandbox or Execution, in order",
-        params={"uid": Param(kind="uuid")},
+        params={"uid": Param(kind="object")},
         query="report_history",
     ),
     "slowest": Report(
@@ -211,6 +217,10 @@ async def run_report(tx: Transaction, name: str, values: Mapping[str, Any]) -> R
         StoreRefused, StoreUnavailable: from PostgreSQL.
     """
     report = REPORTS[name]
+    values = {
+        param: await _find_uid(tx, param, value) if isinstance(value, ObjectName) else value
+        for param, value in values.items()
+    }
     if report.query is not None:
         return Result(rows=await tx.fetch(load_queries("reports")[report.query], values))
     history = History(tx)
@@ -225,6 +235,62 @@ async def run_report(tx: Transaction, name: str, values: Mapping[str, Any]) -> R
     listed = history.executions if name == "executions" else history.sandboxes
     page = await listed(wanted, limit=values["limit"], cursor=values["cursor"])
     return Result(rows=page.rows, next_cursor=page.next_cursor)
+
+
+@dataclass(frozen=True, slots=True)
+class ObjectName:
+    """A Sandbox or Execution as people call it."""
+
+    kinds: tuple[str, ...]
+    namespace: str
+    name: str
+
+
+async def find_object(tx: Transaction, param: str, kinds: tuple[str, ...], text: str) -> UUID:
+    """The UID that a UID or NAMESPACE/NAME means.
+
+    Raises:
+        InvalidRequest: none.
+    """
+    found = _parse_object(param, kinds, text)
+    return await _find_uid(tx, param, found) if isinstance(found, ObjectName) else found
+
+
+async def _find_uid(tx: Transaction, param: str, wanted: ObjectName) -> UUID:
+    """The UID of the newest object of that name which this login may see.
+
+    Raises:
+        InvalidRequest: there is none, or two kinds have the name.
+    """
+    query = load_queries("reports")["report_find_uid"]
+    named = {"kinds": list(wanted.kinds), "namespace": wanted.namespace, "name": wanted.name}
+    rows = await tx.fetch(query, named)
+    words = f"{wanted.namespace}/{wanted.name}"
+    if not rows:
+        raise InvalidRequest(
+            param, f"no {' or '.join(wanted.kinds)} {words[:128]} is recorded", "give its UID"
+        )
+    if len(rows) > 1:
+        raise InvalidRequest(
+            param, f"a sandbox and an execution are named {words[:128]}", "give the UID of one"
+        )
+    uid: UUID = rows[0]["uid"]
+    return uid
+
+
+def _parse_object(param: str, kinds: tuple[str, ...], text: str) -> UUID | ObjectName:
+    try:
+        return UUID(text)
+    except ValueError:
+        pass
+    namespace, given, name = text.rpartition("/")
+    if not (given and namespace and name):
+        raise InvalidRequest(
+            param,
+            f"{text[:64]!r} is no UID",
+            "it looks like 0e5ad7a2-3d8b-…, or write NAMESPACE/NAME",
+        )
+    return ObjectName(kinds, namespace, name)
 
 
 def _default(report: str, name: str, param: Param) -> Any:
@@ -246,6 +312,10 @@ def _parse(name: str, param: Param, text: str) -> Any:
                 raise InvalidRequest(
                     name, f"{text[:64]!r} is no UID", "it looks like 0e5ad7a2-3d8b-…"
                 ) from None
+        case "sandbox" | "execution":
+            return _parse_object(name, (param.kind,), text)
+        case "object":
+            return _parse_object(name, ("sandbox", "execution"), text)
         case "int":
             number = int(text) if re.fullmatch(r"[0-9]{1,9}", text) else 0
             if not param.at_least <= number <= param.at_most:

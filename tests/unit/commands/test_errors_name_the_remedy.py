@@ -159,3 +159,16 @@ def test_completion_without_a_cluster_is_silent(
 ) -> None:
     lines = complete("logs", "x", monkeypatch=monkeypatch, capsys=capsys)
     assert lines == [":0"]
+
+
+def test_reports_and_their_parameters_are_completed(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def ask(*words: str) -> list[str]:
+        return complete(*words, monkeypatch=monkeypatch, capsys=capsys)[:-1]
+
+    assert ask("query", "dash") == ["dashboard"]
+    assert ask("query", "executions", "-p", "li") == ["limit="]
+    given = ask("query", "executions", "-p", "limit=3", "-p", "")
+    assert {"tenant=", "user=", "sandbox="} <= set(given)
+    assert "limit=" not in given

@@ -29,7 +29,7 @@ ENDINGS = {
     "a.sh": ("bash", "bash"),
     "a.bash": ("bash", "bash"),
     "a.js": ("javascript", "node"),
-    "a.mjs": ("javascript", "node"),
+    "a.mjs": ("module", "node"),
     "a.cjs": ("javascript", "node"),
     "-": (None, "python"),
 }
@@ -196,7 +196,10 @@ def test_files_and_folders_keep_their_place(
     }
     for word, want in paths.items():
         assert [one["path"] for one in read_files([word])] == want
-    assert read_files(["data/deep/b.csv"])[0]["content"] == "grüße"
+    assert read_files(["data/deep/b.csv"]) == [{"path": "data/deep/b.csv", "content": "grüße"}]
+    (tmp_path / "tool").write_bytes(b"\x7fELF\0")
+    (tmp_path / "tool").chmod(0o700)
+    assert read_files(["tool"])[0]["mode"] == 0o755
     with pytest.raises(typer.BadParameter, match=r"another file goes to data/a\.csv already"):
         read_files(["data", "data/a.csv"])
     (tmp_path / "large").write_bytes(b"x" * 393_217)

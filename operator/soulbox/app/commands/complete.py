@@ -59,6 +59,38 @@ def complete_contexts(incomplete: str) -> list[str]:
     return [str(c["name"]) for c in contexts if str(c["name"]).startswith(incomplete)]
 
 
+def complete_reports(incomplete: str) -> list[tuple[str, str]]:
+    """Reports of the database, each with its purpose."""
+    from soulbox.store.reports import REPORTS  # noqa: PLC0415
+
+    return [
+        (name, report.purpose) for name, report in REPORTS.items() if name.startswith(incomplete)
+    ]
+
+
+def complete_params(incomplete: str) -> list[str]:
+    """Parameters of the report that is named, those that are not given yet."""
+    from soulbox.store.reports import REPORTS  # noqa: PLC0415
+
+    words = _typed()
+    report = next((REPORTS[word] for word in words if word in REPORTS), None)
+    if report is None:
+        return []
+    given = {word.partition("=")[0] for word in words if "=" in word and word != incomplete}
+    free = (f"{name}=" for name in report.params if name not in given)
+    return [word for word in free if word.startswith(incomplete)]
+
+
+def _typed() -> list[str]:
+    """The words so far. Not from the context: with an option whose value is being completed the
+    parser gives up before it knows the arguments."""
+    line = os.environ.get("_TYPER_COMPLETE_ARGS") or os.environ.get("COMP_WORDS") or ""
+    try:
+        return shlex.split(line)
+    except ValueError:  # a quote that is still open
+        return line.split()
+
+
 def _names(context: typer.Context, plural: str, incomplete: str) -> list[str]:
     import asyncio  # noqa: PLC0415
 

@@ -63,7 +63,10 @@ def _of_sandbox(manifest: Manifest, executions: Sequence[Manifest]) -> list[tupl
         ("Node", pod.get("node")),
         ("Image", pod.get("imageID")),
         ("Concurrency", spec.get("maxConcurrentExecutions", 1)),
-        ("Executions", ", ".join(f"{counts[state]} {state}" for state in _COUNTED if state in counts)),
+        (
+            "Executions",
+            ", ".join(f"{counts[state]} {state}" for state in _COUNTED if state in counts),
+        ),
     ]
     shown = [one for one in executions if "completionTime" not in status_of(one)]
     shown += [one for one in executions if one not in shown][-_LAST_EXECUTIONS:]

@@ -11,7 +11,7 @@ from soulbox.app.commands.captured import (
 )
 from soulbox.app.commands.outlet import Outlet
 from soulbox.app.commands.person import Manifest, Person, is_over, status_of
-from soulbox.app.commands.show import console, print_json, table
+from soulbox.app.commands.show import print_json, print_table, table
 from soulbox.app.commands.terminal import tell
 from soulbox.kube.resources import EXECUTIONS
 from soulbox.model.errors import CommandError
@@ -38,7 +38,7 @@ async def list_files(person: Person, name: str, *, as_json: bool) -> None:
             (one.path, str(one.size_bytes), "yes" if one.is_whole else "no", one.sha256)
             for one in files
         ]
-        console().print(table("", ("PATH", "BYTES", "KEPT", "SHA256"), rows))
+        print_table(table("", ("PATH", "BYTES", "KEPT", "SHA256"), rows))
     else:
         print(
             "no files were captured"

@@ -16,7 +16,7 @@ LANGUAGES: dict[str, tuple[str, str]] = {
     ".sh": ("bash", "bash"),
     ".bash": ("bash", "bash"),
     ".js": ("javascript", "node"),
-    ".mjs": ("javascript", "node"),
+    ".mjs": ("module", "node"),
     ".cjs": ("javascript", "node"),
 }
 _MAX_CODE_BYTES: Final = 262_144
@@ -140,9 +140,12 @@ def _read_file(source: Path, path: str) -> dict[str, Any]:
         text = raw.decode()
     except UnicodeDecodeError:
         text = "\0"
+    found: dict[str, Any] = {"path": path, "content": text}
     if "\0" in text:
-        return {"path": path, "content": base64.b64encode(raw).decode(), "encoding": "base64"}
-    return {"path": path, "content": text}
+        found |= {"content": base64.b64encode(raw).decode(), "encoding": "base64"}
+    if os.access(source, os.X_OK) and not raw.startswith(b"#!"):
+        found["mode"] = 0o755  # scripts get it anyhow
+    return found
 
 
 def make_name(file: str) -> str:

@@ -10,10 +10,10 @@ from soulbox.app.commands.person import Manifest, Person, is_over, status_of
 from soulbox.app.commands.show import (
     Report,
     age,
-    console,
     mebibytes,
     print_json,
     print_objects,
+    print_table,
     seconds,
     table,
 )
@@ -55,7 +55,7 @@ async def show_all(
         where = "any namespace" if everywhere else f"namespace {person.namespace}"
         print(f"no {kinds} in {where}")
         return
-    now, screen = person.clock.now(), console()
+    now = person.clock.now()
     first = ("NAMESPACE",) if everywhere else ()
     for resource, items in found.items():
         if items:
@@ -64,7 +64,7 @@ async def show_all(
                 (*((one["metadata"]["namespace"],) if everywhere else ()), *row(one, now))
                 for one in items
             ]
-            screen.print(table("", (*first, *columns), rows))
+            print_table(table("", (*first, *columns), rows))
 
 
 async def show_some(person: Person, names: Sequence[str], form: ObjectFormat) -> None:
@@ -76,7 +76,6 @@ async def show_some(person: Person, names: Sequence[str], form: ObjectFormat) ->
     if form is not ObjectFormat.TEXT:
         print_objects(objects, form)
         return
-    screen = console()
     for manifest in objects:
         others = []
         if manifest["kind"] == SANDBOXES.kind:
@@ -87,7 +86,7 @@ async def show_some(person: Person, names: Sequence[str], form: ObjectFormat) ->
                 if (one["spec"].get("sandboxRef") or {}).get("name") == name
             ]
         rows = facts_of(manifest, sorted(others, key=_created))
-        screen.print(table("", ("", ""), rows, wrapped=("",)))
+        print_table(table("", ("", ""), rows, wrapped=("",)))
 
 
 async def cancel_executions(person: Person, names: Sequence[str], form: ObjectFormat) -> None:

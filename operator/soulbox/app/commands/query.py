@@ -1,13 +1,16 @@
 """`soulbox query NAME`: the reports of the database."""
 
 import asyncio
+import shlex
 from collections.abc import Awaitable, Callable, Sequence
 from typing import TYPE_CHECKING, Annotated, TypeVar
 
 import typer
 
+from soulbox.app.commands.complete import complete_params, complete_reports
 from soulbox.app.commands.options_db import Config
 from soulbox.app.commands.tables import RowFormat, format_rows
+from soulbox.app.commands.terminal import clean
 from soulbox.model.errors import InvalidRequest
 from soulbox.schema.settings import Settings, load_settings
 
@@ -19,10 +22,22 @@ T = TypeVar("T")
 
 def query(
     name: Annotated[
-        str | None, typer.Argument(help="Which report; none: list them with their parameters.")
+        str | None,
+        typer.Argument(
+            help="Which report; none: list them with their parameters.",
+            autocompletion=complete_reports,
+        ),
     ] = None,
     param: Annotated[
-        list[str] | None, typer.Option("--param", "-p", help="name=value; may be repeated.")
+        list[str] | None,
+        typer.Option(
+            "--param",
+            "-p",
+            help="name=value; again for more. Times without a zone are UTC; a Sandbox or Execution "
+            "is a UID or NAMESPACE/NAME.",
+            metavar="NAME=VALUE",
+            autocompletion=complete_params,
+        ),
     ] = None,
     output: Annotated[
         RowFormat, typer.Option("--output", "-o", help="table, json or csv.")
@@ -44,12 +59,15 @@ def query(
             typer.echo(f"{one:11} {report.purpose}\n{'':11} {params}".rstrip())
         return
     values = parse_params(name, _pairs(param or ()))
+    given = tuple(param or ())
     rows, cursor, note = asyncio.run(_ask(load_settings(config), name, values))
     typer.echo(format_rows(rows, output), nl=False)
     if note:
         typer.echo(note, err=True)
     if cursor is not None:
-        typer.echo(f"more: --param cursor={cursor}", err=True)
+        others = [word for word in given if not word.startswith("cursor=")]
+        options = [part for word in (*others, f"cursor={cursor}") for part in ("-p", word)]
+        typer.echo(clean(f"more: soulbox query {name} {shlex.join(options)}"), err=True)
 
 
 def _pairs(words: Sequence[str]) -> dict[str, str]:

@@ -176,10 +176,18 @@ def table(
     return made
 
 
-def console() -> Console:
-    """stdout; as wide as it takes when it is no terminal, so that nothing is cut."""
-    made = Console()
-    return made if made.is_terminal else Console(width=100_000)
+def print_table(made: Table) -> None:
+    """On stdout; for a program as wide as it takes, so that nothing is cut, and without blanks at
+    the ends of lines."""
+    screen = Console()
+    if screen.is_terminal:
+        screen.print(made)
+        return
+    screen = Console(width=100_000, color_system=None)
+    with screen.capture() as captured:
+        screen.print(made)
+    for line in captured.get().splitlines():
+        print(line.rstrip())
 
 
 def age(seconds: float) -> str:

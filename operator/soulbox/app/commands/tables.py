@@ -3,14 +3,19 @@
 import csv
 import io
 import json
+import sys
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from decimal import Decimal
 from enum import StrEnum
 from typing import Any, Final
 
-# A cell of a table for people; whole values are in JSON and CSV.
+from soulbox.app.commands.terminal import clean
+
+# A cell of a table on a terminal; elsewhere nothing is cut.
 _CELL: Final = 60
+# What a value of the database is called, and must not be cut: it is pasted into the next query.
+_PASTED: Final = ("uid", "sha256", "id", "cursor")
 
 
 class RowFormat(StrEnum):
@@ -21,15 +26,23 @@ class RowFormat(StrEnum):
     CSV = "csv"
 
 
-def format_rows(rows: Sequence[Mapping[str, Any]], form: RowFormat) -> str:
-    """The rows as text that ends in a newline; no rows are an empty table, [] or nothing."""
+def format_rows(
+    rows: Sequence[Mapping[str, Any]], form: RowFormat, *, for_terminal: bool | None = None
+) -> str:
+    """The rows as text that ends in a newline; no rows are an empty table, [] or nothing.
+
+    Args:
+        for_terminal: a table's long cells are cut, and one row is a list of its values; None
+            looks whether stdout is one. A program finds every row in a line of its own.
+    """
     match form:
         case RowFormat.JSON:
             return json.dumps([dict(row) for row in rows], default=_plain, indent=2) + "\n"
         case RowFormat.CSV:
             return _csv(rows)
         case RowFormat.TABLE:
-            return _table(rows)
+            is_terminal = sys.stdout.isatty() if for_terminal is None else for_terminal
+            return _table(rows, for_terminal=is_terminal)
 
 
 def _csv(rows: Sequence[Mapping[str, Any]]) -> str:
@@ -37,7 +50,7 @@ def _csv(rows: Sequence[Mapping[str, Any]]) -> str:
     writer = csv.writer(text, lineterminator="\n")
     if rows:
         writer.writerow(rows[0])
-        writer.writerows([_guarded(_text(value)) for value in row.values()] for row in rows)
+        writer.writerows([_guarded(clean(_text(value))) for value in row.values()] for row in rows)
     return text.getvalue()
 
 
@@ -57,14 +70,17 @@ def _is_number(cell: str) -> bool:
     return True
 
 
-def _table(rows: Sequence[Mapping[str, Any]]) -> str:
+def _table(rows: Sequence[Mapping[str, Any]], *, for_terminal: bool) -> str:
     if not rows:
         return "no rows\n"
-    if len(rows) == 1:
+    if len(rows) == 1 and for_terminal:
         width = max(map(len, rows[0]))
         return "".join(f"{name:{width}}  {_line(value)}\n" for name, value in rows[0].items())
     cells = [[name.upper() for name in rows[0]]]
-    cells += [[_cell(value) for value in row.values()] for row in rows]
+    cells += [
+        [_cell(name, value) if for_terminal else _line(value) for name, value in row.items()]
+        for row in rows
+    ]
     widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
     lines = (
         "  ".join(f"{cell:{width}}" for cell, width in zip(line, widths, strict=True))
@@ -73,15 +89,15 @@ def _table(rows: Sequence[Mapping[str, Any]]) -> str:
     return "".join(f"{line.rstrip()}\n" for line in lines)
 
 
-def _cell(value: Any) -> str:
+def _cell(name: str, value: Any) -> str:
     line = _line(value)
-    return line if len(line) <= _CELL else line[: _CELL - 1] + "…"
+    if len(line) <= _CELL or name.endswith(_PASTED):
+        return line
+    return line[: _CELL - 1] + "…"
 
 
 def _line(value: Any) -> str:
     """One line without characters that move a terminal's cursor: output may be hostile."""
-    if isinstance(value, Mapping | list):
-        return json.dumps(value, default=_plain, indent=2)
     return "".join(char if char.isprintable() else " " for char in _text(value))
 
 

@@ -56,7 +56,8 @@ def usage(
     ] = RowFormat.TABLE,
     config: Config = None,
 ) -> None:
-    """What was used and what it cost: Executions, their time, billed seconds, cost.
+    """What was used and what it cost: Executions, their time, billed seconds, cost. (CPU and memory
+    of one Sandbox: `soulbox query usage`.)
 
     Exact at this moment, as far as the login of the DSN sees. Executions count when they
     ended, running time when it ran, adjustments when they were decided. JSON and CSV have a

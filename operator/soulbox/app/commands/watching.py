@@ -7,12 +7,13 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 from uuid import UUID
 
-from rich.console import Group, RenderableType
+from rich.console import Console, Group, RenderableType
 from rich.live import Live
+from rich.table import Table
 from rich.text import Text
 
 from soulbox.app.commands.person import Manifest, Person, status_of
-from soulbox.app.commands.show import age, console, mebibytes, print_json, table
+from soulbox.app.commands.show import age, mebibytes, print_json, print_table, table
 from soulbox.kube.resources import EXECUTIONS, POD_METRICS, SANDBOXES
 from soulbox.model.errors import KubeNotFound, KubeRefused, KubeUnavailable, SoulBoxError
 from soulbox.model.keys import MANAGED_BY, MANAGED_BY_LABEL
@@ -102,7 +103,7 @@ async def show_top(
 ) -> None:
     """One look, or one every so many seconds on a terminal."""
     scope = None if everywhere else person.namespace
-    screen = console()
+    screen = Console()
     async with AsyncExitStack() as stack:
         source, hint = await _choose(person, scope, dsn, stack)
         if once or not screen.is_terminal:
@@ -110,7 +111,12 @@ async def show_top(
             if as_json:
                 print_json({"apiVersion": "v1", "kind": "SandboxUsageList", "items": rows})
             else:
-                screen.print(_render(rows, everywhere=everywhere, hint=hint))
+                if rows:
+                    print_table(_table(rows, everywhere=everywhere))
+                else:
+                    print("no Sandboxes")
+                if hint:
+                    print(hint)
             return
         with Live(console=screen, auto_refresh=False) as live:
             while True:
@@ -178,14 +184,19 @@ async def _look(person: Person, scope: str | None, source: Source) -> list[dict[
 
 
 def _render(rows: list[dict[str, Any]], *, everywhere: bool, hint: str) -> RenderableType:
+    shown: RenderableType = _table(rows, everywhere=everywhere) if rows else Text("no Sandboxes")
+    return Group(shown, Text(hint, style="dim")) if hint else shown
+
+
+def _table(rows: list[dict[str, Any]], *, everywhere: bool) -> Table:
     first = ("NAMESPACE",) if everywhere else ()
-    columns = (*first, "SANDBOX", "STATE", "RUNNING", "QUEUED", "CPU", "MEMORY", "AGE")
+    columns = (*first, "SANDBOX", "STATE", "EXECUTIONS", "QUEUED", "CPU", "MEMORY", "AGE")
     lines = [
         (
             *((row["namespace"],) if everywhere else ()),
             row["name"],
             row["state"],
-            ", ".join(row["running"][:2]) + (" …" if len(row["running"]) > 2 else ""),
+            ", ".join(row["running"][:2]) + (" …" if len(row["running"]) > 2 else "") or "-",
             str(row["queued"]),
             "-" if row["cpuCores"] is None else f"{row['cpuCores']:.2f}",
             mebibytes(row["memoryBytes"]),
@@ -193,5 +204,4 @@ def _render(rows: list[dict[str, Any]], *, everywhere: bool, hint: str) -> Rende
         )
         for row in rows
     ]
-    shown: RenderableType = table("", columns, lines) if rows else Text("no Sandboxes")
-    return Group(shown, Text(hint, style="dim")) if hint else shown
+    return table("", columns, lines)

@@ -1,0 +1,40 @@
+"""Rows as tables and CSV."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+
+from soulbox.app.commands.tables import RowFormat, format_rows
+
+LONG = "x" * 500
+ROW = {"code_sha256": "a" * 64, "detail": {"b": [1, 2]}, "code": LONG}
+
+
+def test_program_gets_a_line_a_row_with_nothing_cut() -> None:
+    lines = format_rows([ROW], RowFormat.TABLE, for_terminal=False).splitlines()
+    assert lines[0].split() == ["CODE_SHA256", "DETAIL", "CODE"]
+    assert lines[1] == f'{"a" * 64}  {{"b": [1, 2]}}  {LONG}'
+    assert len(lines) == 2
+
+
+def test_terminal_gets_long_cells_cut_but_not_what_is_pasted() -> None:
+    shown = format_rows([ROW, ROW], RowFormat.TABLE, for_terminal=True)
+    assert "a" * 64 in shown
+    assert LONG not in shown
+    assert "…" in shown
+    (first, *_) = format_rows([ROW], RowFormat.TABLE, for_terminal=True).splitlines()
+    assert first.split() == ["code_sha256", "a" * 64]
+
+
+def test_no_form_but_json_holds_control_characters() -> None:
+    hostile = {"code": "=cmd()\x1b[2J\x07", "error": {"message": "\x9b5A"}, "two": "a\nb"}
+    for form in (RowFormat.TABLE, RowFormat.CSV):
+        for is_terminal in (True, False):
+            shown = format_rows([hostile], form, for_terminal=is_terminal)
+            assert not set("\x1b\x07\x9b") & set(shown)
+    (row,) = csv.DictReader(io.StringIO(format_rows([hostile], RowFormat.CSV)))
+    assert row["code"].startswith("'=cmd()")
+    assert row["two"] == "a\nb"
+    assert json.loads(format_rows([hostile], RowFormat.JSON))[0] == hostile
