@@ -7,7 +7,9 @@ import base64
 import hashlib
 from pathlib import Path
 
-from tests.support.runner_client import Runner, text
+from tests.support.runner_client import HIGH_UID, Runner, start_runner, text, wait_until
+
+SETPRIV = ("setpriv", f"--reuid={HIGH_UID}", f"--regid={HIGH_UID}", "--clear-groups")
 
 
 def get_file(runner: Runner, uid: str, path: str, offset: int = 0) -> bytes:
@@ -137,7 +139,36 @@ def test_ten_thousand_captured_files_name_sixty_four(runner: Runner) -> None:
     doc = runner.run("a", code, captureFiles=["*.txt"])
     assert [f["path"] for f in doc["files"]] == [f"{i:05}.txt" for i in range(64)]
     assert doc["filesOmitted"] == 10_000 - 64
+    assert doc["filesOmittedReason"] == "10000 files matched, 64 are kept"
     assert get_file(runner, "a", "00063.txt") == b"63"
+
+
+def test_file_that_the_program_made_unreadable_is_captured(binary: Path, base: Path) -> None:
+    with start_runner(binary, base, prefix=SETPRIV) as runner:
+        code = "import os\nopen('a.txt', 'w').write('kept')\nos.chmod('a.txt', 0)"
+        doc = runner.run("a", code, captureFiles=["*.txt"])
+        assert get_file(runner, "a", "a.txt") == b"kept"
+        assert "filesOmittedReason" not in doc
+        assert (runner.workspace / "a.txt").stat().st_mode & 0o777 == 0
+
+
+def test_capture_that_cannot_be_whole_says_why(runner: Runner) -> None:
+    code = "import os\nfor i in range(300):\n os.mkdir('d'); os.chdir('d')\nopen('deep.txt', 'w')"
+    doc = runner.run("a", code, captureFiles=["**/*.txt"])
+    assert doc["filesOmittedReason"].startswith("not all of the workspace was searched: ")
+    # Where the copy would go is a directory: nobody can write it.
+    code = "open('one.txt', 'w'); open('two.txt', 'w'); import time; time.sleep(60)"
+    assert runner.put("b", code=code, captureFiles=["*.txt"]).status == 201
+    wait_until((runner.workspace / "two.txt").exists, 30, "the files")
+    (runs,) = [path for path in (runner.base / "output").iterdir() if "b" in path.name]
+    (runs / "file-0").mkdir()
+    runner.cancel("b")
+    doc = runner.finish("b")
+    assert doc["filesOmitted"] == 2
+    assert (
+        '"one.txt" could not be copied: is a directory; nor could 1 more'
+        in doc["filesOmittedReason"]
+    )
 
 
 def test_captured_file_beyond_the_limit_is_cut(runner: Runner) -> None:

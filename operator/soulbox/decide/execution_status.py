@@ -272,7 +272,7 @@ def _of_run(run: RunDocument, inline_bytes: int) -> dict[str, Any]:
         found["output"] = {
             **_stream("stdout", run.stdout, inline_bytes),
             **_stream("stderr", run.stderr, inline_bytes),
-            **inline_files(run.files, run.files_omitted),
+            **inline_files(run.files, run.files_omitted, run.files_omitted_reason),
         }
     if run.duration_milliseconds is not None:
         found["durationMilliseconds"] = run.duration_milliseconds

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from soulbox.model.runs import CapturedFile
-from soulbox.model.text import storable
+from soulbox.model.text import printable, storable
 
 INLINE_BYTES: Final = 32_768
 # Left of each stream when the API server still says the object is too large.
@@ -19,6 +19,7 @@ MINIMAL_BYTES: Final = 1_024
 FILE_CONTENT_BYTES: Final = 16_384
 # Their paths together. A guess: 64 paths of a kilobyte.
 FILE_NAMES_BYTES: Final = 65_536
+MAX_REASON: Final = 1_024
 # One path; Linux takes no longer one from a program in a single call.
 MAX_PATH: Final = 4_096
 
@@ -97,7 +98,7 @@ def _prefix(text: str, budget: int) -> str:
     return text
 
 
-def inline_files(files: Sequence[CapturedFile], omitted: int) -> dict[str, Any]:
+def inline_files(files: Sequence[CapturedFile], omitted: int, reason: str = "") -> dict[str, Any]:
     """Captured files as members of `status.output`; nothing where none was asked for.
 
     Contents that are UTF-8 are there, the first ones up to FILE_CONTENT_BYTES in all (encoded);
@@ -105,11 +106,13 @@ def inline_files(files: Sequence[CapturedFile], omitted: int) -> dict[str, Any]:
     """
     listed: list[dict[str, Any]] = []
     content_left, names_left = FILE_CONTENT_BYTES, FILE_NAMES_BYTES
+    unlisted = 0
     for file in files:
         path = storable(file.path)
         names_left -= encoded_bytes(path)
         if names_left < 0 or len(path) > MAX_PATH:
             omitted += 1
+            unlisted += 1
             continue
         entry: dict[str, Any] = {
             "path": path,
@@ -126,6 +129,11 @@ def inline_files(files: Sequence[CapturedFile], omitted: int) -> dict[str, Any]:
     found: dict[str, Any] = {"files": listed} if files else {}
     if omitted:
         found["filesOmitted"] = omitted
+    reasons = [reason] if reason else []
+    if unlisted:
+        reasons.append(f"the paths of {unlisted} are too long for the status")
+    if reasons:
+        found["filesOmittedReason"] = printable("; ".join(reasons))[:MAX_REASON]
     return found
 
 

@@ -105,6 +105,7 @@ class RunDocument:
     stderr: StreamSummary | None
     files: tuple[CapturedFile, ...] = ()  # at most 64, in the order of their paths
     files_omitted: int = 0  # how many more matched
+    files_omitted_reason: str = ""  # also of some that may not have been found
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -114,6 +114,7 @@ class _Document(_Message):
     output: _Output | None = None
     files: Annotated[list[_File], Field(max_length=64)] = []
     files_omitted: _Count = 0
+    files_omitted_reason: Annotated[str, StringConstraints(max_length=4096)] = ""
 
 
 class _List(_Message):
@@ -278,6 +279,7 @@ def _document(reply: _Document, now: datetime) -> RunDocument:
             for each in reply.files
         ),
         files_omitted=reply.files_omitted,
+        files_omitted_reason=reply.files_omitted_reason,
     )
 
 

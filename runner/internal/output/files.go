@@ -3,8 +3,10 @@ package output
 import (
 	"crypto/sha256"
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"path"
 	"path/filepath"
@@ -35,21 +37,42 @@ func FilePath(dir string, index int) string { return filepath.Join(dir, fmt.Spri
 // Capture copies the regular files below the workspace that match one of the
 // globs into dir: the first MaxFiles in the order of their paths, together at
 // most that many bytes. They are copied because a later run may change them.
-// Links, devices and FIFOs are passed over. Omitted counts the other matches.
-func Capture(workspace *os.Root, globs []string, dir string, most int64) (files []wire.CapturedFile, omitted int, err error) {
+// Links, devices and FIFOs are passed over. Omitted counts the other matches,
+// and the reason says why they, or some that were not found, are missing.
+func Capture(workspace *os.Root, globs []string, dir string, most int64) (files []wire.CapturedFile, omitted int, reason string) {
+	var reasons []string
 	paths, omitted, err := search(workspace, globs)
+	if err != nil {
+		reasons = append(reasons, "not all of the workspace was searched: "+err.Error())
+	}
+	if omitted > 0 {
+		reasons = append(reasons, fmt.Sprintf("%d files matched, %d are kept", omitted+len(paths), MaxFiles))
+	}
+	unread := 0
 	for _, name := range paths {
-		file, copyErr := copyFile(workspace, name, FilePath(dir, len(files)), &most)
-		if copyErr != nil {
-			omitted++
-			if err == nil {
-				err = fmt.Errorf("capture %s: %w", name, copyErr)
+		file, err := copyFile(workspace, name, FilePath(dir, len(files)), &most)
+		if err != nil {
+			if unread++; unread == 1 {
+				reasons = append(reasons, fmt.Sprintf("%q could not be copied: %v", name, withoutPath(err)))
 			}
 			continue
 		}
 		files = append(files, file)
 	}
-	return files, omitted, err
+	if unread > 1 {
+		reasons = append(reasons, fmt.Sprintf("nor could %d more", unread-1))
+	}
+	return files, omitted + unread, strings.Join(reasons, "; ")
+}
+
+// withoutPath leaves out the names of calls and paths, which may be the
+// runner's own.
+func withoutPath(err error) error {
+	var of *fs.PathError
+	if errors.As(err, &of) {
+		return of.Err
+	}
+	return err
 }
 
 func search(workspace *os.Root, globs []string) (paths []string, omitted int, err error) {
@@ -141,7 +164,14 @@ func matches(pattern, parts []string) bool {
 // copyFile keeps up to *left bytes of a file and takes them off *left.
 func copyFile(root *os.Root, name, target string, left *int64) (file wire.CapturedFile, err error) {
 	// Not blocking: between search and open a FIFO may have taken its place.
-	source, err := root.OpenFile(name, os.O_RDONLY|unix.O_NOFOLLOW|unix.O_NONBLOCK, 0)
+	const flags = os.O_RDONLY | unix.O_NOFOLLOW | unix.O_NONBLOCK
+	source, err := root.OpenFile(name, flags, 0)
+	if errors.Is(err, unix.EACCES) { // its owner, who is us, made it unreadable
+		if info, statErr := root.Lstat(name); statErr == nil && root.Chmod(name, info.Mode().Perm()|0o400) == nil {
+			source, err = root.OpenFile(name, flags, 0)
+			_ = root.Chmod(name, info.Mode().Perm())
+		}
+	}
 	if err != nil {
 		return file, err
 	}

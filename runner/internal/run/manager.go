@@ -145,7 +145,7 @@ func (m *Manager) List() []wire.Document {
 	docs := make([]wire.Document, 0, len(m.runs))
 	for _, run := range m.runs {
 		doc := run.summary()
-		doc.Files, doc.FilesOmitted = nil, 0 // of any length, and in GET of the one execution
+		doc.Files, doc.FilesOmitted, doc.FilesOmittedReason = nil, 0, "" // of any length, and in GET of the one execution
 		docs = append(docs, doc)
 	}
 	sort.Slice(docs, func(i, j int) bool { return docs[i].AcceptedTime.Before(docs[j].AcceptedTime.Time) })

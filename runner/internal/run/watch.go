@@ -220,11 +220,8 @@ func (m *Manager) largest(measure func(*Run) int64) (found *Run) {
 
 // capture keeps the files the request asked for.
 func (m *Manager) capture(run *Run) {
-	files, omitted, err := output.Capture(m.workspace, run.program.CaptureFiles, run.dir, run.program.OutputLimitBytes)
-	if err != nil {
-		m.log.Warn("files not all captured", "execution", run.key.String(), "error", err)
-	}
+	files, omitted, reason := output.Capture(m.workspace, run.program.CaptureFiles, run.dir, run.program.OutputLimitBytes)
 	run.mu.Lock()
 	defer run.mu.Unlock()
-	run.doc.Files, run.doc.FilesOmitted = files, omitted
+	run.doc.Files, run.doc.FilesOmitted, run.doc.FilesOmittedReason = files, omitted, cut(reason)
 }

@@ -57,6 +57,8 @@ type Document struct {
 	Output               *Outputs       `json:"output,omitempty"`
 	Files                []CapturedFile `json:"files,omitempty"`
 	FilesOmitted         int            `json:"filesOmitted,omitempty"`
+	// FilesOmittedReason is there too when some may not have been found.
+	FilesOmittedReason string `json:"filesOmittedReason,omitempty"`
 }
 
 // Result is the end of a run. ExitCode is set only for Exited; Signal for

@@ -75,6 +75,15 @@ def test_sixty_four_endless_names_stay_bounded_and_are_counted() -> None:
     found = inline_files(files, 100_000)
     assert len(found["files"]) + found["filesOmitted"] == 100_064
     assert sum(encoded_bytes(file["path"]) for file in found["files"]) <= 65_536
+    count = 64 - len(found["files"])
+    assert found["filesOmittedReason"] == f"the paths of {count} are too long for the status"
+
+
+def test_reason_for_what_is_missing_is_told_and_bounded() -> None:
+    found = inline_files((), 1, '"a\x1b" could not be copied: ' + "x" * 5000)
+    assert found["filesOmittedReason"].startswith('"a\\x1b" could not be copied: xx')
+    assert len(found["filesOmittedReason"]) == 1024
+    assert "filesOmitted" not in inline_files((), 0, "not all of the workspace was searched")
 
 
 def test_shrunk_status_keeps_names_that_fit_and_counts_the_rest() -> None:

@@ -312,6 +312,7 @@ def test_golden_document_is_taken_over(path: Path) -> None:
     assert (document.uid, document.attempt) == (golden["uid"], golden["attempt"])
     assert document.state == golden["state"]
     assert document.duration_milliseconds == golden.get("durationMilliseconds")
+    assert document.files_omitted_reason == golden.get("filesOmittedReason", "")
     want_result = {"exitCode": None, "signal": None, "message": None} | golden.get("result", {})
     if document.result is not None:
         assert document.result.outcome == want_result["outcome"]

@@ -30,7 +30,11 @@ class CapturedFile(ApiModel):
     path: Annotated[str, Field(max_length=4096, description="Relative to the workspace.")]
     size: Annotated[int | None, Field(ge=0, description="Bytes of the file.")] = None
     sha256: Annotated[
-        str | None, Field(max_length=64, description="SHA-256 in hex of what was kept of it.")
+        str | None,
+        Field(
+            max_length=64,
+            description="SHA-256 in hex of what was kept of it: of all when not truncated.",
+        ),
     ] = None
     truncated: Annotated[
         bool | None,
@@ -88,6 +92,16 @@ class ExecutionOutput(ApiModel):
     files_omitted: Annotated[
         int | None,
         Field(ge=0, description="How many more files matched captureFiles and were not kept."),
+    ] = None
+    files_omitted_reason: Annotated[
+        str | None,
+        Field(
+            max_length=1024,
+            description=(
+                "Why files were not kept: too many, or one could not be copied; also when not all"
+                " of the workspace could be searched."
+            ),
+        ),
     ] = None
 
 
