@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import pytest
 
+from soulbox.model.keys import API_VERSION
+from soulbox.model.quantity import parse_millicores
+from soulbox.schema.parse import parse_sandbox
 from tests.support.builders import make_execution, make_sandbox, make_sandbox_class
 from tests.support.fix_kube import Kubectl, KubectlError
 from tests.support.refusals import REFUSALS, Refusal
@@ -52,10 +56,29 @@ def test_legal_env_name_is_taken(name: str, kubectl: Kubectl) -> None:
     kubectl.create(make_execution(env=[{"name": name, "value": "x"}]), DRY_RUN)
 
 
-@pytest.mark.parametrize("cpu", [1, "1", "250m", "0.5", "1e-1", ".5", "10m"])
-def test_quantity_may_be_a_number_or_text(cpu: int | str, kubectl: Kubectl) -> None:
+@pytest.mark.parametrize("cpu", [1, 0.5, 1.0, "1", "250m", "0.5", "1e-1", ".5", "10m"])
+def test_quantity_may_be_a_number_or_text(cpu: float | str, kubectl: Kubectl) -> None:
     stored = kubectl.create(make_sandbox(resources={"cpu": cpu}), DRY_RUN)
     assert stored["spec"]["resources"]["cpu"] == cpu
+    assert parse_sandbox(stored).resources.cpu_millicores == parse_millicores(cpu)
+
+
+def test_quantities_need_no_quotes(kubectl: Kubectl, namespace: str) -> None:
+    """As people write them; kubectl makes JSON numbers of these."""
+    text = f"{{apiVersion: {API_VERSION}, kind: Sandbox, metadata: {{name: box}}, spec: {{%s}}}}"
+    done = kubectl.run(
+        "create", "-f", "-", DRY_RUN, "-o", "json", "-n", namespace,
+        stdin=text % "resources: {cpu: 0.5, memory: 1e9}",
+    )  # fmt: skip
+    resources = parse_sandbox(json.loads(done)).resources
+    assert (resources.cpu_millicores, resources.memory_bytes) == (500, 10**9)
+
+
+@pytest.mark.parametrize("cpu", [{}, {"a": 1}, [], [1], True, 0.001, -1, "0.001", "9m"])
+def test_what_is_no_quantity_is_refused(cpu: object, kubectl: Kubectl) -> None:
+    with pytest.raises(KubectlError) as caught:
+        kubectl.create(make_sandbox(resources={"cpu": cpu}), DRY_RUN)
+    assert "spec.resources.cpu" in str(caught.value)
 
 
 EXECUTION = make_execution(

@@ -283,6 +283,18 @@ REFUSALS: dict[str, Refusal] = {
         want_api=("spec.resources.cpu", "below 10m", "ask for 10m or more"),
         want_field="spec.resources.cpu",
     ),
+    "a Sandbox with too little CPU": Refusal(
+        make=make_sandbox,
+        spec={"resources": {"cpu": "9m"}},
+        want_api=("spec.resources.cpu: 9m is below 10m", "ask for 10m or more"),
+        want_field="spec.resources.cpu",
+    ),
+    "a class whose default CPU is over its maximum": Refusal(
+        make=make_sandbox_class,
+        spec={"defaults": {"cpu": 1.5}, "max": {"cpu": "1"}},
+        want_api=("spec.defaults.cpu is more than spec.max.cpu", "raise the maximum"),
+        want_field="spec.defaults.cpu",
+    ),
     "a Sandbox with too little memory": Refusal(
         make=make_sandbox,
         spec={"resources": {"memory": "16777215"}},

@@ -35,19 +35,19 @@ MAX_TEXT: Final = 32
 MAX_VALUE: Final = 2**63 - 1
 
 
-def parse_quantity(text: str | int) -> Decimal:
+def parse_quantity(text: float | str) -> Decimal:
     """The exact value of a quantity.
 
     Args:
-        text: as in a manifest; YAML gives `cpu: 2` as an int.
+        text: as in a manifest; YAML gives `cpu: 2` as an int and `cpu: 0.5` as a float.
 
     Raises:
         ValueError: not a quantity, negative, or over 2**63-1. The text is not repeated
             in the message beyond its first 32 characters.
     """
-    if isinstance(text, bool) or not isinstance(text, str | int):
-        raise ValueError("a quantity is text such as 250m or 256Mi, or a whole number")
-    text = str(text)
+    if isinstance(text, bool) or not isinstance(text, str | int | float):
+        raise ValueError("a quantity is text such as 250m or 256Mi, or a number")
+    text = str(text)  # of a float the shortest text that means it: "0.5", "1e+16"
     shown = text[:MAX_TEXT]
     match = _QUANTITY.fullmatch(text) if len(text) <= MAX_TEXT else None
     if match is None:
@@ -63,7 +63,7 @@ def parse_quantity(text: str | int) -> Decimal:
     return value
 
 
-def parse_millicores(text: str | int) -> int:
+def parse_millicores(text: float | str) -> int:
     """CPU in thousandths of a core, rounded up ("250m" is 250, 2 is 2000).
 
     Raises:
@@ -72,7 +72,7 @@ def parse_millicores(text: str | int) -> int:
     return int((parse_quantity(text) * 1000).to_integral_value(ROUND_CEILING))
 
 
-def parse_bytes(text: str | int) -> int:
+def parse_bytes(text: float | str) -> int:
     """Bytes, rounded up ("256Mi" is 268435456).
 
     Raises:

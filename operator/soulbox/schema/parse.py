@@ -221,7 +221,7 @@ def _limits(
     )
 
 
-def _millicores(field: str, text: str | int) -> int:
+def _millicores(field: str, text: float | str) -> int:
     try:
         value = parse_millicores(text)
     except ValueError as error:
@@ -233,7 +233,7 @@ def _millicores(field: str, text: str | int) -> int:
     return value
 
 
-def _bytes(field: str, text: str | int, minimum_bytes: int) -> int:
+def _bytes(field: str, text: float | str, minimum_bytes: int) -> int:
     try:
         value = parse_bytes(text)
     except ValueError as error:

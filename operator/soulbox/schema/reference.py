@@ -108,7 +108,8 @@ def _rules(node: Mapping[str, Any], path: str) -> Iterator[str]:
 
 
 def _type(node: Mapping[str, Any]) -> str:
-    if node.get("x-kubernetes-int-or-string"):
+    untyped = node.get("x-kubernetes-preserve-unknown-fields") and "type" not in node
+    if untyped or node.get("x-kubernetes-int-or-string"):
         return "quantity"
     if "enum" in node:
         return " or ".join(f"`{_plain(value)}`" for value in node["enum"])

@@ -29,6 +29,7 @@ _KEPT: Final = frozenset(
         "required",
         "type",
         "x-kubernetes-int-or-string",
+        "x-kubernetes-preserve-unknown-fields",
         "x-kubernetes-list-map-keys",
         "x-kubernetes-list-type",
         "x-kubernetes-validations",

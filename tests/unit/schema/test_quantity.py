@@ -38,9 +38,12 @@ from soulbox.model.quantity import (
         ("1E-3", Decimal("0.001")),
         ("7Ei", Decimal(7 * 2**60)),
         ("9223372036854775807", Decimal(2**63 - 1)),
+        (0.5, Decimal("0.5")),
+        (1e9, Decimal(10**9)),
+        (1e18, Decimal(10**18)),
     ],
 )
-def test_quantity_has_its_value(text: str | int, want: Decimal) -> None:
+def test_quantity_has_its_value(text: float | str, want: Decimal) -> None:
     assert parse_quantity(text) == want
 
 
@@ -49,7 +52,7 @@ def test_quantity_has_its_value(text: str | int, want: Decimal) -> None:
     [
         "", " 1", "1 ", "1 Mi", "1mi", "1MI", "1K", "1kk", "0x10", "1_000", "١٢", "+1", "-1",
         "1..2", ".", "m", "e3", "1e", "1e1000", "1e+", "1,5", "nan", "inf", "1\n", "8Ei",
-        "9223372036854775808", 2**63, -1, "1" * 33, True, None, 1.5, ["1"],
+        "9223372036854775808", 2**63, -1, "1" * 33, True, None, -0.5, 1e300, float("nan"), ["1"],
     ],
     ids=repr,
 )  # fmt: skip

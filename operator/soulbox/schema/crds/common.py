@@ -144,9 +144,24 @@ def _quantity(minimum: str) -> WithJsonSchema:
     )
 
 
-Cpu = Annotated[int | str, _quantity(MIN_CPU)]
-Memory = Annotated[int | str, _quantity(MIN_MEMORY)]
-Disk = Annotated[int | str, _quantity(MIN_DISK)]
+# int-or-string takes no fraction, and `cpu: 0.5` without quotes is what people write and pods
+# take. A schema without a type takes any value: what is none is kept out by bounds that no
+# object and no list can meet. CEL cannot see such a field, so the least value of a text is
+# looked at by the ValidatingAdmissionPolicy soulbox-quantities, and by the operator.
+_CPU_SCHEMA: Final = {
+    "x-kubernetes-preserve-unknown-fields": True,
+    "pattern": QUANTITY_PATTERN,
+    "maxLength": 32,
+    "minimum": 0.01,
+    "minItems": 1,
+    "maxItems": 0,
+    "minProperties": 1,
+    "maxProperties": 0,
+}
+
+Cpu = Annotated[int | float | str, WithJsonSchema(_CPU_SCHEMA)]
+Memory = Annotated[int | float | str, _quantity(MIN_MEMORY)]
+Disk = Annotated[int | float | str, _quantity(MIN_DISK)]
 
 
 class EnvVar(ApiModel):

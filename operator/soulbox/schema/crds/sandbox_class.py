@@ -433,7 +433,7 @@ SPEC_RULES = validations(
             f"spec.defaults.{name} is more than spec.max.{name}: lower it or raise the maximum",
             field_path=f".defaults.{name}",
         )
-        for name in ("cpu", "memory", "disk")
+        for name in ("memory", "disk")  # cpu: a ValidatingAdmissionPolicy
     ),
     cel(
         "self.defaults.timeoutSeconds <= self.max.timeoutSeconds",
