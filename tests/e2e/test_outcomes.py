@@ -141,7 +141,7 @@ def test_a_memory_hog_is_oom_killed_and_the_sandbox_lives_on(world: World) -> No
     world.create(make_execution("hog", code=HOG))
     status = world.execution("hog")["status"]
     assert (status["state"], status["reason"]) == ("Failed", "OOMKilled")
-    assert "64 MiB" in status["message"]
+    assert "64Mi" in status["message"]
     world.create(make_execution("after", code="print('still here')"))
     assert world.execution("after")["status"]["output"]["stdout"] == "still here\n"
 

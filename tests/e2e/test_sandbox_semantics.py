@@ -186,7 +186,22 @@ def test_variables_come_from_labelled_secrets_and_config_maps(world: World) -> N
     assert world.execution("run")["status"]["output"]["stdout"] == (
         "['plain', 'from a Secret', 'from a ConfigMap']\n"
     )
+    # The same for an Execution in a pod of its own, which may ask for more than the default.
+    world.create(
+        make_execution(
+            "alone", sandboxRef=None, className="python", code=code, env=env,
+            resources={"cpu": 0.5, "memory": "300Mi"},
+        )
+    )  # fmt: skip
+    status = world.execution("alone")["status"]
+    assert status["output"]["stdout"] == "['plain', 'from a Secret', 'from a ConfigMap']\n"
+    assert status["receipt"]["limits"] == {
+        "cpu": "500m", "memory": "300Mi", "disk": "1Gi", "pids": 128,
+    }  # fmt: skip
     assert "from a Secret" not in json.dumps(world.pods()), "no secret is in the pod"
+    objects = world.kubectl.get("executions", "--namespace", world.namespace)
+    inputs = json.dumps([{**one, "status": None} for one in objects["items"]])
+    assert "from a Secret" not in inputs
 
 
 def test_profile_of_the_class_is_a_policy_of_the_namespace(world: World) -> None:

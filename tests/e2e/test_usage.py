@@ -126,7 +126,7 @@ def test_receipt_tells_what_it_ran_on_in_kubernetes_and_in_sql(box: World, one_s
         assert receipt["podUID"] == pod["metadata"]["uid"]
         assert receipt["imageID"] == pod["status"]["containerStatuses"][0]["imageID"]
         assert receipt["limits"] == {
-            "cpu": "1000m", "memory": str(256 * MIB), "disk": receipt["limits"]["disk"],
+            "cpu": "1", "memory": "256Mi", "disk": receipt["limits"]["disk"], "pids": 128,
         }  # fmt: skip
     rows = box.wait_rows(
         "select receipt, resource_usage from soulbox.executions"

@@ -84,6 +84,16 @@ REFUSALS: dict[str, Refusal] = {
         want_api=("spec holds more than 393216 bytes", "give less input"),
         want_field="spec",
     ),
+    "resources of an Execution in a Sandbox": Refusal(
+        spec={"resources": {"memory": "1Gi"}},
+        want_api=("spec.resources is for a pod of its own", "give the Sandbox what it needs"),
+        want_field="spec.resources",
+    ),
+    "a variable of an Execution from nowhere": Refusal(
+        spec={"env": [{"name": "A", "valueFrom": {}}]},
+        want_api=("env valueFrom needs exactly one of configMapKeyRef and secretKeyRef",),
+        want_field="spec.env[0].valueFrom",
+    ),
     "a user that a spreadsheet takes for a formula": Refusal(
         spec={"user": "=HYPERLINK(1)"}, want_api=_USER, want_field="spec.user"
     ),

@@ -13,6 +13,7 @@ from soulbox.build.identity import identity_annotations, identity_mounts, identi
 from soulbox.build.names import pod_name, pod_user_id
 from soulbox.build.policy import profile_key
 from soulbox.model import keys
+from soulbox.model.quantity import format_bytes, format_millicores
 from soulbox.model.specs import (
     Limits,
     NetworkProfile,
@@ -187,10 +188,13 @@ def _container(plan: PodPlan) -> dict[str, Any]:
         "ports": [{"name": "runner", "containerPort": keys.RUNNER_PORT}],
         "resources": {
             "limits": {
-                "cpu": f"{limits.cpu_millicores}m",
-                "memory": str(limits.memory_bytes),
+                "cpu": format_millicores(limits.cpu_millicores),
+                "memory": format_bytes(limits.memory_bytes),
             },
-            "requests": {"cpu": f"{request}m", "memory": str(limits.memory_bytes)},
+            "requests": {
+                "cpu": format_millicores(request),
+                "memory": format_bytes(limits.memory_bytes),
+            },
         },
         "securityContext": {
             "allowPrivilegeEscalation": False,
@@ -233,7 +237,7 @@ def _volumes(plan: PodPlan) -> list[dict[str, Any]]:
 
 
 def _empty_dir(size_bytes: int, *, memory: bool = False) -> dict[str, str]:
-    volume = {"sizeLimit": str(size_bytes)}
+    volume = {"sizeLimit": format_bytes(size_bytes)}
     if memory:
         volume["medium"] = "Memory"
     return volume

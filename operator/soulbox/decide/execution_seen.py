@@ -114,7 +114,7 @@ class SeenExecution:
     code_sha256: str | None = None
     # What codeFrom named, as the runner is sent it; None for code in the object itself.
     code_read: tuple[str, FileEncoding] | None = None
-    # The Sandbox's variables with their values; None: not read (yet).
+    # The Sandbox's variables, then its own, with their values; None: not read (yet).
     env_read: tuple[EnvVar, ...] | None = None
     run: RunDocument | RunProblem | None
     # Seconds since the runner last answered about the run, or was first asked; None: it is

@@ -8,6 +8,7 @@ from typing import Any, Literal
 
 from soulbox.decide.conditions import Condition, ConditionStatus, merge_conditions, same_conditions
 from soulbox.decide.execution_seen import SeenExecution
+from soulbox.decide.limits import limit_texts
 from soulbox.decide.output import (
     INLINE_BYTES,
     MINIMAL_BYTES,
@@ -355,11 +356,7 @@ def _receipt(seen: SeenExecution) -> dict[str, Any]:
         known = {"imageID": pod.image_id, "runtimeClass": pod.runtime_class, "node": pod.node}
         receipt.update({key: value for key, value in known.items() if value})
     if limits is not None:
-        receipt["limits"] = {
-            "cpu": f"{limits.cpu_millicores}m",
-            "memory": str(limits.memory_bytes),
-            "disk": str(limits.disk_bytes),
-        }
+        receipt["limits"] = limit_texts(limits, seen.sandbox_class)
     if seen.runner_version:
         receipt["runnerVersion"] = printable(seen.runner_version)[:128]
     return receipt

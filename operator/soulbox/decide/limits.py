@@ -3,12 +3,16 @@
 A class is another object, so neither schema nor CEL can say this at apply.
 """
 
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from typing import Any, NamedTuple
 
+from soulbox.model.quantity import format_bytes, format_millicores
 from soulbox.model.specs import (
     ExecutionSpec,
     Interpreter,
     Limits,
+    Resources,
     SandboxClassSpec,
     SandboxSpec,
 )
@@ -26,12 +30,32 @@ class RunTerms:
 
 def sandbox_limits(spec: SandboxSpec, of: SandboxClassSpec) -> Limits:
     """A Sandbox's limits: what it asks for, else the class's defaults."""
-    asked, default = spec.resources, of.defaults.limits
+    return _limits(spec.resources, of)
+
+
+def execution_limits(spec: ExecutionSpec, of: SandboxClassSpec) -> Limits:
+    """What the pod of a one-shot gets: what it asks for, else the class's defaults."""
+    return _limits(spec.resources, of)
+
+
+def _limits(asked: Resources, of: SandboxClassSpec) -> Limits:
+    default = of.defaults.limits
     return Limits(
         cpu_millicores=asked.cpu_millicores or default.cpu_millicores,
         memory_bytes=asked.memory_bytes or default.memory_bytes,
         disk_bytes=asked.disk_bytes or default.disk_bytes,
     )
+
+
+def limit_texts(limits: Limits, of: SandboxClassSpec | None) -> dict[str, Any]:
+    """The limits of a pod as people write them, for a status; processes where the class is
+    known."""
+    found: dict[str, Any] = {
+        "cpu": format_millicores(limits.cpu_millicores),
+        "memory": format_bytes(limits.memory_bytes),
+        "disk": format_bytes(limits.disk_bytes),
+    }
+    return found if of is None else found | {"pids": of.max.pids}
 
 
 def workspace_bytes(spec: SandboxSpec, of: SandboxClassSpec) -> int:
@@ -47,34 +71,63 @@ def lifetime_seconds(spec: SandboxSpec, of: SandboxClassSpec) -> int:
 
 def object_to_sandbox(spec: SandboxSpec, of: SandboxClassSpec, class_name: str) -> str:
     """The first objection to a Sandbox of that class, "" when there is none."""
-    limits, most = sandbox_limits(spec, of), of.max.limits
-    checks: tuple[tuple[str, int, int, str], ...] = (
-        ("spec.resources.cpu", limits.cpu_millicores, most.cpu_millicores, "m"),
-        ("spec.resources.memory", limits.memory_bytes, most.memory_bytes, " bytes"),
-        ("spec.resources.disk", limits.disk_bytes, most.disk_bytes, " bytes"),
-        ("spec.lifetimeSeconds", spec.lifetime_seconds or 0, of.max.lifetime_seconds, " s"),
-        (
-            "spec.defaultTimeoutSeconds",
-            spec.default_timeout_seconds or 0,
-            of.max.timeout_seconds,
-            " s",
-        ),
-        ("spec.maxConcurrentExecutions", spec.max_concurrent_executions, of.max.concurrency, ""),
-    )
-    if spec.workspace is not None:
-        size = workspace_bytes(spec, of)
-        checks = (*checks, ("spec.workspace.size", size, most.disk_bytes, " bytes"))
     if of.profile(spec.network) is None:
         known = ", ".join(sorted({"none", *(one.name for one in of.network_profiles)}))
         return (
             f'spec.network: SandboxClass "{class_name}" has no network profile '
             f'"{spec.network}"; it has: {known}.'
         )
-    for field, asked, allowed, unit in checks:
-        if asked > allowed:
+    most = of.max
+    checks = [
+        *_resource_checks(sandbox_limits(spec, of), of),
+        _Check("spec.lifetimeSeconds", spec.lifetime_seconds, most.lifetime_seconds, _seconds),
+        _Check(
+            "spec.defaultTimeoutSeconds",
+            spec.default_timeout_seconds,
+            most.timeout_seconds,
+            _seconds,
+        ),
+        _Check(
+            "spec.maxConcurrentExecutions", spec.max_concurrent_executions, most.concurrency, str
+        ),
+    ]
+    if spec.workspace is not None:
+        size = workspace_bytes(spec, of)
+        checks.append(_Check("spec.workspace.size", size, most.limits.disk_bytes, format_bytes))
+    return _first_objection(checks, class_name)
+
+
+class _Check(NamedTuple):
+    field: str
+    asked: int | None
+    allowed: int
+    write: Callable[[int], str]
+
+
+def _seconds(seconds: int) -> str:
+    return f"{seconds} s"
+
+
+def _bytes(size_bytes: int) -> str:
+    return f"{size_bytes} bytes"
+
+
+def _resource_checks(limits: Limits, of: SandboxClassSpec) -> list[_Check]:
+    most = of.max.limits
+    return [
+        _Check("spec.resources.cpu", limits.cpu_millicores, most.cpu_millicores, format_millicores),
+        _Check("spec.resources.memory", limits.memory_bytes, most.memory_bytes, format_bytes),
+        _Check("spec.resources.disk", limits.disk_bytes, most.disk_bytes, format_bytes),
+    ]
+
+
+def _first_objection(checks: Iterable[_Check], class_name: str) -> str:
+    for check in checks:
+        if (check.asked or 0) > check.allowed:
             return (
-                f"{field}: {asked}{unit} is over the {allowed}{unit} that SandboxClass "
-                f'"{class_name}" allows; ask for less in a new Sandbox, or use another class.'
+                f"{check.field}: {check.write(check.asked or 0)} is over the "
+                f'{check.write(check.allowed)} that SandboxClass "{class_name}" allows; '
+                "ask for less, or use another class."
             )
     return ""
 
@@ -88,18 +141,13 @@ def object_to_execution(spec: ExecutionSpec, of: SandboxClassSpec, class_name: s
             f'spec.language: SandboxClass "{class_name}" has no interpreter for "{language}"; '
             f"it has: {known}."
         )
-    if (spec.timeout_seconds or 0) > of.max.timeout_seconds:
-        return (
-            f"spec.timeoutSeconds: {spec.timeout_seconds} s is over the {of.max.timeout_seconds} s "
-            f'that SandboxClass "{class_name}" allows; ask for less, or use another class.'
-        )
-    if (spec.output_limit_bytes or 0) > of.max.output_bytes:
-        return (
-            f"spec.outputLimitBytes: {spec.output_limit_bytes} bytes are over the "
-            f'{of.max.output_bytes} bytes that SandboxClass "{class_name}" allows; ask for less, '
-            "or use another class."
-        )
-    return ""
+    checks = [
+        _Check("spec.timeoutSeconds", spec.timeout_seconds, of.max.timeout_seconds, _seconds),
+        _Check("spec.outputLimitBytes", spec.output_limit_bytes, of.max.output_bytes, _bytes),
+    ]
+    if spec.sandbox_name is None:
+        checks += _resource_checks(execution_limits(spec, of), of)
+    return _first_objection(checks, class_name)
 
 
 def run_terms(spec: ExecutionSpec, of: SandboxClassSpec, sandbox: SandboxSpec | None) -> RunTerms:

@@ -9,6 +9,7 @@ from soulbox.decide.output import last_line
 from soulbox.decide.overdue import LOSSES
 from soulbox.decide.pods import EndCause, PodView
 from soulbox.decide.traceback import parse_traceback
+from soulbox.model.quantity import format_bytes
 from soulbox.model.runs import RunDocument
 from soulbox.model.specs import ExecutionSpec
 from soulbox.model.states import ExecutionReason, ExecutionState, RunOutcome, SandboxState
@@ -47,16 +48,17 @@ def ending_of_run(seen: SeenExecution, run: RunDocument) -> Ending:
         case RunOutcome.CANCELLED:
             return _cancelled(seen, run)
         case RunOutcome.OOM_KILLED:
-            limit = f" of {seen.limits.memory_bytes // 2**20} MiB" if seen.limits else ""
+            limit = f" of {format_bytes(seen.limits.memory_bytes)}" if seen.limits else ""
             message = (
-                f"The program needed more memory than its limit{limit}. Give the Sandbox more "
+                f"The program needed more memory than its limit{limit}. Give {_whom(seen)} more "
                 "(spec.resources.memory) or use less."
             )
             reason = ExecutionReason.OOM_KILLED
         case RunOutcome.DISK_LIMIT:
+            limit = f" of {format_bytes(seen.limits.disk_bytes)}" if seen.limits else ""
             message = (
-                "The workspace grew over its disk limit. Give the Sandbox more "
-                "(spec.resources.disk) or write less."
+                f"/workspace and /tmp (where TMPDIR is) together grew over the disk limit{limit}. "
+                f"Give {_whom(seen)} more (spec.resources.disk) or write less."
             )
             reason = ExecutionReason.DISK_LIMIT
         case RunOutcome.START_FAILED:
@@ -97,12 +99,18 @@ def _memory_kills(seen: SeenExecution, run: RunDocument) -> str:
     kills = 0 if run.result is None else run.result.oom_kills
     if not kills:
         return ""
-    limit = f" of {seen.limits.memory_bytes // 2**20} MiB" if seen.limits else ""
+    limit = f" of {format_bytes(seen.limits.memory_bytes)}" if seen.limits else ""
     what = "a process" if kills == 1 else f"{kills} processes"
     return (
         f" Meanwhile the kernel killed {what} of its sandbox, which had reached its memory"
         f" limit{limit}."
     )
+
+
+def _whom(seen: SeenExecution) -> str:
+    """Whose spec.resources its pod has its limits from."""
+    own = isinstance(seen.spec, ExecutionSpec) and seen.spec.sandbox_name is None
+    return "the Execution" if own else "the Sandbox"
 
 
 def _timeout(seen: SeenExecution) -> str:

@@ -12,10 +12,9 @@ from soulbox.decide.conditions import (
     merge_conditions,
     same_conditions,
 )
-from soulbox.decide.limits import sandbox_limits
+from soulbox.decide.limits import limit_texts, sandbox_limits
 from soulbox.decide.pods import EndCause, PodView
 from soulbox.decide.sandbox_seen import SeenSandbox
-from soulbox.model.quantity import format_bytes, format_millicores
 from soulbox.model.specs import SandboxSpec
 from soulbox.model.states import ConditionType, SandboxReason, SandboxState
 from soulbox.model.text import printable
@@ -91,11 +90,7 @@ def _status(seen: SeenSandbox, news: News, now: datetime) -> dict[str, Any]:
     }
     if isinstance(seen.spec, SandboxSpec) and seen.sandbox_class is not None:
         limits = sandbox_limits(seen.spec, seen.sandbox_class)
-        status["resources"] = {
-            "cpu": format_millicores(limits.cpu_millicores),
-            "memory": format_bytes(limits.memory_bytes),
-            "disk": format_bytes(limits.disk_bytes),
-        }
+        status["resources"] = limit_texts(limits, seen.sandbox_class)
     if pod is not None:
         status["pod"] = _pod_status(seen.status, pod)
         status |= _runtime(seen.status, pod)

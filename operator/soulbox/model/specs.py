@@ -134,7 +134,8 @@ class Limits:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Resources:
-    """What a Sandbox asks for; None takes the class's default."""
+    """What a Sandbox, or an Execution for a pod of its own, asks for; None takes the class's
+    default."""
 
     cpu_millicores: int | None = None
     memory_bytes: int | None = None
@@ -242,7 +243,8 @@ class ExecutionSpec:
     files: tuple[InputFile, ...] = ()
     args: tuple[str, ...] = ()
     stdin: str | None = None  # None: the program reads end-of-file at once
-    env: tuple[EnvVar, ...] = ()
+    env: tuple[EnvVar | EnvFrom, ...] = ()
+    resources: Resources = field(default_factory=Resources)  # of its own pod only
     timeout_seconds: int | None = None  # None: the Sandbox's, else the class's default
     queue_timeout_seconds: int | None = None  # from creation; None: waits as long as it takes
     output_limit_bytes: int | None = None  # of each stream; None: the class's max.outputBytes

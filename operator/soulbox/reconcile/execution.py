@@ -20,6 +20,7 @@ from soulbox.decide.actions import (
 from soulbox.decide.execution import decide_execution
 from soulbox.decide.execution_seen import RunProblem, SeenExecution
 from soulbox.decide.execution_status import bare_status, shrink_status
+from soulbox.decide.limits import execution_limits
 from soulbox.decide.pods import PodPhase
 from soulbox.kube.resources import EXECUTIONS
 from soulbox.kube.slim import is_applied
@@ -263,7 +264,7 @@ class ExecutionReconciler:
             incarnation=action.incarnation,
             class_name=seen.class_name,
             sandbox_class=seen.sandbox_class,
-            limits=seen.sandbox_class.defaults.limits,
+            limits=execution_limits(seen.spec, seen.sandbox_class),
             concurrency=1,
             lifetime_seconds=action.lifetime_seconds,
             one_shot=True,

@@ -15,7 +15,13 @@ from soulbox.decide.execution_seen import (
     SeenExecution,
     Turn,
 )
-from soulbox.decide.limits import object_to_execution, run_terms, sandbox_limits, workspace_bytes
+from soulbox.decide.limits import (
+    execution_limits,
+    object_to_execution,
+    run_terms,
+    sandbox_limits,
+    workspace_bytes,
+)
 from soulbox.decide.pods import PodPhase, PodView, view_pod
 from soulbox.kube.resources import CONFIG_MAPS, SECRETS
 from soulbox.model.billing import DEFAULT_SKU, PricePlan
@@ -32,6 +38,7 @@ from soulbox.model.runs import StartRun
 from soulbox.model.specs import (
     MAX_CODE_BYTES,
     CodeSource,
+    EnvFrom,
     EnvVar,
     ExecutionSpec,
     FileEncoding,
@@ -83,10 +90,9 @@ class ExecutionObserver:
             if spec.code_from is not None:
                 found = await self._read_key(namespace, spec.code_from, "spec.codeFrom")
                 missing, code_read = _missing_or(found)
-            if missing is None and place.sandbox_spec is not None:
-                missing, env_read = _missing_or(
-                    await self._read_env(namespace, place.sandbox_spec, spec.sandbox_name or "")
-                )
+            if missing is None:
+                read = await self._read_envs(namespace, spec, place.sandbox_spec)
+                missing, env_read = _missing_or(read)
             if spec.sandbox_name is not None:
                 sandbox_name = (namespace, spec.sandbox_name)
                 self._keep_place(uid, sandbox_name, place.concurrency, missing)
@@ -149,12 +155,12 @@ class ExecutionObserver:
                 return None
             code, encoding = found
         sandbox = self._sandbox_spec(seen.namespace, spec)
-        sandbox_env = seen.env_read
-        if sandbox_env is None and sandbox is not None:
-            read = await self._read_env(seen.namespace, sandbox, spec.sandbox_name or "")
+        env = seen.env_read
+        if env is None:
+            read = await self._read_envs(seen.namespace, spec, sandbox)
             if isinstance(read, CodeMissing):
                 return None
-            sandbox_env = read
+            env = read
         terms = run_terms(spec, sandbox_class, sandbox)
         limits = seen.limits
         return StartRun(
@@ -170,7 +176,7 @@ class ExecutionObserver:
             files=spec.files,
             args=spec.args,
             stdin=spec.stdin,
-            env=_merge_env(sandbox_class, sandbox_env or (), spec),
+            env=_merge_env(sandbox_class.env, env),
             capture_files=spec.capture_files,
         )
 
@@ -190,7 +196,7 @@ class ExecutionObserver:
             sandbox_class, objection = find_class(services, class_name)
             place = _Place(class_name=class_name, sandbox_class=sandbox_class, objection=objection)
             if sandbox_class is not None:
-                place.limits = sandbox_class.defaults.limits
+                place.limits = execution_limits(spec, sandbox_class)
         else:
             bound = (metadata.get("labels") or {}).get(SANDBOX_UID_LABEL)
             if _parse_dispatched(metadata) is not None and bound:
@@ -330,16 +336,29 @@ class ExecutionObserver:
         tier = book.tier_of(tenant, annotations.get(USER_ANNOTATION, ""), now)
         return book.plan_for(annotations.get(SKU_ANNOTATION, DEFAULT_SKU), tier, now)
 
-    async def _read_env(
-        self, namespace: str, sandbox: SandboxSpec, sandbox_name: str
+    async def _read_envs(
+        self, namespace: str, spec: ExecutionSpec, sandbox: SandboxSpec | None
     ) -> tuple[EnvVar, ...] | CodeMissing:
-        """The Sandbox's variables, those that lie elsewhere read."""
+        """The Sandbox's variables, then the Execution's own."""
+        own = {variable.name for variable in spec.env}
+        of_sandbox = () if sandbox is None else sandbox.env
+        inherited = [variable for variable in of_sandbox if variable.name not in own]
+        first = await self._read_env(namespace, inherited, f' of Sandbox "{spec.sandbox_name}"')
+        if isinstance(first, CodeMissing):
+            return first
+        second = await self._read_env(namespace, spec.env, "")
+        return second if isinstance(second, CodeMissing) else (*first, *second)
+
+    async def _read_env(
+        self, namespace: str, variables: Iterable[EnvVar | EnvFrom], whose: str
+    ) -> tuple[EnvVar, ...] | CodeMissing:
+        """The same variables, those that lie elsewhere read."""
         found: list[EnvVar] = []
-        for variable in sandbox.env:
+        for variable in variables:
             if isinstance(variable, EnvVar):
                 found.append(variable)
                 continue
-            field = f'variable {variable.name} of Sandbox "{sandbox_name}"'
+            field = f"variable {variable.name}{whose}"
             read = await self._read_key(namespace, variable.value_from, field)
             if isinstance(read, CodeMissing):
                 return read
@@ -514,11 +533,9 @@ def _lost_attempts(metadata: Mapping[str, Any]) -> int:
     return 0 if pod_uid else attempt
 
 
-def _merge_env(
-    sandbox_class: SandboxClassSpec, sandbox_env: Iterable[EnvVar], spec: ExecutionSpec
-) -> tuple[EnvVar, ...]:
-    """Class, then Sandbox, then Execution; the later wins."""
+def _merge_env(*sources: Iterable[EnvVar]) -> tuple[EnvVar, ...]:
+    """The later wins."""
     merged: dict[str, EnvVar] = {}
-    for source in (sandbox_class.env, sandbox_env, spec.env):
+    for source in sources:
         merged.update((variable.name, variable) for variable in source)
     return tuple(merged.values())

@@ -85,21 +85,10 @@ def parse_sandbox(manifest: Mapping[str, Any]) -> specs.SandboxSpec:
         InvalidManifest: the stored object is malformed; says which field.
     """
     spec = _validate(sandbox.SandboxSpec, manifest)
-    asked = spec.resources
     return specs.SandboxSpec(
         class_name=spec.class_name,
-        resources=specs.Resources(
-            cpu_millicores=None
-            if asked.cpu is None
-            else _millicores("spec.resources.cpu", asked.cpu),
-            memory_bytes=None
-            if asked.memory is None
-            else _bytes("spec.resources.memory", asked.memory, _MIN_MEMORY_BYTES),
-            disk_bytes=None
-            if asked.disk is None
-            else _bytes("spec.resources.disk", asked.disk, _MIN_DISK_BYTES),
-        ),
-        env=_sandbox_env(spec.env),
+        resources=_resources(spec.resources),
+        env=_sourced_env(spec.env),
         lifetime_seconds=spec.lifetime_seconds,
         idle_timeout_seconds=spec.idle_timeout_seconds,
         suspend=spec.suspend,
@@ -133,8 +122,12 @@ def parse_execution(manifest: Mapping[str, Any]) -> specs.ExecutionSpec:
         raise InvalidManifest(
             "spec", "needs exactly one of code and codeFrom", "set one and remove the other"
         )
+    if spec.resources is not None and spec.class_name is None:
+        raise InvalidManifest(
+            "spec.resources", "is for a pod of its own", "give the Sandbox what it needs"
+        )
     _refuse_same_path(spec.files)
-    env = _env(spec.env)
+    env = _sourced_env(spec.env)
     for index, argument in enumerate(spec.args):
         _refuse_nul(f"spec.args[{index}]", argument)
     _check_sizes(spec)
@@ -148,6 +141,7 @@ def parse_execution(manifest: Mapping[str, Any]) -> specs.ExecutionSpec:
         args=tuple(spec.args),
         stdin=spec.stdin,
         env=env,
+        resources=specs.Resources() if spec.resources is None else _resources(spec.resources),
         timeout_seconds=spec.timeout_seconds,
         queue_timeout_seconds=spec.queue_timeout_seconds,
         output_limit_bytes=spec.output_limit_bytes,
@@ -263,8 +257,20 @@ def _env(entries: Iterable[common.EnvVar]) -> tuple[specs.EnvVar, ...]:
     return env
 
 
-def _sandbox_env(
-    entries: Iterable[sandbox.SandboxEnvVar],
+def _resources(asked: common.Resources) -> specs.Resources:
+    return specs.Resources(
+        cpu_millicores=None if asked.cpu is None else _millicores("spec.resources.cpu", asked.cpu),
+        memory_bytes=None
+        if asked.memory is None
+        else _bytes("spec.resources.memory", asked.memory, _MIN_MEMORY_BYTES),
+        disk_bytes=None
+        if asked.disk is None
+        else _bytes("spec.resources.disk", asked.disk, _MIN_DISK_BYTES),
+    )
+
+
+def _sourced_env(
+    entries: Iterable[common.SourcedEnvVar],
 ) -> tuple[specs.EnvVar | specs.EnvFrom, ...]:
     entries = tuple(entries)
     found: list[specs.EnvVar | specs.EnvFrom] = []
@@ -381,7 +387,7 @@ def _check_sizes(spec: execution.ExecutionSpec) -> None:
         )
 
 
-def _key_source(field: str, reference: execution.CodeFrom | sandbox.ValueFrom) -> specs.KeySource:
+def _key_source(field: str, reference: execution.CodeFrom | common.ValueFrom) -> specs.KeySource:
     config_map, secret = reference.config_map_key_ref, reference.secret_key_ref
     if config_map is not None and secret is None:
         return specs.KeySource(

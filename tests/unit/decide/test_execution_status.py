@@ -86,7 +86,7 @@ def test_everything_about_a_program_that_ended_well() -> None:
             "podUID": POD_UID,
             "imageID": "soulbox/python@sha256:abc",
             "node": "node-1",
-            "limits": {"cpu": "250m", "memory": "268435456", "disk": "1073741824"},
+            "limits": {"cpu": "250m", "memory": "256Mi", "disk": "1Gi", "pids": 128},
             "runnerVersion": "0.1.0",
         },
     }

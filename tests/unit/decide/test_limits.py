@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from soulbox.decide.limits import (
+    execution_limits,
     lifetime_seconds,
     object_to_execution,
     object_to_sandbox,
@@ -31,6 +32,18 @@ def test_sandbox_gets_what_it_asks_for_and_the_defaults_for_the_rest() -> None:
     )
 
 
+def test_execution_gets_what_it_asks_for_its_own_pod_and_the_defaults_for_the_rest() -> None:
+    spec = ExecutionSpec(class_name="python", resources=Resources(memory_bytes=GIB // 2))
+    assert execution_limits(spec, CLASS) == Limits(
+        cpu_millicores=LIMITS.cpu_millicores, memory_bytes=GIB // 2, disk_bytes=LIMITS.disk_bytes
+    )
+    assert object_to_execution(spec, CLASS, "python") == ""
+    over = ExecutionSpec(class_name="python", resources=Resources(memory_bytes=GIB))
+    assert object_to_execution(over, CLASS, "python").startswith(
+        'spec.resources.memory: 1Gi is over the 512Mi that SandboxClass "python" allows'
+    )
+
+
 def test_lifetime_is_the_sandbox_s_else_the_class_s_maximum() -> None:
     assert lifetime_seconds(SandboxSpec(lifetime_seconds=60), CLASS) == 60
     assert lifetime_seconds(SandboxSpec(), CLASS) == 86_400
@@ -45,12 +58,12 @@ SANDBOX_OBJECTIONS: dict[str, tuple[dict[str, Any], str]] = {
     "memory at the maximum": ({"resources": Resources(memory_bytes=GIB // 2)}, ""),
     "memory over it": (
         {"resources": Resources(memory_bytes=GIB // 2 + 1)},
-        "spec.resources.memory: 536870913 bytes is over the 536870912 bytes",
+        "spec.resources.memory: 536870913 is over the 512Mi",
     ),
     "disk at the maximum": ({"resources": Resources(disk_bytes=2 * GIB)}, ""),
     "disk over it": (
         {"resources": Resources(disk_bytes=2 * GIB + 1)},
-        "spec.resources.disk: 2147483649 bytes",
+        "spec.resources.disk: 2147483649 is over the 2Gi",
     ),
     "lifetime at the maximum": ({"lifetime_seconds": 86_400}, ""),
     "lifetime over it": ({"lifetime_seconds": 86_401}, "spec.lifetimeSeconds: 86401 s"),

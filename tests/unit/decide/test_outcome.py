@@ -95,13 +95,13 @@ RUNS: dict[str, tuple[RunDocument, str, str, str]] = {
         make_finished(RunOutcome.OOM_KILLED),
         "Failed",
         "OOMKilled",
-        "its limit of 256 MiB",
+        "its limit of 256Mi. Give the Sandbox more (spec.resources.memory)",
     ),
     "out of disk": (
         make_finished(RunOutcome.DISK_LIMIT),
         "Failed",
         "DiskLimit",
-        "spec.resources.disk",
+        "grew over the disk limit of 1Gi. Give the Sandbox more (spec.resources.disk)",
     ),
     "no interpreter": (
         make_finished(RunOutcome.START_FAILED, message="python3: not found"),
@@ -169,7 +169,7 @@ def test_memory_kill_of_a_child_is_told_whatever_the_end(name: str) -> None:
     message = ending_of_run(make_dispatched(), killed).message
     assert message.endswith(
         ". Meanwhile the kernel killed a process of its sandbox, which had reached its memory"
-        " limit of 256 MiB."
+        " limit of 256Mi."
     )
     killed = replace(run, result=replace(run.result, oom_kills=3))
     message = ending_of_run(make_dispatched(limits=None), killed).message

@@ -132,7 +132,7 @@ def test_runner_that_answers_makes_the_sandbox_running() -> None:
         "message": "Its runner answers; Executions can run.",
         "observedGeneration": 1,
         "incarnation": 1,
-        "resources": {"cpu": "250m", "memory": "256Mi", "disk": "1Gi"},
+        "resources": {"cpu": "250m", "memory": "256Mi", "disk": "1Gi", "pids": 128},
         "pod": {
             "name": "box-0123456789",
             "uid": POD_UID,
@@ -174,6 +174,7 @@ def test_limits_that_it_asks_for_are_shown() -> None:
         "cpu": "500m",
         "memory": "256Mi",
         "disk": "1Gi",
+        "pids": 128,
     }
 
 

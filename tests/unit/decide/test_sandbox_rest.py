@@ -164,7 +164,7 @@ OBJECTIONS = {
     ),
     "a workspace over the class's disk": (
         SandboxSpec(workspace=Workspace(size_bytes=3 * 2**30)),
-        "spec.workspace.size: 3221225472 bytes is over the 2147483648 bytes",
+        "spec.workspace.size: 3Gi is over the 2Gi",
     ),
     "a known profile": (SandboxSpec(network="web"), ""),
     "none is always there": (SandboxSpec(network="none"), ""),

@@ -14,7 +14,7 @@ from soulbox.build.names import pod_name, pod_user_id
 from soulbox.build.pod import PodOwner, PodPlan, build_pod
 from soulbox.build.policy import build_network_policy, policy_name
 from soulbox.model import keys
-from soulbox.model.quantity import parse_bytes, parse_millicores
+from soulbox.model.quantity import format_bytes, parse_bytes, parse_millicores
 from soulbox.model.specs import NO_NETWORK, Limits, NetworkProfile, Toleration, WorkspaceMedium
 from soulbox.model.states import Kind
 from tests.support.seen import BOX_UID, LIMITS, RUN_UID, make_class_spec, make_plan
@@ -119,7 +119,7 @@ def test_pod_holds_no_credential(plan: PodPlan) -> None:
 @pytest.mark.parametrize("plan", PLANS.values(), ids=PLANS.keys())
 def test_every_volume_is_bounded_and_mounted(plan: PodPlan) -> None:
     pod = build_pod(plan)
-    assert all(int(one["sizeLimit"]) > 0 for one in volumes(pod).values())
+    assert all(parse_bytes(one["sizeLimit"]) > 0 for one in volumes(pod).values())
     mounted = {one["name"] for one in container(pod)["volumeMounts"]}
     assert mounted == {*volumes(pod), "identity"}
 
@@ -157,14 +157,14 @@ def test_limits_are_the_spec_s_to_the_byte(
 
 def test_workspace_on_disk_is_evicted_only_after_the_runner_had_its_look() -> None:
     workspace = volumes(build_pod(make_plan()))["workspace"]
-    assert int(workspace["sizeLimit"]) == LIMITS.disk_bytes + 64 * MIB
+    assert parse_bytes(workspace["sizeLimit"]) == LIMITS.disk_bytes + 64 * MIB
     assert "medium" not in workspace
 
 
 def test_workspace_in_memory_is_exact() -> None:
     plan = make_plan(sandbox_class=make_class_spec(workspace_medium=WorkspaceMedium.MEMORY))
     assert volumes(build_pod(plan))["workspace"] == {
-        "sizeLimit": str(LIMITS.disk_bytes),
+        "sizeLimit": format_bytes(LIMITS.disk_bytes),
         "medium": "Memory",
     }
 
@@ -176,12 +176,12 @@ def test_output_volume_holds_every_result_that_may_be_kept(concurrency: int) -> 
     assert kept > concurrency
     assert option(pod, "max-concurrent") == str(concurrency)
     needed = 2 * kept * make_class_spec().max.output_bytes
-    assert int(volumes(pod)["output"]["sizeLimit"]) > needed
+    assert parse_bytes(volumes(pod)["output"]["sizeLimit"]) > needed
 
 
 def test_state_volume_is_a_small_tmpfs() -> None:
     assert volumes(build_pod(make_plan()))["state"] == {
-        "sizeLimit": str(4 * MIB),
+        "sizeLimit": "4Mi",
         "medium": "Memory",
     }
 

@@ -140,4 +140,4 @@ async def test_output_limit_over_the_class_s_is_refused(bench: Bench) -> None:
     await bench.settle()
     status = bench.execution()["status"]
     assert (status["state"], status["reason"]) == ("Failed", "InvalidSpec")
-    assert status["message"].startswith("spec.outputLimitBytes: 10485761 bytes are over")
+    assert status["message"].startswith("spec.outputLimitBytes: 10485761 bytes is over")

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from soulbox.model.specs import EnvVar
+from soulbox.model.states import Kind
 from tests.support.fake_api import Refusal
 from tests.support.seen import make_finished
 from tests.unit.reconcile.bench import NAMESPACE, Bench
@@ -110,6 +111,35 @@ async def test_variable_from_elsewhere_reaches_the_program(
     uid = bench.add_execution()
     await bench.settle()
     assert EnvVar(name="VALUE", value=want) in bench.runner.requests[uid].env
+
+
+async def test_variable_from_elsewhere_is_an_execution_s_too_and_wins(bench: Bench) -> None:
+    bench.api.add("secrets", SECRET)
+    bench.api.add("configmaps", CONFIG)
+    await bench.running_sandbox(env=variable("configMap", "settings", "mode"))
+    in_sandbox = bench.add_execution(env=variable("secret", "keys", "token"))
+    one_shot = bench.add_execution(
+        "alone", sandboxRef=None, className="python", env=variable("secret", "keys", "token")
+    )
+    await bench.settle()
+    (own,) = [name for name in bench.api.named("pods") if name.startswith("alone")]
+    bench.api.run_pod(own)
+    await bench.settle()
+    for uid in (in_sandbox, one_shot):
+        assert EnvVar(name="VALUE", value="s3cret") in bench.runner.requests[uid].env
+        assert "s3cret" not in str(bench.cache.get(Kind.EXECUTION, uid))
+
+
+async def test_variable_of_an_execution_that_cannot_be_read_is_named(bench: Bench) -> None:
+    bench.add_class()
+    bench.add_execution(
+        sandboxRef=None, className="python", env=variable("secret", "nothing", "token")
+    )
+    await bench.settle()
+    await bench.elapse(2)
+    message = bench.execution()["status"]["message"]
+    assert message.startswith('variable VALUE: there is no Secret "nothing"')
+    assert not bench.api.named("pods"), "no pod is paid for what cannot run"
 
 
 MISSING = {

@@ -220,6 +220,69 @@ class KeyRef(ApiModel):
     ]
 
 
+class ValueFrom(ApiModel):
+    """Where the value of a variable lies. Read when a program starts, and held by no pod."""
+
+    config_map_key_ref: Annotated[
+        KeyRef | None, Field(description="A key of a ConfigMap of the same namespace.")
+    ] = None
+    secret_key_ref: Annotated[
+        KeyRef | None,
+        Field(
+            description=(
+                "A key of a Secret of the same namespace that carries the label"
+                ' soulbox.dev/readable: "true".'
+            )
+        ),
+    ] = None
+
+
+class SourcedEnvVar(EnvVar):
+    """One environment variable."""
+
+    value_from: Annotated[
+        ValueFrom | None,
+        Field(
+            description="Where its value lies, instead of value.",
+            json_schema_extra=validations(
+                cel(
+                    "has(self.configMapKeyRef) != has(self.secretKeyRef)",
+                    "env valueFrom needs exactly one of configMapKeyRef and secretKeyRef:"
+                    " set one and remove the other",
+                )
+            ),
+        ),
+    ] = None
+
+
+SOURCED_ENV: Final = {
+    **list_map("name"),
+    **validations(
+        cel(
+            "self.all(e, !has(e.valueFrom) || !has(e.value) || e.value == '')",
+            "spec.env has an entry with both value and valueFrom: remove one",
+        )
+    ),
+}
+
+
+class Resources(ApiModel):
+    """What a pod may use; what is left out comes from the class's defaults."""
+
+    cpu: Annotated[
+        Cpu | None,
+        Field(description="CPU limit, in cores: 500m is half of one. At most the class's max.cpu."),
+    ] = None
+    memory: Annotated[
+        Memory | None,
+        Field(description="Memory limit, as 512Mi. At most the class's max.memory."),
+    ] = None
+    disk: Annotated[
+        Disk | None,
+        Field(description="Size of the workspace, as 2Gi. At most the class's max.disk."),
+    ] = None
+
+
 class ConditionStatus(StrEnum):
     """Kubernetes' three answers."""
 

@@ -17,10 +17,12 @@ from soulbox.schema.crds.common import (
     LANGUAGE_PATTERN,
     MAX_ENV,
     MAX_TIMEOUT_SECONDS,
+    SOURCED_ENV,
     USER_RULES,
     ApiModel,
-    EnvVar,
     KeyRef,
+    Resources,
+    SourcedEnvVar,
     all_immutable,
     cel,
     list_map,
@@ -209,14 +211,22 @@ class ExecutionSpec(ApiModel):
         ),
     ] = None
     env: Annotated[
-        list[EnvVar],
+        list[SourcedEnvVar],
         Field(
             default_factory=list,
             max_length=MAX_ENV,
             description="Environment of the program, over the Sandbox's and the class's.",
-            json_schema_extra=list_map("name"),
+            json_schema_extra=SOURCED_ENV,
         ),
     ]
+    resources: Annotated[
+        Resources | None,
+        Field(
+            description=(
+                "What its own pod may use, with className only. In a Sandbox the Sandbox's hold."
+            )
+        ),
+    ] = None
     timeout_seconds: Annotated[
         int | None,
         Field(
@@ -364,6 +374,7 @@ IMMUTABLE_FIELDS = (
     "args",
     "stdin",
     "env",
+    "resources",
     "timeoutSeconds",
     "queueTimeoutSeconds",
     "outputLimitBytes",
@@ -377,6 +388,12 @@ SPEC_RULES = validations(
         "has(self.sandboxRef) != has(self.className)",
         "spec needs exactly one of sandboxRef and className: sandboxRef runs in a Sandbox that"
         " stays, className in a pod of its own; set one and remove the other",
+    ),
+    cel(
+        "!has(self.resources) || has(self.className)",
+        "spec.resources is for a pod of its own: give the Sandbox what it needs, or set className"
+        " instead of sandboxRef",
+        field_path=".resources",
     ),
     cel(
         "has(self.code) != has(self.codeFrom)",

@@ -13,74 +13,21 @@ from soulbox.schema.crds.common import (
     MAX_LIFETIME_SECONDS,
     MAX_TIMEOUT_SECONDS,
     PROFILE_PATTERN,
+    SOURCED_ENV,
     USER_RULES,
     ApiModel,
     Condition,
-    Cpu,
     Disk,
-    EnvVar,
-    KeyRef,
     LimitTexts,
-    Memory,
     Message,
+    Resources,
+    SourcedEnvVar,
     cel,
     immutable,
     list_map,
     pending_conditions,
     validations,
 )
-
-
-class Resources(ApiModel):
-    """What the Sandbox's pod may use; what is left out comes from the class's defaults."""
-
-    cpu: Annotated[
-        Cpu | None,
-        Field(description="CPU limit, in cores: 500m is half of one. At most the class's max.cpu."),
-    ] = None
-    memory: Annotated[
-        Memory | None,
-        Field(description="Memory limit, as 512Mi. At most the class's max.memory."),
-    ] = None
-    disk: Annotated[
-        Disk | None,
-        Field(description="Size of the workspace, as 2Gi. At most the class's max.disk."),
-    ] = None
-
-
-class ValueFrom(ApiModel):
-    """Where the value of a variable lies. Read when a program starts, and held by no pod."""
-
-    config_map_key_ref: Annotated[
-        KeyRef | None, Field(description="A key of a ConfigMap of the same namespace.")
-    ] = None
-    secret_key_ref: Annotated[
-        KeyRef | None,
-        Field(
-            description=(
-                "A key of a Secret of the same namespace that carries the label"
-                ' soulbox.dev/readable: "true".'
-            )
-        ),
-    ] = None
-
-
-class SandboxEnvVar(EnvVar):
-    """One environment variable."""
-
-    value_from: Annotated[
-        ValueFrom | None,
-        Field(
-            description="Where its value lies, instead of value.",
-            json_schema_extra=validations(
-                cel(
-                    "has(self.configMapKeyRef) != has(self.secretKeyRef)",
-                    "env valueFrom needs exactly one of configMapKeyRef and secretKeyRef:"
-                    " set one and remove the other",
-                )
-            ),
-        ),
-    ] = None
 
 
 class Workspace(ApiModel):
@@ -134,20 +81,12 @@ class SandboxSpec(ApiModel):
         ),
     ]
     env: Annotated[
-        list[SandboxEnvVar],
+        list[SourcedEnvVar],
         Field(
             default_factory=list,
             max_length=MAX_ENV,
             description="Environment of every program run in it. Cannot be changed.",
-            json_schema_extra={
-                **list_map("name"),
-                **validations(
-                    cel(
-                        "self.all(e, !has(e.valueFrom) || !has(e.value) || e.value == '')",
-                        "spec.env has an entry with both value and valueFrom: remove one",
-                    )
-                ),
-            },
+            json_schema_extra=SOURCED_ENV,
         ),
     ]
     lifetime_seconds: Annotated[
