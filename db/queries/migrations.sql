@@ -1,14 +1,24 @@
 -- set_lock_wait --
--- How long to wait for another runner.
-SELECT set_config('lock_timeout', %(wait)s, false);
+-- How long this transaction waits for another runner, and for the locks it needs; other
+-- settings it relies on, whatever the role or the database have for default.
+SELECT set_config('lock_timeout', %(wait)s, true),
+       set_config('search_path', 'pg_catalog', true),
+       set_config('standard_conforming_strings', 'on', true),
+       set_config('check_function_bodies', 'on', true),
+       set_config('default_tablespace', '', true),
+       set_config('TimeZone', 'UTC', true),
+       set_config('DateStyle', 'ISO, MDY', true),
+       set_config('client_min_messages', 'warning', true);
 
 -- lock --
--- One runner at a time; released when its connection ends, however it ends.
-SELECT pg_advisory_lock(hashtextextended('soulbox.migrate', 0));
+-- One runner at a time, until the transaction ends, however it ends.
+SELECT pg_advisory_xact_lock(hashtextextended('soulbox.migrate', 0));
 
 -- has_record --
--- Whether this database was ever migrated.
-SELECT to_regclass('soulbox.schema_migrations') IS NOT NULL AS has_record;
+-- Whether this database was ever migrated. Looked up in the catalog and not by to_regclass,
+-- which remembers that it was missing while another runner, waited for, made it.
+SELECT EXISTS (SELECT FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+                WHERE n.nspname = 'soulbox' AND c.relname = 'schema_migrations') AS has_record;
 
 -- applied --
 -- What was applied.
@@ -50,19 +60,32 @@ END
 $$;
 
 -- become_owner --
--- What is made from here on belongs to soulbox_owner, so that functions with the rights
--- of their owner have no more rights than that role.
+-- What is made in this transaction belongs to the owner of what is there, and of a new schema
+-- to soulbox_owner, so that functions with the rights of their owner have no more rights than
+-- that role.
 DO $$
+DECLARE
+    owner text := (SELECT pg_get_userbyid(coalesce(
+                              (SELECT c.relowner FROM pg_class c
+                                WHERE c.relnamespace = n.oid AND c.relname = 'schema_migrations'),
+                              n.nspowner))
+                     FROM pg_namespace n WHERE n.nspname = 'soulbox');
 BEGIN
-    IF to_regrole('soulbox_owner') IS NOT NULL
-       AND pg_has_role(current_user, 'soulbox_owner', 'MEMBER')
+    IF owner IS NULL AND to_regrole('soulbox_owner') IS NOT NULL
        AND has_database_privilege('soulbox_owner', current_database(), 'CREATE') THEN
-        SET ROLE soulbox_owner;
+        owner := 'soulbox_owner';
+    END IF;
+    IF owner IS NOT NULL AND pg_has_role(current_user, owner, 'MEMBER') THEN
+        EXECUTE format('SET LOCAL ROLE %I', owner);
     END IF;
 EXCEPTION WHEN insufficient_privilege THEN
     NULL;  -- a member that may not act as the role: what is made belongs to the login
 END
 $$;
+
+-- schema_owner --
+-- Whose the schema is; null where there is none.
+SELECT (SELECT pg_get_userbyid(nspowner)::text FROM pg_namespace WHERE nspname = 'soulbox');
 
 -- has_access --
 -- Whether this schema can give rights by itself.

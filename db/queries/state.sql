@@ -1,12 +1,11 @@
--- configure --
--- Settings of each new connection. Times are read and written in UTC; that a temporary
--- table is there already is no news. No JIT: our statements are short, and compiling one
--- whose cost was guessed too high takes seconds (PostgreSQL 15, tables never analyzed).
-SELECT set_config('jit', 'off', false),
-       set_config('statement_timeout', %(statement_timeout)s, false),
-       set_config('idle_in_transaction_session_timeout', %(idle_in_transaction_timeout)s, false),
-       set_config('TimeZone', 'UTC', false),
-       set_config('client_min_messages', 'warning', false);
+-- backend --
+-- Which process serves this connection: another than the server said when it began, where a
+-- pooler stands between.
+SELECT pg_backend_pid() AS pid;
+
+-- forget_staged --
+-- The connection belongs to a pooler: who gets it next shall find no tables of ours.
+DISCARD TEMP;
 
 -- ping --
 -- A sign of life.

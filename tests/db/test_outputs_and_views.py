@@ -383,7 +383,15 @@ def test_functions_with_their_owners_rights_are_not_for_everybody(
 
 UNPREPARED = (
     *("make_roles", "become_owner", "apply_access", "feed_listen", "unfiltered", "repeatable"),
-    *("put_aside", "put_back", "drop_unproved", "drop_replaced", "lock_prices", "snapshot"),
+    *(
+        "forget_staged",
+        "put_aside",
+        "put_back",
+        "drop_unproved",
+        "drop_replaced",
+        "lock_prices",
+        "snapshot",
+    ),
 )
 QUERIES = [
     (path.stem, name)

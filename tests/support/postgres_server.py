@@ -161,6 +161,14 @@ class PostgresServer:
         self._process = None
         (self._home / "data" / "postmaster.pid").unlink(missing_ok=True)
 
+    def demand_password(self, role: str) -> None:
+        """From now on this role needs its password, which `alter role` sets."""
+        assert self._home is not None
+        rules = self._home / "data" / "pg_hba.conf"
+        rules.write_text(f"host all {role} 127.0.0.1/32 scram-sha-256\n{rules.read_text()}")
+        with psycopg.connect(self.dsn(), autocommit=True) as connection:
+            connection.execute("select pg_reload_conf()")
+
     def freeze(self) -> None:
         """SIGSTOP: the kernel still takes connections and bytes, nobody answers."""
         for pid in self._pids():

@@ -146,7 +146,8 @@ async def open_process(settings: Settings, stack: AsyncExitStack) -> Process:
     await health.start()
     stack.push_async_callback(health.close)
     store = await open_store(
-        settings.database_url.get_secret_value(),
+        # Asked at each connection: a file of it may hold another password by then.
+        lambda: settings.database_url.get_secret_value(),  # noqa: PLW0108 - the property is read
         min_size=settings.pool_min_size,
         max_size=settings.pool_max_size,
         connect_timeout_seconds=settings.connect_timeout_seconds,

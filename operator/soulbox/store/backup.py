@@ -297,6 +297,7 @@ def _connect(dsn: str) -> "psycopg.Connection[Any]":
         connect_timeout=5,
         row_factory=dict_row,
         application_name="soulbox db",
+        client_encoding="utf8",
     )
 
 

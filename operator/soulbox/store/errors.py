@@ -40,6 +40,9 @@ _REFUSED_AT_COMMIT: Final = frozenset({"23"})
 # Remedies for what a person must put right; everything else heals or is unknown.
 _REMEDIES: Final = {
     READ_ONLY: "the server is read-only (a standby, or default_transaction_read_only)",
+    # Of a pooler in transaction mode that does not look like one (see `pool.note_pooler`).
+    "26000": "a pooler in transaction mode lost it; connect directly, or use session mode",
+    "42P05": "a pooler in transaction mode kept it; connect directly, or use session mode",
     "28000": "the login was refused; check user and password of SOULBOX_DSN",
     "28P01": "the password was refused; check SOULBOX_DSN",
     "3D000": "the database does not exist; check SOULBOX_DSN",

@@ -29,6 +29,8 @@ def inspect_database(
             autocommit=True,
             connect_timeout=max(1, round(connect_timeout_seconds)),
             application_name="soulbox doctor",
+            client_encoding="utf8",
+            prepare_threshold=None,
             row_factory=dict_row,
         ) as connection:
             return _inspect(connection, pool_max_size, skew_seconds)

@@ -25,13 +25,21 @@ from soulbox.model.errors import CursorExpired, InvalidRequest, StoreUnavailable
 from soulbox.store.cursors import decode_cursor, encode_cursor
 from soulbox.store.errors import check_dsn, translated
 from soulbox.store.files import load_queries
-from soulbox.store.pool import KEEPALIVE
+from soulbox.store.pool import (
+    CONNECTION,
+    begin_pooled,
+    is_pooled,
+    note_pooler,
+    session_settings,
+)
 
 _PURPOSE: Final = "changes"
 _PAGE_ROWS: Final = 1000
 # Without a hint: one may be lost with a connection. Changes on their way (their transaction
 # or an older one is open) are looked for sooner.
 _IDLE_SECONDS: Final = 5.0
+# Over a pooler there are no hints at all.
+_POOLED_SECONDS: Final = 1.0
 _PENDING_SECONDS: Final = 0.05
 _BACKOFF_SECONDS: Final = (0.1, 5.0)
 # A server that neither answers nor closes.
@@ -103,6 +111,7 @@ class Feed:
         self._on_away = on_away
         self._connect_timeout = connect_timeout_seconds
         self._queries = load_queries("feed")
+        self._begin_pooled = begin_pooled(_ANSWER_SECONDS)
         self._position: _Position | None = None
         self._last: tuple[str, int] | None = None  # the last change that was given out
 
@@ -137,17 +146,22 @@ class Feed:
             options: dict[str, Any] = {
                 "connect_timeout": max(2, round(self._connect_timeout)),
                 "application_name": "soulbox watch",
-                **KEEPALIVE,
+                **CONNECTION,
             }
             connection = await AsyncConnection.connect(
                 self._dsn, autocommit=True, row_factory=dict_row, **options
             )
             set_json_loads(orjson.loads, connection)
+            await note_pooler(connection)
+            if not is_pooled(connection):
+                await connection.execute(session_settings(_ANSWER_SECONDS), prepare=False)
         return connection
 
     async def _follow(self, connection: AsyncConnection[DictRow]) -> AsyncIterator[Change]:
-        # First, so that no hint is missed between the first look and it.
-        await self._ask(connection, "feed_listen", rows=False)
+        # First, so that no hint is missed between the first look and it. A pooler's connection
+        # would listen for whoever gets it next: there it is looked at more often instead.
+        if not is_pooled(connection):
+            await self._ask(connection, "feed_listen", rows=False)
         if self._position is None:
             self._position = await self._begin(connection)
         else:
@@ -160,7 +174,8 @@ class Feed:
                 )
             async for change in self._below(connection, marks["xid"]):
                 yield change
-            await self._wait(connection, _PENDING_SECONDS if marks["more"] else _IDLE_SECONDS)
+            idle_seconds = _POOLED_SECONDS if is_pooled(connection) else _IDLE_SECONDS
+            await self._wait(connection, _PENDING_SECONDS if marks["more"] else idle_seconds)
 
     async def _begin(self, connection: AsyncConnection[DictRow]) -> _Position:
         start = (await self._ask(connection, "feed_start"))[0]
@@ -230,13 +245,21 @@ class Feed:
         try:
             with translated():
                 async with asyncio.timeout(_ANSWER_SECONDS):
+                    if is_pooled(connection):
+                        await connection.execute(self._begin_pooled, prepare=False)
                     cursor = await connection.execute(self._queries[name], params)
-                    return await cursor.fetchall() if rows else []
+                    found = await cursor.fetchall() if rows else []
+                    if is_pooled(connection):
+                        await connection.execute("COMMIT")
+                    return found
         except TimeoutError:
             raise StoreUnavailable("PostgreSQL does not answer") from None
 
     async def _wait(self, connection: AsyncConnection[DictRow], seconds: float) -> None:
         """Until a hint comes, or so long."""
+        if is_pooled(connection):
+            await asyncio.sleep(seconds)
+            return
         with translated():
             async for _ in connection.notifies(timeout=seconds, stop_after=1):
                 pass

@@ -1,18 +1,20 @@
 """The migrations runner: db/migrations/NNNN_what.sql, in order, once each.
 
 Each file runs in one transaction together with its row in schema_migrations, so a crash
-leaves a database between two files, never inside one. A session-level advisory lock lets
-one runner work at a time; PostgreSQL releases it when that runner dies. Files are
+leaves a database between two files, never inside one. That transaction takes an advisory lock
+and looks again what is applied, so that of several runners each file is one's; lock, role and
+settings end with it, so that a pooler's connection goes to its next client as it was. Files are
 append-only: an edited, missing or unknown one is refused rather than guessed around.
 """
 
 import hashlib
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import Final, LiteralString
+from typing import Final, LiteralString, TypeVar
 
 import psycopg
 
@@ -25,6 +27,7 @@ from soulbox.store.pool import Store
 MINIMUM_SERVER: Final = 150_000
 OWNER_ROLE: Final = "soulbox_owner"
 _DEADLOCK_TRIES: Final = 10
+_Result = TypeVar("_Result")
 _FILE_NAME: Final = re.compile(r"(\d{4})_[a-z0-9_]+\.sql")
 
 
@@ -149,34 +152,66 @@ def migrate(
     with (
         _one_line(),
         psycopg.connect(
-            dsn, autocommit=True, connect_timeout=5, application_name="soulbox migrate"
+            dsn,
+            autocommit=True,
+            connect_timeout=5,
+            application_name="soulbox migrate",
+            client_encoding="utf8",
+            prepare_threshold=None,
         ) as connection,
     ):
         _check_server(connection)
         queries = load_queries("migrations")
         if dry_run:
             return [migration.name for migration in plan_migrations(files, _applied(connection))]
-        connection.execute(
-            queries["set_lock_wait"], {"wait": f"{round(lock_wait_seconds * 1000)}ms"}
-        )
-        connection.execute(queries["lock"])
-        pending = plan_migrations(files, _applied(connection))
-        if pending:
+        alone = partial(_alone, connection, lock_wait_seconds)
+        with alone():
+            if not plan_migrations(files, _applied(connection)):
+                return []
             connection.execute(queries["make_roles"])
-            connection.execute(queries["become_owner"])
-        for migration in pending:
-            _apply(connection, migration)
-        if pending:
-            row = connection.execute(queries["has_access"]).fetchone()
-            if row is not None and row[0]:
-                _outlast(lambda: connection.execute(queries["apply_access"]))
-        return [migration.name for migration in pending]
+        done: list[str] = []
+        while (name := _apply_next(connection, files, alone)) is not None:
+            done.append(name)
+        _outlast(lambda: _give_rights(connection, alone))
+        return done
 
 
 def _check_server(connection: psycopg.Connection) -> None:
     version = connection.info.server_version
     if version < MINIMUM_SERVER:
         raise ConfigError(f"PostgreSQL {version // 10_000} is too old; SoulBox needs 15 or later")
+    encoding = connection.info.parameter_status("server_encoding")
+    if encoding != "UTF8":
+        raise ConfigError(
+            f"the database's encoding is {encoding}, which cannot hold every text that a program"
+            " prints; make another: CREATE DATABASE NAME TEMPLATE template0 ENCODING 'UTF8'"
+        )
+
+
+@contextmanager
+def _alone(connection: psycopg.Connection, wait_seconds: float) -> Iterator[None]:
+    """A transaction in which no other runner works; ends with all that it set."""
+    queries = load_queries("migrations")
+    with connection.transaction():
+        connection.execute(queries["set_lock_wait"], {"wait": f"{round(wait_seconds * 1000)}ms"})
+        try:
+            connection.execute(queries["lock"])
+        except psycopg.errors.LockNotAvailable:
+            raise ConfigError(
+                "another migration is running on this database; wait for it or end it"
+            ) from None
+        yield
+
+
+def _give_rights(
+    connection: psycopg.Connection, alone: Callable[[], AbstractContextManager[None]]
+) -> None:
+    queries = load_queries("migrations")
+    with alone():
+        row = connection.execute(queries["has_access"]).fetchone()
+        if row is not None and row[0]:
+            connection.execute(queries["become_owner"])
+            connection.execute(queries["apply_access"])
 
 
 def _applied(connection: psycopg.Connection) -> dict[int, tuple[str, str]]:
@@ -188,40 +223,64 @@ def _applied(connection: psycopg.Connection) -> dict[int, tuple[str, str]]:
     return {version: (name, sha256) for version, name, sha256 in rows}
 
 
-def _apply(connection: psycopg.Connection, migration: Migration) -> None:
-    def run() -> None:
-        with connection.transaction():
-            connection.execute(migration.sql)
+def _apply_next(
+    connection: psycopg.Connection,
+    files: Sequence[Migration],
+    alone: Callable[[], AbstractContextManager[None]],
+) -> str | None:
+    """Apply the first file that is pending; its name, None when none is."""
+    queries = load_queries("migrations")
+    tried: Migration | None = None
+
+    def run() -> str | None:
+        nonlocal tried
+        with alone():
+            pending = plan_migrations(files, _applied(connection))
+            if not pending:
+                return None
+            tried = pending[0]
+            connection.execute(queries["become_owner"])
+            connection.execute(tried.sql)
             connection.execute(
-                load_queries("migrations")["record"],
-                {
-                    "version": migration.version,
-                    "name": migration.name,
-                    "sha256": migration.sha256,
-                },
+                queries["record"],
+                {"version": tried.version, "name": tried.name, "sha256": tried.sha256},
             )
+            return tried.name
 
     try:
-        _outlast(run)
+        return _outlast(run)
     except psycopg.Error as error:
-        words, _ = describe(error)
+        if tried is None:
+            raise
+        words, sqlstate = describe(error)
+        if sqlstate == "42501":
+            words = f"42501 {type(error).__name__}: {_lacking_right(connection)}"
         raise ConfigError(
-            f"migration {migration.name} failed and left nothing behind: {words}"
+            f"migration {tried.name} failed and left nothing behind: {words}"
         ) from error
 
 
-def _outlast(run: Callable[[], object]) -> None:
+def _lacking_right(connection: psycopg.Connection) -> str:
+    row = connection.execute(load_queries("migrations")["schema_owner"]).fetchone()
+    if row is None or row[0] is None:
+        return (
+            "the login may not make schema soulbox here; GRANT CREATE ON DATABASE to it, or migrate"
+            " as a superuser"
+        )
+    return (
+        f'schema soulbox belongs to role "{row[0]}", which the login may not act as; migrate as'
+        " that role or a superuser, or make the login a member of it"
+    )
+
+
+def _outlast(run: Callable[[], _Result]) -> _Result:
     """Run what takes many locks beside an operator at work: of two that wait for each other
     PostgreSQL ends one, and it may be us; and rights of a table are not given while a
     partition is attached to it ("tuple concurrently updated", XX000)."""
-    for left in reversed(range(_DEADLOCK_TRIES)):
-        try:
-            run()
-        except (psycopg.errors.DeadlockDetected, psycopg.errors.InternalError_):
-            if not left:
-                raise
-        else:
-            return
+    for _ in range(_DEADLOCK_TRIES - 1):
+        with suppress(psycopg.errors.DeadlockDetected, psycopg.errors.InternalError_):
+            return run()
+    return run()
 
 
 @contextmanager
@@ -229,10 +288,6 @@ def _one_line() -> Iterator[None]:
     """Every way PostgreSQL can say no, as one line for the person at the terminal."""
     try:
         yield
-    except psycopg.errors.LockNotAvailable:
-        raise ConfigError(
-            "another migration is running on this database; wait for it or end it"
-        ) from None
     except psycopg.Error as error:
         words, _ = describe(error)
         raise ConfigError(words) from error

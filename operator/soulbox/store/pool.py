@@ -9,19 +9,19 @@ import asyncio
 import logging
 import os
 import socket
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, LiteralString, Self
 
 import orjson
 import psycopg
-from psycopg import AsyncConnection
+from psycopg import AsyncConnection, sql
 from psycopg.rows import TupleRow, dict_row
 from psycopg.types.json import set_json_dumps, set_json_loads
 from psycopg_pool import AsyncConnectionPool
 
-from soulbox.model.errors import StoreRefused, StoreUnavailable
+from soulbox.model.errors import ConfigError, StoreRefused, StoreUnavailable
 from soulbox.store.errors import READ_ONLY, Step, check_dsn, describe, translated
 from soulbox.store.files import load_queries
 from soulbox.store.staging import column_types, values_of
@@ -40,6 +40,25 @@ KEEPALIVE: Final = {
     "keepalives_count": 3,
     "tcp_user_timeout": 20_000,
 }
+# Whatever the role or the database have for default: text is exchanged as UTF-8.
+CONNECTION: Final[Mapping[str, Any]] = {"client_encoding": "utf8", **KEEPALIVE}
+# The same goes for these. Times are read and written in UTC, and in the forms that the client
+# parses; that a temporary table is there already is no news. No JIT: our statements are short,
+# and compiling one whose cost was guessed too high takes seconds (PostgreSQL 15, tables never
+# analyzed).
+_SETTINGS: Final = {
+    "search_path": "pg_catalog",
+    "jit": "off",
+    "TimeZone": "UTC",
+    "DateStyle": "ISO, MDY",
+    "IntervalStyle": "postgres",
+    "extra_float_digits": "1",
+    "bytea_output": "hex",
+    "standard_conforming_strings": "on",
+    "row_security": "on",
+    "client_min_messages": "warning",
+}
+BEGIN: Final = "BEGIN ISOLATION LEVEL READ COMMITTED"
 
 
 class Transaction:
@@ -50,6 +69,11 @@ class Transaction:
         self._deadline_seconds = deadline_seconds
         self._staged: set[type] = set()
         self._streams = 0
+
+    @property
+    def has_staged(self) -> bool:
+        """Whether there are temporary tables of this transaction."""
+        return bool(self._staged)
 
     async def execute(self, query: LiteralString, params: Mapping[str, Any] | None = None) -> int:
         """Run a statement.
@@ -181,6 +205,7 @@ class Store:
         failure: "_ConnectFailure",
     ) -> None:
         self._pool = pool
+        self._begin_pooled = begin_pooled(statement_timeout)
         self._failure = failure
         self._deadline_seconds = statement_timeout + _GRACE_SECONDS
         self._healthy = False
@@ -205,10 +230,14 @@ class Store:
             connection = await self._get_connection()
             self._in_use.add(connection)
             try:
-                await self._control(connection, "BEGIN")
+                begin = self._begin_pooled if is_pooled(connection) else BEGIN
+                await self._control(connection, begin)
                 self._healthy = True
+                tx = Transaction(connection, self._deadline_seconds)
                 try:
-                    yield Transaction(connection, self._deadline_seconds)
+                    yield tx
+                    if tx.has_staged and is_pooled(connection):
+                        await tx.execute(load_queries("state")["forget_staged"])
                 except BaseException as error:
                     await self._roll_back(connection)
                     if isinstance(error, StoreUnavailable) and error.sqlstate == READ_ONLY:
@@ -247,11 +276,12 @@ class Store:
     async def _control(
         self,
         connection: AsyncConnection[TupleRow],
-        word: LiteralString,
+        words: LiteralString | sql.Composed,
         step: Step = Step.SEND,
     ) -> None:
         with translated(step), _Watchdog(connection, self._deadline_seconds):
-            await connection.execute(word)
+            # Never prepared: these may be several statements.
+            await connection.execute(words, prepare=False)
 
     async def _roll_back(self, connection: AsyncConnection[TupleRow]) -> None:
         """Undo what the transaction did; a lost connection has undone it by itself."""
@@ -281,8 +311,52 @@ class Store:
         self._healthy = False
 
 
+def session_settings(statement_timeout_seconds: float) -> sql.Composed:
+    """Statements that set all that is relied on, for a connection that is ours alone."""
+    return _settings(sql.SQL("SET {} = {}; "), statement_timeout_seconds)
+
+
+def begin_pooled(statement_timeout_seconds: float) -> sql.Composed:
+    """Statements that begin a transaction and set the same within it alone: its connection is
+    somebody else's afterwards. Each a SET: a query would take the snapshot that some
+    transactions choose first."""
+    settings = _settings(sql.SQL("SET LOCAL {} = {}; "), statement_timeout_seconds)
+    return sql.SQL("{}; {}").format(sql.SQL(BEGIN), settings)
+
+
+def _settings(each: sql.SQL, statement_timeout_seconds: float) -> sql.Composed:
+    values = {
+        **_SETTINGS,
+        "statement_timeout": f"{round(statement_timeout_seconds * 1000)}ms",
+        "idle_in_transaction_session_timeout": f"{round(statement_timeout_seconds * 2000)}ms",
+    }
+    return sql.Composed(
+        [each.format(sql.Identifier(name), sql.Literal(value)) for name, value in values.items()]
+    )
+
+
+def is_pooled(connection: "psycopg.AsyncConnection[Any]") -> bool:
+    """Whether a pooler (PgBouncer, say) stands between, as `note_pooler` found."""
+    return connection.prepare_threshold is None
+
+
+async def note_pooler(connection: "psycopg.AsyncConnection[Any]") -> None:
+    """Find out whether a pooler stands between: it tells a process of its own making. In
+    transaction mode each transaction may be another server connection's, which does not know
+    what was prepared on the last; so nothing is prepared then.
+
+    Raises:
+        psycopg.Error: the connection cannot be used.
+    """
+    cursor = await connection.execute(load_queries("state")["backend"], prepare=False)
+    row = await cursor.fetchone()
+    served_by = row["pid"] if isinstance(row, dict) else row[0] if row is not None else None
+    if served_by != connection.info.backend_pid:
+        connection.prepare_threshold = None
+
+
 async def open_store(
-    dsn: str,
+    dsn: str | Callable[[], str],
     *,
     min_size: int = 1,
     max_size: int = 10,
@@ -292,7 +366,8 @@ async def open_store(
     """A store on this server. Returns at once, also while PostgreSQL is down.
 
     Args:
-        dsn: libpq's connection string; never logged.
+        dsn: libpq's connection string, or what tells it: asked before each connection is
+            made, so that a password that was changed meanwhile is the new one. Never logged.
         min_size: connections kept open.
         max_size: most connections open at once.
         connect_timeout_seconds: for making a connection, and for waiting for a free one.
@@ -301,19 +376,17 @@ async def open_store(
     Raises:
         ConfigError: the DSN cannot be read.
     """
-    check_dsn(dsn)
-    queries = load_queries("state")
-    settings = {
-        "statement_timeout": f"{round(statement_timeout_seconds * 1000)}ms",
-        "idle_in_transaction_timeout": f"{round(statement_timeout_seconds * 2000)}ms",
-    }
-
+    settings = session_settings(statement_timeout_seconds)
+    first = dsn if isinstance(dsn, str) else dsn()
+    check_dsn(first)
     failure = _ConnectFailure()
 
     async def configure(connection: AsyncConnection[TupleRow]) -> None:
         set_json_dumps(orjson.dumps, connection)
         set_json_loads(orjson.loads, connection)
-        await connection.execute(queries["configure"], settings)
+        await note_pooler(connection)
+        if not is_pooled(connection):
+            await connection.execute(settings, prepare=False)
         failure.words = None
 
     async def check(connection: AsyncConnection[TupleRow]) -> None:
@@ -322,18 +395,25 @@ async def open_store(
             await connection.execute("")
 
     class Connection(AsyncConnection[TupleRow]):
-        """Remembers why connecting failed."""
+        """By the DSN as it is now; remembers why connecting failed."""
 
         @classmethod
-        async def connect(cls, *args: Any, **kwargs: Any) -> Self:
+        async def connect(cls, conninfo: str = "", **kwargs: Any) -> Self:
             try:
-                return await super().connect(*args, **kwargs)
+                if not isinstance(dsn, str):
+                    conninfo = dsn()
+                    check_dsn(conninfo)
+                return await super().connect(conninfo, **kwargs)
+            except ConfigError as error:
+                # The pool tries again after what it takes for the network's trouble.
+                failure.words, failure.sqlstate = str(error), None
+                raise psycopg.OperationalError("the DSN cannot be read") from error
             except psycopg.Error as error:
                 failure.words, failure.sqlstate = describe(error)
                 raise
 
     pool: AsyncConnectionPool[AsyncConnection[TupleRow]] = AsyncConnectionPool(
-        dsn,
+        first,
         connection_class=Connection,
         min_size=min_size,
         max_size=max_size,
@@ -350,7 +430,7 @@ async def open_store(
             "autocommit": True,
             "connect_timeout": max(2, round(connect_timeout_seconds)),
             "application_name": "soulbox",
-            **KEEPALIVE,
+            **CONNECTION,
         },
     )
     # It repeats libpq's words, with parts of the DSN, at each try; ours are raised.
