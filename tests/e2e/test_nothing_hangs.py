@@ -128,3 +128,38 @@ def test_what_is_refused_or_missing_is_told_and_holds_nobody_up(world: World) ->
     world.create(make_execution("second"))
     assert world.execution("second")["status"]["state"] == "Completed"
     assert world.get("execution", "first")["status"]["state"] == "Queued"
+
+
+def test_deleted_sandbox_says_so_and_copies_of_executions_run_as_new_ones(world: World) -> None:
+    world.create(make_sandbox("box"))
+    world.sandbox("box")
+    world.create(make_execution("first", code="print('once')"))
+    first = world.execution("first")
+    metadata = {key: first["metadata"][key] for key in ("annotations", "labels", "finalizers")}
+    copy = make_execution("copy", world.namespace, code="print('again')")
+    world.create(copy | {"metadata": copy["metadata"] | metadata})
+    status = world.execution("copy")["status"]
+    assert (status["state"], status["output"]["stdout"]) == ("Completed", "again\n")
+
+    world.create(make_execution("run", code=ENDLESS))
+    world.wait("execution", "run", lambda e: e["status"]["state"] == "Running", "its code runs")
+    world.create(make_execution("waits"))
+    uid = world.get("sandbox", "box")["metadata"]["uid"]
+    world.delete("sandbox", "box")
+    status = world.execution("run")["status"]
+    assert (status["state"], status["reason"]) == ("Failed", "SandboxTerminated")
+    assert status["message"].startswith("Its Sandbox was deleted while the code ran; its output")
+    assert "begun" in status["output"]["stdout"]
+    status = world.execution("waits")["status"]
+    assert (status["reason"], status["message"]) == (
+        "SandboxTerminated",
+        'Sandbox "box" was deleted.',
+    )
+    world.wait_gone("sandbox", "box")
+    (row,) = world.wait_rows(
+        "select state, reason, message from soulbox.sandboxes"
+        " where uid = %(uid)s and deleted_at is not null",
+        uid=uid,
+    )
+    assert (row["state"], row["reason"]) == ("terminated", "Deleted")
+    assert "Executions can run" not in row["message"]

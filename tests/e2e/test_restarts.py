@@ -130,7 +130,16 @@ def test_a_namespace_deleted_with_everything_in_it_ends(world: World) -> None:
     begin(world, "import time\ntime.sleep(600)\n")
     name = world.namespace
     world.kubectl.run("delete", "namespace", name, "--timeout=90s")
-    rows = world.wait_rows(
-        "select state from soulbox.executions where namespace = %(name)s", name=name
+    (run,) = world.wait_rows(
+        "select state, reason, message from soulbox.executions where namespace = %(name)s",
+        name=name,
     )
-    assert rows[0]["state"] in {"cancelled", "failed"}
+    assert (run["state"], run["reason"]) == ("cancelled", "Cancelled")
+    assert "namespace was deleted while its code ran" in run["message"]
+    (box,) = world.wait_rows(
+        "select state, reason, incarnation, deleted_at is not null as gone from soulbox.sandboxes"
+        " where namespace = %(name)s",
+        name=name,
+    )
+    want = {"state": "terminated", "reason": "Deleted", "incarnation": 1, "gone": True}
+    assert box == want, "no pod was tried in a namespace that goes"

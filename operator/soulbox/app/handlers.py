@@ -142,7 +142,9 @@ class Intake:
                 for owner_kind, uid in self._cache.users_of_class(metadata["name"]):
                     self._queue.add(owner_kind, uid)
             case Kind.NAMESPACE:
-                pass
+                if metadata.get("deletionTimestamp"):
+                    for within_kind, uid in self._cache.within(metadata["name"]):
+                        self._queue.add(within_kind, uid)
 
     def _count_later(self, manifest: Mapping[str, Any]) -> None:
         """Its Sandbox's counters may have changed; they are written now and then only."""

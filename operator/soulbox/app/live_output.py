@@ -27,7 +27,8 @@ from aiohttp import web
 from soulbox.box.client import OutputPiece, PodAddress, Stream
 from soulbox.kube.cache import ObjectCache
 from soulbox.model.errors import HostileReply, RunnerRefused, RunnerUnavailable, SoulBoxError
-from soulbox.model.keys import DISPATCHED_ANNOTATION, OUTPUT_KEYS_ANNOTATION
+from soulbox.model.keys import OUTPUT_KEYS_ANNOTATION
+from soulbox.model.marks import dispatch_mark
 from soulbox.model.states import Kind
 from soulbox.model.times import parse_time
 from soulbox.reconcile.services import address_of
@@ -203,14 +204,13 @@ class LiveOutput:
 
     def _place(self, execution: Mapping[str, Any]) -> tuple[PodAddress | None, int]:
         """The runner that the code was handed to, None when there is none (any more)."""
-        mark = (execution["metadata"].get("annotations") or {}).get(DISPATCHED_ANNOTATION, "")
-        pod_uid, _, attempt = str(mark).partition("/")
-        pod = self._cache.get(Kind.POD, pod_uid)
-        if pod is None or not (attempt.isascii() and attempt.isdigit() and len(attempt) < 10):
+        pod_uid, attempt = dispatch_mark(execution["metadata"])
+        pod = self._cache.get(Kind.POD, pod_uid) if attempt else None
+        if pod is None:
             return None, 0
         if pod["metadata"]["namespace"] != execution["metadata"]["namespace"]:
             return None, 0  # a tenant may write the mark: no other tenant's runner is asked
-        return address_of(pod), int(attempt)
+        return address_of(pod), attempt
 
     async def _after(
         self, execution: Mapping[str, Any], output: Mapping[str, Any], stream: str, offset: int

@@ -36,15 +36,18 @@ def correct_network_policy(
 ) -> dict[str, Any] | None:
     """The merge patch that makes a stored policy say what it should; None: it does already."""
     spec, labels = found.get("spec") or {}, found["metadata"].get("labels") or {}
-    # The API server stores no empty list.
-    stored = {name: value for name, value in wanted["spec"].items() if value != []}
     same_labels = wanted["metadata"]["labels"].items() <= labels.items()
-    if spec == stored and same_labels:
+    if _said(spec) == _said(wanted["spec"]) and same_labels:
         return None
     return {
         "metadata": {"labels": wanted["metadata"]["labels"]},
         "spec": _merge_patch(spec, wanted["spec"]),
     }
+
+
+def _said(spec: Mapping[str, Any]) -> dict[str, Any]:
+    """Without empty lists, which the API server does not store."""
+    return {name: value for name, value in spec.items() if value != []}
 
 
 def _merge_patch(found: Mapping[str, Any], wanted: Mapping[str, Any]) -> dict[str, Any]:

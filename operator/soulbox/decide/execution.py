@@ -11,6 +11,7 @@ The annotation is what makes a run happen once: it is written before the runner 
 so after any crash its absence proves that no code has run.
 """
 
+from dataclasses import replace
 from datetime import datetime, timedelta
 
 from soulbox.decide.actions import (
@@ -51,7 +52,12 @@ from soulbox.decide.execution_status import (
     running_status,
     streams_to_save,
 )
-from soulbox.decide.outcome import ending_of_pod, ending_of_run, ending_without_result
+from soulbox.decide.outcome import (
+    ending_of_pod,
+    ending_of_run,
+    ending_without_result,
+    who_ended,
+)
 from soulbox.decide.overdue import GRACE_SECONDS, ending_of_overdue, may_run_again, over_seconds
 from soulbox.decide.pods import PodPhase, PodView
 from soulbox.model.errors import InvalidManifest
@@ -105,7 +111,7 @@ def _finish(seen: SeenExecution, ending: Ending, now: datetime) -> Decision:
     """Write the final status; without a finalizer yet, that first, so that the row is
     certain even if the object is deleted in the next moment."""
     status = final_status(seen, ending, now)
-    normal = ending.state is ExecutionState.COMPLETED
+    normal = ending.state in (ExecutionState.COMPLETED, ExecutionState.CANCELLED)
     actions: list[Action] = []
     if not seen.has_finalizer and not seen.deleting:
         actions.append(AddFinalizer())
@@ -162,11 +168,11 @@ def _queue_timeout(seen: SeenExecution, spec: ExecutionSpec) -> Ending:
 
 
 def _cancelled_before_start(seen: SeenExecution) -> Ending:
-    what = "deleted" if seen.deleting else "cancelled"
     return Ending(
         state=ExecutionState.CANCELLED,
         reason=ExecutionReason.CANCELLED,
-        message=f"The Execution was {what} before its code started.",
+        message=f"{who_ended(seen)} before its code started.",
+        never_started=True,
     )
 
 
@@ -180,7 +186,8 @@ def _decide_in_sandbox(seen: SeenExecution, spec: ExecutionSpec, now: datetime) 
         most = spec.queue_timeout_seconds or seen.sandbox_not_found_seconds
         return _wait_at_most(seen, ExecutionReason.SANDBOX_NOT_FOUND, message, now, most)
     if sandbox.deleting or sandbox.state is SandboxState.TERMINATED:
-        message = f'Sandbox "{spec.sandbox_name}" has ended: {sandbox.message}'
+        what = "was deleted." if sandbox.deleting else f"has ended: {sandbox.message}"
+        message = f'Sandbox "{spec.sandbox_name}" {what}'
         return _finish(seen, _failed(ExecutionReason.SANDBOX_TERMINATED, message), now)
     if sandbox.user is not None and spec.user != sandbox.user:
         # Admission lets only that user, and who has the verb billto, write the name.
@@ -261,7 +268,7 @@ def _wait_for_runner(seen: SeenExecution, pod: PodView, now: datetime) -> Decisi
     asked = seen.pod_asked_seconds or 0.0
     if asked >= _TROUBLE_SECONDS:
         message = (
-            f"The runner in its pod has not answered for {int(asked)} s. No code of it has run."
+            f"The runner in its pod has not answered for {int(asked)} s. None of its code ran."
         )
         return _finish(seen, _failed(ExecutionReason.START_FAILED, message), now)
     probe = ProbeRunner(pod_uid=pod.uid)
@@ -321,7 +328,8 @@ def _decide_dispatched(seen: SeenExecution, dispatched: Dispatched, now: datetim
     if isinstance(run, RunProblem):
         if run.never_started and seen.cancel_wanted:
             return _finish(seen, _cancelled_before_start(seen), now)
-        return _end_or_again(seen, dispatched, _failed(run.reason, run.message), now)
+        ending = replace(_failed(run.reason, run.message), never_started=run.never_started)
+        return _end_or_again(seen, dispatched, ending, now)
     pod = seen.pod
     if run is not None and run.state is RunState.FINISHED:
         if _cause_still_unknown(seen, run, now):
@@ -520,7 +528,7 @@ def _wait_for_turn(seen: SeenExecution, turn: Turn, spec: ExecutionSpec, now: da
     runs = "1 Execution runs" if turn.running == 1 else f"{turn.running} Executions run"
     message = (
         f"{where}: {runs} there, {turn.room} may at once, "
-        f"{turn.position - 1} wait before it (priority {spec.priority})."
+        f"{_many(turn.position - 1, 'waits', 'wait')} before it (priority {spec.priority})."
     )
     actions: list[Action] = []
     written, told = seen.status.get("queuePosition"), seen.told_seconds_ago or 0.0
@@ -538,6 +546,10 @@ def _wait_for_turn(seen: SeenExecution, turn: Turn, spec: ExecutionSpec, now: da
     return Decision(
         actions=tuple(actions), requeue_after_seconds=due if due > 0 else _PLACE_SECONDS
     )
+
+
+def _many(count: int, one: str, several: str) -> str:
+    return f"{count} {one if count == 1 else several}"
 
 
 def _wait_at_most(

@@ -132,6 +132,8 @@ class SeenExecution:
     price_plan: PricePlan | None
     runner_version: str | None
     sandbox_not_found_seconds: float
+    # Whether its namespace is being deleted, and it with it.
+    namespace_ending: bool = False
 
     @property
     def state(self) -> ExecutionState:
@@ -143,5 +145,7 @@ class SeenExecution:
 
     @property
     def cancel_wanted(self) -> bool:
-        """Whether its owner wants it to end: spec.cancel, or deleted before its end."""
-        return self.deleting or (isinstance(self.spec, ExecutionSpec) and self.spec.cancel)
+        """Whether its owner wants it to end: spec.cancel, or deleted before its end, it or its
+        namespace."""
+        cancelled = isinstance(self.spec, ExecutionSpec) and self.spec.cancel
+        return self.deleting or self.namespace_ending or cancelled

@@ -43,6 +43,8 @@ class Ending:
     reason: ExecutionReason
     message: str
     run: RunDocument | None = None
+    # It is certain that none of its code ran: no output is lost.
+    never_started: bool = False
 
 
 def queued_status(
@@ -101,7 +103,7 @@ def final_status(
     if seen.dispatched is not None:
         status["attempt"] = seen.dispatched.attempt
     # A runner that says the program did not start leaves no doubt: there is no output to lose.
-    has_run = started and (run is None or run.start_time is not None)
+    has_run = started and (run is None or run.start_time is not None) and not ending.never_started
     if has_run and "output" not in status:
         status["output"] = _lost_output()
     if ending.state is not ExecutionState.COMPLETED:

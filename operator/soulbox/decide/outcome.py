@@ -122,23 +122,36 @@ def _timeout(seen: SeenExecution) -> str:
 def _cancelled(seen: SeenExecution, run: RunDocument) -> Ending:
     """The run was killed on request: whose request tells the reason."""
     if seen.cancel_wanted:
-        what = "deleted" if seen.deleting else "cancelled (spec.cancel)"
         return Ending(
             state=ExecutionState.CANCELLED,
             reason=ExecutionReason.CANCELLED,
-            message=f"The Execution was {what} while its code ran; its output until then is kept.",
+            message=f"{who_ended(seen)} while its code ran; its output until then is kept.",
             run=run,
         )
     if seen.sandbox is not None and (
         seen.sandbox.deleting or seen.sandbox.state is SandboxState.TERMINATED
     ):
+        words = seen.sandbox.message
         return Ending(
             state=_FAILED,
             reason=ExecutionReason.SANDBOX_TERMINATED,
-            message=f"Its Sandbox ended while the code ran: {seen.sandbox.message}",
+            message=(
+                "Its Sandbox was deleted while the code ran; its output until then is kept."
+                if seen.sandbox.deleting
+                else f"Its Sandbox ended while the code ran: {words}"
+            ),
             run=run,
         )
     return ending_of_pod(seen.pod, started=True, run=run)
+
+
+def who_ended(seen: SeenExecution) -> str:
+    """The beginning of a sentence about an Execution whose end is wanted."""
+    if seen.deleting:
+        return "The Execution was deleted"
+    if seen.namespace_ending:
+        return "The Execution's namespace was deleted"
+    return "The Execution was cancelled (spec.cancel)"
 
 
 def ending_without_result(seen: SeenExecution, pod: PodView | None) -> Ending:
@@ -147,13 +160,22 @@ def ending_without_result(seen: SeenExecution, pod: PodView | None) -> Ending:
     The newest document known, of a run still under way, gives the output until then.
     """
     run = seen.run if isinstance(seen.run, RunDocument) else None
+    if seen.cancel_wanted:
+        return Ending(
+            state=ExecutionState.CANCELLED,
+            reason=ExecutionReason.CANCELLED,
+            message=f"{who_ended(seen)} while its code ran, and its pod went with its result.",
+            run=run,
+        )
     in_sandbox = isinstance(seen.spec, ExecutionSpec) and seen.spec.sandbox_name is not None
     if in_sandbox and (
         seen.sandbox is None
         or seen.sandbox.deleting
         or seen.sandbox.state is SandboxState.TERMINATED
     ):
-        message = "Its Sandbox ended while the code ran, and its result with it."
+        gone = seen.sandbox is None or seen.sandbox.deleting
+        what = "was deleted" if gone else "ended"
+        message = f"Its Sandbox {what} while the code ran, and its result went with it."
         reason = ExecutionReason.SANDBOX_TERMINATED
         return Ending(state=_FAILED, reason=reason, message=message, run=run)
     return ending_of_pod(pod, started=True, run=run)
@@ -192,5 +214,5 @@ def ending_of_pod(pod: PodView | None, *, started: bool, run: RunDocument | None
         if reason in LOSSES:
             hint += " With idempotent: true a loss is followed by another attempt."
     else:
-        hint = "No code of it has run."
+        hint = "None of its code ran."
     return Ending(state=_FAILED, reason=reason, message=f"{message}{detail}. {hint}", run=run)

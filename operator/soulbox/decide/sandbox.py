@@ -57,8 +57,9 @@ def decide_sandbox(seen: SeenSandbox, now: datetime) -> Decision:
 
 
 def _decide(seen: SeenSandbox, now: datetime) -> Decision:
-    if seen.deletion_time is not None:
-        return _end(seen, now, since=seen.deletion_time)
+    ending_since = seen.deletion_time or seen.namespace_deletion_time
+    if ending_since is not None:
+        return _end_deleted(seen, now, since=ending_since)
     if seen.state is SandboxState.TERMINATED:
         return _end(seen, now, since=parse_time(seen.status.get("terminationTime")) or now)
     if isinstance(seen.spec, InvalidManifest):
@@ -393,6 +394,25 @@ def _expire(seen: SeenSandbox, now: datetime) -> Decision:
         now,
     )
     return Decision(actions=status)
+
+
+def _end_deleted(seen: SeenSandbox, now: datetime, *, since: datetime) -> Decision:
+    """It, or its namespace, is being deleted: it says so, unless it was over before, once that
+    takes longer than a pod that has nothing to end."""
+    ended = _end(seen, now, since=since)
+    if seen.state is SandboxState.TERMINATED:
+        return ended
+    left = _DRAIN_SECONDS - (now - since).total_seconds()
+    if not seen.running_executions and left > 0:
+        return ended.no_later_than(left)
+    what = "It" if seen.deletion_time is not None else "Its namespace"
+    message = f"{what} is being deleted: runs end, then its pod, then it is recorded."
+    news = News(state=SandboxState.TERMINATED, reason=SandboxReason.DELETED, message=message)
+    # Told first: what ends with it says so.
+    return Decision(
+        actions=(*report(seen, news, now), *ended.actions),
+        requeue_after_seconds=ended.requeue_after_seconds,
+    )
 
 
 def _end(seen: SeenSandbox, now: datetime, *, since: datetime) -> Decision:

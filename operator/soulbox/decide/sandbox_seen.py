@@ -70,6 +70,8 @@ class SeenSandbox:
     pod_refusal: PodRefusal | None
     # How many pods in a row ended within a minute; 0 when the last one lived longer.
     short_lives: int
+    # When the deletion of its namespace was asked for; None: it was not.
+    namespace_deletion_time: datetime | None = None
 
     @property
     def state(self) -> SandboxState:

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
-from typing import Any
+from typing import Any, Literal
 
 from soulbox.decide.actions import Action, PostEvent, WriteStatus
 from soulbox.decide.conditions import (
@@ -54,12 +54,12 @@ def report(seen: SeenSandbox, news: News, now: datetime) -> tuple[Action, ...]:
     quiet = news.state in (SandboxState.CREATED, SandboxState.STARTING) and not news.warn
     if same or quiet:
         return (write,)
-    event = PostEvent(
-        type="Warning" if news.warn else "Normal",
-        reason="Ready" if news.reason is SandboxReason.RUNNING else news.reason.value,
-        message=news.message,
-        action="Reconcile",
-    )
+    message, reason = news.message, news.reason.value
+    if news.reason is SandboxReason.RUNNING:
+        # Of each incarnation once: the same words again are not posted.
+        reason, message = "Ready", f"{message} (Incarnation {status['incarnation']}.)"
+    severity: Literal["Normal", "Warning"] = "Warning" if news.warn else "Normal"
+    event = PostEvent(type=severity, reason=reason, message=message, action="Reconcile")
     return (write, event)
 
 

@@ -124,6 +124,21 @@ class ObjectCache:
         uid = self._uids.get((kind, (namespace, name)))
         return None if uid is None else self._objects[kind].get(uid)
 
+    def namespace_deletion_time(self, namespace: str) -> str | None:
+        """When a namespace's deletion was asked for, None: it was not."""
+        manifest = self.by_name(Kind.NAMESPACE, "", namespace)
+        found = None if manifest is None else manifest["metadata"].get("deletionTimestamp")
+        return None if found is None else str(found)
+
+    def within(self, namespace: str) -> list[tuple[Kind, str]]:
+        """Sandboxes and Executions of a namespace, as (kind, uid)."""
+        kinds = (Kind.SANDBOX, Kind.EXECUTION)
+        return [
+            (kind, uid)
+            for (kind, (where, _)), uid in self._uids.items()
+            if where == namespace and kind in kinds
+        ]
+
     def names(self, kind: Kind, uid: str) -> dict[str, str]:
         """Namespace and name of an object, for the log; nothing of one that is not known."""
         manifest = self.get(kind, uid)

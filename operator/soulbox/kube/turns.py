@@ -12,7 +12,7 @@ from typing import Any
 from soulbox.decide.execution_seen import Turn
 from soulbox.decide.queueing import Waiting, order_queue
 from soulbox.kube.cache import ObjectCache
-from soulbox.model.keys import DISPATCHED_ANNOTATION
+from soulbox.model.marks import dispatch_mark
 
 Name = tuple[str, str]  # (namespace, name of the Sandbox)
 
@@ -127,5 +127,5 @@ class Turns:
 def is_dispatched(execution: Mapping[str, Any]) -> bool:
     """Whether an Execution was handed to a pod. The mark of one whose pod was lost, and that
     may run again, names none."""
-    mark = (execution["metadata"].get("annotations") or {}).get(DISPATCHED_ANNOTATION)
-    return mark is not None and not str(mark).startswith("/")
+    pod_uid, _ = dispatch_mark(execution["metadata"])
+    return bool(pod_uid)

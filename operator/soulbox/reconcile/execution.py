@@ -30,6 +30,7 @@ from soulbox.model.keys import (
     DISPATCHED_ANNOTATION,
     SANDBOX_UID_LABEL,
 )
+from soulbox.model.marks import write_mark
 from soulbox.model.specs import NO_NETWORK, ExecutionSpec
 from soulbox.model.states import ExecutionReason, ExecutionState, Kind
 from soulbox.reconcile.apply import apply_shared
@@ -142,11 +143,14 @@ class ExecutionReconciler:
     ) -> Mapping[str, Any]:
         metadata: dict[str, Any] = {
             "finalizers": finalizers_with(manifest),
-            "annotations": {DISPATCHED_ANNOTATION: f"{action.pod_uid}/{action.attempt}"},
+            "annotations": {
+                DISPATCHED_ANNOTATION: write_mark(action.pod_uid, action.attempt, seen.uid)
+            },
         }
         if action.code_sha256 is not None:
             metadata["annotations"][CODE_SHA256_ANNOTATION] = action.code_sha256
-        if action.sandbox_uid is not None:
+        labels = manifest["metadata"].get("labels") or {}
+        if action.sandbox_uid is not None or SANDBOX_UID_LABEL in labels:  # a copy brings one along
             metadata["labels"] = {SANDBOX_UID_LABEL: action.sandbox_uid}
         if not is_applied(manifest):
             metadata["managedFields"] = _FORGET_MANAGERS
@@ -169,9 +173,11 @@ class ExecutionReconciler:
     async def _forget_dispatch(
         self, action: ForgetDispatch, manifest: Mapping[str, Any]
     ) -> Mapping[str, Any]:
-        metadata = {"annotations": {DISPATCHED_ANNOTATION: f"/{action.attempts}"}}
+        uid = manifest["metadata"]["uid"]
+        mark = write_mark("", action.attempts, uid)
+        metadata = {"annotations": {DISPATCHED_ANNOTATION: mark}}
         updated = await patch_metadata(self._services, Kind.EXECUTION, manifest, metadata)
-        self._runs.forget(manifest["metadata"]["uid"])
+        self._runs.forget(uid)
         return updated
 
     async def _follow(self, action: FollowRun, seen: SeenExecution) -> None:

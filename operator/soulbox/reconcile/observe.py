@@ -33,6 +33,7 @@ from soulbox.model.keys import (
     SKU_ANNOTATION,
     USER_ANNOTATION,
 )
+from soulbox.model.marks import dispatch_mark
 from soulbox.model.owners import pod_owner
 from soulbox.model.runs import StartRun
 from soulbox.model.specs import (
@@ -49,7 +50,6 @@ from soulbox.model.specs import (
 )
 from soulbox.model.states import ConditionType, Kind, SandboxState
 from soulbox.model.times import parse_time
-from soulbox.reconcile.marks import dispatch_mark
 from soulbox.reconcile.runs import RunFollower
 from soulbox.reconcile.sandbox import find_class
 from soulbox.reconcile.services import Services
@@ -139,6 +139,7 @@ class ExecutionObserver:
             price_plan=self._price_plan(namespace, pod),
             runner_version=None if pod is None else services.memory.runner_versions.get(pod.uid),
             sandbox_not_found_seconds=services.sandbox_not_found_seconds,
+            namespace_ending=cache.namespace_deletion_time(namespace) is not None,
         )
 
     async def start_request(self, seen: SeenExecution) -> StartRun | None:

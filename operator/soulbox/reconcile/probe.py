@@ -10,8 +10,8 @@ from typing import Any
 
 from soulbox.box.client import PodAddress
 from soulbox.model.errors import HostileReply, RunnerRefused, RunnerUnavailable
+from soulbox.model.marks import dispatch_mark
 from soulbox.model.states import Kind
-from soulbox.reconcile.marks import dispatch_mark
 from soulbox.reconcile.runs import RunFollower
 from soulbox.reconcile.services import Services, address_of
 

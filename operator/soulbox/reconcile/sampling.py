@@ -16,10 +16,10 @@ from soulbox.box.client import PodAddress
 from soulbox.build.rows import Reading, RowContext, RowError, build_sample_row, is_pressed
 from soulbox.decide.actions import PostEvent
 from soulbox.model.errors import SoulBoxError
+from soulbox.model.marks import dispatch_mark
 from soulbox.model.owners import pod_owner
 from soulbox.model.rows import SampleRow
 from soulbox.model.states import Kind
-from soulbox.reconcile.marks import dispatch_mark
 from soulbox.reconcile.services import Services, address_of
 from soulbox.telemetry.logs import get_logger
 

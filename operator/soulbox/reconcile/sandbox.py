@@ -23,11 +23,11 @@ from soulbox.decide.sandbox import decide_sandbox
 from soulbox.decide.sandbox_seen import Activity, PodRefusal, SeenSandbox
 from soulbox.model.errors import InvalidManifest, KubeRefused
 from soulbox.model.keys import RECORDED_FINALIZER, SANDBOX_UID_LABEL
+from soulbox.model.marks import dispatch_mark
 from soulbox.model.specs import NO_NETWORK, SandboxClassSpec, SandboxSpec
 from soulbox.model.states import ExecutionState, Kind, SandboxReason, SandboxState
 from soulbox.model.times import parse_time
 from soulbox.reconcile.apply import apply_shared
-from soulbox.reconcile.marks import dispatch_mark
 from soulbox.reconcile.orphans import clear_orphans
 from soulbox.reconcile.probe import RunnerProbe
 from soulbox.reconcile.services import Services, ShortLives
@@ -146,6 +146,9 @@ class SandboxReconciler:
             activity=self._activity(metadata["namespace"], metadata["name"], uid),
             activity_due_seconds=max(0.0, due),
             pod_refusal=services.memory.sandbox_refusals.get(uid),
+            namespace_deletion_time=parse_time(
+                services.cache.namespace_deletion_time(metadata["namespace"])
+            ),
             short_lives=services.memory.short_lives.setdefault(uid, ShortLives()).count(pods),
         )
 
@@ -176,7 +179,10 @@ class SandboxReconciler:
         counts = Counter[str]()
         times = []
         for execution in self._services.cache.naming(namespace, name):
-            bound = (execution["metadata"].get("labels") or {}).get(SANDBOX_UID_LABEL)
+            metadata = execution["metadata"]
+            bound = (metadata.get("labels") or {}).get(SANDBOX_UID_LABEL)
+            if not dispatch_mark(metadata)[1]:
+                bound = None  # a copy brings the label along
             if bound not in (None, uid):
                 continue
             status = execution.get("status") or {}

@@ -136,7 +136,7 @@ ENDS: dict[str, tuple[SeenExecution, str, str, str]] = {
         ),
         "Failed",
         "SandboxTerminated",
-        "Its Sandbox ended while the code ran",
+        "Its Sandbox was deleted while the code ran; its output until then is kept.",
     ),
     "killed with its pod, which was evicted": (
         make_dispatched(
@@ -184,7 +184,13 @@ ENDS: dict[str, tuple[SeenExecution, str, str, str]] = {
         make_dispatched(sandbox=None, pod=None, sandbox_class=None),
         "Failed",
         "SandboxTerminated",
-        "Its Sandbox ended while the code ran",
+        "Its Sandbox was deleted while the code ran, and its result went with it.",
+    ),
+    "its namespace went, and its pod with it": (
+        make_dispatched(sandbox=None, pod=None, namespace_ending=True),
+        "Cancelled",
+        "Cancelled",
+        "The Execution's namespace was deleted while its code ran, and its pod went",
     ),
     "the runner has never heard of it": (
         make_dispatched(
@@ -224,8 +230,11 @@ def test_dispatched_execution_ends(name: str) -> None:
     assert write.status["reason"] == want_reason
     assert want_message in write.status["message"]
     assert event.reason == want_reason
-    assert event.type == ("Normal" if want_state == "Completed" else "Warning")
-    assert {"stdout", "stderr"} <= write.status["output"].keys(), "code may have run"
+    assert event.type == ("Normal" if want_state in ("Completed", "Cancelled") else "Warning")
+    if name.startswith("the runner has never heard of it"):
+        assert "output" not in write.status, "none of its code ran"
+    else:
+        assert {"stdout", "stderr"} <= write.status["output"].keys(), "code may have run"
     assert write.status["receipt"]["podUID"] == POD_UID
 
 

@@ -234,13 +234,19 @@ ENDS = {
         make_seen(spec=CANCEL, turn=BEHIND),
         "Cancelled",
         "Cancelled",
-        "was cancelled before its code started",
+        "was cancelled (spec.cancel) before its code started",
     ),
     "deleted while it waits": Ends(
         make_seen(deleting=True, turn=BEHIND),
         "Cancelled",
         "Cancelled",
         "was deleted before its code started",
+    ),
+    "its namespace is deleted while it waits": Ends(
+        make_seen(namespace_ending=True, turn=BEHIND),
+        "Cancelled",
+        "Cancelled",
+        "The Execution's namespace was deleted before its code started",
     ),
     "deleted, and malformed besides": Ends(
         make_seen(deleting=True, spec=INVALID), "Cancelled", "Cancelled", "was deleted"
@@ -270,7 +276,7 @@ ENDS = {
         make_seen(sandbox=make_sandbox_seen(deleting=True)),
         "Failed",
         "SandboxTerminated",
-        "has ended",
+        'Sandbox "box" was deleted.',
     ),
     "a language its sandbox's class does not have": Ends(
         make_seen(class_objection="spec.language: no interpreter"),
@@ -347,13 +353,13 @@ ENDS = {
         make_one_shot(make_ended_pod(end_cause=EndCause.EVICTED, end_message="low on memory")),
         "Failed",
         "Evicted",
-        "Its pod was evicted (low on memory). No code of it has run.",
+        "Its pod was evicted (low on memory). None of its code ran.",
     ),
     "its pod was deleted before it could be asked": Ends(
         make_one_shot(make_pending_pod(deleting=True)),
         "Failed",
         "StartFailed",
-        "Its pod was deleted. No code of it has run.",
+        "Its pod was deleted. None of its code ran.",
     ),
     "its pod's image cannot be pulled for a minute": Ends(
         make_one_shot(make_pending_pod(trouble=TROUBLE)),
@@ -400,7 +406,9 @@ def test_execution_that_cannot_run_ends_with_reason_and_event(case: Ends) -> Non
     assert write.status["state"] == case.want_state
     assert write.status["reason"] == case.want_reason
     assert case.want_message in write.status["message"]
-    assert (event.type, event.reason) == ("Warning", case.want_reason)
+    # That somebody wanted it so is no warning.
+    severity = "Normal" if case.want_state == "Cancelled" else "Warning"
+    assert (event.type, event.reason) == (severity, case.want_reason)
     assert write.status["error"]["type"] == case.want_reason
     assert "completionTime" in write.status
     for never in ("startTime", "output", "exitCode", "usage", "billing", "receipt"):

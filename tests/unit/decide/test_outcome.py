@@ -218,11 +218,17 @@ CANCELLED: dict[str, tuple[SeenExecution, str, str, str]] = {
         "was cancelled (spec.cancel)",
     ),
     "deletion": (make_dispatched(deleting=True), "Cancelled", "Cancelled", "was deleted"),
+    "its namespace's deletion": (
+        make_dispatched(namespace_ending=True, sandbox=make_sandbox_seen(deleting=True)),
+        "Cancelled",
+        "Cancelled",
+        "The Execution's namespace was deleted while its code ran",
+    ),
     "its sandbox's deletion": (
         make_dispatched(sandbox=make_sandbox_seen(deleting=True, message="going")),
         "Failed",
         "SandboxTerminated",
-        "Its Sandbox ended while the code ran: going",
+        "Its Sandbox was deleted while the code ran; its output until then is kept.",
     ),
     "its sandbox's lifetime": (
         make_dispatched(sandbox=make_sandbox_seen(state=SandboxState.TERMINATED)),
@@ -271,7 +277,7 @@ def test_pod_that_ended_ends_the_execution(cause: EndCause) -> None:
 
     before = ending_of_pod(pod, started=False)
     assert before.reason == want_unstarted
-    assert before.message.endswith("No code of it has run.")
+    assert before.message.endswith("None of its code ran.")
 
 
 @pytest.mark.parametrize("pod", [None, make_ended_pod(end_cause=None)])

@@ -265,8 +265,11 @@ def test_sandbox_is_terminated_when(name: str) -> None:
     assert decide_sandbox(done, at(60.0)) == Decision(), "the object stays, and costs nothing"
 
 
+# Told already: the deletion's first pass says so.
+GOING = {"deletion_time": NOW, "status": RUNNING | {"state": "Terminated", "reason": "Deleted"}}
 ENDING = {
-    "deleted": {"deletion_time": NOW},
+    "deleted": GOING,
+    "its namespace deleted": {**GOING, "deletion_time": None, "namespace_deletion_time": NOW},
     "terminated": {
         "status": RUNNING | {"state": "Terminated", "terminationTime": "2026-01-02T03:04:05.000Z"}
     },
@@ -326,8 +329,40 @@ DELETED: dict[str, tuple[SeenSandbox, tuple[Any, ...]]] = {
 @pytest.mark.parametrize("name", DELETED)
 def test_deleted_sandbox(name: str) -> None:
     seen, want_actions = DELETED[name]
-    decision = decide_sandbox(replace(seen, deletion_time=NOW), at(1.0))
+    decision = decide_sandbox(replace(seen, **GOING), at(1.0))
     assert decision.actions == want_actions
+
+
+@pytest.mark.parametrize("of", ["deletion_time", "namespace_deletion_time"])
+def test_deletion_is_told_before_anything_ends_by_it(of: str) -> None:
+    seen = had_pod(make_pod(), running_executions=1, **{of: NOW})
+    write, event = decide_sandbox(seen, NOW).actions
+    assert isinstance(write, WriteStatus)
+    assert (write.status["state"], write.status["reason"]) == ("Terminated", "Deleted")
+    assert "is being deleted" in write.status["message"]
+    assert isinstance(event, PostEvent)
+    assert (event.type, event.reason) == ("Normal", "Deleted")
+
+
+def test_deletion_that_takes_long_is_told_without_runs_too() -> None:
+    seen = had_pod(make_pod(deleting=True), deletion_time=NOW)
+    assert decide_sandbox(seen, at(4.0)) == Decision(requeue_after_seconds=6.0)
+    write, _ = decide_sandbox(seen, at(10.0)).actions
+    assert isinstance(write, WriteStatus)
+    assert write.status["reason"] == "Deleted"
+
+
+def test_sandbox_that_was_over_keeps_its_reason_when_it_is_deleted() -> None:
+    status = RUNNING | {"state": "Terminated", "reason": "IdleExpired"}
+    assert decide_sandbox(had_pod(status=status, deletion_time=NOW), NOW).actions == ()
+
+
+def test_namespace_that_goes_gets_no_more_pods() -> None:
+    for status in (RUNNING, {"state": "Error", "reason": "PodLost", "incarnation": 1}):
+        seen = had_pod(status=status, namespace_deletion_time=NOW)
+        told = decide_sandbox(seen, at(10.0))
+        assert not [one for one in told.actions if isinstance(one, CreatePod)]
+        assert decide_sandbox(after(seen, told), at(60.0)).actions == ()
 
 
 @pytest.mark.parametrize("change", [{"class_objection": "too much"}, {"sandbox_class": None}])

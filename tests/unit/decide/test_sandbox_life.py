@@ -158,7 +158,7 @@ def test_runner_that_answers_makes_the_sandbox_running() -> None:
     assert event == PostEvent(
         type="Normal",
         reason="Ready",
-        message="Its runner answers; Executions can run.",
+        message="Its runner answers; Executions can run. (Incarnation 1.)",
         action="Reconcile",
     )
 

@@ -15,7 +15,7 @@ from soulbox.model.runs import RunDocument
 from soulbox.model.states import ExecutionReason, Kind, RunOutcome
 from tests.support.fake_api import Refusal
 from tests.support.seen import make_finished, make_run
-from tests.unit.reconcile.bench import NAMESPACE, Bench
+from tests.unit.reconcile.bench import NAMESPACE, Bench, uid_of
 
 BOX, RUN = Kind.SANDBOX, Kind.EXECUTION
 DISPATCH = ("patch", "executions")
@@ -68,7 +68,7 @@ async def test_execution_in_a_running_sandbox_takes_two_writes(bench: Bench) -> 
     execution = bench.execution()
     metadata, status = execution["metadata"], execution["status"]
     assert metadata["finalizers"] == [RECORDED_FINALIZER]
-    assert metadata["annotations"] == {DISPATCHED_ANNOTATION: f"{pod_uid}/1"}
+    assert metadata["annotations"] == {DISPATCHED_ANNOTATION: f"{pod_uid}/1/{uid}"}
     assert metadata["labels"] == {SANDBOX_UID_LABEL: box_uid}
     assert (status["state"], status["reason"], status["exitCode"]) == ("Completed", "Completed", 0)
     assert status["output"]["stdout"] == "42\n"
@@ -506,7 +506,7 @@ ANNOTATIONS: dict[str, str] = {
     "another pod": "11111111-2222-3333-4444-555555555555/1",
     "no attempt": "11111111-2222-3333-4444-555555555555",
     "an absurd attempt": "x/99999999999999999999",
-    "absurd": "\u0661/\u0661/\u0661" * 500,
+    "absurd": "\u0661" * 1000 + "/\u0661",
 }
 
 
@@ -523,6 +523,36 @@ async def test_annotation_written_by_hand_harms_its_own_execution_only(
     assert bench.runner.said("start") == []
     await run_once(bench)
     assert bench.execution()["status"]["state"] == "Completed"
+
+
+async def test_copy_of_an_execution_runs_as_a_new_one(bench: Bench) -> None:
+    """Exported and created again, or restored: mark, label and finalizer come along."""
+    await bench.running_sandbox()
+    await run_once(bench)
+    first = bench.execution()
+    names = {key: first["metadata"][key] for key in ("annotations", "labels", "finalizers")}
+    names["labels"] = {SANDBOX_UID_LABEL: "5a0d60c5-0000-4000-8000-0000000000ff"}
+    metadata = {"name": "copy", "namespace": NAMESPACE, **names}
+    copy = uid_of(bench.api.add("executions", {"metadata": metadata, "spec": first["spec"]}))
+    await bench.settle()
+    assert bench.runner.said("start")[-1] == copy
+    found = bench.execution("copy")
+    assert found["status"]["state"] == "Completed"
+    assert found["metadata"]["annotations"][DISPATCHED_ANNOTATION].endswith(f"/1/{copy}")
+    assert found["metadata"]["labels"] == first["metadata"]["labels"]
+
+
+async def test_copy_waits_for_its_turn(bench: Bench) -> None:
+    await bench.running_sandbox()
+    await start_one(bench)
+    first = bench.execution()
+    metadata = {"name": "copy", "namespace": NAMESPACE} | {
+        key: first["metadata"][key] for key in ("annotations", "labels", "finalizers")
+    }
+    copy = uid_of(bench.api.add("executions", {"metadata": metadata, "spec": first["spec"]}))
+    await bench.settle()
+    assert copy not in bench.runner.runs
+    assert bench.execution("copy")["status"]["state"] == "Queued"
 
 
 async def test_label_written_by_hand_leads_into_no_other_sandbox(bench: Bench) -> None:

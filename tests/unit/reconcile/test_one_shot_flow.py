@@ -121,7 +121,7 @@ async def test_pod_that_ends_before_its_runner_answers_fails_it(bench: Bench) ->
     status = bench.execution()["status"]
     assert (status["state"], status["reason"]) == ("Failed", "StartFailed")
     assert "exit code 127" in status["message"]
-    assert "No code of it has run." in status["message"]
+    assert "None of its code ran." in status["message"]
 
 
 REFUSALS: dict[str, tuple[Refusal, str]] = {

@@ -77,7 +77,7 @@ async def test_lost_idempotent_run_is_run_again_as_attempt_two(bench: Bench) -> 
     bench.records.committed.add(bench.pod_uid)
     await bench.settle()
     assert bench.execution()["status"]["message"].startswith("Attempt 1 was lost")
-    assert bench.execution()["metadata"]["annotations"][DISPATCHED_ANNOTATION] == "/1"
+    assert bench.execution()["metadata"]["annotations"][DISPATCHED_ANNOTATION] == f"/1/{uid}"
     assert not is_dispatched(bench.execution())
     bench.runner.outcome = make_finished()
     for _ in range(3):

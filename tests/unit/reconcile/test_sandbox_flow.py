@@ -14,7 +14,12 @@ from soulbox.model.errors import (
     Retryable,
     RunnerUnavailable,
 )
-from soulbox.model.keys import INCARNATION_LABEL, RECORDED_FINALIZER, SANDBOX_UID_LABEL
+from soulbox.model.keys import (
+    DISPATCHED_ANNOTATION,
+    INCARNATION_LABEL,
+    RECORDED_FINALIZER,
+    SANDBOX_UID_LABEL,
+)
 from soulbox.model.states import Kind
 from tests.support.fake_api import Refusal
 from tests.unit.reconcile.bench import NAMESPACE, Bench, uid_of
@@ -350,11 +355,16 @@ async def test_counters_are_written_at_most_every_half_minute(bench: Bench) -> N
 async def test_executions_of_an_earlier_sandbox_of_the_name_are_not_counted(bench: Bench) -> None:
     await bench.running_sandbox()
     bench.api.add("executions", finished("ours", "Completed", 10))
-    earlier = {"labels": {SANDBOX_UID_LABEL: "earlier"}}
+    mark = {DISPATCHED_ANNOTATION: "pod/1"}
+    earlier = {"labels": {SANDBOX_UID_LABEL: "earlier"}, "annotations": mark}
     bench.api.add("executions", finished("theirs", "Completed", 11, **earlier))
+    # A copy of one, which has not run: the label came along.
+    mark = {DISPATCHED_ANNOTATION: "pod/1/another"}
+    bench.api.add("executions", finished("copy", "Failed", 12, **earlier | {"annotations": mark}))
     await bench.settle()
     await bench.elapse(32)
-    assert bench.sandbox()["status"]["executions"]["completed"] == 1
+    executions = bench.sandbox()["status"]["executions"]
+    assert (executions["completed"], executions["failed"]) == (1, 1)
 
 
 async def test_class_that_is_malformed_is_told_and_its_cure_heals(bench: Bench) -> None:

@@ -19,7 +19,7 @@ from soulbox.build.rows.fields import (
     uid_of,
 )
 from soulbox.model.rows import SandboxRow
-from soulbox.model.states import SandboxState
+from soulbox.model.states import SandboxReason, SandboxState
 
 _DEFAULT_CLASS = "python"
 
@@ -48,6 +48,10 @@ def build_sandbox_row(
     deleted_at = asked_at if asked_at is not None else gone_at
     terminated_at = optional_time(status.get("terminationTime"), "status.terminationTime")
     state = text(status.get("state")) or SandboxState.CREATED
+    reason, message = text(status.get("reason")), text(status.get("message"))
+    if deleted_at is not None and state != SandboxState.TERMINATED:
+        # It went before that was written: what it said while it lived is not why it ended.
+        reason, message = SandboxReason.DELETED.value, "It was deleted."
     if deleted_at is not None:
         # Nobody writes a last status on an object that goes; its end is its deletion. When
         # nobody saw that being asked for, the end is not made up from when it was missed.
@@ -62,8 +66,8 @@ def build_sandbox_row(
         class_name=class_name,
         language=context.language_of(class_name),
         state=state.lower(),
-        reason=text(status.get("reason")),
-        message=text(status.get("message")),
+        reason=reason,
+        message=message,
         resource_limits=cleaner.value(dict(mapping(spec, "resources"))),
         network=text(network) if isinstance(network, str) else None,
         incarnation=optional_int(status.get("incarnation"), "status.incarnation") or 0,
