@@ -22,8 +22,8 @@ from soulbox.decide.traceback import (
     MAX_STACK_TRACE_BYTES,
     UNCAUGHT_EXIT_CODE,
     ProgramError,
-    parse_traceback,
 )
+from soulbox.decide.uncaught import parse_uncaught
 from soulbox.model.runs import RunDocument, RunUsage, StreamSummary
 from soulbox.model.states import ConditionType, ExecutionReason, ExecutionState, RunOutcome
 from soulbox.model.text import printable, storable
@@ -321,14 +321,14 @@ def _usage(usage: RunUsage) -> dict[str, Any]:
 
 
 def _error(ending: Ending, status: Mapping[str, Any]) -> dict[str, Any]:
-    """Type, message and stack trace: of the exception that ended a Python program, else the
+    """Type, message and stack trace: of the exception that ended the program, else the
     reason and stderr's last line."""
     run = ending.run
     stderr = b"" if run is None or run.stderr is None else run.stderr.head + run.stderr.tail
     text = stderr.decode("utf-8", "replace")
     found: ProgramError | None = None
     if ending.reason is ExecutionReason.NON_ZERO_EXIT:
-        found = parse_traceback(text, status.get("exitCode", UNCAUGHT_EXIT_CODE))
+        found = parse_uncaught(text, status.get("exitCode", UNCAUGHT_EXIT_CODE))
     if found is not None:
         return {
             "type": found.type,

@@ -8,7 +8,7 @@ from soulbox.decide.hints import hint_of
 from soulbox.decide.output import last_line
 from soulbox.decide.overdue import LOSSES
 from soulbox.decide.pods import EndCause, PodView
-from soulbox.decide.traceback import parse_traceback
+from soulbox.decide.uncaught import parse_uncaught
 from soulbox.model.quantity import format_bytes
 from soulbox.model.runs import RunDocument
 from soulbox.model.specs import ExecutionSpec
@@ -32,7 +32,7 @@ def ending_of_run(seen: SeenExecution, run: RunDocument) -> Ending:
             return _exited(seen, run, result.exit_code or 0)
         case RunOutcome.SIGNALED:
             message = f"The program was ended by signal {result.signal or 'unknown'}."
-            message += _memory_kills(seen, run)
+            message += _killed(seen, run)
             reason = ExecutionReason.SIGNALED
         case RunOutcome.TIMED_OUT:
             return Ending(
@@ -74,15 +74,15 @@ def _exited(seen: SeenExecution, run: RunDocument, exit_code: int) -> Ending:
         return Ending(
             state=ExecutionState.COMPLETED,
             reason=ExecutionReason.COMPLETED,
-            message=f"The program ended with exit code 0.{_memory_kills(seen, run)}",
+            message=f"The program ended with exit code 0.{_killed(seen, run)}",
             run=run,
         )
     stderr = b"" if run.stderr is None else run.stderr.head + run.stderr.tail
     text = stderr.decode("utf-8", "replace")
-    error = parse_traceback(text, exit_code)
+    error = parse_uncaught(text, exit_code)
     line = error.summary[:1024] if error else last_line(text)
     detail = f": {line}" if line else "; it wrote nothing to stderr."
-    hint = _memory_kills(seen, run) or hint_of(seen, text)
+    hint = _killed(seen, run) or hint_of(seen, text)
     if hint and detail[-1] not in ".!?":
         detail += "."
     return Ending(
@@ -91,6 +91,17 @@ def _exited(seen: SeenExecution, run: RunDocument, exit_code: int) -> Ending:
         message=f"The program ended with exit code {exit_code}{detail}{hint}",
         run=run,
     )
+
+
+def _killed(seen: SeenExecution, run: RunDocument) -> str:
+    """Sentences on processes of the run that were killed, whose output may be missing."""
+    text = _memory_kills(seen, run)
+    if run.result is not None and run.result.left_at_work:
+        text += (
+            " Processes that it left behind were still at work, and were killed: their output"
+            " may not be whole. Let the program wait for them."
+        )
+    return text
 
 
 def _memory_kills(seen: SeenExecution, run: RunDocument) -> str:

@@ -144,7 +144,7 @@ def _error(lines: list[str], header: int, start: int) -> ProgramError | None:
     return ProgramError(
         type=name.rsplit(".", 1)[-1][:256],
         message="\n".join([text, *more]).rstrip()[:MAX_MESSAGE],
-        stack_trace=_cut(_from_header("\n".join(lines[start : index + 1 + len(rest)]))),
+        stack_trace=cut_trace(_from_header("\n".join(lines[start : index + 1 + len(rest)]))),
     )
 
 
@@ -179,12 +179,12 @@ def _syntax_error(lines: list[str]) -> ProgramError | None:
     return ProgramError(
         type=match[1],
         message=match[2][:MAX_MESSAGE],
-        stack_trace=_cut("\n".join(lines[start:])),
+        stack_trace=cut_trace("\n".join(lines[start:])),
     )
 
 
-def _cut(text: str) -> str:
-    """At most 16 KiB of UTF-8; the end, where the error is, is what is kept."""
+def cut_trace(text: str) -> str:
+    """A stack trace of at most 16 KiB of UTF-8; the end, where the error is, is what is kept."""
     raw = text.encode("utf-8", "replace")
     if len(raw) <= MAX_STACK_TRACE_BYTES:
         return raw.decode("utf-8")

@@ -44,6 +44,8 @@ class RunResult:
     message: str | None  # the runner's own words, at most 4096 characters
     # Processes of the pod that the kernel killed for memory meanwhile; 0 too when it cannot tell.
     oom_kills: int = 0
+    # Processes that the program left had work to do when they were killed at its end.
+    left_at_work: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

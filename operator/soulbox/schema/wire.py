@@ -67,6 +67,7 @@ class _Result(_Message):
     signal: Annotated[str, StringConstraints(pattern=r"^SIG[A-Z0-9+-]{1,28}$")] | None = None
     message: Annotated[str, StringConstraints(max_length=4096)] | None = None
     oom_kills: _Count = 0
+    left_at_work: bool = False
 
 
 class _Usage(_Message):
@@ -292,6 +293,7 @@ def _result(reply: _Result) -> RunResult:
         signal=reply.signal,
         message=reply.message,
         oom_kills=reply.oom_kills,
+        left_at_work=reply.left_at_work,
     )
 
 

@@ -46,8 +46,8 @@ func (g *grace) stop() {
 }
 
 // isOver tells, at each look, whether the run's other processes have had
-// their time.
-func (g *grace) isOver(m *Manager, run *Run) bool {
+// their time, and whether they were at work to the last.
+func (g *grace) isOver(m *Manager, run *Run) (over, atWork bool) {
 	now := time.Now()
 	bytes := int64(0)
 	for _, s := range []stream{run.stdout, run.stderr} {
@@ -56,12 +56,15 @@ func (g *grace) isOver(m *Manager, run *Run) bool {
 	}
 	left := run.processes()
 	if len(left) > graceMost {
-		return true
+		return true, true
 	}
 	if bytes != g.bytes || proc.AnyRuns(left) {
 		g.bytes, g.last = bytes, now
 	}
-	return now.Sub(g.last) >= graceIdle || now.Sub(g.begun) >= graceBusy || m.isMemoryShort()
+	if now.Sub(g.last) >= graceIdle {
+		return true, false
+	}
+	return now.Sub(g.begun) >= graceBusy || m.isMemoryShort(), true
 }
 
 // copyStreams reads both pipes; the channel is closed when both have ended.

@@ -37,7 +37,7 @@ func (m *Manager) judge(run *Run, end *ending, start before) *wire.Result {
 	if now := m.cgroup.OOMKills(); now != nil && start.oomKills != nil {
 		killedForMemory = max(*now-*start.oomKills, 0)
 	}
-	result := &wire.Result{Outcome: cause, Message: text, OOMKills: killedForMemory}
+	result := &wire.Result{Outcome: cause, Message: text, OOMKills: killedForMemory, LeftAtWork: end.leftAtWork}
 	if status.Signaled() {
 		result.Signal = signalName(status.Signal())
 	}

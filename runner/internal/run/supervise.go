@@ -28,6 +28,8 @@ type ending struct {
 	clean    bool // the launcher saw the last process of its run die
 	usage    launch.Usage
 	hasIO    bool
+	// leftAtWork: what the program left was killed while it had work to do.
+	leftAtWork bool
 }
 
 // supervise takes one run from Accepted to Finished.
@@ -205,7 +207,8 @@ func (m *Manager) follow(run *Run, launcher *launch.Launcher, pipes <-chan struc
 		case <-rest.pipes:
 			endRest()
 		case <-rest.look:
-			if rest.isOver(m, run) {
+			if over, atWork := rest.isOver(m, run); over {
+				end.leftAtWork = atWork
 				endRest()
 			}
 		case <-escalate:

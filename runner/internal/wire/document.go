@@ -71,6 +71,9 @@ type Result struct {
 	Signal   string  `json:"signal,omitempty"`
 	Message  string  `json:"message,omitempty"`
 	OOMKills int64   `json:"oomKills,omitempty"`
+	// LeftAtWork: what the program left behind still had work to do when it was
+	// killed; its output may not be whole.
+	LeftAtWork bool `json:"leftAtWork,omitempty"`
 }
 
 // Usage is what a run consumed. A figure the kernel does not give is absent,

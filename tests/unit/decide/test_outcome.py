@@ -178,6 +178,23 @@ def test_memory_kill_of_a_child_is_told_whatever_the_end(name: str) -> None:
     )
 
 
+LEFT_AT_WORK = (
+    make_finished(),
+    make_finished(exit_code=2, stderr=b"x"),
+    make_finished(RunOutcome.SIGNALED, signal="SIGTERM"),
+)
+
+
+@pytest.mark.parametrize("run", LEFT_AT_WORK)
+def test_work_that_was_cut_short_at_the_end_is_told(run: RunDocument) -> None:
+    assert run.result is not None
+    assert "still at work" not in ending_of_run(make_dispatched(), run).message
+    cut = replace(run, result=replace(run.result, left_at_work=True))
+    message = ending_of_run(make_dispatched(), cut).message
+    assert ". Processes that it left behind were still at work, and were killed" in message
+    assert message.endswith("Let the program wait for them.")
+
+
 HINTS = {
     "a thread too many": ("1", "RuntimeError: can't start new thread", "128 processes and threads"),
     "a fork too many": ("1", "x.sh: fork: retry: Resource temporarily unavailable", "(max.pids of"),

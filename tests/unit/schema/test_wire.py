@@ -320,6 +320,7 @@ def test_golden_document_is_taken_over(path: Path) -> None:
         assert document.result.signal == want_result["signal"]
         assert document.result.message == want_result["message"]
         assert document.result.oom_kills == want_result.get("oomKills", 0)
+        assert document.result.left_at_work == want_result.get("leftAtWork", False)
     for name, stream in (("stdout", document.stdout), ("stderr", document.stderr)):
         want = golden.get("output", {}).get(name)
         assert (stream is None) == (want is None)

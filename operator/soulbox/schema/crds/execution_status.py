@@ -106,7 +106,8 @@ class ExecutionOutput(ApiModel):
 
 
 class ExecutionError(ApiModel):
-    """What went wrong in the program: a Python exception, else stderr's last line."""
+    """What went wrong in the program: an exception of Python or Node, else stderr's last
+    line."""
 
     type: Annotated[
         str | None,
