@@ -352,11 +352,27 @@ class Enforcement(StrEnum):
     INCONCLUSIVE = "inconclusive"
 
 
-def judge_network(seen: Enforcement | Unseen) -> list[Finding]:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NodeOpen:
+    """Policies are enforced between pods, but these ports of the pod's node answered."""
+
+    ports: tuple[str, ...]
+
+
+def judge_network(seen: Enforcement | NodeOpen | Unseen) -> list[Finding]:
     """Sandboxes without network have none."""
     match seen:
         case Unseen():
             return [unseen("network", seen)]
+        case NodeOpen(ports=ports):
+            found = (
+                f"enforced between pods, but a pod without network reaches {' and '.join(ports)}"
+            )
+            remedy = (
+                "Kubernetes leaves a pod's own node open to it: know that these ask for "
+                "credentials, or close them by host policies (Cilium, Calico) or a firewall"
+            )
+            return [_warn("network", found, remedy)]
         case Enforcement.ENFORCED:
             return [_ok("network", "a connection that a NetworkPolicy forbids failed")]
         case Enforcement.NOT_ENFORCED:

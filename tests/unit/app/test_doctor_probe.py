@@ -11,7 +11,7 @@ from aiohttp import web
 from aiohttp.test_utils import TestServer
 
 from soulbox.app.doctor.probe import probe_network
-from soulbox.decide.doctor import Enforcement, Unseen
+from soulbox.decide.doctor import Enforcement, NodeOpen, Unseen
 from soulbox.kube.auth import Credentials
 from soulbox.kube.client import KubeClient
 from soulbox.kube.clock import ServerClock
@@ -28,6 +28,7 @@ class Cluster:
         self.created: list[dict[str, Any]] = []
         self.deleted: list[str] = []
         self.forbidden = False
+        self.exit_code = 8  # of clients that fail
 
     async def handle(self, request: web.Request) -> web.Response:
         if request.method == "POST":
@@ -44,10 +45,13 @@ class Cluster:
             return web.json_response({"items": self.classes})
         name = request.path.rpartition("/")[2]
         status = {"phase": self.phases[name], "podIP": "10.0.0.9"}
+        if self.phases[name] == "Failed":
+            terminated = {"terminated": {"exitCode": self.exit_code}}
+            status["containerStatuses"] = [{"state": terminated}]
         return web.json_response({"metadata": {"name": name}, "status": status})
 
 
-async def probe(cluster: Cluster, folder: Path) -> Enforcement | Unseen:
+async def probe(cluster: Cluster, folder: Path) -> Enforcement | NodeOpen | Unseen:
     """A whole probe against it."""
     application = web.Application()
     application.router.add_route("*", "/{tail:.*}", cluster.handle)
@@ -90,6 +94,23 @@ async def test_probe_tells_and_cleans_up(case: str, tmp_path: Path) -> None:
         assert found is want
     (namespace,) = (made for made in cluster.created if made["kind"] == "Namespace")
     assert cluster.deleted == [f"/api/v1/namespaces/{namespace['metadata']['name']}"]
+
+
+@pytest.mark.parametrize(
+    ("exit_code", "want"),
+    [
+        (9, NodeOpen(ports=("the kubelet (port 10250)",))),
+        (10, NodeOpen(ports=("the API server",))),
+        (11, NodeOpen(ports=("the kubelet (port 10250)", "the API server"))),
+        (1, Unseen(why="the probe's client ended with exit code 1, so nothing is proven")),
+    ],
+)
+async def test_probe_names_the_node_s_ports_that_answer(
+    exit_code: int, want: NodeOpen | Unseen, tmp_path: Path
+) -> None:
+    cluster = Cluster(phases("Succeeded", "Failed"), [make_sandbox_class()])
+    cluster.exit_code = exit_code
+    assert await probe(cluster, tmp_path) == want
 
 
 async def test_policy_is_there_before_the_client_that_it_holds(tmp_path: Path) -> None:

@@ -18,6 +18,7 @@ from soulbox.decide.doctor import (
     Enforcement,
     Finding,
     LeaderSeen,
+    NodeOpen,
     NodeSeen,
     Right,
     RightsSeen,
@@ -256,6 +257,12 @@ CASES: dict[str, tuple[Callable[[Any], list[Finding]], Any, Verdict, str]] = {
         Enforcement.NOT_ENFORCED,
         FAIL,
         "install a CNI",
+    ),
+    "policies that leave the pod's own node open": (
+        doctor.judge_network,
+        NodeOpen(ports=("the API server",)),
+        WARN,
+        "a pod without network reaches the API server",
     ),
     "policies that were not tried": (
         doctor.judge_network,

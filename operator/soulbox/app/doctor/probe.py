@@ -2,7 +2,8 @@
 
 A server pod; a client without a policy, which must get through (or nothing is proven); then a
 policy that forbids all egress to pods with a label, and a client with that label, which must
-not. The namespace goes afterwards, with everything in it.
+not. That one also tries the kubelet of its node and the API server, which Kubernetes leaves open
+where they are on the pod's own node. The namespace goes afterwards, with everything in it.
 """
 
 import asyncio
@@ -11,7 +12,7 @@ import time
 from collections.abc import Mapping
 from typing import Any
 
-from soulbox.decide.doctor import Enforcement, Unseen
+from soulbox.decide.doctor import Enforcement, NodeOpen, Unseen
 from soulbox.kube.client import KubeClient
 from soulbox.kube.resources import NAMESPACES, NETWORK_POLICIES, PODS, SANDBOX_CLASSES, Resource
 from soulbox.model.errors import KubeConflict, KubeExists, KubeRefused, SoulBoxError
@@ -30,22 +31,29 @@ with socket.create_server(("", {_PORT})) as server:
     while True:
         server.accept()[0].close()
 """
-# Exit code 0: the last try got through; 7: it did not. An enforcer may be late by a second.
+# An enforcer may be late by a second, so the last try counts. The exit code is 0 if it got through,
+# else 8 and a bit for each port of the node that answered.
+_HELD = 8
+_NODE_PORTS = {1: "the kubelet (port 10250)", 2: "the API server"}
 _CLIENT = f"""
-import socket, sys, time
+import os, socket, sys, time
+def reaches(host, port):
+    try:
+        socket.create_connection((host, int(port)), timeout=2).close()
+        return True
+    except OSError:
+        return False
 end, reached = time.monotonic() + {_CONNECT_SECONDS}, False
 while time.monotonic() < end:
-    try:
-        socket.create_connection((sys.argv[1], {_PORT}), timeout=2).close()
-        reached = True
-    except OSError:
-        reached = False
+    reached = reaches(sys.argv[1], {_PORT})
     time.sleep(0.5)
-sys.exit(0 if reached else 7)
+node = reaches(os.environ["NODE"], 10250)
+server = reaches(os.environ["KUBERNETES_SERVICE_HOST"], os.environ["KUBERNETES_SERVICE_PORT"])
+sys.exit(0 if reached else {_HELD} + node + 2 * server)
 """
 
 
-async def probe_network(kube: KubeClient) -> Enforcement | Unseen:
+async def probe_network(kube: KubeClient) -> Enforcement | NodeOpen | Unseen:
     """Try it; takes some 20 s where images are on the nodes."""
     try:
         image = await _python_image(kube)
@@ -67,7 +75,9 @@ async def probe_network(kube: KubeClient) -> Enforcement | Unseen:
         return Unseen(why=str(error)[:256])
 
 
-async def _try(kube: KubeClient, namespace: str, image: Mapping[str, Any]) -> Enforcement | Unseen:
+async def _try(
+    kube: KubeClient, namespace: str, image: Mapping[str, Any]
+) -> Enforcement | NodeOpen | Unseen:
     await _account(kube, namespace)
     await _create_pod(kube, namespace, "server", _pod(image, [_SERVER]))
     server = await _wait(kube, namespace, "server", "Running")
@@ -90,8 +100,20 @@ async def _try(kube: KubeClient, namespace: str, image: Mapping[str, Any]) -> En
     held = await _wait(kube, namespace, "held", "Succeeded", "Failed")
     if isinstance(held, Unseen):
         return held
-    is_held = held["status"]["phase"] == "Failed"
-    return Enforcement.ENFORCED if is_held else Enforcement.NOT_ENFORCED
+    if held["status"]["phase"] == "Succeeded":
+        return Enforcement.NOT_ENFORCED
+    return judge_client(held)
+
+
+def judge_client(pod: Mapping[str, Any]) -> Enforcement | NodeOpen | Unseen:
+    """What the exit code of a client tells that did not get through to the server."""
+    (container,) = pod["status"]["containerStatuses"]
+    code = int(container["state"]["terminated"]["exitCode"])
+    bits = code - _HELD
+    if not 0 <= bits <= sum(_NODE_PORTS):
+        return Unseen(why=f"the probe's client ended with exit code {code}, so nothing is proven")
+    ports = tuple(name for bit, name in _NODE_PORTS.items() if bits & bit)
+    return NodeOpen(ports=ports) if ports else Enforcement.ENFORCED
 
 
 async def _python_image(kube: KubeClient) -> dict[str, Any] | None:
@@ -124,6 +146,9 @@ def _pod(image: Mapping[str, Any], arguments: list[str]) -> dict[str, Any]:
                 **image,
                 "name": "probe",
                 "args": ["-c", *arguments],
+                "env": [
+                    {"name": "NODE", "valueFrom": {"fieldRef": {"fieldPath": "status.hostIP"}}}
+                ],
                 "resources": {
                     "requests": {"cpu": "10m", "memory": "32Mi"},
                     "limits": {"cpu": "200m", "memory": "64Mi"},

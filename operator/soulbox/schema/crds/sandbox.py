@@ -135,8 +135,8 @@ class SandboxSpec(ApiModel):
             max_length=40,
             pattern=PROFILE_PATTERN,
             description=(
-                "Network profile of the class: what its programs may reach. none: nothing. Cannot"
-                " be changed."
+                "Network profile of the class: what its programs may reach. none: nothing but, on"
+                " most clusters, ports of its own node. Cannot be changed."
             ),
         ),
     ] = "none"

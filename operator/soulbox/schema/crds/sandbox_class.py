@@ -384,7 +384,8 @@ class SandboxClassSpec(ApiModel):
             max_length=16,
             description=(
                 "What Sandboxes may choose in network, beside none, which is always there and"
-                " reaches nothing. A change is for pods made afterwards."
+                " reaches nothing but, on most clusters, ports of its own node. A change is for"
+                " pods made afterwards."
             ),
             json_schema_extra={
                 **list_map("name"),
