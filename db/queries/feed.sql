@@ -36,33 +36,29 @@ DELETE FROM soulbox.changes
 
 -- feed_start --
 -- Where a reader that wants only what comes begins, and the database's epoch.
-SELECT pg_snapshot_xmin(pg_current_snapshot())::text AS xid, 0::bigint AS seq,
+SELECT soulbox.watermark()::text AS xid, 0::bigint AS seq,
        (SELECT coalesce(max(database_epoch), 1) FROM soulbox.mirror_state) AS epoch;
 
 -- feed_has --
 -- Whether a change is still there: what follows it is then complete.
-SELECT EXISTS (SELECT FROM soulbox.changes
-                WHERE seq = %(seq)s AND xid8 = %(xid)s::text::xid8) AS has;
+SELECT EXISTS (SELECT FROM soulbox.changes(after_xid8 => %(xid)s::text::xid8,
+                                           after_seq => %(seq)s::bigint - 1, max_rows => 1) c
+                WHERE c.seq = %(seq)s AND c.xid8 = %(xid)s::text::xid8) AS has;
 
 -- feed_watermark --
 -- Below this all changes are there for good; whether more are on their way; the epoch.
-SELECT pg_snapshot_xmin(pg_current_snapshot())::text AS xid,
-       EXISTS (SELECT FROM soulbox.changes
-                WHERE xid8 >= pg_snapshot_xmin(pg_current_snapshot())) AS more,
+SELECT soulbox.watermark()::text AS xid, soulbox.changes_wait() AS more,
        (SELECT coalesce(max(database_epoch), 1) FROM soulbox.mirror_state) AS epoch;
 
 -- feed_page --
 -- Changes after a position and below the watermark, in order.
 SELECT seq, xid8::text AS xid, kind, uid, sandbox_uid, tenant, user_name, op, at, payload
-  FROM soulbox.changes
- WHERE (xid8, seq) > (%(after_xid)s::text::xid8, %(after_seq)s::bigint)
-   AND xid8 < %(watermark)s::text::xid8
-   AND (%(kind)s::text IS NULL OR kind = %(kind)s)
-   AND (%(sandbox_uid)s::uuid IS NULL OR sandbox_uid = %(sandbox_uid)s)
-   AND (%(user_name)s::text IS NULL OR user_name = %(user_name)s)
-   AND (%(tenant)s::text IS NULL OR tenant = %(tenant)s)
- ORDER BY xid8, seq
- LIMIT %(limit)s;
+  FROM soulbox.changes(
+           after_xid8 => %(after_xid)s::text::xid8, after_seq => %(after_seq)s,
+           below_xid8 => %(watermark)s::text::xid8, of_kind => %(kind)s,
+           of_sandbox => %(sandbox_uid)s, of_user => %(user_name)s, of_tenant => %(tenant)s,
+           max_rows => %(limit)s)
+ ORDER BY xid8, seq;
 
 -- feed_listen --
 -- Hints that there is something to read.

@@ -19,37 +19,25 @@ SELECT CASE WHEN NOT pg_is_in_recovery() THEN NULL
 -- A page of Executions, newest first, after a position.
 SELECT uid, created_at, tenant, user_name, namespace, name, sandbox_uid, class_name, language,
        code_sha256, state, reason, started_at, completed_at, duration_ms, exit_code, deleted_at
-  FROM soulbox.executions
- WHERE (%(tenant)s::text IS NULL OR tenant = %(tenant)s)
-   AND (%(user_name)s::text IS NULL OR user_name = %(user_name)s)
-   AND (%(sandbox_uid)s::uuid IS NULL OR sandbox_uid = %(sandbox_uid)s)
-   AND (%(state)s::text IS NULL OR state = %(state)s)
-   AND (%(since)s::timestamptz IS NULL OR created_at >= %(since)s)
-   AND (%(until)s::timestamptz IS NULL OR created_at < %(until)s)
-   AND (%(after_at)s::timestamptz IS NULL
-        OR (created_at <= %(after_at)s AND (created_at < %(after_at)s OR uid > %(after_uid)s::uuid)))
- ORDER BY created_at DESC, uid
- LIMIT %(limit)s;
+  FROM soulbox.executions(
+           of_tenant => %(tenant)s, of_user => %(user_name)s, of_sandbox => %(sandbox_uid)s,
+           in_state => %(state)s, from_at => %(since)s, to_at => %(until)s,
+           after_at => %(after_at)s, after_uid => %(after_uid)s, max_rows => %(limit)s)
+ ORDER BY created_at DESC, uid;
 
 -- find_execution --
 -- One Execution by its UID alone.
 SELECT uid, created_at, tenant, user_name, namespace, name, sandbox_uid, class_name, language,
        code_sha256, code, state, reason, message, started_at, completed_at, duration_ms, exit_code,
        signal, stdout, stderr, error, resource_usage, billing, deleted_at
-  FROM soulbox.v_executions
- WHERE uid = %(uid)s;
+  FROM soulbox.v_executions(of_uid => %(uid)s);
 
 -- list_sandboxes --
 -- A page of Sandboxes, newest first, after a position.
 SELECT uid, created_at, tenant, user_name, namespace, name, class_name, language, state, reason,
        started_at, expires_at, terminated_at, last_activity_at, runtime_seconds, deleted_at
-  FROM soulbox.sandboxes
- WHERE (%(tenant)s::text IS NULL OR tenant = %(tenant)s)
-   AND (%(user_name)s::text IS NULL OR user_name = %(user_name)s)
-   AND (%(state)s::text IS NULL OR state = %(state)s)
-   AND (%(since)s::timestamptz IS NULL OR created_at >= %(since)s)
-   AND (%(until)s::timestamptz IS NULL OR created_at < %(until)s)
-   AND (%(after_at)s::timestamptz IS NULL
-        OR (created_at <= %(after_at)s AND (created_at < %(after_at)s OR uid > %(after_uid)s::uuid)))
- ORDER BY created_at DESC, uid
- LIMIT %(limit)s;
+  FROM soulbox.sandboxes(
+           of_tenant => %(tenant)s, of_user => %(user_name)s, in_state => %(state)s,
+           from_at => %(since)s, to_at => %(until)s,
+           after_at => %(after_at)s, after_uid => %(after_uid)s, max_rows => %(limit)s)
+ ORDER BY created_at DESC, uid;

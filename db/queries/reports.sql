@@ -1,6 +1,6 @@
 -- report_dashboard --
 -- A user at a glance.
-SELECT soulbox.dashboard(%(user)s) AS dashboard;
+SELECT soulbox.dashboard(%(user)s, %(tenant)s) AS dashboard;
 
 -- report_usage --
 -- What a sandbox used over a window of time.
@@ -12,34 +12,22 @@ SELECT * FROM soulbox.execution_stats(%(days)s, %(by)s);
 
 -- report_owns --
 -- User owns Sandbox.
-SELECT * FROM soulbox.owns
- WHERE (%(user)s::text IS NULL OR user_name = %(user)s)
-   AND (%(sandbox)s::uuid IS NULL OR sandbox_uid = %(sandbox)s)
- ORDER BY created_at DESC
- LIMIT %(limit)s;
+SELECT * FROM soulbox.owns(
+    of_user => %(user)s, of_sandbox => %(sandbox)s, of_tenant => %(tenant)s, max_rows => %(limit)s);
 
 -- report_runs --
 -- Sandbox runs Execution.
-SELECT * FROM soulbox.runs
- WHERE (%(sandbox)s::uuid IS NULL OR sandbox_uid = %(sandbox)s)
-   AND (%(execution)s::uuid IS NULL OR execution_uid = %(execution)s)
- ORDER BY created_at DESC
- LIMIT %(limit)s;
+SELECT * FROM soulbox.runs(
+    of_sandbox => %(sandbox)s, of_execution => %(execution)s, max_rows => %(limit)s);
 
 -- report_generates --
 -- Execution generates billing event.
-SELECT * FROM soulbox.generates
- WHERE (%(execution)s::uuid IS NULL OR execution_uid = %(execution)s)
-   AND (%(event)s::uuid IS NULL OR event_id = %(event)s)
- ORDER BY starts_at DESC
- LIMIT %(limit)s;
+SELECT * FROM soulbox.generates(
+    of_execution => %(execution)s, of_event => %(event)s, max_rows => %(limit)s);
 
 -- report_metrics --
 -- Execution generates metrics.
-SELECT * FROM soulbox.generates_metrics
- WHERE execution_uid = %(execution)s
- ORDER BY recorded_at
- LIMIT %(limit)s;
+SELECT * FROM soulbox.generates_metrics(of_execution => %(execution)s, max_rows => %(limit)s);
 
 -- report_code --
 -- Programs by words.
@@ -75,10 +63,8 @@ SELECT * FROM soulbox.v_partitions ORDER BY parent, starts_at;
 
 -- report_find_uid --
 -- The newest Sandbox, and the newest Execution, of a name that the caller may see.
-(SELECT uid FROM soulbox.sandboxes
-  WHERE 'sandbox' = any(%(kinds)s::text[]) AND namespace = %(namespace)s AND name = %(name)s
-  ORDER BY created_at DESC, uid LIMIT 1)
+SELECT uid FROM soulbox.sandboxes(in_namespace => %(namespace)s, of_name => %(name)s, max_rows => 1)
+ WHERE 'sandbox' = ANY (%(kinds)s::text[])
 UNION ALL
-(SELECT uid FROM soulbox.executions
-  WHERE 'execution' = any(%(kinds)s::text[]) AND namespace = %(namespace)s AND name = %(name)s
-  ORDER BY created_at DESC, uid LIMIT 1);
+SELECT uid FROM soulbox.executions(in_namespace => %(namespace)s, of_name => %(name)s, max_rows => 1)
+ WHERE 'execution' = ANY (%(kinds)s::text[]);

@@ -38,7 +38,7 @@ SELECT coalesce(
            x.oldest)::text AS until,
        x.oldest::text AS oldest,
        x.oldest > %(watermark)s::xid8 AS is_further
-  FROM (SELECT pg_snapshot_xmin(pg_current_snapshot()) AS oldest) x;
+  FROM (SELECT soulbox.watermark() AS oldest) x;
 
 -- fold --
 -- Adds the rows between the watermark and this transaction, and moves the watermark there.
@@ -88,7 +88,7 @@ UPDATE soulbox.mirror_state
 -- From here on until the end of the rebuild nobody takes sums from the tables.
 UPDATE soulbox.rollup_state
    SET database_epoch = soulbox.database_epoch(),
-       watermark = pg_snapshot_xmin(pg_current_snapshot()),
+       watermark = soulbox.watermark(),
        rebuild_id = gen_random_uuid(),
        rebuilt_at = NULL
 RETURNING rebuild_id;
@@ -210,10 +210,9 @@ SELECT u.period,
        sum(u.total_duration_ms)::bigint AS total_duration_ms,
        sum(u.billed_seconds) AS billed_seconds, sum(u.compute_units) AS compute_units,
        sum(u.total_cost) AS total_cost, u.currency, soulbox.sum_breakdown(u.breakdown) AS breakdown
-  FROM soulbox.v_usage_monthly u
- WHERE u.period BETWEEN %(since)s AND %(until)s
-   AND (%(tenant)s::text IS NULL OR u.tenant = %(tenant)s)
-   AND (%(user)s::text IS NULL OR u.user_name = %(user)s)
+  FROM soulbox.v_usage_monthly(
+           of_tenant => %(tenant)s, of_user => %(user)s, from_period => %(since)s,
+           to_period => %(until)s) u
  GROUP BY 1, 2, 3, u.currency
  ORDER BY 1, 2, 3, u.currency;
 
@@ -226,10 +225,8 @@ SELECT u.day,
        sum(u.total_duration_ms)::bigint AS total_duration_ms,
        sum(u.billed_seconds) AS billed_seconds, sum(u.compute_units) AS compute_units,
        sum(u.total_cost) AS total_cost, u.currency, soulbox.sum_breakdown(u.breakdown) AS breakdown
-  FROM soulbox.v_usage_daily u
- WHERE u.day >= to_date(%(since)s, 'YYYY-MM')
-   AND u.day < to_date(%(until)s, 'YYYY-MM') + interval '1 month'
-   AND (%(tenant)s::text IS NULL OR u.tenant = %(tenant)s)
-   AND (%(user)s::text IS NULL OR u.user_name = %(user)s)
+  FROM soulbox.v_usage_daily(
+           of_tenant => %(tenant)s, of_user => %(user)s, from_day => to_date(%(since)s, 'YYYY-MM'),
+           to_day => (to_date(%(until)s, 'YYYY-MM') + interval '1 month')::date) u
  GROUP BY 1, 2, 3, u.currency
  ORDER BY 1, 2, 3, u.currency;

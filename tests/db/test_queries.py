@@ -344,7 +344,8 @@ async def test_errors_are_typed(store: Store, make_mirror: MakeMirror) -> None:
             await history.executions(Filter(since=NOW, until=NOW - timedelta(days=1)))
         assert (await history.health()).schema_version >= 12
     with pytest.raises(StoreRefused, match="22023"):
-        await report(store, "statistics", by="nothing")
+        async with store.transaction() as tx:
+            await run_report(tx, "statistics", {"days": 7, "by": "nothing"})
 
     async def run_twice(statement: LiteralString) -> None:
         async with store.transaction() as tx:

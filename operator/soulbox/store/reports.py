@@ -24,12 +24,14 @@ class Param:
     Attributes:
         default: what is taken when it is left out; without one it must be given.
         at_least, at_most: bounds of an int.
+        one_of: what a text may be; empty is anything.
     """
 
     kind: Kind
     default: Any = _REQUIRED
     at_least: int = 1
     at_most: int = 1000
+    one_of: tuple[str, ...] = ()
 
     @property
     def is_required(self) -> bool:
@@ -65,11 +67,21 @@ _FILTERS: Final = {
 }
 _OPTIONAL_SANDBOX: Final = Param(kind="sandbox", default=None)
 _OPTIONAL_EXECUTION: Final = Param(kind="execution", default=None)
+_BY: Final = (
+    "class",
+    "day",
+    "language",
+    "namespace",
+    "program",
+    "sandbox",
+    "tenant",
+    "user",
+)
 
 REPORTS: Final[Mapping[str, Report]] = {
     "dashboard": Report(
         purpose="a user at a glance: active sandboxes, last 10 Executions, 24 hours",
-        params={"user": Param(kind="text")},
+        params={"user": Param(kind="text"), "tenant": Param(kind="text", default=None)},
         query="report_dashboard",
     ),
     "usage": Report(
@@ -84,7 +96,7 @@ REPORTS: Final[Mapping[str, Report]] = {
     "statistics": Report(
         purpose="Executions of the last days by class, day, language, namespace, program,"
         " sandbox, tenant or user",
-        params={"days": _DAYS, "by": Param(kind="text", default="class")},
+        params={"days": _DAYS, "by": Param(kind="text", default="class", one_of=_BY)},
         query="report_statistics",
     ),
     "executions": Report(
@@ -97,6 +109,7 @@ REPORTS: Final[Mapping[str, Report]] = {
         params={
             "user": Param(kind="text", default=None),
             "sandbox": _OPTIONAL_SANDBOX,
+            "tenant": Param(kind="text", default=None),
             "limit": _LIMIT,
         },
         query="report_owns",
@@ -304,6 +317,10 @@ def _parse(name: str, param: Param, text: str) -> Any:
         raise InvalidRequest(name, "it holds a NUL character", "leave that out")
     match param.kind:
         case "text":
+            if param.one_of and text not in param.one_of:
+                raise InvalidRequest(
+                    name, f"{text[:64]!r} is none", f"take one of {', '.join(param.one_of)}"
+                )
             return text
         case "uuid":
             try:
