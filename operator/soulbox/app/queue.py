@@ -12,7 +12,14 @@ import time
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 
-from soulbox.model.errors import KubeConflict, KubeNotFound, NotLeader, Retryable, Terminal
+from soulbox.model.errors import (
+    KubeConflict,
+    KubeNotFound,
+    KubeRefused,
+    NotLeader,
+    Retryable,
+    Terminal,
+)
 from soulbox.model.states import Kind
 from soulbox.telemetry.logs import get_logger
 from soulbox.telemetry.metrics import Metrics
@@ -143,7 +150,9 @@ class WorkQueue:
             result = "retry"
             await self._retry(key, error, error.delay_seconds)
         except Terminal as error:
-            result = "error"
+            # Rights that are missing, or a namespace that is ending: no bug.
+            is_forbidden = isinstance(error, KubeRefused) and error.status in (401, 403)
+            result = "refused" if is_forbidden else "error"
             await self._retry(key, error, None)
         except asyncio.CancelledError as error:
             task = asyncio.current_task()

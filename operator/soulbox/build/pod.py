@@ -120,6 +120,10 @@ def _metadata(plan: PodPlan) -> dict[str, Any]:
         keys.SKU_ANNOTATION: plan.sandbox_class.sku,
         keys.OWNER_NAME_ANNOTATION: owner.name,
         keys.SIGNING_KEY_ANNOTATION: plan.key_id,
+        keys.LIMITS_ANNOTATION: (
+            f"cpu={format_millicores(plan.limits.cpu_millicores)},"
+            f"memory={format_bytes(plan.limits.memory_bytes)}"
+        ),
         keys.ARGOCD_IGNORE_ANNOTATION: "true",
     }
     if owner.user is not None:

@@ -31,6 +31,8 @@ CLASS_LABEL: Final = f"{GROUP}/class"
 # What billing needs of a pod, stamped at creation (annotations on pods).
 SKU_ANNOTATION: Final = f"{GROUP}/sku"
 USER_ANNOTATION: Final = f"{GROUP}/user"
+# What is billed where somebody took the limits off the pod: "cpu=250m,memory=256Mi".
+LIMITS_ANNOTATION: Final = f"{GROUP}/limits"
 OWNER_NAME_ANNOTATION: Final = f"{GROUP}/owner-name"
 SIGNING_KEY_ANNOTATION: Final = f"{GROUP}/signing-key-id"
 # What lies at /etc/passwd and /etc/group of a pod (annotations on pods).

@@ -20,7 +20,7 @@ from prometheus_client.exposition import CONTENT_TYPE_LATEST
 from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
 
-from soulbox.model.states import ExecutionState
+from soulbox.model.states import ExecutionReason, ExecutionState, Kind
 
 CONTENT_TYPE: Final = CONTENT_TYPE_LATEST
 
@@ -56,6 +56,24 @@ Reader = Callable[[], Reading]
 
 _OWN_KINDS: Final = "`Sandbox` or `Execution`"
 _WATCHED_KINDS: Final = "`Sandbox`, `Execution`, `SandboxClass`, `Pod` or `Namespace`"
+# What the runner refuses with, and how calls to it fail otherwise; anything else is made up.
+RUNNER_CODES: Final = frozenset(
+    {
+        *("Busy", "Conflict", "Draining", "Forbidden", "Internal", "Invalid", "JournalFailed"),
+        *("NotFound", "Released", "Running", "TableFull"),
+        # Of the signature.
+        *("ClockSkew", "Replay", "Unauthorized", "UnknownKey"),
+        *("HostileReply", "RunnerRefused", "RunnerUnavailable", "Other"),
+    }
+)
+_STATE_OF: Final = {
+    ExecutionReason.COMPLETED: ExecutionState.COMPLETED,
+    ExecutionReason.TIMED_OUT: ExecutionState.TIMEOUT,
+    ExecutionReason.QUEUE_TIMEOUT: ExecutionState.TIMEOUT,
+    ExecutionReason.CANCELLED: ExecutionState.CANCELLED,
+}
+# Of an API server in trouble: what SoulBoxApiCallsFail counts.
+_FAILED_CALLS: Final = ("0", "429", "500", "503", "504")
 _FINAL_STATES: Final = "`Completed`, `Failed`, `Timeout` or `Cancelled`"
 
 FAMILIES: Final[tuple[Family, ...]] = (
@@ -87,7 +105,8 @@ FAMILIES: Final[tuple[Family, ...]] = (
         help="Passes over an object.",
         labels={
             "kind": _OWN_KINDS,
-            "result": "`ok`, `retry` (it will be tried again) or `error` (a bug)",
+            "result": "`ok`, `retry` (it will be tried again), `refused` (the API server"
+            " forbade something) or `error` (a bug)",
         },
     ),
     Family(
@@ -221,8 +240,8 @@ FAMILIES: Final[tuple[Family, ...]] = (
         type="counter",
         help="Calls to runners that failed.",
         labels={
-            "code": "the runner's code, or the kind of failure; `Other` for a code that is not"
-            " a plain word"
+            "code": "the runner's code, or the kind of failure; `Other` for a code that no"
+            " runner of ours has"
         },
     ),
     # Resource figures
@@ -488,6 +507,31 @@ class Metrics:
         self._counted: dict[str, Any] = {
             family.name: self._make(family) for family in FAMILIES if not family.read
         }
+        self._called: set[tuple[str, str]] = set()
+        self._begin_at_zero()
+
+    def _begin_at_zero(self) -> None:
+        """Make the series of closed sets: increase() does not see the step from none to 1."""
+        kinds = (Kind.SANDBOX, Kind.EXECUTION)
+        series: Mapping[str, Iterable[tuple[str, ...]]] = {
+            "soulbox_leader_transitions_total": (
+                (to,) for to in ("leader", "silent", "released", "lost")
+            ),
+            "soulbox_reconciles_total": (
+                (kind.value, result)
+                for kind in kinds
+                for result in ("ok", "retry", "refused", "error")
+            ),
+            "soulbox_executions_total": (
+                (_STATE_OF.get(reason, ExecutionState.FAILED).value, reason.value)
+                for reason in ExecutionReason
+            ),
+            "soulbox_runner_errors_total": ((code,) for code in sorted(RUNNER_CODES)),
+            "soulbox_samples_total": (("ok",), ("failed",)),
+        }
+        for name, values in series.items():
+            for labels in values:
+                self._counted[name].labels(*labels)
 
     def _make(self, family: Family) -> Counter | Gauge | Histogram:
         labels = tuple(family.labels)
@@ -534,12 +578,16 @@ class Metrics:
 
     def api_request(self, verb: str, kind: str, status: int, seconds: float) -> None:
         """One call to the API server is over."""
+        if (verb, kind) not in self._called:
+            self._called.add((verb, kind))
+            for code in _FAILED_CALLS:
+                self._counted["soulbox_api_requests_total"].labels(verb, kind, code)
         self._add("soulbox_api_requests_total", verb, kind, str(status))
         self._observe("soulbox_api_request_seconds", seconds, verb)
 
     def runner_error(self, code: str) -> None:
-        """One call to a runner failed. `code` is cut to a closed form: it may be hostile."""
-        known = code if code.isalpha() and code.isascii() and len(code) <= 32 else "Other"
+        """One call to a runner failed. `code` is one of a closed set: a runner may be hostile."""
+        known = code if code in RUNNER_CODES else "Other"
         self._add("soulbox_runner_errors_total", known)
 
     def watch_event(self, kind: str, timestamp_seconds: float) -> None:

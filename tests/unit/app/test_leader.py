@@ -318,7 +318,7 @@ def test_leader_cut_off_leads_on_when_nobody_took_over(
     def count(to: str) -> float | None:
         return metrics.registry.get_sample_value("soulbox_leader_transitions_total", {"to": to})
 
-    assert (count("leader"), count("silent"), count("lost")) == (2, 1, None)
+    assert (count("leader"), count("silent"), count("lost")) == (2, 1, 0)
     failures = metrics.registry.get_sample_value("soulbox_lease_renew_failures_total")
     assert failures is not None
     assert failures > 100

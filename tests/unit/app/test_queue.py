@@ -288,6 +288,17 @@ CRASHES: dict[str, BaseException] = {
 }
 
 
+@virtual_time
+async def test_what_the_api_server_forbids_is_no_bug() -> None:
+    error = KubeRefused(403, "Forbidden", "the namespace is being terminated")
+    async with working(failing(error)) as bench:
+        bench.queue.add(BOX, "a")
+        await settle()
+        text = bench.metrics.render().decode()
+    assert 'soulbox_reconciles_total{kind="Sandbox",result="refused"} 1.0' in text
+    assert 'soulbox_reconciles_total{kind="Sandbox",result="error"} 0.0' in text
+
+
 @pytest.mark.parametrize("error", CRASHES.values(), ids=CRASHES.keys())
 @virtual_time
 async def test_reconciler_that_crashes_stops_nothing_else(error: BaseException) -> None:

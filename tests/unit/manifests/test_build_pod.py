@@ -232,8 +232,13 @@ def test_pod_belongs_to_its_owner(
 
 
 def test_what_is_billed_stands_on_the_pod() -> None:
-    annotations = build_pod(make_plan())["metadata"]["annotations"]
+    pod = build_pod(make_plan())
+    annotations = pod["metadata"]["annotations"]
     assert annotations[keys.SKU_ANNOTATION] == "default"
+    # As the limits say it, for who bills a pod that lost them.
+    limits = pod["spec"]["containers"][0]["resources"]["limits"]
+    want = f"cpu={limits['cpu']},memory={limits['memory']}"
+    assert annotations[keys.LIMITS_ANNOTATION] == want
     assert annotations[keys.OWNER_NAME_ANNOTATION] == "box"
     assert annotations[keys.USER_ANNOTATION] == "ada"
     assert annotations[keys.SIGNING_KEY_ANNOTATION] == "k1"

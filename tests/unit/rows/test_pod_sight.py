@@ -328,3 +328,18 @@ def test_end_of_a_pod_whose_start_is_forgotten_has_the_same_bound() -> None:
     going = {**DELETED, "annotations": {"soulbox.dev/lost-time": "2126-01-01T00:00:00Z"}}
     with pytest.raises(RowError, match="finishedAt"):
         build_pod_sight(make_pod(metadata=going), CONTEXT, seen_at=SEEN)
+
+
+def test_limit_that_was_taken_off_the_pod_is_billed_as_it_was_asked_for() -> None:
+    asked = {"soulbox.dev/limits": "cpu=1500m,memory=2Gi"}
+    for left, want in (
+        ({"memory": "1Gi"}, (1500, 2**30)),
+        ({"cpu": "250m"}, (250, 2**31)),
+        (None, (1500, 2**31)),
+    ):
+        pod = make_pod(started=START, finished=END, metadata={"annotations": asked})
+        resources = {} if left is None else {"limits": left}
+        pod["spec"]["containers"] = [{"name": "runner", "resources": resources}]
+        run = build_pod_sight(pod, CONTEXT, seen_at=SEEN).run
+        assert run is not None
+        assert (run.cpu_millicores, run.memory_bytes) == want

@@ -13,7 +13,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from soulbox.model.states import ExecutionState
 from soulbox.telemetry import reference
-from soulbox.telemetry.metrics import FAMILIES, READ, Family, Metrics, Reader
+from soulbox.telemetry.metrics import FAMILIES, READ, RUNNER_CODES, Family, Metrics, Reader
 
 ROOT = Path(__file__).parents[3]
 READERS: Mapping[str, Reader] = {
@@ -122,8 +122,8 @@ def test_every_family_is_scraped_under_its_name_and_type_and_no_other() -> None:
 def test_two_operators_of_one_process_share_nothing() -> None:
     one, other = Metrics(), Metrics()
     one.reconciled("Sandbox", "ok", 0.01)
-    assert ("soulbox_reconciles_total", ("Sandbox", "ok")) in samples(one)
-    assert ("soulbox_reconciles_total", ("Sandbox", "ok")) not in samples(other)
+    series = ("soulbox_reconciles_total", ("Sandbox", "ok"))
+    assert (samples(one)[series], samples(other)[series]) == (1, 0)
 
 
 def test_passes_and_calls_are_counted_and_timed() -> None:
@@ -142,10 +142,40 @@ def test_passes_and_calls_are_counted_and_timed() -> None:
     assert found["soulbox_watch_last_event_timestamp_seconds", ("Execution",)] == 1767323045.0
 
 
+def test_every_code_of_the_runner_is_known() -> None:
+    """In the runner's own source: what it refuses with."""
+    said = re.compile(r'(?:refuse\(\d+, |Error\(w, [\w.]+, |&Error\{)"(\w+)"')
+    sources = (ROOT / "runner/internal").rglob("*.go")
+    codes = {
+        code
+        for path in sources
+        if not path.name.endswith("_test.go")
+        for code in said.findall(path.read_text())
+    }
+    assert len(codes) > 10
+    assert codes <= RUNNER_CODES
+
+
+def test_series_of_closed_sets_begin_at_zero() -> None:
+    """increase() does not see the step from none to 1."""
+    metrics = Metrics()
+    found = samples(metrics)
+    for series in (
+        ("soulbox_leader_transitions_total", ("lost",)),
+        ("soulbox_reconciles_total", ("Sandbox", "error")),
+        ("soulbox_executions_total", ("Lost", "Failed")),  # labels in order of their names
+        ("soulbox_runner_errors_total", ("HostileReply",)),
+    ):
+        assert found[series] == 0
+    metrics.api_request("patch", "Execution", 200, 0.1)
+    assert samples(metrics)["soulbox_api_requests_total", ("0", "Execution", "patch")] == 0
+
+
 CODES = {
     "Busy": "Busy",
     "HostileReply": "HostileReply",
     "": "Other",
+    "Invented": "Other",
     "x" * 33: "Other",
     "Busy now": "Other",
     "Büsy": "Other",

@@ -31,6 +31,7 @@ from soulbox.model.keys import (
     EXECUTION_UID_LABEL,
     GROUP,
     INCARNATION_LABEL,
+    LIMITS_ANNOTATION,
     LOST_TIME_ANNOTATION,
     OWNER_NAME_ANNOTATION,
     RUNNER_CONTAINER,
@@ -244,7 +245,7 @@ def _run(
     created = required_time(metadata.get("creationTimestamp"), "metadata.creationTimestamp")
     if started_at < created - CLOCKS_DIFFER:
         raise RowError(f"startedAt {started_at} lies before the pod was made, {created}")
-    limits = _limits(spec)
+    limits = _limits(spec, annotations)
     text = Cleaner().text
     return PodRunRow(
         pod_uid=uid_of(manifest),
@@ -286,11 +287,17 @@ def _owner_uid(metadata: Manifest, labels: Manifest, label: str, kind: Kind) -> 
     return optional_uuid(labels.get(label))
 
 
-def _limits(spec: Manifest) -> tuple[int, int]:
-    """CPU in millicores and memory in bytes reserved for the runner's container."""
+def _limits(spec: Manifest, annotations: Manifest) -> tuple[int, int]:
+    """CPU in millicores and memory in bytes reserved for the runner's container. A limit that
+    a webhook took off is billed as it was asked for."""
+    asked = dict(
+        part.split("=", 1)
+        for part in str(annotations.get(LIMITS_ANNOTATION) or "").split(",")
+        if "=" in part
+    )
     for container in spec.get("containers") or ():
         if isinstance(container, Mapping) and container.get("name") == RUNNER_CONTAINER:
-            limits = mapping(mapping(container, "resources"), "limits")
+            limits = {**asked, **mapping(mapping(container, "resources"), "limits")}
             try:
                 return parse_millicores(limits["cpu"]), parse_bytes(limits["memory"])
             except (KeyError, ValueError) as error:
