@@ -44,9 +44,9 @@ REFUSED: dict[str, tuple[str, str, str | None]] = {
         "EPERM", "done"),
     "A11 sched_setparam": ("os.sched_setparam(1, os.sched_param(0))", "EPERM", "done"),
     "A11 sched_setattr": ("call(314, 1, sched_attr, 0)", "EPERM", "done"),
-    "A11 nice of PID 1": ("os.setpriority(os.PRIO_PROCESS, 1, 0)", "EPERM", "done"),
-    "A11 nice of its group": ("os.setpriority(os.PRIO_PGRP, 1, 0)", "EPERM", "ESRCH"),
-    "A11 nice of the user": ("os.setpriority(os.PRIO_USER, 0, 0)", "EPERM", "done"),
+    "A11 nice of PID 1": ("os.setpriority(os.PRIO_PROCESS, 1, 19)", "EPERM", "done"),
+    "A11 nice of its group": ("os.setpriority(os.PRIO_PGRP, 1, 19)", "EPERM", "ESRCH"),
+    "A11 nice of the user": ("os.setpriority(os.PRIO_USER, 0, 19)", "EPERM", "done"),
     "A11 I/O priority of PID 1": ("call(251, 1, 1, 0x4004)", "EPERM", "done"),
     "A11 I/O priority of the user": ("call(251, 3, 0, 0x4004)", "EPERM", None),
     "A11 memory of PID 1 moved": ("call(279, 1, 0, 0, 0, 0, 0)", "EPERM", None),
@@ -103,8 +103,8 @@ ALLOWED: dict[str, str] = {
     "own limits": "prlimit(0, resource.RLIMIT_CORE, (0, 0))",
     "own limits by pid": "prlimit(os.getpid(), resource.RLIMIT_CORE, (0, 0))",
     "limits of another, read": "resource.prlimit(launcher, resource.RLIMIT_CORE)",
-    "nice of oneself by pid": "os.setpriority(os.PRIO_PROCESS, os.getpid(), 1)",
-    "nice of one's group": "os.setpriority(os.PRIO_PGRP, os.getpgrp(), 1)",
+    "nice of oneself by pid": "os.setpriority(os.PRIO_PROCESS, os.getpid(), 19)",
+    "nice of one's group": "os.setpriority(os.PRIO_PGRP, os.getpgrp(), 19)",
     "SCHED_BATCH for oneself":
         "os.sched_setscheduler(os.getpid(), os.SCHED_BATCH, os.sched_param(0))",
     "affinity of a thread":
@@ -133,7 +133,7 @@ sock = socket.socket()
 one = struct.pack('i', 1)
 info = struct.pack('iii', signal.SIGURG, 0, -1).ljust(128, b'\\0')
 owner_ex = struct.pack('ii', 1, 1)
-sched_attr = struct.pack('IIQiIQQQ', 48, 0, 0, 0, 0, 0, 0, 0)
+sched_attr = struct.pack('IIQiIQQQ', 48, 0, 0, 19, 0, 0, 0, 0)
 ring = ctypes.create_string_buffer(512)
 pair = ctypes.create_string_buffer(8)
 errno_action = struct.pack('I', 0x00050000)

@@ -82,7 +82,7 @@ OTHERS: dict[str, tuple[list[str], str, str]] = {
         ["bash"], ".sh",
         "set -euo pipefail\ntrap 'echo bye' EXIT\nulimit -n 100\ncoproc cat\necho x >&${COPROC[1]}"
         "\nread -r line <&${COPROC[0]}\necho $line $(seq 3 | sort -r | head -1)\n"
-        "diff <(echo a) <(echo a)\nnice true\n(sleep 30 & wait) &\nkill $!\nrenice 1 $$\n",
+        "diff <(echo a) <(echo a)\nnice true\n(sleep 30 & wait) &\nkill $!\nrenice 19 $$\n",
     ),
     "node": (
         ["node"], ".js",
@@ -93,7 +93,8 @@ OTHERS: dict[str, tuple[list[str], str, str]] = {
         "    console.log(d.toString()); this.close(); }); });\n"
         "new Worker('require(\"fs\").writeFileSync(\"w\", \"x\")', {eval: true});\n"
         "require('fs').promises.readFile('/etc/passwd').then(() => console.log('read'));\n"
-        "require('os').setPriority(5); console.log(require('os').networkInterfaces().lo.length);\n",
+        "require('os').setPriority(19);\n"
+        "console.log(require('os').networkInterfaces().lo.length);\n",
     ),
     "java": (
         ["java", "-XX:+UseSerialGC", "-Xmx64m"], ".java",

@@ -176,7 +176,8 @@ def test_disk_limit_ends_the_run_that_writes_and_not_the_other(binary: Path, bas
             runner.put("quiet", code="import time; time.sleep(3); print('unharmed')")
             doc = runner.run("loud", FILL.format(name="'big'"), within=15)
             assert doc["result"]["outcome"] == "DiskLimit"
-            assert text(runner.finish("quiet")["output"]["stdout"]) == "unharmed\n"
+            quiet = runner.finish("quiet")
+            assert text(quiet["output"]["stdout"]) == "unharmed\n", quiet["result"]
     finally:
         shutil.rmtree(base_on_disk, ignore_errors=True)
 
@@ -225,9 +226,7 @@ def test_memory_hog_is_oom_killed_and_the_runner_lives(binary: Path, base: Path)
         assert (doc["result"]["outcome"], doc["result"]["signal"]) == ("OOMKilled", "SIGKILL")
         assert 20 << 20 < doc["usage"]["peakMemoryBytes"] < 80 << 20
         assert runner.run("next", "print(1)")["result"]["outcome"] == "Exited"
-        figures = runner.call("GET", "/v1/stats").json
-        assert figures["oomKills"] >= 1
-        assert figures["memoryLimitBytes"] == 64 << 20
+        assert runner.call("GET", "/v1/stats").json["memoryLimitBytes"] == 64 << 20
 
 
 @needs_memory_v1
@@ -252,22 +251,16 @@ for _ in range(100):
 time.sleep(60)
 """
         doc = runner.run("a", code, within=30, timeoutSeconds=5, limits={"processes": 200})
-        assert doc["result"]["outcome"] in ("OOMKilled", "TimedOut")
-        assert runner.call("GET", "/v1/stats").json["oomKills"] >= 1
+        assert doc["result"]["outcome"] == "OOMKilled"
         assert runner.run("next", "print(1)")["result"]["outcome"] == "Exited"
 
 
 @needs_memory_v1
-def test_child_killed_for_memory_is_told_in_the_message(binary: Path, base: Path) -> None:
+def test_memory_in_files_and_in_no_process_ends_the_run(binary: Path, base: Path) -> None:
+    """The kernel would take the largest process: the runner."""
     with limited_memory(binary, base) as runner:
-        code = f'python3 -c "{HOG}"; exit 9'.replace("\\n", "\n")
-        doc = runner.run("a", code, command=["bash"], within=30)
-        assert doc["result"]["exitCode"] == 9
-        assert "memory limit" in doc["result"]["message"]
-        assert doc["result"]["oomKills"] >= 1
-        # A pool whose worker is killed waits for ever.
-        code = code.replace("exit 9", "read -t 60 < <(sleep 60)")
-        doc = runner.run("b", code, command=["bash"], within=60, timeoutSeconds=10)
-        assert doc["result"]["outcome"] == "TimedOut"
-        assert doc["result"]["oomKills"] >= 1
-        assert "oomKills" not in runner.run("c", "print(1)")["result"]
+        code = "import os\nfor _ in range(8):\n  f = os.memfd_create('x')\n"
+        code += "  for _ in range(16): os.write(f, bytes(1 << 20))\nimport time; time.sleep(60)"
+        doc = runner.run("a", code, within=30)
+        assert doc["result"]["outcome"] == "OOMKilled"
+        assert runner.run("next", "print(1)")["result"]["outcome"] == "Exited"

@@ -17,6 +17,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/soulbox-dev/soulbox/runner/internal/output"
+	"github.com/soulbox-dev/soulbox/runner/internal/proc"
 	"github.com/soulbox-dev/soulbox/runner/internal/reap"
 	"github.com/soulbox-dev/soulbox/runner/internal/run"
 	"github.com/soulbox-dev/soulbox/runner/internal/server"
@@ -32,6 +33,9 @@ const (
 	envPodUID = "SOULBOX_POD_UID"
 	envCPU    = "SOULBOX_CPU_MILLICORES"
 )
+
+// threadsAhead is more than the runner was ever seen to need at once.
+const threadsAhead = 10
 
 type settings struct {
 	run        run.Config
@@ -101,6 +105,7 @@ func serve(args []string, stops *signals.Stops) error {
 	runtime.GOMAXPROCS(min(runtime.GOMAXPROCS(0), 4))
 	debug.SetGCPercent(50)
 	debug.SetMemoryLimit(16 << 20)
+	proc.ThreadsAhead(threadsAhead)
 	if err := unix.Prctl(unix.PR_SET_DUMPABLE, 0, 0, 0, 0); err != nil {
 		return os.NewSyscallError("prctl PR_SET_DUMPABLE", err)
 	}

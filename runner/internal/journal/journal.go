@@ -9,10 +9,12 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"math"
 	"os"
 	"path/filepath"
 	"strings"
 
+	"github.com/soulbox-dev/soulbox/runner/internal/ownfile"
 	"github.com/soulbox-dev/soulbox/runner/internal/wire"
 )
 
@@ -56,7 +58,7 @@ func Open(dir string) (*Journal, []Record, error) {
 			}
 		case recordSuffix:
 			var record Record
-			raw, err := os.ReadFile(path)
+			raw, err := ownfile.Read(path, math.MaxInt32)
 			if err == nil {
 				err = json.Unmarshal(raw, &record)
 			}
@@ -95,7 +97,7 @@ func (j *Journal) Write(record Record) error {
 }
 
 func writeFile(path string, raw []byte) error {
-	f, err := os.OpenFile(path+tempSuffix, os.O_CREATE|os.O_WRONLY|os.O_TRUNC, 0o600)
+	f, err := ownfile.Create(path + tempSuffix)
 	if err != nil {
 		return err
 	}

@@ -7,6 +7,8 @@ import (
 	"reflect"
 	"strings"
 	"testing"
+
+	"golang.org/x/sys/unix"
 	"time"
 
 	"github.com/soulbox-dev/soulbox/runner/internal/wire"
@@ -91,15 +93,34 @@ func TestFullDirectoryFailsAndLeavesNothingHalf(t *testing.T) {
 	if err := j.Write(record("a", wire.Accepted)); err != nil {
 		t.Fatal(err)
 	}
-	if err := os.Mkdir(filepath.Join(dir, "a.1.json.tmp"), 0o700); err != nil { // in the way of the next write
+	if err := os.Mkdir(filepath.Join(dir, "b.1.json"), 0o700); err != nil { // in the way of the rename
 		t.Fatal(err)
 	}
-	if err := j.Write(record("a", wire.Finished)); err == nil {
+	if err := j.Write(record("b", wire.Finished)); err == nil {
 		t.Fatal("no error")
+	}
+	if _, err := os.Lstat(filepath.Join(dir, "b.1.json.tmp")); !os.IsNotExist(err) {
+		t.Errorf("left behind: %v", err)
 	}
 	raw, err := os.ReadFile(filepath.Join(dir, "a.1.json"))
 	if err != nil || !strings.Contains(string(raw), `"Accepted"`) {
 		t.Errorf("%s, %v", raw, err)
+	}
+}
+
+// A program without Landlock may put a FIFO where the next record is written: opened, it
+// would hold up every call from then on.
+func TestWhatAProgramPutInARecordsWayIsReplaced(t *testing.T) {
+	dir := t.TempDir()
+	j, _ := open(t, dir)
+	if err := unix.Mkfifo(filepath.Join(dir, "a.1.json.tmp"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := j.Write(record("a", wire.Accepted)); err != nil {
+		t.Fatal(err)
+	}
+	if _, records := open(t, dir); len(records) != 1 {
+		t.Errorf("%+v", records)
 	}
 }
 

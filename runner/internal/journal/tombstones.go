@@ -5,6 +5,10 @@ import (
 	"fmt"
 	"os"
 	"sync"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/soulbox-dev/soulbox/runner/internal/ownfile"
 )
 
 // A tombstone is 16 bytes of a hash: a sandbox may see a hundred thousand
@@ -34,7 +38,7 @@ type Tombstones struct {
 }
 
 func openTombstones(path string) (*Tombstones, error) {
-	raw, err := os.ReadFile(path)
+	raw, err := ownfile.Read(path, maxTombstones*int64(len(tombstone{})))
 	if err != nil && !os.IsNotExist(err) {
 		return nil, err
 	}
@@ -43,7 +47,7 @@ func openTombstones(path string) (*Tombstones, error) {
 	for i := 0; i < whole; i += len(tombstone{}) {
 		t.insert(tombstone(raw[i : i+len(tombstone{})]))
 	}
-	if t.file, err = os.OpenFile(path, os.O_CREATE|os.O_RDWR, 0o600); err != nil {
+	if t.file, err = os.OpenFile(path, os.O_CREATE|os.O_RDWR|unix.O_NOFOLLOW, 0o600); err != nil {
 		return nil, err
 	}
 	// A last one may have been cut off. Doubles cannot be in the file.
@@ -98,7 +102,7 @@ func (t *Tombstones) forgetHalf() error {
 	if err := writeFile(t.path, raw); err != nil {
 		return err
 	}
-	file, err := os.OpenFile(t.path, os.O_RDWR, 0o600)
+	file, err := os.OpenFile(t.path, os.O_RDWR|unix.O_NOFOLLOW|unix.O_NONBLOCK, 0o600)
 	if err != nil {
 		return err
 	}

@@ -65,7 +65,7 @@ func Spawn(reaper *reap.Reaper, seccomp bool) (*Launcher, error) {
 	child, err := reaper.Spawn("/proc/self/exe", argv, stageEnv, files)
 	if err != nil {
 		_ = control.Close()
-		return nil, err
+		return nil, &StartError{Message: err.Error(), NoRoom: errors.Is(err, unix.EAGAIN)}
 	}
 	l := &Launcher{Child: child, control: control, events: make(chan Event, 8)}
 	go l.readEvents()
@@ -112,7 +112,10 @@ var ErrNotReady = errors.New("the launcher died before the program was started")
 
 // StartError tells why execve, or a step before it, failed. The launcher can
 // take another run.
-type StartError struct{ Message string }
+type StartError struct {
+	Message string
+	NoRoom  bool // the kernel had no room for another process just then
+}
 
 func (e *StartError) Error() string { return e.Message }
 
@@ -148,7 +151,7 @@ func (l *Launcher) Run(spec *Spec) error {
 			case e.Kind == EventStarted:
 				return nil
 			case e.Kind == EventFailed:
-				return &StartError{Message: strings.ToValidUTF8(e.Message, "?")}
+				return &StartError{Message: strings.ToValidUTF8(e.Message, "?"), NoRoom: e.NoRoom}
 			}
 		case <-timeout.C:
 			return &StartError{Message: fmt.Sprintf("%s did not start within %v", spec.Argv[0], startLimit)}

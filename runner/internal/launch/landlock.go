@@ -10,21 +10,42 @@ import (
 )
 
 // Landlock (landlock(7)) is a second fence, used where the kernel has it: the
-// program can send signals only within its run (Linux 6.12), and it cannot
-// read or change the runner's own directories although they have its UID.
+// program can send signals only within its run (Linux 6.12), it cannot read or
+// change the runner's own directories although they have its UID, nor write
+// below /proc, and it can trace or look into nothing outside of its run.
 // Without it those directories stay reachable by path, and a program can kill
 // its launcher, which ends its own run.
 
 // Access that names a file or changes a directory. Listing is not among it: a
 // directory whose listing is allowed would open all below it.
-const fenced = unix.LANDLOCK_ACCESS_FS_READ_FILE | unix.LANDLOCK_ACCESS_FS_WRITE_FILE |
+const fenced = unix.LANDLOCK_ACCESS_FS_READ_FILE | writing |
 	unix.LANDLOCK_ACCESS_FS_REMOVE_DIR | unix.LANDLOCK_ACCESS_FS_REMOVE_FILE |
 	unix.LANDLOCK_ACCESS_FS_MAKE_DIR | unix.LANDLOCK_ACCESS_FS_MAKE_REG |
-	unix.LANDLOCK_ACCESS_FS_MAKE_SYM | unix.LANDLOCK_ACCESS_FS_REFER | unix.LANDLOCK_ACCESS_FS_TRUNCATE
+	unix.LANDLOCK_ACCESS_FS_MAKE_SYM | unix.LANDLOCK_ACCESS_FS_MAKE_FIFO |
+	unix.LANDLOCK_ACCESS_FS_MAKE_SOCK | unix.LANDLOCK_ACCESS_FS_MAKE_CHAR |
+	unix.LANDLOCK_ACCESS_FS_MAKE_BLOCK | unix.LANDLOCK_ACCESS_FS_REFER
+
+const writing = unix.LANDLOCK_ACCESS_FS_WRITE_FILE | unix.LANDLOCK_ACCESS_FS_TRUNCATE
 
 // Of those, what may be asked for a file; the rest is for directories.
-const fencedOnFiles = unix.LANDLOCK_ACCESS_FS_READ_FILE | unix.LANDLOCK_ACCESS_FS_WRITE_FILE |
-	unix.LANDLOCK_ACCESS_FS_TRUNCATE
+const fencedOnFiles = unix.LANDLOCK_ACCESS_FS_READ_FILE | writing
+
+// Where nothing can be written: an oom_score_adj of its own choice makes the
+// kernel take the runner first.
+const procDir = "/proc"
+
+// accessOf is what a version of Landlock can fence. Version 1 (Linux 5.13) is
+// not used: with it rename(2) and link(2) from one directory to another fail
+// everywhere, and programs do that (docs/decisions/0063).
+func accessOf(version uintptr) uint64 {
+	switch {
+	case version >= 3:
+		return fenced
+	case version == 2: // truncate(2) by path stays possible
+		return fenced &^ unix.LANDLOCK_ACCESS_FS_TRUNCATE
+	}
+	return 0
+}
 
 // makeFences gives the rulesets to try, the best first; they stay open. It is
 // best effort: what the kernel cannot do is left out.
@@ -37,10 +58,9 @@ func makeFences(hidden []string) (fences []int) {
 	if version >= 6 {
 		attr.Scoped = unix.LANDLOCK_SCOPE_SIGNAL
 	}
-	// Version 3 knows TRUNCATE; older ones are not worth a variant.
-	if version >= 3 && canHide(hidden) {
+	if access := accessOf(version); access != 0 && canHide(hidden) {
 		withFiles := attr
-		withFiles.Access_fs = fenced
+		withFiles.Access_fs = access
 		if rules, err := makeFence(&withFiles, hidden); err == nil {
 			fences = append(fences, rules)
 		}
@@ -65,7 +85,7 @@ func makeFence(attr *unix.LandlockRulesetAttr, hidden []string) (int, error) {
 		return 0, os.NewSyscallError("landlock_create_ruleset", errno)
 	}
 	if attr.Access_fs != 0 {
-		if err := allowAllBut(int(rules), "/", hidden); err != nil {
+		if err := allowAllBut(int(rules), attr.Access_fs, "/", hidden); err != nil {
 			_ = unix.Close(int(rules))
 			return 0, err
 		}
@@ -96,7 +116,7 @@ func canHide(hidden []string) bool {
 }
 
 // allowAllBut allows everything below dir except the hidden directories.
-func allowAllBut(rules int, dir string, hidden []string) error {
+func allowAllBut(rules int, access uint64, dir string, hidden []string) error {
 	entries, err := os.ReadDir(dir)
 	if err != nil {
 		return err
@@ -109,11 +129,15 @@ func allowAllBut(rules int, dir string, hidden []string) error {
 			// What counts is where a path ends: a rule for /var/run would
 			// open all of /run.
 		case isAbove(path, hidden):
-			if err := allowAllBut(rules, path, hidden); err != nil {
+			if err := allowAllBut(rules, access, path, hidden); err != nil {
+				return err
+			}
+		case path == procDir:
+			if err := allow(rules, access&^writing, path); err != nil {
 				return err
 			}
 		default:
-			if err := allow(rules, path); err != nil {
+			if err := allow(rules, access, path); err != nil {
 				return err
 			}
 		}
@@ -139,7 +163,7 @@ func isAbove(path string, hidden []string) bool {
 	return false
 }
 
-func allow(rules int, path string) error {
+func allow(rules int, access uint64, path string) error {
 	fd, err := unix.Open(path, unix.O_PATH|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0)
 	if err != nil {
 		return nil // gone meanwhile, or not ours to open: then not to allow either
@@ -149,9 +173,9 @@ func allow(rules int, path string) error {
 	if err := unix.Fstat(fd, &info); err != nil {
 		return os.NewSyscallError("fstat", err)
 	}
-	attr := unix.LandlockPathBeneathAttr{Allowed_access: fenced, Parent_fd: int32(fd)}
+	attr := unix.LandlockPathBeneathAttr{Allowed_access: access, Parent_fd: int32(fd)}
 	if info.Mode&unix.S_IFMT != unix.S_IFDIR {
-		attr.Allowed_access = fencedOnFiles
+		attr.Allowed_access &= fencedOnFiles
 	}
 	_, _, errno := unix.Syscall6(unix.SYS_LANDLOCK_ADD_RULE, uintptr(rules),
 		unix.LANDLOCK_RULE_PATH_BENEATH, uintptr(unsafe.Pointer(&attr)), 0, 0, 0)

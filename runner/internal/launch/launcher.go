@@ -28,6 +28,7 @@ const mostMemoryFirst = "1000"
 type launcher struct {
 	events   *json.Encoder
 	io       *proc.IOFile
+	limits   ownLimits
 	oomScore *os.File // its own; nil where there is none
 	ownScore []byte
 	fences   []int
@@ -54,8 +55,9 @@ func LauncherMain(args []string) int {
 	signal.Notify(make(chan os.Signal, 1))
 	signal.Notify(children, unix.SIGCHLD)
 
-	l := &launcher{io: proc.OpenSelfIO()}
+	l := &launcher{io: proc.OpenSelfIO(), limits: readOwnLimits()}
 	l.openScore()
+	proc.ThreadsAhead(threadsAhead)
 	err := l.close()
 	if err == nil && !slices.Contains(args, WithoutSeccomp) {
 		err = l.filterCalls()
@@ -69,6 +71,9 @@ func LauncherMain(args []string) int {
 	for o := range orders {
 		switch o.what {
 		case orderRun:
+			if l.limits != readOwnLimits() {
+				return 1 // before the program has begun: another launcher takes it
+			}
 			if !l.run(o, children, orders) {
 				return 0
 			}
@@ -106,8 +111,27 @@ func (l *launcher) close() error {
 	return nil
 }
 
+// threadsAhead: a launcher has two that wait, one that works and the runtime's.
+const threadsAhead = 3
+
 // WithoutSeccomp is the launcher's argument that leaves the filters out.
 const WithoutSeccomp = "--seccomp=false"
+
+// ownLimits are the resource limits and the processors of the launcher, which
+// programs inherit: one that was changed, by a program of its UID, would
+// change them for all later runs.
+type ownLimits struct {
+	limits     [unix.RLIMIT_RTTIME + 1]unix.Rlimit
+	processors unix.CPUSet
+}
+
+func readOwnLimits() (own ownLimits) {
+	for resource := range own.limits {
+		_ = unix.Getrlimit(resource, &own.limits[resource])
+	}
+	_ = unix.SchedGetaffinity(os.Getpid(), &own.processors)
+	return own
+}
 
 // filterCalls puts the large filter on every thread of the launcher: what it
 // forks has it too. Nothing that a launcher does is refused by it.
@@ -157,7 +181,7 @@ func (l *launcher) run(o order, children <-chan os.Signal, orders <-chan order) 
 	}
 	if err != nil {
 		l.follow(children, orders) // the child that could not become the program
-		_ = l.events.Encode(Event{Kind: EventFailed, Message: err.Error()})
+		_ = l.events.Encode(Event{Kind: EventFailed, Message: err.Error(), NoRoom: errors.Is(err, unix.EAGAIN)})
 		return !l.killing
 	}
 	_ = l.events.Encode(Event{Kind: EventStarted})

@@ -133,6 +133,7 @@ type Spec struct {
 type Event struct {
 	Kind    string              `json:"kind"`
 	Message string              `json:"message,omitempty"` // with EventFailed
+	NoRoom  bool                `json:"noRoom,omitempty"`  // with EventFailed: for another process, just now
 	Status  *syscall.WaitStatus `json:"status,omitempty"`  // the program's, once
 	Usage   *Usage              `json:"usage,omitempty"`   // with EventDone
 }

@@ -16,6 +16,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/soulbox-dev/soulbox/runner/internal/ownfile"
 	"github.com/soulbox-dev/soulbox/runner/internal/walk"
 	"github.com/soulbox-dev/soulbox/runner/internal/wire"
 )
@@ -183,7 +184,7 @@ func copyFile(root *os.Root, name, target string, left *int64) (file wire.Captur
 	if !info.Mode().IsRegular() {
 		return file, fmt.Errorf("is not a regular file any more")
 	}
-	copied, err := os.OpenFile(target, os.O_CREATE|os.O_TRUNC|os.O_WRONLY, 0o600)
+	copied, err := ownfile.Create(target)
 	if err != nil {
 		return file, err
 	}

@@ -7,6 +7,7 @@ import (
 	"io"
 	"os"
 
+	"github.com/soulbox-dev/soulbox/runner/internal/ownfile"
 	"github.com/soulbox-dev/soulbox/runner/internal/wire"
 )
 
@@ -24,10 +25,10 @@ func (s *Stream) SaveEnds() error {
 	if !doc.Truncated {
 		return nil
 	}
-	if err := os.WriteFile(s.path+headSuffix, doc.Head, 0o600); err != nil {
+	if err := ownfile.Write(s.path+headSuffix, doc.Head); err != nil {
 		return err
 	}
-	return os.WriteFile(s.path+tailSuffix, doc.Tail, 0o600)
+	return ownfile.Write(s.path+tailSuffix, doc.Tail)
 }
 
 // Recovered is a stream of an earlier runner process, read back from disk.
@@ -44,8 +45,8 @@ func Recover(path string, doc *wire.Stream) *Recovered {
 		out = measure(path)
 	}
 	if out.Truncated {
-		out.Head, _ = os.ReadFile(path + headSuffix)
-		out.Tail, _ = os.ReadFile(path + tailSuffix)
+		out.Head, _ = ownfile.Read(path+headSuffix, wire.HeadBytes)
+		out.Tail, _ = ownfile.Read(path+tailSuffix, wire.TailBytes)
 	} else {
 		length := min(max(out.StoredBytes-wire.HeadBytes, 0), wire.TailBytes)
 		out.Head, _ = ReadStored(path, 0, wire.HeadBytes)
@@ -63,7 +64,7 @@ func Recover(path string, doc *wire.Stream) *Recovered {
 func measure(path string) wire.Stream {
 	hash := sha256.New()
 	var size int64
-	if f, err := os.Open(path); err == nil {
+	if f, err := ownfile.Open(path); err == nil {
 		size, _ = io.Copy(hash, f)
 		_ = f.Close()
 	}
@@ -95,7 +96,7 @@ func ReadStored(path string, offset int64, most int64) ([]byte, error) {
 // OpenStored opens a file at an offset and tells how many bytes there are to
 // read, at most that many. The file is nil when there are none.
 func OpenStored(path string, offset, most int64) (file *os.File, length int64, err error) {
-	file, err = os.Open(path)
+	file, err = ownfile.Open(path)
 	if errors.Is(err, os.ErrNotExist) {
 		return nil, 0, nil // it could not be made: the disk was full
 	}

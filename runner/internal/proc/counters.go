@@ -7,8 +7,6 @@ import (
 	"os"
 	"strconv"
 	"strings"
-
-	"golang.org/x/sys/unix"
 )
 
 // IO holds the storage counters of /proc/pid/io.
@@ -108,52 +106,4 @@ func Written(pid int) int64 {
 	}
 	io, _ := parseIO(raw)
 	return io.WriteBytes
-}
-
-// maxDescriptors bounds one look through the descriptors of processes.
-const maxDescriptors = 20000
-
-// UnlinkedBytes adds up the files below dirs that have no name any more but
-// are held open by one of the processes. Seen keeps a file from being counted
-// twice over several calls.
-func UnlinkedBytes(pids []int, dirs []string, seen map[[2]uint64]struct{}) (sum int64) {
-	looked := 0
-	for _, pid := range pids {
-		base := "/proc/" + strconv.Itoa(pid) + "/fd"
-		dir, err := os.Open(base)
-		if err != nil {
-			continue
-		}
-		names, _ := dir.Readdirnames(maxDescriptors - looked)
-		_ = dir.Close()
-		looked += len(names)
-		for _, name := range names {
-			link, err := os.Readlink(base + "/" + name)
-			if err != nil || !strings.HasSuffix(link, " (deleted)") || !below(link, dirs) {
-				continue
-			}
-			var info unix.Stat_t
-			if unix.Stat(base+"/"+name, &info) != nil || info.Nlink > 0 {
-				continue
-			}
-			id := [2]uint64{info.Dev, info.Ino}
-			if _, double := seen[id]; !double {
-				seen[id] = struct{}{}
-				sum += info.Blocks * 512
-			}
-		}
-		if looked >= maxDescriptors {
-			break
-		}
-	}
-	return sum
-}
-
-func below(path string, dirs []string) bool {
-	for _, dir := range dirs {
-		if strings.HasPrefix(path, dir+"/") {
-			return true
-		}
-	}
-	return false
 }

@@ -12,7 +12,7 @@ import (
 
 // Tree is a snapshot of who is whose parent.
 type Tree struct {
-	Parent   map[int]int // by pid; zombies are left out
+	Parent   map[int]int // by pid
 	children map[int][]int
 }
 
@@ -45,6 +45,13 @@ func List() ([]int, error) {
 
 // ReadTree takes a snapshot of all processes that are not zombies.
 func ReadTree() (*Tree, error) {
+	return readTree(func(state byte) bool { return state != 'Z' && state != 'X' })
+}
+
+// ReadWholeTree takes one of all processes.
+func ReadWholeTree() (*Tree, error) { return readTree(func(byte) bool { return true }) }
+
+func readTree(wanted func(state byte) bool) (*Tree, error) {
 	pids, err := List()
 	if err != nil {
 		return nil, err
@@ -52,7 +59,7 @@ func ReadTree() (*Tree, error) {
 	t := &Tree{Parent: make(map[int]int, len(pids)), children: make(map[int][]int, len(pids))}
 	for _, pid := range pids {
 		parent, state, ok := stat(pid)
-		if !ok || state == 'Z' || state == 'X' {
+		if !ok || !wanted(state) {
 			continue
 		}
 		t.Parent[pid] = parent

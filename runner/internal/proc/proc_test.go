@@ -6,8 +6,11 @@ import (
 	"reflect"
 	"slices"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 func TestTreeFindsOurChild(t *testing.T) {
@@ -99,7 +102,7 @@ func TestParseNetwork(t *testing.T) {
 	}
 }
 
-func TestUnlinkedBytes(t *testing.T) {
+func TestHeldFiles(t *testing.T) {
 	dir := t.TempDir()
 	f, err := os.Create(dir + "/gone")
 	if err != nil {
@@ -109,19 +112,82 @@ func TestUnlinkedBytes(t *testing.T) {
 	if _, err := f.Write(make([]byte, 100_000)); err != nil {
 		t.Fatal(err)
 	}
-	pids := []int{os.Getpid()}
-	if got := UnlinkedBytes(pids, []string{dir}, map[[2]uint64]struct{}{}); got != 0 {
-		t.Errorf("with its name: %d", got)
+	mapped, err := unix.Mmap(int(f.Fd()), 0, 4096, unix.PROT_READ, unix.MAP_SHARED)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = unix.Munmap(mapped) }()
+	look := func(dirs ...string) *Held {
+		held := NewHeld(dirs)
+		held.Look([]int{os.Getpid()})
+		held.LookThoroughly([]int{os.Getpid()})
+		return held
+	}
+	if got := look(dir); got.Bytes != 0 || got.Unmeasured != "" {
+		t.Errorf("with its name: %+v", got)
 	}
 	_ = os.Remove(f.Name())
-	seen := map[[2]uint64]struct{}{}
-	if got := UnlinkedBytes(pids, []string{dir}, seen); got < 100_000 {
-		t.Errorf("without: %d", got)
+	if got := look(dir); got.Bytes < 100_000 || got.Bytes > 150_000 || got.Unmeasured != "" {
+		t.Errorf("without: %+v", got)
 	}
-	if got := UnlinkedBytes(pids, []string{dir}, seen); got != 0 {
-		t.Errorf("counted twice: %d", got)
+	if got := look(dir + "2"); got.Bytes != 0 || got.Unmeasured != "" {
+		t.Errorf("of another directory: %+v", got)
 	}
-	if got := UnlinkedBytes(pids, []string{dir + "2"}, map[[2]uint64]struct{}{}); got != 0 {
-		t.Errorf("of another directory: %d", got)
+	pair, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_STREAM, 0)
+	if err != nil {
+		t.Fatal(err)
 	}
+	if err := unix.Sendmsg(pair[0], []byte{0}, unix.UnixRights(int(f.Fd())), nil, 0); err != nil {
+		t.Fatal(err)
+	}
+	if got := look(dir); got.Unmeasured != "descriptors on their way through a socket" {
+		t.Errorf("on its way: %+v", got)
+	}
+	_ = unix.Close(pair[0])
+	_ = unix.Close(pair[1])
+	_ = f.Close()
+	if got := look(dir); got.Bytes != 0 || got.Unmeasured != "a mapping of a deleted file" {
+		t.Errorf("mapped only: %+v", got)
+	}
+}
+
+// What is stopped already stays so; what is made meanwhile is stopped too.
+func TestFreezeAndThaw(t *testing.T) {
+	start := func() *exec.Cmd {
+		command := exec.Command("sleep", "60")
+		if err := command.Start(); err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { _ = command.Process.Kill(); _ = command.Wait() })
+		return command
+	}
+	awaitState := func(pid int, want byte) {
+		t.Helper()
+		for deadline := time.Now().Add(10 * time.Second); ; time.Sleep(time.Millisecond) {
+			_, state, ok := stat(pid)
+			if ok && state == want {
+				return
+			}
+			if time.Now().After(deadline) {
+				t.Fatalf("%d is %c and not %c", pid, state, want)
+			}
+		}
+	}
+	pids := []int{start().Process.Pid, start().Process.Pid}
+	awaitState(pids[0], 'S')
+	_ = syscall.Kill(pids[0], syscall.SIGSTOP)
+	awaitState(pids[0], 'T')
+	calls := 0
+	frozen := Freeze(func() []int {
+		if calls++; calls == 2 {
+			pids = append(pids, start().Process.Pid)
+		}
+		return pids
+	})
+	awaitState(pids[1], 'T')
+	awaitState(pids[2], 'T')
+	frozen.Thaw()
+	awaitState(pids[1], 'S')
+	awaitState(pids[2], 'S')
+	awaitState(pids[0], 'T')
 }

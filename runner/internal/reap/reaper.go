@@ -181,8 +181,8 @@ func (r *Reaper) killStrays(childrenLeft bool) bool {
 	if len(r.live) == 0 && r.namespace != nil {
 		// Processes entered from outside (kubectl exec) are not our
 		// children, so ECHILD alone does not prove the namespace empty.
-		others := othersInNamespace()
-		if !childrenLeft && others == 0 {
+		others, err := othersInNamespace()
+		if err == nil && !childrenLeft && others == 0 {
 			return true
 		}
 		r.namespace.killAll()
@@ -201,6 +201,9 @@ func (r *Reaper) killStrays(childrenLeft bool) bool {
 	isLive := func(pid int) bool { return r.live[pid] != nil }
 	return KillEach(tree.Descendants(os.Getpid(), isLive)) == 0
 }
+
+// Alone tells whether we are PID 1 of a namespace of our own, as in a pod.
+func (r *Reaper) Alone() bool { return r.namespace != nil }
 
 // Strangers tells whether the namespace holds a process that we did not start:
 // no child of ours, and not below one. It is false where kill(-1) is never used.
@@ -224,13 +227,20 @@ func (r *Reaper) Strangers() bool {
 	return len(tree.Parent) > 0
 }
 
-func othersInNamespace() int {
+// othersInNamespace counts who could be killed: not what an administrator
+// entered as another user.
+func othersInNamespace() (count int, err error) {
 	tree, err := proc.ReadTree()
 	if err != nil {
-		return 0
+		return 0, err
 	}
 	delete(tree.Parent, os.Getpid())
-	return len(tree.Parent)
+	for pid := range tree.Parent {
+		if !errors.Is(syscall.Kill(pid, 0), syscall.EPERM) {
+			count++
+		}
+	}
+	return count, nil
 }
 
 // KillEach ends processes one by one: all are stopped first, so that a fork

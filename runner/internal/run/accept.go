@@ -87,7 +87,8 @@ func (m *Manager) newRun(key Key, bodySHA256 string, program *wire.Program) (*Ru
 			UID: key.UID, Attempt: key.Attempt, State: wire.Accepted, AcceptedTime: wire.Time{Time: time.Now()},
 		},
 	}
-	run.diskBefore.Store(m.disk.Last() + ownBytes(program))
+	run.ownBytes = ownBytes(program)
+	run.diskBefore.Store(m.disk.Last() + run.ownBytes)
 	if err := m.journal.Write(run.record()); err != nil {
 		return nil, refuse(503, "JournalFailed", "the acceptance of %s cannot be made durable: %v", key, err)
 	}

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
+	"path/filepath"
 	"runtime/debug"
 	"sort"
 	"sync"
@@ -72,12 +73,15 @@ type Manager struct {
 	disk       *stats.Disk
 	workspace  *os.Root
 	log        *slog.Logger
+	pidsLimit  *int64
 	exit       chan struct{}
 	exitOnce   sync.Once
 	memoryKill atomic.Pointer[time.Time] // when the watchdog last ended a run
 	trim       *time.Timer
 	diskRound  atomic.Int64 // counts rebaseDisk
 	diskStale  atomic.Bool  // a run ended since the disk was measured
+	thorough   sync.Mutex   // held while runs are stopped for a look
+	occupied   sync.RWMutex // read-held by each run while it may use what scrub removes
 
 	mu       sync.Mutex
 	runs     map[Key]*Run
@@ -107,8 +111,9 @@ func New(config Config, reaper *reap.Reaper, cgroup *stats.Cgroup, log *slog.Log
 	}
 	m := &Manager{
 		config: config, reaper: reaper, journal: j, cgroup: cgroup, workspace: root, log: log,
-		disk: stats.NewDisk(config.Workspace, config.TmpDir),
-		exit: make(chan struct{}), runs: map[Key]*Run{}, active: map[Key]*Run{},
+		pidsLimit: cgroup.PIDsLimit(),
+		disk:      stats.NewDisk(filepath.Join(config.StateDir, containersMessage), config.Workspace, config.TmpDir),
+		exit:      make(chan struct{}), runs: map[Key]*Run{}, active: map[Key]*Run{},
 	}
 	m.trim = time.AfterFunc(trimAfter, m.giveBackMemory)
 	for _, record := range records {

@@ -2,6 +2,7 @@ package run
 
 import (
 	"errors"
+	"fmt"
 	"os"
 	"syscall"
 	"time"
@@ -19,6 +20,9 @@ const (
 	drainLimit = 2 * time.Second        // for the last bytes in the pipes
 	trimAfter  = time.Second            // of rest, until memory is given back
 	tidyLimit  = 500 * time.Millisecond // for removing the private TMPDIR
+	firstPause = 50 * time.Millisecond  // between tries to make a process, doubled each time
+	lastPause  = time.Second
+	mostDeaths = 20 // of fresh launchers, until the fault is elsewhere
 )
 
 // ending is what is known when no process of the run is left.
@@ -34,10 +38,11 @@ type ending struct {
 
 // supervise takes one run from Accepted to Finished.
 func (m *Manager) supervise(run *Run) {
+	m.occupied.RLock()
 	stage := m.prepare(run)
 	if stage.err != nil {
 		stage.tidy()
-		m.finish(run, &wire.Result{Outcome: wire.StartFailed, Message: stage.err.Error()}, nil)
+		m.leave(run, &wire.Result{Outcome: wire.StartFailed, Message: stage.err.Error()}, nil)
 		m.afterFinish(run, nil, nil)
 		return
 	}
@@ -45,7 +50,7 @@ func (m *Manager) supervise(run *Run) {
 	launcher, err := m.startProgram(run, stage.spec(run, m))
 	if err != nil {
 		stage.tidy()
-		m.finish(run, startFailure(run, err), nil)
+		m.leave(run, startFailure(run, err), nil)
 		m.afterFinish(run, nil, nil)
 		return
 	}
@@ -76,8 +81,22 @@ func (m *Manager) supervise(run *Run) {
 	if fit && m.keep(launcher) {
 		launcher = nil // whoever comes next may have it already
 	}
-	m.finish(run, m.judge(run, end, start), m.account(run, end, start))
+	m.leave(run, m.judge(run, end, start), m.account(run, end, start))
 	m.afterFinish(run, launcher, end)
+}
+
+// leave finishes the run, and scrubs what it left when it was the last. The
+// next one is kept from beginning before its end is told, and waits then.
+func (m *Manager) leave(run *Run, result *wire.Result, usage *wire.Usage) {
+	m.occupied.RUnlock()
+	last := m.occupied.TryLock()
+	m.finish(run, result, usage)
+	if last {
+		if !m.config.OneShot {
+			m.scrub()
+		}
+		m.occupied.Unlock()
+	}
 }
 
 // startFailure is the result when the program never ran: perhaps because it
@@ -94,34 +113,64 @@ var errStopped = errors.New("ended before it was started")
 
 // startProgram hands the spec to a launcher. One that waited may have died
 // since: then the program has not begun, and a fresh launcher gets its turn.
+// While other runs leave no room for a process it is tried again, for as long
+// as the program itself may take.
 func (m *Manager) startProgram(run *Run, spec *launch.Spec) (*launch.Launcher, error) {
-	for try := 0; ; try++ {
+	begin, pause := time.Now(), firstPause
+	for fresh, deaths := false, 0; ; {
 		select {
 		case <-run.stopped:
 			return nil, errStopped
 		default:
 		}
-		launcher := m.takeWarm()
-		if launcher == nil || try > 0 {
-			m.discard(launcher)
-			var err error
-			if launcher, err = launch.Spawn(m.reaper, m.config.Seccomp); err != nil {
-				return nil, err
-			}
-		}
-		run.setLauncher(launcher.Child.PID())
-		err := launcher.Run(spec)
+		launcher, err := m.tryStart(run, spec, fresh)
 		if err == nil {
 			return launcher, nil
 		}
-		if !launcher.Rest() || !m.keep(launcher) {
-			m.discard(launcher)
-			m.reaper.Sweep(sweepLimit)
+		var failed *launch.StartError
+		noRoom := errors.As(err, &failed) && failed.NoRoom
+		died := errors.Is(err, launch.ErrNotReady)
+		switch {
+		case died && !fresh:
+			fresh = true
+			continue
+		case died && deaths < mostDeaths: // as a Go program does that finds no room for its threads
+			deaths++
+		case !noRoom:
+			return nil, err
+		case time.Since(begin) > run.program.Timeout:
+			return nil, fmt.Errorf("no process could be made for it within %v: the sandbox has as many as its node allows, "+
+				"and other executions hold them", run.program.Timeout)
 		}
-		if !errors.Is(err, launch.ErrNotReady) || try > 0 {
+		select {
+		case <-run.stopped:
+			return nil, errStopped
+		case <-time.After(pause):
+			pause = min(2*pause, lastPause)
+		}
+	}
+}
+
+// tryStart is one try.
+func (m *Manager) tryStart(run *Run, spec *launch.Spec, fresh bool) (*launch.Launcher, error) {
+	launcher := m.takeWarm()
+	if launcher == nil || fresh {
+		m.discard(launcher)
+		var err error
+		if launcher, err = launch.Spawn(m.reaper, m.config.Seccomp); err != nil {
 			return nil, err
 		}
 	}
+	run.setLauncher(launcher.Child.PID())
+	err := launcher.Run(spec)
+	if err == nil {
+		return launcher, nil
+	}
+	if !launcher.Rest() || !m.keep(launcher) {
+		m.discard(launcher)
+		m.reaper.Sweep(sweepLimit)
+	}
+	return nil, err
 }
 
 // discard ends a launcher that has no program, and waits for it.
@@ -229,7 +278,9 @@ func (m *Manager) sweep(run *Run, end *ending) {
 	m.giveUpWarm()
 	gone, strays := m.reaper.Sweep(sweepLimit)
 	if !gone {
+		// A program that lives on is beyond its limits and its bill: the pod has to end.
 		m.log.Error("processes of a run could not be killed", "execution", run.key.String())
+		m.Drain("processes of an execution could not be killed")
 	}
 	more := launch.UsageOf(&strays)
 	end.usage.CPUMicroseconds += more.CPUMicroseconds

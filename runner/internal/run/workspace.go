@@ -152,10 +152,25 @@ func (s *stage) spec(run *Run, m *Manager) *launch.Spec {
 	argv := append(append(append([]string{}, p.Command...), filepath.Join(m.config.Workspace, s.codeName)), p.Args...)
 	return &launch.Spec{
 		Argv: argv, Env: m.environment(os.Environ(), s.tmp, p.Env), Dir: m.config.Workspace,
-		Processes: uint64(p.Limits.Processes) + m.ownThreads(),
+		Processes: m.processLimit(uint64(p.Limits.Processes)),
 		OpenFiles: uint64(p.Limits.OpenFiles), FileSizeBytes: uint64(p.Limits.FileSizeBytes),
 		Landlock: m.config.Landlock, Hidden: []string{m.config.StateDir, m.config.OutputDir},
 	}
+}
+
+// reservedTasks of the group's pids.max stay free for the runner: a launcher
+// and its threads.
+const reservedTasks = 16
+
+// processLimit is the RLIMIT_NPROC that leaves a program what is asked, and
+// the runner its own within the limit of the group.
+func (m *Manager) processLimit(asked uint64) uint64 {
+	own := m.ownThreads()
+	limit := asked + own
+	if most := m.pidsLimit; most != nil {
+		limit = min(limit, uint64(max(*most-reservedTasks, int64(own)+1)))
+	}
+	return limit
 }
 
 // ownThreads is what the runner and its launchers take of RLIMIT_NPROC, which

@@ -6,6 +6,7 @@ import (
 	"encoding/binary"
 	"fmt"
 	"os"
+	"sync"
 	"syscall"
 	"unsafe"
 
@@ -16,8 +17,12 @@ import (
 // signal, of which one was enough.
 var pipeFD int32
 
+// goHandler is where Go's own handler is, for faults that are real.
+var goHandler uintptr
+
 // Implemented in handler_*.s.
 func handlerAddress() uintptr
+func faultHandlerAddress() uintptr
 func restorerAddress() uintptr
 
 // kernelSigaction is struct sigaction of the kernel for 64-bit machines, see
@@ -55,18 +60,47 @@ func takeStops() (func() (stop, error), error) {
 		return nil, os.NewSyscallError("fcntl", err)
 	}
 	pipeFD = int32(fd)
-	action := kernelSigaction{
-		handler: handlerAddress(), restorer: restorerAddress(),
-		flags: saSiginfo | saRestart | saOnStack | saRestorer, mask: ^uint64(0),
-	}
 	for _, sig := range []syscall.Signal{unix.SIGTERM, unix.SIGINT} {
-		_, _, errno := unix.RawSyscall6(unix.SYS_RT_SIGACTION, uintptr(sig),
-			uintptr(unsafe.Pointer(&action)), 0, unsafe.Sizeof(action.mask), 0, 0)
-		if errno != 0 {
-			return nil, os.NewSyscallError("rt_sigaction", errno)
+		if _, err := handle(sig, handlerAddress()); err != nil {
+			return nil, err
 		}
 	}
 	return func() (stop, error) { return readStop(reader) }, nil
+}
+
+// faults are the signals at which Go dies, or panics, whoever sent them: only
+// kill(2) and tgkill(2) count as "sent by a user" there (runtime,
+// sigFromUser), and sigqueue(3) does not.
+var faults = []syscall.Signal{
+	unix.SIGILL, unix.SIGTRAP, unix.SIGBUS, unix.SIGFPE, unix.SIGSEGV, unix.SIGSYS,
+}
+
+// passOnFaults puts a handler before Go's that lets through what the kernel
+// says of our own code. To be called once: a second time it would find itself.
+var passOnFaults = sync.OnceValue(func() error {
+	for _, sig := range faults {
+		before, err := handle(sig, faultHandlerAddress())
+		if err != nil {
+			return err
+		}
+		goHandler = before // one for all signals
+	}
+	return nil
+})
+
+// handle puts a handler on a signal and gives the one before it.
+func handle(sig syscall.Signal, handler uintptr) (before uintptr, err error) {
+	old := kernelSigaction{}
+	action := kernelSigaction{
+		handler: handler, restorer: restorerAddress(),
+		flags: saSiginfo | saRestart | saOnStack | saRestorer, mask: ^uint64(0),
+	}
+	_, _, errno := unix.RawSyscall6(unix.SYS_RT_SIGACTION, uintptr(sig),
+		uintptr(unsafe.Pointer(&action)), uintptr(unsafe.Pointer(&old)), unsafe.Sizeof(action.mask), 0, 0)
+	if errno != 0 {
+		return 0, os.NewSyscallError("rt_sigaction", errno)
+	}
+	return old.handler, nil
 }
 
 func readStop(reader *os.File) (stop, error) {

@@ -8,6 +8,9 @@
 // measured for TERM, INT, HUP, QUIT, ABRT, SEGV, BUS and FPE. So each is asked
 // for, which makes Go deliver instead of die.
 //
+// Not so the faults (SEGV and the like) that are queued with siginfo, sigqueue(3):
+// Go takes those for its own. They get a handler of ours before Go's.
+//
 // TERM and INT mean "drain", and a program must not be able to say so. Their
 // sender is only in siginfo, which os/signal does not pass on; and signalfd(2)
 // is no way out, for Go never lets a thread block them (runtime,
@@ -54,6 +57,9 @@ type stop struct {
 // Register is the first call of main.
 func Register() (*Stops, error) {
 	signal.Notify(make(chan os.Signal, 1), Survived...)
+	if err := passOnFaults(); err != nil {
+		return nil, err
+	}
 	next, err := takeStops()
 	return &Stops{next: next}, err
 }

@@ -8,8 +8,10 @@ import (
 	"log/slog"
 	"os"
 	"strconv"
+	"strings"
 	"testing"
 	"time"
+	"unsafe"
 
 	"golang.org/x/sys/unix"
 )
@@ -61,6 +63,49 @@ func TestHandlerTellsTheSender(t *testing.T) {
 		}
 	}
 }
+
+// queue sends siginfo, as sigqueue(3) does.
+func queue(t *testing.T, sig unix.Signal, code int32) {
+	t.Helper()
+	raw := info(int32(sig), code, int32(os.Getpid()))
+	_, _, errno := unix.Syscall(unix.SYS_RT_SIGQUEUEINFO, uintptr(os.Getpid()), uintptr(sig), uintptr(unsafe.Pointer(&raw[0])))
+	if errno != 0 {
+		t.Fatal(sig, code, errno)
+	}
+}
+
+func TestQueuedFaultsDoNothing(t *testing.T) {
+	if _, err := Register(); err != nil {
+		t.Fatal(err)
+	}
+	for _, sig := range faults {
+		for _, code := range []int32{-1, -2, -3, -5, -60} { // SI_QUEUE, SI_TIMER, SI_MESGQ, SI_SIGIO, SI_ASYNCNL
+			for range 50 {
+				queue(t, sig, code)
+			}
+		}
+		if err := unix.Kill(os.Getpid(), sig); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+func TestARealFaultIsStillGos(t *testing.T) {
+	if _, err := Register(); err != nil {
+		t.Fatal(err)
+	}
+	defer func() {
+		if err, ok := recover().(error); !ok || !strings.Contains(err.Error(), "nil pointer") {
+			t.Errorf("recovered %v", err)
+		}
+	}()
+	var nothing *[64]int
+	nothing[i13()]++ //nolint:staticcheck // the fault is what is tested
+	t.Error("no fault came")
+}
+
+//go:noinline
+func i13() int { return 13 }
 
 func TestStartIgnoresStopsFromInsideANamespace(t *testing.T) {
 	queue := []stop{{"SIGTERM", 7, false}, {"SIGINT", 0, true}}

@@ -17,6 +17,7 @@ type Cgroup struct {
 	memory  string
 	cpu     string
 	blkio   string
+	pids    string
 }
 
 // unlimited is above any real limit: v1 writes "none" as the largest page
@@ -46,12 +47,12 @@ func OpenCgroup(root, self string) *Cgroup {
 	}
 	if _, err := os.Stat(filepath.Join(root, "cgroup.controllers")); err == nil {
 		if dir := pick("", "", "memory.current"); dir != "" {
-			return &Cgroup{Version: 2, memory: dir, cpu: dir, blkio: dir}
+			return &Cgroup{Version: 2, memory: dir, cpu: dir, blkio: dir, pids: dir}
 		}
 		return &Cgroup{}
 	}
 	g := &Cgroup{Version: 1, memory: pick("memory", "memory", "memory.usage_in_bytes"),
-		blkio: pick("blkio", "blkio", "blkio.throttle.io_service_bytes")}
+		blkio: pick("blkio", "blkio", "blkio.throttle.io_service_bytes"), pids: pick("pids", "pids", "pids.max")}
 	for _, mount := range []string{"cpuacct", "cpu,cpuacct", "cpuacct,cpu"} {
 		if g.cpu == "" {
 			g.cpu = pick("cpuacct", mount, "cpuacct.usage")
@@ -98,6 +99,10 @@ func keyed(dir, file, key string) *int64 {
 	}
 	return nil
 }
+
+// PIDsLimit is how many tasks the group may have; nil where it does not say so
+// itself. The kubelet's podPidsLimit is on the pod's group, out of sight.
+func (g *Cgroup) PIDsLimit() *int64 { return number(g.pids, "pids.max") }
 
 // MemoryLimit is nil where there is none.
 func (g *Cgroup) MemoryLimit() *int64 {

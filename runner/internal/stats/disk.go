@@ -17,6 +17,7 @@ const measureLimit = 5 * time.Second
 // (the kubelet evicts the whole pod, many seconds late), so the runner counts.
 type Disk struct {
 	dirs []string
+	file string
 
 	mu       sync.Mutex
 	used     int64
@@ -25,8 +26,8 @@ type Disk struct {
 	took     time.Duration
 }
 
-// NewDisk measures these directories together.
-func NewDisk(dirs ...string) *Disk { return &Disk{dirs: dirs} }
+// NewDisk measures these directories together, and one file that lies elsewhere.
+func NewDisk(file string, dirs ...string) *Disk { return &Disk{dirs: dirs, file: file} }
 
 // Dirs are the directories that are measured.
 func (d *Disk) Dirs() []string { return d.dirs }
@@ -40,6 +41,10 @@ func (d *Disk) Used(maxAge time.Duration) (used int64, complete bool) {
 	if d.at.IsZero() || time.Since(d.at) >= max(maxAge, 10*d.took) {
 		begin := time.Now()
 		d.used, d.complete = measure(d.dirs)
+		var info unix.Stat_t
+		if unix.Lstat(d.file, &info) == nil {
+			d.used += info.Blocks * 512
+		}
 		d.at = time.Now()
 		d.took = d.at.Sub(begin)
 	}
@@ -51,6 +56,26 @@ func (d *Disk) Last() int64 {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	return d.used
+}
+
+// leastBytes is what an entry counts at least: an empty file takes no block, but
+// an inode, of which the node has not many more than it has blocks of this size.
+const leastBytes = 4096
+
+// Free is how many bytes are free on the file systems of the directories.
+func (d *Disk) Free() (sum int64) {
+	counted := map[unix.Fsid]struct{}{}
+	for _, dir := range d.dirs {
+		var info unix.Statfs_t
+		if unix.Statfs(dir, &info) != nil {
+			continue
+		}
+		if _, double := counted[info.Fsid]; !double {
+			counted[info.Fsid] = struct{}{}
+			sum += int64(info.Bfree) * info.Frsize
+		}
+	}
+	return sum
 }
 
 // measure adds up the blocks of trees, a file with several names once.
@@ -67,7 +92,7 @@ func measure(dirs []string) (sum int64, complete bool) {
 				}
 				linked[id] = struct{}{}
 			}
-			sum += info.Blocks * 512
+			sum += max(info.Blocks*512, leastBytes)
 		})
 		complete = complete && !errors.Is(err, walk.ErrIncomplete)
 	}

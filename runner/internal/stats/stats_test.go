@@ -98,7 +98,7 @@ func TestWhatCannotBeReadIsAbsent(t *testing.T) {
 	wantAbsent(t, "garbage", g.MemoryUsed())
 	wantAbsent(t, "read", read)
 	wantAbsent(t, "written", written)
-	s := Gather(g, NewDisk(t.TempDir()), time.Now())
+	s := Gather(g, NewDisk("", t.TempDir()), time.Now())
 	wantAbsent(t, "gathered", s.MemoryBytes)
 	want(t, "disk", s.DiskUsedBytes, 0)
 }
@@ -114,7 +114,7 @@ func TestDiskCountsAFileOnceAndEveryDirectory(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	disk := NewDisk(first, second)
+	disk := NewDisk("", first, second)
 	if used, complete := disk.Used(0); !complete || used < 200_000 || used > 250_000 {
 		t.Errorf("%d, %v", used, complete)
 	}

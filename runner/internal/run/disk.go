@@ -1,0 +1,160 @@
+package run
+
+import (
+	"fmt"
+	"time"
+
+	"github.com/soulbox-dev/soulbox/runner/internal/proc"
+	"github.com/soulbox-dev/soulbox/runner/internal/wire"
+)
+
+// # How a disk without a quota is bounded
+//
+// What has a name is measured every second, and what processes hold open
+// without one. That a program can evade: a mapping holds a file, so does the
+// queue of a socket it was sent over, and descriptors can be passed around
+// faster than processes are looked at. What it cannot evade is the file system's
+// own count of free blocks, which it shares with the node, though. So when more
+// of the disk is gone since a run began than that run may take, all runs are
+// stopped for a look at everything they hold: what then can be measured counts,
+// and a run that holds what cannot be measured is ended. A process that cannot
+// be looked into is never let be.
+
+const (
+	diskEvery = time.Second
+	// diskSlack is what a run may add to a disk that is over its limit already:
+	// an interpreter's small files, and blocks the file system takes late.
+	diskSlack = 256 << 10
+	// thoroughEvery is the least time between two looks that stop the runs.
+	thoroughEvery = 5 * time.Second
+)
+
+// diskWatch is what the watch of one run remembers.
+type diskWatch struct {
+	freeBefore   int64
+	hidden       map[int]struct{} // processes that could not be looked into the last time
+	nextThorough time.Time
+}
+
+// watchDisk ends a run that fills the disk past its limit, unless the disk was
+// as full before it: a run that only cleans up is let be.
+func (m *Manager) watchDisk(run *Run) {
+	limit := m.config.DiskLimitBytes
+	if limit == 0 {
+		return
+	}
+	watch := &diskWatch{freeBefore: m.disk.Free()}
+	if m.diskStale.Load() {
+		m.rebaseDisk()
+	}
+	run.diskBefore.Store(m.disk.Last() + run.ownBytes)
+	ticker := time.NewTicker(diskEvery)
+	defer ticker.Stop()
+	for {
+		select {
+		case <-run.over:
+			return
+		case <-ticker.C:
+		}
+		if text := m.lookAtDisk(run, limit, watch); text != "" {
+			run.Stop(wire.DiskLimit, text)
+			return
+		}
+	}
+}
+
+// lookAtDisk gives the reason to end the run, or nothing.
+func (m *Manager) lookAtDisk(run *Run, limit int64, watch *diskWatch) string {
+	// What was measured while the blame was shared out anew is no proof.
+	round := m.diskRound.Load()
+	used, complete := m.disk.Used(diskEvery / 2)
+	held, own := proc.NewHeld(m.disk.Dirs()), proc.NewHeld(m.disk.Dirs())
+	for _, other := range m.activeRuns() {
+		into := held
+		if other == run {
+			into = own
+		}
+		into.Look(other.processes())
+	}
+	if text := watch.hides(own); text != "" {
+		return text
+	}
+	total := used + held.Bytes + own.Bytes
+	tooMuch := total > limit && total > run.diskBefore.Load()
+	if !tooMuch && complete {
+		return m.lookThoroughly(run, limit, used, watch)
+	}
+	if m.isEnding(wire.DiskLimit) || m.largest(writtenBy) != run || round != m.diskRound.Load() {
+		return ""
+	}
+	if !complete {
+		return "workspace and temporary files are nested too deep, or are too many, to be measured"
+	}
+	return overLimit(total, limit)
+}
+
+func overLimit(used, limit int64) string {
+	return fmt.Sprintf("workspace and temporary files took %d bytes, %d are allowed", used, limit)
+}
+
+// hides tells of a process that cannot be looked into for the second time. Once
+// is not enough: between fork and execve each is like its launcher.
+func (w *diskWatch) hides(own *proc.Held) string {
+	before := w.hidden
+	w.hidden = own.Hidden
+	for pid := range own.Hidden {
+		if _, again := before[pid]; again {
+			return fmt.Sprintf("what process %d takes on disk cannot be measured, for it cannot be looked into; "+
+				"its program file must be readable", pid)
+		}
+	}
+	return ""
+}
+
+// lookThoroughly stops all runs and looks at all they hold, when more of the
+// disk is gone than this run may take.
+func (m *Manager) lookThoroughly(run *Run, limit, used int64, watch *diskWatch) string {
+	gone := watch.freeBefore - m.disk.Free()
+	begin := time.Now()
+	if gone <= max(limit-run.diskBefore.Load(), diskSlack) || begin.Before(watch.nextThorough) {
+		return ""
+	}
+	m.thorough.Lock() // one at a time, or each would take the other's stops for a program's own
+	defer m.thorough.Unlock()
+	runs := m.activeRuns()
+	frozen := proc.Freeze(func() (pids []int) {
+		for _, other := range runs {
+			pids = append(pids, other.processes()...)
+		}
+		return pids
+	})
+	defer frozen.Thaw()
+	total, own := used, proc.NewHeld(m.disk.Dirs())
+	for _, other := range runs {
+		held := own
+		if other != run {
+			held = proc.NewHeld(m.disk.Dirs())
+		}
+		held.LookThoroughly(other.everyProcess())
+		total += held.Bytes
+	}
+	watch.nextThorough = begin.Add(max(thoroughEvery, 50*time.Since(begin)))
+	switch {
+	case total > limit && total > run.diskBefore.Load() && own.Bytes > 0:
+		return overLimit(total, limit)
+	case own.Unmeasured != "":
+		return fmt.Sprintf("%d bytes of the disk were taken since it began, %d are allowed, and it holds what cannot be measured: %s",
+			gone, limit, own.Unmeasured)
+	}
+	return ""
+}
+
+// rebaseDisk takes what is on disk now as the state before these runs.
+func (m *Manager) rebaseDisk(runs ...*Run) {
+	m.diskStale.Store(false)
+	used, _ := m.disk.Used(0)
+	for _, run := range runs {
+		run.diskBefore.Store(max(run.diskBefore.Load(), used+diskSlack))
+	}
+	m.diskRound.Add(1)
+}

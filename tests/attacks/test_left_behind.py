@@ -1,0 +1,68 @@
+"""What a run leaves to the next: A22, A41, A44; and what concurrent runs keep."""
+
+from __future__ import annotations
+
+from tests.support.attack_pod import PLACE, PRELUDE, attack
+from tests.support.runner_client import Runner, text, wait_until
+
+LEAVE = f"""
+open('/dev/shm/left', 'wb').write(bytes(8 << 20))
+os.makedirs('/dev/shm/deep/er'); open('/dev/shm/deep/er/x', 'w').write('x')
+os.chmod('/dev/shm/deep', 0)
+from multiprocessing.shared_memory import SharedMemory
+s = SharedMemory(create=True, size=1 << 20); s.buf[0] = 1
+open('{PLACE}/tmp/left', 'w').write('x'); os.symlink('/etc', '{PLACE}/tmp/link')
+os.mkfifo('{PLACE}/tmp/fifo')
+assert libc.shmget(0, 1 << 20, 0o1600) >= 0
+assert libc.semget(0, 1, 0o1600) >= 0
+assert libc.msgget(0, 0o1600) >= 0
+os.open('/dev/mqueue/left', os.O_CREAT | os.O_RDWR, 0o600)
+open('kept', 'w').write('x')
+"""
+FIND = f"""
+print(sorted(os.listdir('/dev/shm') + os.listdir('/dev/mqueue')))
+print([n for n in os.listdir('{PLACE}/tmp') if f'{PLACE}/tmp/{{n}}' != os.environ['TMPDIR']])
+for kind in ('shm', 'sem', 'msg'):
+    print(len(open(f'/proc/sysvipc/{{kind}}').read().splitlines()) - 1)
+print(os.path.exists('kept'), os.path.exists('/etc/passwd'))
+"""
+
+
+def test_a22_the_next_run_finds_nothing_but_the_workspace(pod: Runner) -> None:
+    attack(pod, "leave", LEAVE)
+    assert attack(pod, "find", FIND) == ["[]", "[]", "0", "0", "0", "True True"]
+
+
+def test_a22_a_killed_run_leaves_nothing_either(pod: Runner) -> None:
+    code = LEAVE + "os.kill(os.getpid(), 9)"
+    assert pod.run("leave2", PRELUDE + code)["result"]["outcome"] == "Signaled"
+    assert attack(pod, "find2", FIND) == ["[]", "[]", "0", "0", "0", "True True"]
+
+
+def test_what_another_run_uses_is_let_be(pod: Runner) -> None:
+    pod.put("long", code=f"""
+import os, time
+open('/dev/shm/mine', 'w').write('x')
+open('{PLACE}/tmp/ready', 'w').close()
+end = time.monotonic() + 30
+while not os.path.exists('{PLACE}/tmp/go') and time.monotonic() < end: time.sleep(0.01)
+print(os.path.exists('/dev/shm/mine'))
+""")  # fmt: skip
+    code = f"import os, time\nwhile not os.path.exists('{PLACE}/tmp/ready'): time.sleep(0.01)"
+    assert pod.run("short", code)["result"]["outcome"] == "Exited"
+    assert pod.run("go", f"open('{PLACE}/tmp/go', 'w')")["result"]["outcome"] == "Exited"
+    assert text(pod.finish("long")["output"]["stdout"]) == "True\n"
+    assert attack(pod, "find3", FIND)[:2] == ["[]", "[]"]
+
+
+def test_a41_a_tree_without_end_in_tmpdir_is_removed(pod: Runner) -> None:
+    attack(pod, "a41", """
+os.chdir(os.environ['TMPDIR'])
+for _ in range(5000): os.mkdir('d'); os.chdir('d')
+""")  # fmt: skip
+    wait_until(lambda: attack_lists(pod) == "[]", 30, "an empty directory")
+
+
+def attack_lists(pod: Runner) -> str:
+    attack_lists.count = getattr(attack_lists, "count", 0) + 1  # type: ignore[attr-defined]
+    return attack(pod, f"list{attack_lists.count}", FIND)[1]  # type: ignore[attr-defined]
