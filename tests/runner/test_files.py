@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import base64
 import hashlib
+import shutil
 from pathlib import Path
 
 from tests.support.runner_client import HIGH_UID, Runner, start_runner, text, wait_until
@@ -156,17 +157,17 @@ def test_capture_that_cannot_be_whole_says_why(runner: Runner) -> None:
     code = "import os\nfor i in range(300):\n os.mkdir('d'); os.chdir('d')\nopen('deep.txt', 'w')"
     doc = runner.run("a", code, captureFiles=["**/*.txt"])
     assert doc["filesOmittedReason"].startswith("not all of the workspace was searched: ")
-    # Where the copy would go is a directory: nobody can write it.
+    # Where the copy would go is gone.
     code = "open('one.txt', 'w'); open('two.txt', 'w'); import time; time.sleep(60)"
     assert runner.put("b", code=code, captureFiles=["*.txt"]).status == 201
     wait_until((runner.workspace / "two.txt").exists, 30, "the files")
     (runs,) = [path for path in (runner.base / "output").iterdir() if "b" in path.name]
-    (runs / "file-0").mkdir()
+    shutil.rmtree(runs)
     runner.cancel("b")
     doc = runner.finish("b")
     assert doc["filesOmitted"] == 2
     assert (
-        '"one.txt" could not be copied: is a directory; nor could 1 more'
+        '"one.txt" could not be copied: no such file or directory; nor could 1 more'
         in doc["filesOmittedReason"]
     )
 
