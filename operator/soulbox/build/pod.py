@@ -13,10 +13,11 @@ from soulbox.build.identity import identity_annotations, identity_mounts, identi
 from soulbox.build.names import pod_name, pod_user_id
 from soulbox.build.policy import profile_key
 from soulbox.model import keys
-from soulbox.model.quantity import format_bytes, format_millicores
+from soulbox.model.quantity import format_bytes, format_millicores, parse_bytes
 from soulbox.model.specs import (
     Limits,
     NetworkProfile,
+    PodUser,
     SandboxClassSpec,
     Toleration,
     WorkspaceMedium,
@@ -35,6 +36,20 @@ _TMP_BYTES: Final = 256 * 2**20
 _MAX_UNRELEASED: Final = 16
 # Above this the kubelet's eviction, below it the runner's own limit on each stream.
 _OUTPUT_SLACK_BYTES: Final = 16 * 2**20
+
+
+# Logs of the container count as its disk too: the kubelet keeps 5 files of 10 MiB by default.
+_LOG_BYTES: Final = 64 * 2**20
+# Meshes put a container beside the runner that never ends, and take the network's walls away.
+_NO_SIDECAR_LABELS: Final = {
+    "sidecar.istio.io/inject": "false",
+    "kuma.io/sidecar-injection": "disabled",
+}
+_NO_SIDECAR_ANNOTATIONS: Final = {"linkerd.io/inject": "disabled"}
+_DO_NOT_DISRUPT: Final = {
+    "cluster-autoscaler.kubernetes.io/safe-to-evict": "false",
+    "karpenter.sh/do-not-disrupt": "true",
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -80,11 +95,11 @@ def build_pod(plan: PodPlan) -> dict[str, Any]:
         "enableServiceLinks": False,
         "terminationGracePeriodSeconds": 5,
         **_name_servers(plan.network_profile),
+        # Nodes of other systems would take the pod and fail to start it.
+        "os": {"name": "linux"},
+        "nodeSelector": {"kubernetes.io/os": "linux", **sandbox_class.node_selector},
         "securityContext": {
             "runAsNonRoot": True,
-            "runAsUser": user_id,
-            "runAsGroup": user_id,
-            "fsGroup": user_id,
             "fsGroupChangePolicy": "OnRootMismatch",
             "seccompProfile": {"type": "RuntimeDefault"},
         },
@@ -95,12 +110,17 @@ def build_pod(plan: PodPlan) -> dict[str, Any]:
         spec["activeDeadlineSeconds"] = plan.lifetime_seconds
     if sandbox_class.runtime_class_name is not None:
         spec["runtimeClassName"] = sandbox_class.runtime_class_name
-    if sandbox_class.node_selector:
-        spec["nodeSelector"] = dict(sandbox_class.node_selector)
+    if sandbox_class.priority_class_name is not None:
+        spec["priorityClassName"] = sandbox_class.priority_class_name
+    if sandbox_class.image_pull_secrets:
+        spec["imagePullSecrets"] = [{"name": name} for name in sandbox_class.image_pull_secrets]
     if sandbox_class.tolerations:
         spec["tolerations"] = [_toleration(one) for one in sandbox_class.tolerations]
     metadata = _metadata(plan)
-    metadata["annotations"] |= identity_annotations(user_id, WORKSPACE)
+    if sandbox_class.pod_user is PodUser.OWN:
+        ids = ("runAsUser", "runAsGroup", "fsGroup")
+        spec["securityContext"] |= dict.fromkeys(ids, user_id)
+        metadata["annotations"] |= identity_annotations(user_id, WORKSPACE)
     return {"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": spec}
 
 
@@ -128,6 +148,9 @@ def _metadata(plan: PodPlan) -> dict[str, Any]:
     }
     if owner.user is not None:
         annotations[keys.USER_ANNOTATION] = owner.user
+    annotations |= _NO_SIDECAR_ANNOTATIONS
+    if plan.sandbox_class.do_not_disrupt:
+        annotations |= _DO_NOT_DISRUPT
     return {
         "name": pod_name(owner.name, owner.uid, plan.incarnation),
         "namespace": owner.namespace,
@@ -141,6 +164,7 @@ def _metadata(plan: PodPlan) -> dict[str, Any]:
             # A class's name may have 253 characters, a label's value 63.
             keys.CLASS_LABEL: plan.class_name[:63].rstrip("-._"),
             keys.NETWORK_PROFILE_LABEL: profile_key(plan.network_profile),
+            **_NO_SIDECAR_LABELS,
         },
         "annotations": annotations,
         "ownerReferences": [
@@ -194,10 +218,12 @@ def _container(plan: PodPlan) -> dict[str, Any]:
             "limits": {
                 "cpu": format_millicores(limits.cpu_millicores),
                 "memory": format_bytes(limits.memory_bytes),
+                "ephemeral-storage": format_bytes(_disk_limit_bytes(plan)),
             },
             "requests": {
                 "cpu": format_millicores(request),
                 "memory": format_bytes(limits.memory_bytes),
+                "ephemeral-storage": format_bytes(_disk_request_bytes(plan)),
             },
         },
         "securityContext": {
@@ -210,7 +236,7 @@ def _container(plan: PodPlan) -> dict[str, Any]:
             {"name": "tmp", "mountPath": "/tmp"},
             {"name": "state", "mountPath": _STATE_DIR},
             {"name": "output", "mountPath": _OUTPUT_DIR},
-            *identity_mounts(),
+            *(identity_mounts() if plan.sandbox_class.pod_user is PodUser.OWN else ()),
         ],
         "workingDir": WORKSPACE,
         "terminationMessagePolicy": "File",
@@ -231,13 +257,32 @@ def _volumes(plan: PodPlan) -> list[dict[str, Any]]:
     workspace: dict[str, Any] = {"emptyDir": _empty_dir(disk, memory=in_memory)}
     if plan.claim is not None:
         workspace = {"persistentVolumeClaim": {"claimName": plan.claim}}
+    identity = [identity_volume()] if plan.sandbox_class.pod_user is PodUser.OWN else []
     return [
         {"name": "workspace", **workspace},
         {"name": "tmp", "emptyDir": _empty_dir(_TMP_BYTES)},
         {"name": "state", "emptyDir": _empty_dir(_STATE_BYTES, memory=True)},
         {"name": "output", "emptyDir": _empty_dir(output_bytes)},
-        identity_volume(),
+        *identity,
     ]
+
+
+def _disk_request_bytes(plan: PodPlan) -> int:
+    """What the scheduler and quotas count of the node's disk. Only a workspace can be large."""
+    if plan.claim is not None or plan.sandbox_class.workspace_medium is WorkspaceMedium.MEMORY:
+        return 0
+    return plan.limits.disk_bytes * plan.sandbox_class.disk_request_percent // 100
+
+
+def _disk_limit_bytes(plan: PodPlan) -> int:
+    """Above all that its volumes may hold, each of which has a bound of its own: the sum is what
+    a quota on limits asks for, and what a LimitRange's default would set too low."""
+    sizes = [
+        parse_bytes(volume["emptyDir"]["sizeLimit"])
+        for volume in _volumes(plan)
+        if "emptyDir" in volume and "medium" not in volume["emptyDir"]
+    ]
+    return sum(sizes) + _LOG_BYTES
 
 
 def _empty_dir(size_bytes: int, *, memory: bool = False) -> dict[str, str]:

@@ -7,11 +7,10 @@ from dataclasses import asdict
 from typing import Any, Final
 
 from soulbox.model import keys
-from soulbox.model.specs import NO_NETWORK, Egress, NetworkProfile, Port
+from soulbox.model.specs import NO_NETWORK, DnsServers, Egress, NetworkProfile, Port
 
 _HASH_CHARACTERS: Final = 8
-# Where NodeLocal DNSCache listens (kubernetes.io, "Using NodeLocal DNSCache").
-_NODE_LOCAL_DNS: Final = "169.254.20.10/32"
+_DNS_PORTS: Final = (Port(port=53, protocol="UDP"), Port(port=53))
 
 
 def profile_key(profile: NetworkProfile) -> str:
@@ -22,8 +21,13 @@ def profile_key(profile: NetworkProfile) -> str:
     """
     if profile == NO_NETWORK:
         return profile.name
-    said = json.dumps(asdict(profile), sort_keys=True).encode()
+    # What a release adds does not count where it is not used: the policies stay the same.
+    said = json.dumps(asdict(profile, dict_factory=_said_of), sort_keys=True).encode()
     return f"{profile.name}-{hashlib.sha256(said).hexdigest()[:_HASH_CHARACTERS]}"
+
+
+def _said_of(fields: list[tuple[str, Any]]) -> dict[str, Any]:
+    return {name: value for name, value in fields if (name, value) != ("dns_servers", None)}
 
 
 def policy_name(profile: NetworkProfile) -> str:
@@ -105,18 +109,7 @@ def build_network_policy(
 
 def _rule(egress: Egress) -> dict[str, Any]:
     if egress.dns:
-        return {
-            "to": [
-                {
-                    "namespaceSelector": {
-                        "matchLabels": {"kubernetes.io/metadata.name": "kube-system"}
-                    },
-                    "podSelector": {"matchLabels": {"k8s-app": "kube-dns"}},
-                },
-                {"ipBlock": {"cidr": _NODE_LOCAL_DNS}},
-            ],
-            "ports": [{"protocol": protocol, "port": 53} for protocol in ("UDP", "TCP")],
-        }
+        return _dns_rule(egress)
     block: dict[str, Any] = {"cidr": egress.cidr}
     if egress.excluded:
         block["except"] = list(egress.excluded)
@@ -124,6 +117,19 @@ def _rule(egress: Egress) -> dict[str, Any]:
     if egress.ports:
         rule["ports"] = [_port(port) for port in egress.ports]
     return rule
+
+
+def _dns_rule(egress: Egress) -> dict[str, Any]:
+    servers = egress.dns_servers or DnsServers()
+    pods = {
+        "namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": servers.namespace}},
+        "podSelector": {"matchLabels": dict(servers.pod_labels)},
+    }
+    ports = egress.ports or _DNS_PORTS
+    return {
+        "to": [pods, *({"ipBlock": {"cidr": cidr}} for cidr in servers.cidrs)],
+        "ports": [_port(port) for port in ports],
+    }
 
 
 def _port(port: Port) -> dict[str, Any]:

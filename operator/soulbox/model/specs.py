@@ -32,6 +32,13 @@ class WorkspaceMedium(StrEnum):
     MEMORY = "Memory"  # tmpfs: exact limit, counts as memory
 
 
+class PodUser(StrEnum):
+    """Under which user id a class's pods run."""
+
+    OWN = "Own"  # one of its own for each pod
+    PLATFORM = "Platform"  # the platform's, else the image's
+
+
 class FileEncoding(StrEnum):
     """How `files[].content` is written down."""
 
@@ -81,13 +88,24 @@ class Port:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class DnsServers:
+    """Pods that answer for the cluster's names, and addresses of caches on the nodes."""
+
+    namespace: str = "kube-system"
+    pod_labels: Mapping[str, str] = field(default_factory=lambda: {"k8s-app": "kube-dns"})
+    # Where NodeLocal DNSCache listens (kubernetes.io, "Using NodeLocal DNSCache").
+    cidrs: tuple[str, ...] = ("169.254.20.10/32",)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Egress:
     """One thing a sandbox may reach: addresses of a range, or the cluster's DNS."""
 
     cidr: str | None = None  # exactly one of cidr and dns
     excluded: tuple[str, ...] = ()  # ranges within cidr
-    ports: tuple[Port, ...] = ()  # none given: all
+    ports: tuple[Port, ...] = ()  # none given: all; with dns 53, UDP and TCP
     dns: bool = False
+    dns_servers: DnsServers | None = None  # None: as DnsServers has them
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -193,6 +211,11 @@ class SandboxClassSpec:
     replace_lost_pods: bool
     log_output: bool = False  # programs' output is copied to the container's log
     network_profiles: tuple[NetworkProfile, ...] = ()
+    disk_request_percent: int = 100  # 0..100 of the workspace on the node's disk
+    priority_class_name: str | None = None  # None: the cluster's default
+    do_not_disrupt: bool = False  # autoscalers leave its nodes alone
+    image_pull_secrets: tuple[str, ...] = ()
+    pod_user: PodUser = PodUser.OWN
 
     def profile(self, name: str) -> NetworkProfile | None:
         """The profile of that name, None if the class has none."""

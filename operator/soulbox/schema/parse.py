@@ -75,6 +75,11 @@ def parse_sandbox_class(manifest: Mapping[str, Any]) -> specs.SandboxClassSpec:
         replace_lost_pods=spec.replace_lost_pods,
         log_output=spec.log_output,
         network_profiles=_profiles(spec.network_profiles),
+        disk_request_percent=spec.disk_request_percent,
+        priority_class_name=spec.priority_class_name,
+        do_not_disrupt=spec.do_not_disrupt,
+        image_pull_secrets=tuple(spec.image_pull_secrets),
+        pod_user=spec.pod_user,
     )
 
 
@@ -329,6 +334,22 @@ def _egress(field: str, rule: sandbox_class.Egress) -> specs.Egress:
             for each in rule.ports
         ),
         dns=rule.dns,
+        dns_servers=_dns_servers(field, rule),
+    )
+
+
+def _dns_servers(field: str, rule: sandbox_class.Egress) -> specs.DnsServers | None:
+    servers = rule.dns_servers
+    if servers is None:
+        return None
+    if not rule.dns:
+        raise InvalidManifest(f"{field}.dnsServers", "is there without dns", "set dns: true")
+    for number, text in enumerate(servers.cidrs):
+        _network(f"{field}.dnsServers.cidrs[{number}]", text)
+    return specs.DnsServers(
+        namespace=servers.namespace,
+        pod_labels=servers.pod_labels,
+        cidrs=tuple(servers.cidrs),
     )
 
 

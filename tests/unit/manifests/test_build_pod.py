@@ -15,7 +15,14 @@ from soulbox.build.pod import PodOwner, PodPlan, build_pod
 from soulbox.build.policy import build_network_policy, policy_name
 from soulbox.model import keys
 from soulbox.model.quantity import format_bytes, parse_bytes, parse_millicores
-from soulbox.model.specs import NO_NETWORK, Limits, NetworkProfile, Toleration, WorkspaceMedium
+from soulbox.model.specs import (
+    NO_NETWORK,
+    Limits,
+    NetworkProfile,
+    PodUser,
+    Toleration,
+    WorkspaceMedium,
+)
 from soulbox.model.states import Kind
 from tests.support.seen import BOX_UID, LIMITS, RUN_UID, make_class_spec, make_plan
 
@@ -72,6 +79,9 @@ PLANS = {
             workspace_medium=WorkspaceMedium.MEMORY,
             node_selector={"pool": "sandboxes"},
             tolerations=(Toleration(key="sandboxes", operator="Exists"),),
+            priority_class_name="low",
+            do_not_disrupt=True,
+            image_pull_secrets=("registry",),
         )
     ),
 }
@@ -228,6 +238,8 @@ def test_pod_belongs_to_its_owner(
         keys.INCARNATION_LABEL: "1",
         keys.CLASS_LABEL: "python",
         keys.NETWORK_PROFILE_LABEL: "none",
+        "sidecar.istio.io/inject": "false",
+        "kuma.io/sidecar-injection": "disabled",
     }
 
 
@@ -249,14 +261,13 @@ def test_what_is_billed_stands_on_the_pod() -> None:
 def test_admin_s_choices_are_passed_on() -> None:
     pod = build_pod(PLANS["everything an admin may set"])
     assert pod["spec"]["runtimeClassName"] == "gvisor"
-    assert pod["spec"]["nodeSelector"] == {"pool": "sandboxes"}
     assert pod["spec"]["tolerations"] == [{"key": "sandboxes", "operator": "Exists"}]
     assert container(pod)["imagePullPolicy"] == "Always"
 
 
 def test_what_nobody_chose_is_left_to_the_cluster() -> None:
     pod = build_pod(make_plan())
-    for name in ("runtimeClassName", "nodeSelector", "tolerations"):
+    for name in ("runtimeClassName", "tolerations", "priorityClassName", "imagePullSecrets"):
         assert name not in pod["spec"]
     assert "imagePullPolicy" not in container(pod)
 
@@ -377,3 +388,60 @@ def test_user_of_the_pod_has_a_name_in_it(plan: PodPlan) -> None:
         }
         for name in ("passwd", "group")
     ]
+
+
+def test_pod_goes_to_linux_nodes_alone() -> None:
+    spec = build_pod(PLANS["everything an admin may set"])["spec"]
+    assert spec["os"] == {"name": "linux"}
+    assert spec["nodeSelector"] == {"kubernetes.io/os": "linux", "pool": "sandboxes"}
+
+
+def test_mesh_puts_no_container_beside_the_runner() -> None:
+    metadata = build_pod(make_plan())["metadata"]
+    assert metadata["labels"]["sidecar.istio.io/inject"] == "false"
+    assert metadata["labels"]["kuma.io/sidecar-injection"] == "disabled"
+    assert metadata["annotations"]["linkerd.io/inject"] == "disabled"
+
+
+def test_autoscalers_are_told_to_leave_the_node_where_the_class_says_so() -> None:
+    told = {"cluster-autoscaler.kubernetes.io/safe-to-evict", "karpenter.sh/do-not-disrupt"}
+    assert not told & set(build_pod(make_plan())["metadata"]["annotations"])
+    pod = build_pod(PLANS["everything an admin may set"])
+    assert told <= set(pod["metadata"]["annotations"])
+    assert pod["spec"]["priorityClassName"] == "low"
+    assert pod["spec"]["imagePullSecrets"] == [{"name": "registry"}]
+
+
+def test_disk_is_asked_for_and_its_limit_is_above_all_volumes() -> None:
+    pod = build_pod(make_plan())
+    resources = container(pod)["resources"]
+    assert parse_bytes(resources["requests"]["ephemeral-storage"]) == LIMITS.disk_bytes
+    most = sum(
+        parse_bytes(one["sizeLimit"]) for one in volumes(pod).values() if "medium" not in one
+    )
+    assert parse_bytes(resources["limits"]["ephemeral-storage"]) > most
+
+
+@pytest.mark.parametrize(
+    ("plan", "want"),
+    [
+        (
+            make_plan(sandbox_class=make_class_spec(disk_request_percent=10)),
+            107_374_182,
+        ),
+        (make_plan(claim="box-workspace"), 0),
+        (make_plan(sandbox_class=make_class_spec(workspace_medium=WorkspaceMedium.MEMORY)), 0),
+    ],
+    ids=["overcommitted", "on a claim", "in memory"],
+)
+def test_disk_that_a_node_must_have(plan: PodPlan, want: int) -> None:
+    requests = container(build_pod(plan))["resources"]["requests"]
+    assert parse_bytes(requests["ephemeral-storage"]) == want
+
+
+def test_user_id_is_the_platform_s_where_the_class_leaves_it() -> None:
+    pod = build_pod(make_plan(sandbox_class=make_class_spec(pod_user=PodUser.PLATFORM)))
+    security = pod["spec"]["securityContext"]
+    assert security["runAsNonRoot"] is True
+    assert not {"runAsUser", "runAsGroup", "fsGroup"} & set(security)
+    assert "identity" not in {one["name"] for one in pod["spec"]["volumes"]}, "the id is unknown"

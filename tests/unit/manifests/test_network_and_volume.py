@@ -16,7 +16,7 @@ from soulbox.build.policy import (
 )
 from soulbox.build.volume import ClaimPlan, build_claim, claim_name
 from soulbox.model.keys import NETWORK_PROFILE_LABEL
-from soulbox.model.specs import NO_NETWORK, Egress, NetworkProfile, Port
+from soulbox.model.specs import NO_NETWORK, DnsServers, Egress, NetworkProfile, Port
 from tests.support.seen import BOX_UID, make_class_spec, make_plan, merged
 
 WEB = NetworkProfile(
@@ -48,6 +48,34 @@ def test_policy_allows_what_the_profile_says_and_nothing_else() -> None:
         {"protocol": "UDP", "port": 53},
     ]
     assert site == {"to": [{"ipBlock": {"cidr": "fd00::/8"}}]}
+
+
+def test_cluster_s_dns_may_lie_elsewhere_and_listen_on_another_port() -> None:
+    servers = DnsServers(
+        namespace="openshift-dns",
+        pod_labels={"dns.operator.openshift.io/daemonset-dns": "default"},
+        cidrs=("169.254.25.10/32",),
+    )
+    rule = Egress(dns=True, dns_servers=servers, ports=(Port(port=5353, protocol="UDP"),))
+    profile = NetworkProfile(name="web", egress=(rule,))
+    (dns,) = build_network_policy("team-a", profile, "soulbox-system")["spec"]["egress"]
+    assert dns == {
+        "to": [
+            {
+                "namespaceSelector": {
+                    "matchLabels": {"kubernetes.io/metadata.name": "openshift-dns"}
+                },
+                "podSelector": {"matchLabels": dict(servers.pod_labels)},
+            },
+            {"ipBlock": {"cidr": "169.254.25.10/32"}},
+        ],
+        "ports": [{"protocol": "UDP", "port": 5353}],
+    }
+    assert build_pod(make_plan(network_profile=profile))["spec"]["dnsPolicy"] == "ClusterFirst"
+
+
+def test_what_a_release_adds_changes_no_policy_that_does_not_use_it() -> None:
+    assert profile_key(WEB) == "web-223a980c"
 
 
 def test_each_content_of_a_profile_has_a_policy_of_its_own() -> None:

@@ -228,7 +228,7 @@ async def test_class_s_defaults_are_its_limits(bench: Bench) -> None:
     uid = await ran(bench)
     pod = bench.api.get("pods", NAMESPACE, bench.pod_name)
     limits = pod["spec"]["containers"][0]["resources"]["limits"]
-    assert limits == {"cpu": "250m", "memory": "256Mi"}
+    assert (limits["cpu"], limits["memory"]) == ("250m", "256Mi")
     assert bench.execution()["status"]["receipt"]["limits"]["cpu"] == "250m"
     assert bench.runner.requests[uid].max_file_size_bytes == 2**30
 

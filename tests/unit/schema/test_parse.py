@@ -13,12 +13,14 @@ from soulbox.model.errors import InvalidManifest
 from soulbox.model.specs import (
     CodeFrom,
     CodeSource,
+    DnsServers,
     EnvVar,
     ExecutionSpec,
     FileEncoding,
     InputFile,
     Interpreter,
     Limits,
+    PodUser,
     Resources,
     SandboxSpec,
     Toleration,
@@ -159,6 +161,14 @@ def test_class_that_says_everything() -> None:
             env=[{"name": "PYTHONUNBUFFERED", "value": "1"}],
             replaceLostPods=False,
             cpuRequestPercent=100,
+            diskRequestPercent=10,
+            priorityClassName="low",
+            doNotDisrupt=True,
+            imagePullSecrets=["registry"],
+            podUser="Platform",
+            networkProfiles=[
+                {"name": "web", "egress": [{"dns": True, "dnsServers": {"namespace": "dns"}}]}
+            ],
         )
     )
 
@@ -170,6 +180,11 @@ def test_class_that_says_everything() -> None:
     )
     assert spec.env == (EnvVar(name="PYTHONUNBUFFERED", value="1"),)
     assert (spec.sku, spec.replace_lost_pods, spec.cpu_request_percent) == ("gpu", False, 100)
+    assert (spec.disk_request_percent, spec.priority_class_name) == (10, "low")
+    assert (spec.do_not_disrupt, spec.image_pull_secrets) == (True, ("registry",))
+    assert spec.pod_user is PodUser.PLATFORM
+    (dns,) = spec.network_profiles[0].egress
+    assert dns.dns_servers == DnsServers(namespace="dns")
 
 
 @pytest.mark.parametrize(

@@ -8,9 +8,10 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from soulbox.model.specs import WorkspaceMedium
+from soulbox.model.specs import PodUser, WorkspaceMedium
 from soulbox.schema.crds.common import (
     ATOMIC,
+    DNS_NAME_PATTERN,
     LANGUAGE_PATTERN,
     MAX_ENV,
     MAX_LIFETIME_SECONDS,
@@ -159,6 +160,51 @@ class EgressPort(ApiModel):
     )
 
 
+class DnsServers(ApiModel):
+    """Which pods of the cluster answer for its names."""
+
+    namespace: Annotated[
+        str,
+        Field(
+            min_length=1,
+            max_length=63,
+            pattern=PROFILE_PATTERN,
+            description="Their namespace, as openshift-dns.",
+        ),
+    ] = "kube-system"
+    pod_labels: Annotated[
+        dict[str, Annotated[str, Field(max_length=63)]],
+        Field(
+            default_factory=lambda: {"k8s-app": "kube-dns"},
+            min_length=1,
+            max_length=8,
+            description="Labels that they all have. Default: k8s-app: kube-dns.",
+            json_schema_extra={"default": {"k8s-app": "kube-dns"}},
+        ),
+    ]
+    cidrs: Annotated[
+        list[Annotated[str, Field(min_length=1, max_length=64)]],
+        Field(
+            default_factory=lambda: ["169.254.20.10/32"],
+            max_length=4,
+            description=(
+                "Where a cache on each node listens. Default: 169.254.20.10/32, NodeLocal DNSCache."
+            ),
+            json_schema_extra={
+                **ATOMIC,
+                "default": ["169.254.20.10/32"],
+                **validations(
+                    cel(
+                        "self.all(x, isCIDR(x))",
+                        "dnsServers has a cidr that is no range of addresses: write it as"
+                        " 169.254.25.10/32",
+                    )
+                ),
+            },
+        ),
+    ]
+
+
 class Egress(ApiModel):
     """Something that may be reached: a range of addresses, or the cluster's DNS."""
 
@@ -185,7 +231,7 @@ class Egress(ApiModel):
         Field(
             default_factory=list,
             max_length=16,
-            description="Ports that may be reached there. Default: all.",
+            description="Ports that may be reached there. Default: all; with dns 53, UDP and TCP.",
             json_schema_extra={
                 **ATOMIC,
                 **validations(
@@ -202,9 +248,19 @@ class Egress(ApiModel):
         bool,
         Field(
             default_factory=lambda: False,
-            description="true: the cluster's DNS (kube-system, k8s-app: kube-dns), port 53.",
+            description="true: the cluster's DNS, which dnsServers says where to find.",
         ),
     ]
+    dns_servers: Annotated[
+        DnsServers | None,
+        Field(
+            description=(
+                "Which pods are the cluster's DNS, with dns: true. Default: those of kube-system"
+                " with k8s-app: kube-dns, and NodeLocal DNSCache. OpenShift: namespace"
+                " openshift-dns, podLabels dns.operator.openshift.io/daemonset-dns: default, ports 5353."
+            )
+        ),
+    ] = None
 
 
 class NetworkProfile(ApiModel):
@@ -232,6 +288,10 @@ class NetworkProfile(ApiModel):
                         "self.all(e, has(e.cidr) != (has(e.dns) && e.dns))",
                         "networkProfiles has a rule that needs exactly one of cidr and dns:"
                         " set one and remove the other",
+                    ),
+                    cel(
+                        "self.all(e, !has(e.dnsServers) || (has(e.dns) && e.dns))",
+                        "networkProfiles has dnsServers without dns: true: set it, or remove them",
                     ),
                     cel(
                         "self.all(e, !has(e.cidr) || isCIDR(e.cidr))",
@@ -356,6 +416,59 @@ class SandboxClassSpec(ApiModel):
             json_schema_extra=ATOMIC,
         ),
     ]
+    disk_request_percent: Annotated[
+        int,
+        Field(
+            ge=0,
+            le=100,
+            description=(
+                "Request of ephemeral storage in percent of the workspace on the node's disk: how"
+                " far disks are overcommitted. Quotas on requests.ephemeral-storage count it."
+            ),
+        ),
+    ] = 100
+    priority_class_name: Annotated[
+        str | None,
+        Field(
+            min_length=1,
+            max_length=253,
+            pattern=DNS_NAME_PATTERN,
+            description="PriorityClass of the pods. Default: the cluster's.",
+        ),
+    ] = None
+    do_not_disrupt: Annotated[
+        bool,
+        Field(
+            default_factory=lambda: False,
+            description=(
+                "true: the pods carry the annotations that keep Cluster Autoscaler and Karpenter"
+                " from emptying their node; a node is then kept for as long as a Sandbox lives."
+            ),
+        ),
+    ]
+    image_pull_secrets: Annotated[
+        list[Annotated[str, Field(min_length=1, max_length=253, pattern=DNS_NAME_PATTERN)]],
+        Field(
+            default_factory=list,
+            max_length=8,
+            description=(
+                "Secrets that the kubelet pulls the image with; each namespace with sandboxes of"
+                " this class needs them."
+            ),
+            json_schema_extra=ATOMIC,
+        ),
+    ]
+    pod_user: Annotated[
+        PodUser,
+        Field(
+            description=(
+                "Own: each pod runs under a user id of its own. Platform: the pod names none; the"
+                " platform gives one (OpenShift's SCC), else the image's USER holds, which may not"
+                " be 0."
+            ),
+            strict=False,
+        ),
+    ] = PodUser.OWN
     sku: Annotated[
         str,
         Field(
