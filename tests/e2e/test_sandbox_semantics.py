@@ -139,8 +139,32 @@ def test_lifetime_ends_to_the_second(world: World) -> None:
     assert abs((datetime.fromisoformat(status["terminationTime"]) - ends).total_seconds()) < 2
 
 
-def test_lifetime_ends_while_no_operator_looks(world: World, operator: OperatorProcess) -> None:
-    created = world.create(make_sandbox("box", lifetimeSeconds=5))
+def test_lifetime_that_is_raised_in_time_keeps_the_pod_and_what_runs(world: World) -> None:
+    world.create(make_sandbox("box", lifetimeSeconds=8))
+    before = world.sandbox("box")["status"]
+    world.create(make_execution("run", code="import time\ntime.sleep(12)\nprint('whole')\n"))
+    world.patch("sandbox", "box", {"spec": {"lifetimeSeconds": 1_000_000}})
+    assert world.execution("run")["status"]["output"]["stdout"] == "whole\n"
+    after = world.get("sandbox", "box")["status"]
+    assert (after["state"], after["pod"]["uid"]) == ("Running", before["pod"]["uid"])
+    assert "the 604800 s that SandboxClass" in after["message"], "the class's maximum holds"
+    lives = datetime.fromisoformat(after["expirationTime"]) - datetime.fromisoformat(
+        after["startTime"]
+    )
+    assert lives.total_seconds() == 604_800
+    world.patch("sandbox", "box", {"spec": {"lifetimeSeconds": 1}})
+    assert world.sandbox("box", "Terminated")["status"]["reason"] == "LifetimeExpired"
+
+
+def test_class_s_most_lifetime_ends_while_no_operator_looks(
+    world: World, operator: OperatorProcess
+) -> None:
+    with class_like(world, "python", max={"lifetimeSeconds": 5}) as name:
+        _ends_without_an_operator(world, operator, name)
+
+
+def _ends_without_an_operator(world: World, operator: OperatorProcess, class_name: str) -> None:
+    created = world.create(make_sandbox("box", className=class_name))
     world.sandbox("box")
     operator.stop()
 

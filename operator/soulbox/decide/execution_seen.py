@@ -144,6 +144,11 @@ class SeenExecution:
             return ExecutionState.QUEUED
 
     @property
+    def kept_bytes(self) -> int | None:
+        """Of each stream at most; None: what the class keeps."""
+        return self.spec.output_limit_bytes if isinstance(self.spec, ExecutionSpec) else None
+
+    @property
     def cancel_wanted(self) -> bool:
         """Whether its owner wants it to end: spec.cancel, or deleted before its end, it or its
         namespace."""

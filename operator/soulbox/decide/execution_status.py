@@ -15,7 +15,9 @@ from soulbox.decide.output import (
     encoded_bytes,
     inline_files,
     inline_stream,
+    kept_part,
     last_line,
+    told_stderr,
 )
 from soulbox.decide.prices import charge
 from soulbox.decide.traceback import (
@@ -97,7 +99,7 @@ def final_status(
     status["completionTime"] = format_time(completed)
     started = seen.dispatched is not None
     if run is not None:
-        status.update(_of_run(run, inline_bytes))
+        status.update(_of_run(run, inline_bytes, seen.kept_bytes))
     elif "startTime" in seen.status:
         status["startTime"] = seen.status["startTime"]
     if seen.dispatched is not None:
@@ -107,7 +109,7 @@ def final_status(
     if has_run and "output" not in status:
         status["output"] = _lost_output()
     if ending.state is not ExecutionState.COMPLETED:
-        status["error"] = _error(ending, status)
+        status["error"] = _error(seen, ending, status)
     if started:
         status["receipt"] = _receipt(seen)
     billing = _billing(seen, run)
@@ -267,14 +269,18 @@ def _conditions(state: ExecutionState, reason: str, message: str) -> list[Condit
     ]
 
 
-def _of_run(run: RunDocument, inline_bytes: int) -> dict[str, Any]:
-    """Everything the runner's document tells, in the API's names."""
+def _of_run(run: RunDocument, inline_bytes: int, kept_bytes: int | None) -> dict[str, Any]:
+    """Everything the runner's document tells, in the API's names.
+
+    Args:
+        kept_bytes: spec.outputLimitBytes; what is beyond it is not kept here either.
+    """
     found: dict[str, Any] = {"attempt": run.attempt}
     if run.start_time is not None:
         found["startTime"] = format_time(run.start_time)
         found["output"] = {
-            **_stream("stdout", run.stdout, inline_bytes),
-            **_stream("stderr", run.stderr, inline_bytes),
+            **_stream("stdout", run.stdout, inline_bytes, kept_bytes),
+            **_stream("stderr", run.stderr, inline_bytes, kept_bytes),
             **inline_files(run.files, run.files_omitted, run.files_omitted_reason),
         }
     if run.duration_milliseconds is not None:
@@ -289,14 +295,17 @@ def _of_run(run: RunDocument, inline_bytes: int) -> dict[str, Any]:
     return found
 
 
-def _stream(name: str, stream: StreamSummary | None, inline_bytes: int) -> dict[str, Any]:
+def _stream(
+    name: str, stream: StreamSummary | None, inline_bytes: int, kept_bytes: int | None
+) -> dict[str, Any]:
     if stream is None:
         return {name: "", f"{name}Bytes": 0, f"{name}Truncated": False}
-    inline = inline_stream(stream.head, stream.tail, stream.size_bytes, inline_bytes)
+    head, tail, kept = kept_part(stream, kept_bytes)
+    inline = inline_stream(head, tail, kept, inline_bytes)
     return {
         name: inline.text,
         f"{name}Bytes": stream.size_bytes,
-        f"{name}Truncated": inline.cut,
+        f"{name}Truncated": inline.cut or kept < stream.size_bytes,
         f"{name}Sha256": stream.sha256,
     }
 
@@ -320,12 +329,11 @@ def _usage(usage: RunUsage) -> dict[str, Any]:
     return known
 
 
-def _error(ending: Ending, status: Mapping[str, Any]) -> dict[str, Any]:
+def _error(seen: SeenExecution, ending: Ending, status: Mapping[str, Any]) -> dict[str, Any]:
     """Type, message and stack trace: of the exception that ended the program, else the
     reason and stderr's last line."""
     run = ending.run
-    stderr = b"" if run is None or run.stderr is None else run.stderr.head + run.stderr.tail
-    text = stderr.decode("utf-8", "replace")
+    text = "" if run is None else told_stderr(run, seen.kept_bytes)
     found: ProgramError | None = None
     if ending.reason is ExecutionReason.NON_ZERO_EXIT:
         found = parse_uncaught(text, status.get("exitCode", UNCAUGHT_EXIT_CODE))

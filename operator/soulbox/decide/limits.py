@@ -65,8 +65,15 @@ def workspace_bytes(spec: SandboxSpec, of: SandboxClassSpec) -> int:
 
 
 def lifetime_seconds(spec: SandboxSpec, of: SandboxClassSpec) -> int:
-    """How long a Sandbox may run, from its first start."""
-    return spec.lifetime_seconds or of.max.lifetime_seconds
+    """How long a Sandbox may run, from its first start. A number that was raised over the
+    class's maximum while it ran is not in force."""
+    most = of.max.lifetime_seconds
+    return min(spec.lifetime_seconds or most, most)
+
+
+def concurrency(spec: SandboxSpec, of: SandboxClassSpec) -> int:
+    """How many Executions may run in a Sandbox at once, under its class as it is now."""
+    return min(spec.max_concurrent_executions, of.max.concurrency)
 
 
 def object_to_sandbox(spec: SandboxSpec, of: SandboxClassSpec, class_name: str) -> str:
@@ -155,7 +162,7 @@ def run_terms(spec: ExecutionSpec, of: SandboxClassSpec, sandbox: SandboxSpec | 
     language = spec.language or of.default_language
     default = of.defaults.timeout_seconds
     if sandbox is not None and sandbox.default_timeout_seconds is not None:
-        default = sandbox.default_timeout_seconds
+        default = min(sandbox.default_timeout_seconds, of.max.timeout_seconds)
     return RunTerms(
         interpreter=of.interpreters[language],
         language=language,

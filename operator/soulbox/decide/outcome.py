@@ -5,7 +5,7 @@ from typing import assert_never
 from soulbox.decide.execution_seen import SeenExecution
 from soulbox.decide.execution_status import Ending
 from soulbox.decide.hints import hint_of
-from soulbox.decide.output import last_line
+from soulbox.decide.output import last_line, told_stderr
 from soulbox.decide.overdue import LOSSES
 from soulbox.decide.pods import EndCause, PodView
 from soulbox.decide.uncaught import parse_uncaught
@@ -14,6 +14,7 @@ from soulbox.model.runs import RunDocument
 from soulbox.model.specs import ExecutionSpec
 from soulbox.model.states import ExecutionReason, ExecutionState, RunOutcome, SandboxState
 
+_NOTHING_WRITTEN = "; it wrote nothing to stderr."
 _FAILED = ExecutionState.FAILED
 
 
@@ -77,11 +78,11 @@ def _exited(seen: SeenExecution, run: RunDocument, exit_code: int) -> Ending:
             message=f"The program ended with exit code 0.{_killed(seen, run)}",
             run=run,
         )
-    stderr = b"" if run.stderr is None else run.stderr.head + run.stderr.tail
-    text = stderr.decode("utf-8", "replace")
+    text = told_stderr(run, seen.kept_bytes)
     error = parse_uncaught(text, exit_code)
     line = error.summary[:1024] if error else last_line(text)
-    detail = f": {line}" if line else "; it wrote nothing to stderr."
+    nothing = "; nothing of its output is kept." if seen.kept_bytes == 0 else _NOTHING_WRITTEN
+    detail = f": {line}" if line else nothing
     hint = _killed(seen, run) or hint_of(seen, text)
     if hint and detail[-1] not in ".!?":
         detail += "."
@@ -211,7 +212,7 @@ def ending_of_pod(pod: PodView | None, *, started: bool, run: RunDocument | None
         case EndCause.DEADLINE:
             reason, message = (
                 ExecutionReason.SANDBOX_TERMINATED,
-                "Its Sandbox reached the end of its lifetime",
+                "Its pod reached its deadline, the most lifetime that its class allowed",
             )
         case EndCause.FINISHED | EndCause.DELETED | EndCause.UNKNOWN:
             reason = ExecutionReason.LOST if started else ExecutionReason.START_FAILED

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from soulbox.model.runs import CapturedFile
+from soulbox.model.runs import CapturedFile, RunDocument, StreamSummary
 from soulbox.model.text import printable, storable
 
 INLINE_BYTES: Final = 32_768
@@ -82,6 +82,23 @@ def inline_stream(head: bytes, tail: bytes, total_bytes: int, limit: int = INLIN
     omitted = max(0, total_bytes - len(first.encode()) - len(last.encode()))
     text = f"{first}\n[… {omitted} bytes omitted …]\n{last}"
     return Inline(text=text, whole=False, cut=True)
+
+
+def kept_part(stream: StreamSummary, kept_bytes: int | None) -> tuple[bytes, bytes, int]:
+    """Of a stream's first `kept_bytes` (None: all of it) what is known of head and tail, and
+    how many bytes they are."""
+    size = stream.size_bytes
+    kept = size if kept_bytes is None else min(kept_bytes, size)
+    tail_begins = size - len(stream.tail)
+    return stream.head[:kept], stream.tail[: max(0, kept - tail_begins)], kept
+
+
+def told_stderr(run: RunDocument, kept_bytes: int | None) -> str:
+    """What the error of a run is read from: both ends of stderr. Who wants no output kept
+    (outputLimitBytes: 0) wants none of it in a message."""
+    if run.stderr is None or kept_bytes == 0:
+        return ""
+    return (run.stderr.head + run.stderr.tail).decode("utf-8", "replace")
 
 
 def _shown(raw: bytes) -> str:

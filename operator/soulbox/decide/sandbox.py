@@ -70,15 +70,16 @@ def _decide(seen: SeenSandbox, now: datetime) -> Decision:
         refused = _refuse_class(seen, seen.spec, now)
         if refused is not None:
             return refused
-    if seen.sandbox_class is None:
-        return _count(seen, Decision())  # what runs goes on without its class
     expiration = _expiration(seen, seen.spec, seen.sandbox_class)
     if expiration is not None and now >= expiration:
         return _expire(seen, now)
     idle_left = _idle_seconds_left(seen, seen.spec, now)
     if idle_left is not None and idle_left <= 0:
         return _expire_idle(seen, seen.spec, now)
-    decision = _keep_a_pod(seen, seen.spec, seen.sandbox_class, now)
+    if seen.sandbox_class is None:
+        decision = _go_on_without_class(seen, seen.spec, now)
+    else:
+        decision = _keep_a_pod(seen, seen.spec, seen.sandbox_class, now)
     if idle_left is not None:
         decision = decision.no_later_than(idle_left)
     if expiration is not None:
@@ -88,12 +89,10 @@ def _decide(seen: SeenSandbox, now: datetime) -> Decision:
 
 def _suspend(seen: SeenSandbox, spec: SandboxSpec, now: datetime) -> Decision:
     """Runs end, then the pod goes. Its lifetime is over all the same when it is."""
-    look: float | None = None
-    if seen.sandbox_class is not None:
-        expiration = _expiration(seen, spec, seen.sandbox_class)
-        if expiration is not None and now >= expiration:
-            return _expire(seen, now)
-        look = None if expiration is None else (expiration - now).total_seconds()
+    expiration = _expiration(seen, spec, seen.sandbox_class)
+    if expiration is not None and now >= expiration:
+        return _expire(seen, now)
+    look = None if expiration is None else (expiration - now).total_seconds()
     last = max(seen.pods, key=lambda pod: pod.incarnation, default=None)
     if seen.running_executions and _live(seen):
         many = seen.running_executions
@@ -190,16 +189,48 @@ def _refuse_class(seen: SeenSandbox, spec: SandboxSpec, now: datetime) -> Decisi
 
 
 def _expiration(
-    seen: SeenSandbox, spec: SandboxSpec, sandbox_class: SandboxClassSpec
+    seen: SeenSandbox, spec: SandboxSpec, sandbox_class: SandboxClassSpec | None
 ) -> datetime | None:
-    """Lifetime counts from the first start of a pod; None before it."""
+    """Lifetime counts from the first start of a pod; None before it. Without the class what was
+    written under it goes on to hold."""
     started = parse_time(seen.status.get("startTime"))
     if started is None:
         starts = [pod.started_at for pod in seen.pods if pod.started_at is not None]
         started = min(starts, default=None)
     if started is None:
         return None
-    return started + timedelta(seconds=lifetime_seconds(spec, sandbox_class))
+    if sandbox_class is not None:
+        return started + timedelta(seconds=lifetime_seconds(spec, sandbox_class))
+    if spec.lifetime_seconds is not None:
+        return started + timedelta(seconds=spec.lifetime_seconds)
+    return parse_time(seen.status.get("expirationTime"))
+
+
+def _go_on_without_class(seen: SeenSandbox, spec: SandboxSpec, now: datetime) -> Decision:
+    """What runs goes on; Executions need the class to begin."""
+    running = [pod for pod in _live(seen) if pod.uid in seen.ready_pods]
+    if seen.state is not SandboxState.RUNNING or not running:
+        return Decision()
+    gone = f'SandboxClass "{spec.class_name}" does not exist any more'
+    news = News(
+        state=SandboxState.RUNNING,
+        reason=SandboxReason.CLASS_NOT_FOUND,
+        message=f"{seen.class_objection or gone}: what runs goes on, no other Execution begins "
+        "until the class is there as it was.",
+        pod=max(running, key=lambda pod: pod.incarnation),
+        warn=True,
+    )
+    return Decision(actions=report(seen, news, now))
+
+
+def _over_its_class(seen: SeenSandbox) -> str:
+    """What holds where the Sandbox, or its class, was changed since its pod was made."""
+    if not seen.class_objection:
+        return ""
+    return (
+        f" Over its class: {seen.class_objection} Of times and numbers the class's maximum holds; "
+        "its pod keeps the resources it has, and no other pod follows it."
+    )
 
 
 def _live(seen: SeenSandbox) -> list[PodView]:
@@ -270,7 +301,9 @@ def _create(
         )
     if not seen.has_finalizer:
         actions.append(AddFinalizer())
-    lifetime = lifetime_seconds(spec, sandbox_class)
+    # The kubelet's deadline can be lowered and never raised, spec.lifetimeSeconds may be: so the
+    # pod gets the most that its class allows, and the operator ends it in time (decision 0069).
+    lifetime = sandbox_class.max.lifetime_seconds
     started = parse_time(seen.status.get("startTime"))
     if started is not None:
         lifetime = max(1, int(lifetime - (now - started).total_seconds()))
@@ -464,7 +497,7 @@ def _report_running(
         News(
             state=SandboxState.RUNNING,
             reason=SandboxReason.RUNNING,
-            message="Its runner answers; Executions can run.",
+            message=f"Its runner answers; Executions can run.{_over_its_class(seen)}",
             pod=pod,
             expiration=_expiration(seen, spec, sandbox_class),
         ),

@@ -142,7 +142,7 @@ def _conditions(state: SandboxState, reason: SandboxReason, message: str) -> lis
     def condition(kind: ConditionType, status: ConditionStatus, words: str = "") -> Condition:
         return Condition(type=kind, status=status, reason=reason.value, message=words)
 
-    if state is SandboxState.RUNNING and reason is not SandboxReason.SUSPENDING:
+    if state is SandboxState.RUNNING and reason is SandboxReason.RUNNING:
         return [condition(ConditionType.READY, "True", message)]
     if state is SandboxState.TERMINATED or reason is SandboxReason.INVALID_SPEC:
         return [

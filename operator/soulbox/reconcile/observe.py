@@ -16,6 +16,7 @@ from soulbox.decide.execution_seen import (
     Turn,
 )
 from soulbox.decide.limits import (
+    concurrency,
     execution_limits,
     object_to_execution,
     run_terms,
@@ -242,6 +243,7 @@ class ExecutionObserver:
         place.sandbox_class, place.objection = find_class(services, spec.class_name)
         if place.sandbox_class is not None:
             disk_bytes = workspace_bytes(spec, place.sandbox_class)
+            place.concurrency = concurrency(spec, place.sandbox_class)
             place.limits = replace(sandbox_limits(spec, place.sandbox_class), disk_bytes=disk_bytes)
         return place
 

@@ -19,6 +19,7 @@ from soulbox.decide.execution_status import (
 from soulbox.decide.outcome import ending_of_run
 from soulbox.decide.output import INLINE_BYTES, MINIMAL_BYTES, encoded_bytes
 from soulbox.model.runs import RunDocument
+from soulbox.model.specs import ExecutionSpec
 from soulbox.model.states import ExecutionReason, ExecutionState, RunOutcome
 from soulbox.model.text import printable, storable
 from tests.support.fix_clock import NOW, at
@@ -165,6 +166,29 @@ def test_error_that_a_terminal_obeys_is_written_out() -> None:
     error = status_of(HOSTILE_RUNS["an exception"])["error"]
     assert error["message"] == WRITTEN_OUT
     assert WRITTEN_OUT in error["stackTrace"]
+
+
+LIMITED = {
+    "nothing": (0, ""),
+    "a part of the head": (10, "secretsecr"),
+    "as much as there is": (60, "secret" * 10),
+    "more than there is": (61, "secret" * 10),
+}
+
+
+@pytest.mark.parametrize("name", LIMITED)
+def test_status_holds_no_more_of_a_stream_than_is_kept(name: str) -> None:
+    limit, want = LIMITED[name]
+    seen = make_dispatched(
+        spec=ExecutionSpec(sandbox_name="box", code="", output_limit_bytes=limit)
+    )
+    run = make_finished(stdout=b"secret" * 10, stderr=b"secret" * 10, exit_code=1)
+    status = status_of(run, seen)
+    output = status["output"]
+    assert (output["stdout"], output["stderr"]) == (want, want)
+    assert (output["stdoutBytes"], output["stdoutTruncated"]) == (60, limit < 60)
+    if limit == 0:
+        assert "secret" not in str(status), "nothing of it is wanted kept"
 
 
 RUNNING = "The program is running."

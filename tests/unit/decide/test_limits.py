@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from soulbox.decide.limits import (
+    concurrency,
     execution_limits,
     lifetime_seconds,
     object_to_execution,
@@ -47,6 +48,16 @@ def test_execution_gets_what_it_asks_for_its_own_pod_and_the_defaults_for_the_re
 def test_lifetime_is_the_sandbox_s_else_the_class_s_maximum() -> None:
     assert lifetime_seconds(SandboxSpec(lifetime_seconds=60), CLASS) == 60
     assert lifetime_seconds(SandboxSpec(), CLASS) == 86_400
+
+
+def test_what_was_raised_over_the_class_is_not_in_force() -> None:
+    spec = SandboxSpec(
+        lifetime_seconds=100_000, default_timeout_seconds=9_000, max_concurrent_executions=9
+    )
+    assert lifetime_seconds(spec, CLASS) == CLASS.max.lifetime_seconds
+    assert concurrency(spec, CLASS) == CLASS.max.concurrency
+    terms = run_terms(ExecutionSpec(sandbox_name="box"), CLASS, spec)
+    assert terms.timeout_seconds == CLASS.max.timeout_seconds
 
 
 SANDBOX_OBJECTIONS: dict[str, tuple[dict[str, Any], str]] = {

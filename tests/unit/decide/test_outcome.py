@@ -276,7 +276,11 @@ PODS = {
     EndCause.FINISHED: ("Lost", "StartFailed", "Its pod ended"),
     EndCause.OOM_KILLED: ("OOMKilled", "OOMKilled", "ran out of memory"),
     EndCause.EVICTED: ("Evicted", "Evicted", "was evicted"),
-    EndCause.DEADLINE: ("SandboxTerminated", "SandboxTerminated", "end of its lifetime"),
+    EndCause.DEADLINE: (
+        "SandboxTerminated",
+        "SandboxTerminated",
+        "the most lifetime that its class allowed",
+    ),
     EndCause.NODE_LOST: ("NodeLost", "NodeLost", "Its node was lost"),
     EndCause.DELETED: ("Lost", "StartFailed", "Its pod was deleted"),
     EndCause.UNKNOWN: ("Lost", "StartFailed", "Its pod ended"),

@@ -26,6 +26,7 @@ from soulbox.decide.sandbox_seen import Activity, PodRefusal, SeenSandbox
 from soulbox.model.errors import InvalidManifest
 from soulbox.model.specs import NO_NETWORK, Resources, SandboxSpec
 from soulbox.model.states import SandboxReason
+from soulbox.model.times import parse_time
 from tests.support.fix_clock import NOW, at
 from tests.support.seen import (
     POD_UID,
@@ -71,9 +72,43 @@ def test_finalizer_that_is_there_is_not_added_again() -> None:
     assert decide_sandbox(make_seen_sandbox(), NOW) == Decision(actions=START)
 
 
-def test_pod_gets_the_sandbox_s_own_lifetime() -> None:
+def test_pod_gets_the_most_that_its_class_allows_so_that_its_life_can_be_made_longer() -> None:
     seen = make_seen_sandbox(spec=SandboxSpec(lifetime_seconds=60))
-    assert decide_sandbox(seen, NOW).actions[-1] == CreatePod(incarnation=1, lifetime_seconds=60)
+    assert decide_sandbox(seen, NOW).actions[-1] == CreatePod(incarnation=1, lifetime_seconds=DAY)
+
+
+@pytest.mark.parametrize(("asked", "want"), [(120, 120), (2 * DAY, DAY)])
+def test_lifetime_that_was_raised_is_in_force_up_to_the_class_s_maximum(
+    asked: int, want: int
+) -> None:
+    seen = running(spec=SandboxSpec(lifetime_seconds=asked), class_objection="spec.lifetimeSeconds")
+    decision = decide_sandbox(seen, NOW)
+    status = written(decision)
+    started, ends = seen.pods[0].started_at, parse_time(status["expirationTime"])
+    assert started is not None
+    assert ends is not None
+    assert (ends - started).total_seconds() == want
+    assert "Over its class: spec.lifetimeSeconds" in status["message"]
+    assert decide_sandbox(seen, at(want + 10)).actions != decision.actions
+
+
+@pytest.mark.parametrize("objection", ["", 'SandboxClass "python": spec.image: missing'])
+def test_sandbox_whose_class_is_gone_goes_on_and_says_that_nothing_can_begin(
+    objection: str,
+) -> None:
+    seen = running(sandbox_class=None, class_objection=objection)
+    decision = decide_sandbox(seen, NOW)
+    status = written(decision)
+    assert (status["state"], status["reason"]) == ("Running", "ClassNotFound")
+    assert (objection or "does not exist any more") in status["message"]
+    conditions = {one["type"]: one["status"] for one in status["conditions"]}
+    assert conditions == {"Ready": "False", "Reconciling": "True"}
+    again = decide_sandbox(after(seen, decision), NOW)
+    assert not again.actions, "said once"
+    ends = parse_time(seen.status["expirationTime"])
+    assert ends is not None
+    over = decide_sandbox(after(seen, decision), ends)
+    assert written(over)["reason"] == "LifetimeExpired", "its lifetime holds all the same"
 
 
 def test_pod_that_starts_as_fast_as_most_costs_no_write() -> None:
@@ -252,7 +287,8 @@ def test_sandbox_that_cannot_have_a_pod_says_why_once(case: Stuck) -> None:
 
 
 def test_what_runs_goes_on_without_its_class() -> None:
-    assert decide_sandbox(running(sandbox_class=None), at(60.0)) == Decision()
+    actions = decide_sandbox(running(sandbox_class=None), at(60.0)).actions
+    assert {type(one) for one in actions} == {WriteStatus, PostEvent}
 
 
 def test_refused_pod_is_shown_once_and_tried_again() -> None:

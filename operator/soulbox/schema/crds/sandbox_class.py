@@ -257,7 +257,8 @@ class Egress(ApiModel):
             description=(
                 "Which pods are the cluster's DNS, with dns: true. Default: those of kube-system"
                 " with k8s-app: kube-dns, and NodeLocal DNSCache. OpenShift: namespace"
-                " openshift-dns, podLabels dns.operator.openshift.io/daemonset-dns: default, ports 5353."
+                " openshift-dns, podLabels dns.operator.openshift.io/daemonset-dns: default,"
+                " ports 5353."
             )
         ),
     ] = None
