@@ -84,6 +84,10 @@ def test_programs_in_bash(world: World) -> None:
     code = 'ulimit -Sn; ulimit -Sn 4000 && ulimit -Sn; [ "$(ulimit -Hn)" -le 65536 ] && echo ok'
     world.create(make_execution("open-files", code=code))
 
+    world.create(make_sandbox("small", className="bash", resources={"memory": "64Mi"}))
+    hog = make_execution("hog", sandboxRef={"name": "small"}, code="(tail /dev/zero); exit 5")
+    world.create(hog)
+
     for number in range(5):
         status = world.execution(f"pipes-{number}")["status"]
         assert status["output"]["stdout"] == "> one\n> two\n"
@@ -92,3 +96,7 @@ def test_programs_in_bash(world: World) -> None:
     crlf = world.execution("crlf")["status"]
     assert crlf["message"].endswith("Save it with LF ends of line.")
     assert world.execution("open-files")["status"]["output"]["stdout"] == "1024\n4000\nok\n"
+    # On cgroup v2 the kernel takes all of the pod, which is told as well.
+    killed = world.execution("hog")["status"]
+    assert "memory" in killed["message"], killed
+    assert killed.get("exitCode", 5) == 5
