@@ -153,6 +153,18 @@ def test_file_that_the_program_made_unreadable_is_captured(binary: Path, base: P
         assert (runner.workspace / "a.txt").stat().st_mode & 0o777 == 0
 
 
+def test_file_asked_for_by_name_that_is_none_is_told(runner: Runner) -> None:
+    code = "import os\nos.symlink('x', 'link')\nos.mkdir('dir')\nopen('x', 'w')"
+    globs = ["resluts.csv", "link", "dir", "no/such", "*.png", "report [1].csv", "x"]
+    doc = runner.run("a", code, captureFiles=globs)
+    assert [file["path"] for file in doc["files"]] == ["x"]
+    assert doc["filesOmittedReason"] == (
+        '"resluts.csv" does not exist; "link" is not a regular file; "dir" is not a regular file;'
+        ' "no/such" does not exist'
+    )
+    assert "filesOmitted" not in doc
+
+
 def test_capture_that_cannot_be_whole_says_why(runner: Runner) -> None:
     code = "import os\nfor i in range(300):\n os.mkdir('d'); os.chdir('d')\nopen('deep.txt', 'w')"
     doc = runner.run("a", code, captureFiles=["**/*.txt"])

@@ -46,6 +46,7 @@ func Capture(workspace *os.Root, globs []string, dir string, most int64) (files 
 	if err != nil {
 		reasons = append(reasons, "not all of the workspace was searched: "+err.Error())
 	}
+	reasons = append(reasons, missing(workspace, globs)...)
 	if omitted > 0 {
 		reasons = append(reasons, fmt.Sprintf("%d files matched, %d are kept", omitted+len(paths), MaxFiles))
 	}
@@ -64,6 +65,23 @@ func Capture(workspace *os.Root, globs []string, dir string, most int64) (files 
 		reasons = append(reasons, fmt.Sprintf("nor could %d more", unread-1))
 	}
 	return files, omitted + unread, strings.Join(reasons, "; ")
+}
+
+// missing tells of files that were asked for by name and are none. (That a glob
+// matches nothing is ordinary.)
+func missing(workspace *os.Root, globs []string) (reasons []string) {
+	for _, name := range globs {
+		if strings.ContainsAny(name, "*?[") {
+			continue
+		}
+		switch info, err := workspace.Lstat(name); {
+		case errors.Is(err, fs.ErrNotExist):
+			reasons = append(reasons, fmt.Sprintf("%q does not exist", name))
+		case err == nil && !info.Mode().IsRegular():
+			reasons = append(reasons, fmt.Sprintf("%q is not a regular file", name))
+		}
+	}
+	return reasons
 }
 
 // withoutPath leaves out the names of calls and paths, which may be the

@@ -98,8 +98,9 @@ class ExecutionOutput(ApiModel):
         Field(
             max_length=1024,
             description=(
-                "Why files were not kept: too many, or one could not be copied; also when not all"
-                " of the workspace could be searched."
+                "Why files were not kept: too many, one could not be copied, or one that was asked"
+                " for by its name is not there; also when not all of the workspace could be"
+                " searched."
             ),
         ),
     ] = None
