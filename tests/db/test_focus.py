@@ -141,7 +141,7 @@ async def test_file_is_whole_or_not_there(
 ) -> None:
     await fill(store, make_mirror)
     target = tmp_path / "focus.csv"
-    words = ["export", "--focus", "--period", "2026-11", "--output"]
+    words = ["export", "--focus", "--period", "2026-11", "--out"]
     result = await billing(dsn, *words, str(target))
     rows = read(target.read_text())[1]
     assert result.output == f"{target}: {len(rows)} rows\n"

@@ -19,7 +19,7 @@ from typing import Any
 import pytest
 
 from tests.support.builders import make_execution, make_sandbox
-from tests.support.fix_kube import ROOT
+from tests.support.fix_kube import ROOT, Kubectl
 from tests.support.fix_operator import OperatorProcess
 from tests.support.waiting import World
 
@@ -212,6 +212,47 @@ def test_on_a_terminal_progress_is_shown_until_output_comes(shell: Shell, tmp_pa
     assert rest == b""
 
 
+def on_terminal(shell: Shell, command: str, *arguments: str) -> bytes:
+    """What a command shows on a terminal."""
+    own = [command, "-n", shell.world.namespace, *arguments]
+    ours, theirs = pty.openpty()
+    process = subprocess.Popen(
+        [sys.executable, "-m", "soulbox", *own],
+        cwd=ROOT,
+        env=shell.environment | {"TERM": "xterm", "COLUMNS": "100"},
+        stdin=subprocess.DEVNULL,
+        stdout=theirs,
+        stderr=theirs,
+    )
+    os.close(theirs)
+    seen = b""
+    try:
+        while True:
+            try:
+                block = os.read(ours, 65_536)
+            except OSError:  # how Linux tells that nobody has the other side any more
+                break
+            if not block:
+                break
+            seen += block
+        process.wait(timeout=PATIENCE_SECONDS)
+    finally:
+        process.kill()
+        os.close(ours)
+    return seen
+
+
+def test_output_cannot_take_over_a_terminal(box: World, shell: Shell) -> None:
+    code = r"print('\x1b]0;title\x07\x1b[31mred\x1b[0m', flush=True)"
+    box.create(make_execution("hostile", code=code))
+    box.execution("hostile")
+    assert b"\\x1b]0;title\\x07\x1b[31mred\x1b[0m" in on_terminal(shell, "logs", "hostile")
+    raw = b"\x1b]0;title\x07\x1b[31mred\x1b[0m"
+    assert raw in on_terminal(shell, "logs", "hostile", "--raw")
+    process = shell.start("logs", "hostile")
+    assert raw in process.communicate(timeout=PATIENCE_SECONDS)[0]
+
+
 def test_ends_have_their_exit_codes(box: World, shell: Shell, tmp_path: Path) -> None:
     slow = program(tmp_path, "import time\nprint('x', flush=True)\ntime.sleep(60)\n", "slow.py")
     code, out, err = shell.call("run", slow, "--sandbox", "box", "--timeout", "1")
@@ -335,14 +376,58 @@ def test_person_without_rights_is_told_which_role_to_ask_for(
     code, _, err = shell.call("run", job, KUBECONFIG=str(nobody))
     assert code == 125
     assert "Ask for the roles `soulbox-view` and `soulbox-edit`" in err
-    # With these roles in that namespace, and no more, everything works: no right on pods, none
-    # on the cluster's classes.
+    # With these roles in that namespace, and no more, everything works, no right on pods needed,
+    # and what messages point to can be seen.
     for role in ("soulbox-view", "soulbox-edit"):
         box.kubectl.run(
             "create", "rolebinding", role, f"--clusterrole={role}", "--namespace", box.namespace,
             f"--serviceaccount={box.namespace}:default",
         )  # fmt: skip
-    assert shell.call("run", job, KUBECONFIG=str(nobody)) == (0, "mine\n", "")
+    mine = {"KUBECONFIG": str(nobody)}
+    assert shell.call("run", job, **mine) == (0, "mine\n", "")
+    code, _, err = shell.call("run", job, "--class", "pyton", **mine)
+    assert code == 125
+    assert "did you mean python" in err
+    failing = program(tmp_path, "raise SystemExit('\x1b]0;title\x07')\n", "failing.py")
+    code, _, err = shell.call("run", failing, "--sandbox", "box", "--name", "failing", **mine)
+    assert code == 1
+    tenant = Kubectl(box.kubectl.program, str(nobody))
+    classes = {one["metadata"]["name"] for one in tenant.get("sandboxclasses")["items"]}
+    assert "python" in classes
+    described = tenant.run("describe", "execution/failing", "--namespace", box.namespace)
+    assert "NonZeroExit" in described.partition("Events:")[2]
+    code, out, err = shell.call("run", job, "--user", "somebody-else", **mine)
+    assert (code, out) == (125, "")
+    assert "ask for the verb billto" in err
+    assert "soulbox-view" not in err
+    for command in (("get", "failing"), ("logs", "failing"), ("suspend", "box"), ("delete", "box")):
+        code, _, err = shell.call(*command, **mine)
+        assert code == 0, err
+
+
+def test_impersonation_takes_rights_away_and_gives_none(
+    box: World, shell: Shell, tmp_path: Path
+) -> None:
+    """The cluster's administrator as somebody without rights, by option and by kubeconfig."""
+    code, out, err = shell.call("get", "--as", "ada")
+    assert (code, out) == (1, "")
+    assert 'User "ada" cannot list' in err
+    config = json.loads(
+        box.kubectl.run("config", "view", "--raw", "--minify", "--flatten", "-o", "json")
+    )
+    for user in config["users"]:
+        user["user"] |= {"as": "ada", "as-groups": ["dev"]}
+    path = tmp_path / "kubeconfig"
+    path.write_text(json.dumps(config))
+    for command in (("get",), ("cancel", "x"), ("create", "y"), ("delete", "box")):
+        code, out, err = shell.call(*command, KUBECONFIG=str(path))
+        assert (code, out) == (1, ""), command
+        assert 'User "ada" cannot' in err
+    box.kubectl.run(
+        "create", "rolebinding", "devs", "--clusterrole=soulbox-view", "--group=dev",
+        "--namespace", box.namespace,
+    )  # fmt: skip
+    assert shell.call("get", KUBECONFIG=str(path))[0] == 0
 
 
 # The API server proxies to a Service's pods only. The operator of this test is a process beside

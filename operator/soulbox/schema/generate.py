@@ -135,7 +135,8 @@ def build_crd(resource: Resource) -> dict[str, Any]:
                 "plural": resource.plural,
                 "singular": singular,
                 "shortNames": [resource.short_name],
-                "categories": ["soulbox"],
+                # Not classes: they are the cluster's, in the midst of one namespace's objects.
+                **({"categories": ["soulbox"]} if resource.namespaced else {}),
             },
             "scope": "Namespaced" if resource.namespaced else "Cluster",
             "versions": [version],

@@ -15,7 +15,7 @@ def crds_page(crds: Sequence[Mapping[str, Any]], command: str) -> str:
         "# Custom resources",
         "",
         "Group `soulbox.dev`, version `v1alpha1`. `kubectl explain execution.spec` shows the same.",
-        "`kubectl get soulbox` lists all kinds at once.",
+        "`kubectl get soulbox` lists Sandboxes and Executions at once.",
     ]
     for crd in crds:
         names = crd["spec"]["names"]

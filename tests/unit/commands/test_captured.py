@@ -84,10 +84,20 @@ def test_files_are_listed_with_clean_names(shell: Shell) -> None:
     rows = [line.split() for line in out.splitlines()]
     assert rows[0] == ["PATH", "BYTES", "KEPT", "SHA256"]
     assert rows[1][:3] == ["out/a.txt", "8", "yes"]
-    assert rows[3][0] == "log�[2J"
+    assert rows[3][0] == "log\\x1b[2J"
     assert rows[4][:3] == ["huge", "9999999", "no"]
     assert err == "soulbox: 3 more files matched, and were not kept\n"
     assert shell.json("files", "done", "-n", NAMESPACE)["filesOmitted"] == 3
+
+
+def test_logs_say_how_files_are_had(shell: Shell) -> None:
+    kept = {"stdout": "", "stdoutBytes": 0, "stderr": "", "stderrBytes": 0}
+    add(shell, FILES, **kept)
+    assert shell.call("logs", "done", "-n", NAMESPACE) == (
+        0,
+        "",
+        "soulbox: 3 files were captured: soulbox files done --out DIR\n",
+    )
 
 
 def test_one_file_goes_to_stdout_to_the_byte(shell: Shell, operator: dict[int, bytes]) -> None:

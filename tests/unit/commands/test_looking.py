@@ -286,7 +286,7 @@ def test_words_of_others_in_a_table_are_text_and_nothing_more(shell: Shell) -> N
     shell.api.edit("executions", NAMESPACE, "done", {"status": status})
     code, out, _ = shell.call("get", "done", "-n", NAMESPACE)
     assert code == 0
-    assert "[bold]�[31mEVIL�[0m�� more" in out
+    assert "[bold]\\x1b[31mEVIL\\x1b[0m\\x07\\x00 more" in out
 
 
 @pytest.mark.slow

@@ -129,7 +129,21 @@ def test_everything_that_is_asked_for_stands_in_the_spec(cluster: Shell, tmp_pat
     }
 
 
+def test_pod_of_its_own_gets_the_limits_that_are_asked_for(cluster: Shell, tmp_path: Path) -> None:
+    job = tmp_path / "job.py"
+    job.write_text("x")
+    found = started(
+        cluster, str(job), "--cpu", "2", "--memory", "1Gi", "--disk", "4Gi",
+        "--env-from-secret", "KEY=vault/token",
+    )  # fmt: skip
+    assert found["spec"]["resources"] == {"cpu": "2", "memory": "1Gi", "disk": "4Gi"}
+    assert found["spec"]["env"] == [
+        {"name": "KEY", "valueFrom": {"secretKeyRef": {"name": "vault", "key": "token"}}}
+    ]
+
+
 CONTRADICTIONS = {
+    "limits of another's pod": (["--sandbox", "box", "--cpu", "1"], "of a pod of its own"),
     "two places": (["--sandbox", "box", "--class", "python"], "exclude each other"),
     "not waiting for the end it deletes": (["--detach", "--rm"], "there is --ttl"),
     "not waiting for files it writes": (["--detach", "--out", "x"], "soulbox files"),

@@ -28,6 +28,12 @@ def test_terminal_gets_long_cells_cut_but_not_what_is_pasted() -> None:
     assert first.split() == ["code_sha256", "a" * 64]
 
 
+def test_terminal_is_spared_columns_that_are_empty() -> None:
+    rows = [{"name": "a", "deleted_at": None}, {"name": "b", "deleted_at": None}]
+    assert "DELETED_AT" not in format_rows(rows, RowFormat.TABLE, for_terminal=True)
+    assert "DELETED_AT" in format_rows(rows, RowFormat.TABLE, for_terminal=False)
+
+
 def test_no_form_but_json_holds_control_characters() -> None:
     hostile = {"code": "=cmd()\x1b[2J\x07", "error": {"message": "\x9b5A"}, "two": "a\nb"}
     for form in (RowFormat.TABLE, RowFormat.CSV):

@@ -25,7 +25,7 @@ HOSTILE = {
 def test_nothing_of_a_hostile_sequence_stays(name: str) -> None:
     for shown in (clean(HOSTILE[name]), TerminalText().feed(HOSTILE[name].encode()).decode()):
         assert not any(one in shown for one in "\x1b\x07\x00\x7f\x9b\u202e")
-        assert "\N{REPLACEMENT CHARACTER}" in shown
+        assert "\\" in shown, "what was taken out is shown to have been there"
 
 
 @pytest.mark.parametrize(
@@ -52,5 +52,5 @@ def test_sequence_in_two_pieces_is_one(cut: int) -> None:
 
 def test_own_lines_are_clean(capsys: pytest.CaptureFixture[str]) -> None:
     tell("it failed: \x1b[31mEVIL\x1b[0m\x07")
-    assert capsys.readouterr().err == "soulbox: it failed: �[31mEVIL�[0m�\n"
-    assert one_line("a\n b\r\n\x1bc") == "a b �c"
+    assert capsys.readouterr().err == "soulbox: it failed: \\x1b[31mEVIL\\x1b[0m\\x07\n"
+    assert one_line("a\n b\r\n\x1bc") == "a b \\x1bc"

@@ -62,8 +62,9 @@ def export(
         bool, typer.Option("--focus", help="As FOCUS 1.2 has it; there is no other form yet.")
     ] = False,
     tenant: _Tenant = None,
-    output: Annotated[
-        Path | None, typer.Option("--output", "-o", help="File to write; none: standard output.")
+    out: Annotated[
+        Path | None,
+        typer.Option("--out", help="File to write; none: standard output.", metavar="FILE"),
     ] = None,
     config: Config = None,
 ) -> None:
@@ -73,10 +74,10 @@ def export(
         raise InvalidRequest("focus", "no form is chosen", "give --focus")
     month = parse_period(period)
     settings = load_settings(config)
-    with _target(output) as file:
+    with _target(out) as file:
         count = with_store(settings, lambda store: _write(store, file, month, tenant))
-    if output is not None:
-        typer.echo(f"{output}: {count} rows")
+    if out is not None:
+        typer.echo(f"{out}: {count} rows")
 
 
 async def _write(store: "Store", file: TextIO, period: Period, tenant: str | None) -> int:

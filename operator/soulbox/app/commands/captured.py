@@ -53,6 +53,15 @@ def captured_of(execution: Manifest) -> list[CapturedFile]:
     return [_parse(place, entry) for place, entry in enumerate(listed)]
 
 
+def words_of_captured(execution: Manifest) -> str:
+    """How the captured files are had; "" where there are none."""
+    count = len(captured_of(execution))
+    if not count:
+        return ""
+    files = "1 file was" if count == 1 else f"{count} files were"
+    return f"{files} captured: soulbox files {execution['metadata']['name']} --out DIR"
+
+
 def _parse(place: int, entry: dict[str, Any]) -> CapturedFile:
     content = entry.get("content")
     return CapturedFile(

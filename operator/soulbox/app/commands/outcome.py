@@ -28,7 +28,7 @@ def exit_code_of(status: Mapping[str, Any]) -> int:
         return int(status.get("exitCode") or FAILED_AROUND)
     if reason == ExecutionReason.SIGNALED:
         return 128 + _number(str(status.get("signal", "")))
-    if reason == ExecutionReason.OOM_KILLED:
+    if reason in (ExecutionReason.OOM_KILLED, ExecutionReason.DISK_LIMIT):
         return KILLED
     return FAILED_AROUND
 

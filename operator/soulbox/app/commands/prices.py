@@ -58,6 +58,9 @@ def list_prices(
         if tiers
         else [_plan_row(plan, now) for plan in stored.plans]
     )
+    if tiers and not rows and output is RowFormat.TABLE:
+        typer.echo("nobody is of a tier of their own: all are of the tier free")
+        return
     typer.echo(format_rows(rows, output), nl=False)
 
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
+from soulbox.app.commands.captured import words_of_captured
 from soulbox.app.commands.follow import follow_execution
 from soulbox.app.commands.live import Pump, allow_reading, limit_words, lost_words, rest_of
 from soulbox.app.commands.outcome import explanation_of
@@ -181,6 +182,6 @@ async def _show_inline(logs: _Logs, execution: Manifest) -> None:
 
 
 def _explain(logs: _Logs, execution: Manifest) -> None:
-    line = explanation_of(execution["metadata"]["name"], status_of(execution))
-    if line:
+    end = explanation_of(execution["metadata"]["name"], status_of(execution))
+    for line in filter(None, (end, words_of_captured(execution))):
         logs.progress.note(line)

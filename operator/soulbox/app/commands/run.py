@@ -43,6 +43,9 @@ def run(
     language: Annotated[
         str | None, typer.Option(help="Default: by the file's ending, else the class's.")
     ] = None,
+    cpu: options.Cpu = None,
+    memory: options.Memory = None,
+    disk: options.Disk = None,
     timeout: Annotated[
         int | None, duration("--timeout", help="How long the program may run.")
     ] = None,
@@ -57,6 +60,7 @@ def run(
         bool, typer.Option("--idempotent", help="Run it again if its pod is lost.")
     ] = False,
     env: options.Env = None,
+    env_from_secret: options.EnvFromSecret = None,
     arg: Annotated[
         list[str] | None, typer.Option("--arg", help="An argument of the program; again for more.")
     ] = None,
@@ -120,14 +124,20 @@ def run(
 ) -> None:
     """Run a program in a sandbox, show its output live and end with its exit code.
 
-    Exit codes: the program's; 124 it took too long; 130 cancelled; 137 out of memory; 128 + N
-    ended by signal N; 125 it could not be run, or its result was lost. Ctrl-C cancels it.
+    Exit codes: the program's; 124 it took too long; 130 cancelled; 137 killed at its limit of
+    memory or disk; 128 + N ended by signal N; 125 it could not be run, or its result was lost.
+    Ctrl-C cancels it.
     """
     from soulbox.app.commands.person import as_person  # noqa: PLC0415
     from soulbox.app.commands.running import Wishes, run_program, start_program  # noqa: PLC0415
 
     if sandbox is not None and class_name is not None:
         raise typer.BadParameter("--sandbox and --class exclude each other: a Sandbox has its own")
+    resources = options.resources_of(cpu, memory, disk)
+    if sandbox is not None and resources is not None:
+        raise typer.BadParameter(
+            "--cpu, --memory and --disk are of a pod of its own: the Sandbox has its own"
+        )
     if detach and (remove or out is not None):
         raise typer.BadParameter(
             "--detach does not wait for the end: leave out --rm (there is --ttl) and --out (there "
@@ -143,9 +153,10 @@ def run(
         "code": code,
         "sandboxRef": None if sandbox is None else {"name": sandbox},
         "className": None if sandbox is not None else class_name or known_class,
+        "resources": resources,
         "language": language or known_language,
         "args": [*(arg or ()), *(args or ())] or None,
-        "env": options.variables_of(env),
+        "env": options.variables_of(env, env_from_secret),
         "stdin": inputs.read_stdin() if send_stdin else None,
         "files": inputs.read_files(files) or None,
         "captureFiles": capture or None,

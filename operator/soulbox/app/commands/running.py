@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from soulbox.app.commands.captured import FileSource, captured_of, save_files
+from soulbox.app.commands.captured import FileSource, captured_of, save_files, words_of_captured
 from soulbox.app.commands.follow import follow_execution
 from soulbox.app.commands.live import Pump, key_hash, new_key
 from soulbox.app.commands.options import ObjectFormat
@@ -89,12 +89,10 @@ async def run_program(person: Person, manifest: Manifest, wishes: Wishes) -> int
 
 async def _take_files(person: Person, execution: Manifest, key: str, out: Path | None) -> None:
     """Captured files: write them below `out`, or say how they are had."""
-    listed = captured_of(execution)
     if out is not None:
-        await save_files(FileSource(person, execution, key=key), listed, out)
-    elif listed:
-        name = execution["metadata"]["name"]
-        tell(f"{len(listed)} files were captured: soulbox files {name} --out DIR")
+        await save_files(FileSource(person, execution, key=key), captured_of(execution), out)
+    elif words := words_of_captured(execution):
+        tell(words)
 
 
 async def _until_over(

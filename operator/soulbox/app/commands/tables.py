@@ -76,9 +76,12 @@ def _table(rows: Sequence[Mapping[str, Any]], *, for_terminal: bool) -> str:
     if len(rows) == 1 and for_terminal:
         width = max(map(len, rows[0]))
         return "".join(f"{name:{width}}  {_line(value)}\n" for name, value in rows[0].items())
-    cells = [[name.upper() for name in rows[0]]]
+    names = list(rows[0])
+    if for_terminal:  # a column that is empty pushes others off the screen
+        names = [name for name in names if any(_text(row[name]) for row in rows)]
+    cells = [[name.upper() for name in names]]
     cells += [
-        [_cell(name, value) if for_terminal else _line(value) for name, value in row.items()]
+        [_cell(name, row[name]) if for_terminal else _line(row[name]) for name in names]
         for row in rows
     ]
     widths = [max(map(len, column)) for column in zip(*cells, strict=True)]

@@ -9,11 +9,8 @@ import re
 import sys
 from typing import Final
 
-# Shown in place of what is taken out.
-_REPLACEMENT: Final = "\N{REPLACEMENT CHARACTER}"
-# Formatting characters that turn the order of text around, which also words can lie with.
-_BIDI: Final = "\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069"
-_UNWANTED: Final = re.compile(rf"[\x00-\x08\x0b-\x1f\x7f-\x9f{_BIDI}\u2028\u2029\ud800-\udfff]")
+from soulbox.model.text import printable
+
 # What a program may do to a terminal: colours, and going back in its own line, as progress bars do.
 _HARMLESS: Final = re.compile(r"\x1b\[[0-9;:]{0,64}m|\x1b\[[0-2]?K|[\r\x08]")
 # The beginning of something harmless that the next piece may go on with.
@@ -21,8 +18,8 @@ _UNFINISHED: Final = re.compile(r"\x1b(\[[0-9;:]{0,64})?\Z")
 
 
 def clean(text: str) -> str:
-    """The text without characters that a terminal acts on; newlines and tabs stay."""
-    return _UNWANTED.sub(_REPLACEMENT, text)
+    """The text with what a terminal acts on written out; newlines and tabs stay."""
+    return printable(text)
 
 
 def one_line(text: str) -> str:
