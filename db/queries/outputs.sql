@@ -34,3 +34,11 @@ SELECT substring(bytes FROM %(start)s::integer FOR %(length)s::integer) AS bytes
 SELECT output_complete
   FROM soulbox.executions
  WHERE uid = %(uid)s AND created_at = %(created_at)s;
+
+-- readable_output_is_complete --
+-- As output_is_complete, for whoever may see the Execution; a tenant's login reads no table.
+SELECT output_complete FROM soulbox.executions(of_uid => %(uid)s);
+
+-- readable_output --
+-- A stream's pieces in order, for whoever may see the Execution.
+SELECT bytes FROM soulbox.execution_outputs(%(uid)s, %(stream)s) ORDER BY seq;

@@ -626,7 +626,7 @@ def test_a_sandbox_and_its_files_from_beginning_to_end(
     assert re.search(r"^Execution +job Completed Completed$", out, re.MULTILINE)
     code, out, err = shell.call("suspend", "box")
     assert (code, out) == (0, "sandbox box is being suspended\n"), err
-    world.sandbox("box", "Suspended")
+    world.sandbox("box", "Stopped")
     assert shell.call("resume", "box")[0] == 0
     world.sandbox("box")
     assert shell.call("delete", "box", "job")[0] == 0

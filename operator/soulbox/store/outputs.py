@@ -1,10 +1,12 @@
 """Whole output of Executions, in pieces."""
 
+from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 from uuid import UUID
 
+from soulbox.model.errors import NotFound
 from soulbox.store.files import load_queries
 from soulbox.store.pool import Transaction
 
@@ -85,3 +87,22 @@ class OutputStore:
         return b"".join(row["bytes"] for row in found), bool(found) and all(
             row["complete"] for row in found
         )
+
+
+async def readable_output(tx: Transaction, uid: UUID, stream: Stream) -> AsyncIterator[bytes]:
+    """What was saved of a stream, piece by piece, with the rights of any login that sees the
+    Execution.
+
+    Raises:
+        NotFound: it sees none, or not all of the output is saved (yet).
+    """
+    queries = load_queries("outputs")
+    named = {"uid": uid, "stream": stream}
+    found = await tx.fetch(queries["readable_output_is_complete"], named)
+    if not found:
+        raise NotFound(f"no Execution {uid} is recorded, or it is of another tenant")
+    if not found[0]["output_complete"]:
+        raise NotFound("not all of the output is saved")
+    async for rows in tx.stream(queries["readable_output"], named, portion=1):
+        for row in rows:
+            yield bytes(row["bytes"])

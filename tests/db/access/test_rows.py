@@ -9,6 +9,8 @@ from typing import Any
 import psycopg
 import pytest
 
+from soulbox.model.errors import NotFound
+from soulbox.store.outputs import readable_output
 from soulbox.store.pool import open_store
 from soulbox.store.rollups import Rebuild, fold_usage, rollup_differences
 from tests.support.fix_access import TENANTS, USERS, Logins
@@ -380,3 +382,30 @@ def test_admin_reader_takes_the_rest_of_a_sum_from_an_index(
         ).fetchall()
     plan = "\n".join(row[0] for row in rows)
     assert re.search(r"usage_marks_fold_idx on usage_marks .*actual rows=4", plan), plan
+
+
+async def test_output_is_read_by_whoever_sees_the_execution(logins: Logins) -> None:
+    """As `soulbox logs` and `files` do with a DSN."""
+    with psycopg.connect(logins.owner, autocommit=True) as owner:
+        row = owner.execute(
+            "update soulbox.executions set output_complete = true where uid = ("
+            " select uid from soulbox.execution_outputs where tenant = 'tenant-team-a' limit 1)"
+            " returning uid"
+        ).fetchone()
+    assert row is not None
+    uid = row[0]
+
+    async def read(dsn: str) -> bytes:
+        store = await open_store(dsn, max_size=1)
+        try:
+            async with store.transaction() as tx:
+                return b"".join([piece async for piece in readable_output(tx, uid, "stdout")])
+        finally:
+            await store.close()
+
+    want = await read(logins.owner)
+    assert want
+    for dsn in (logins.reader_a, logins.admin_reader, logins.trial):
+        assert await read(dsn) == want
+    with pytest.raises(NotFound, match="or it is of another tenant"):
+        await read(logins.reader_b)

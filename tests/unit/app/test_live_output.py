@@ -302,7 +302,7 @@ def test_rest_of_a_status_never_repeats_what_was_shown() -> None:
 
 
 async def pumped(
-    bench: Bench, *, over: bool = True, url: str = ""
+    bench: Bench, *, over: bool = True, url: str = "", shown: int = 0
 ) -> tuple[Pump, dict[Stream, bytes]]:
     """All that the command's pump shows."""
     got: dict[Stream, bytes] = {"stdout": b"", "stderr": b""}
@@ -320,6 +320,7 @@ async def pumped(
     pump = Pump(person, "job", KEY, write)
     if over:
         pump.finish(bench.execution)
+    pump.shown["stdout"].offset = shown
     await pump.run()
     return pump, got
 
@@ -361,6 +362,20 @@ async def test_pump_asks_once_for_what_the_status_has_or_nobody(output: dict[str
         pump, got = await pumped(bench, url="http://127.0.0.1:1")
         assert got == {"stdout": b"", "stderr": b""}
         assert "cannot be reached" in pump.shown["stdout"].problem
+
+
+async def test_pump_needs_nobodys_word_when_every_byte_was_shown() -> None:
+    """PostgreSQL may take its time to say that all is saved."""
+    async with serving() as bench:
+        output = {"stdout": "…", "stdoutBytes": 6, "stdoutTruncated": True, "stderrBytes": 0}
+        bench.end(**output)
+        bench.saved = b"abcdef"
+        pump, got = await pumped(bench)
+        assert got == {"stdout": b"abcdef", "stderr": b""}
+        bench.saved = None
+        again, got = await pumped(bench, shown=6)
+        assert got == {"stdout": b"", "stderr": b""}
+        assert all(one.complete for one in (*pump.shown.values(), *again.shown.values()))
 
 
 async def test_output_that_went_with_its_pod_is_lost_not_being_saved() -> None:

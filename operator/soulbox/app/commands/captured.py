@@ -18,11 +18,9 @@ from uuid import UUID
 from soulbox.app.commands.live import Answer, allow_reading, ask_operator
 from soulbox.app.commands.person import Manifest, Person, status_of
 from soulbox.app.commands.terminal import clean
-from soulbox.app.live_output import PIECE_BYTES
-from soulbox.model.errors import CommandError, KubeRefused
-from soulbox.model.times import parse_time
-from soulbox.store.outputs import OutputKey, OutputStore
-from soulbox.store.pool import Store, open_store
+from soulbox.model.errors import CommandError, KubeRefused, SoulBoxError
+from soulbox.store.outputs import readable_output
+from soulbox.store.pool import open_store
 
 # What was captured is saved within seconds of the end; 10 MiB a file take longer.
 _PATIENCE_SECONDS: Final = 30.0
@@ -88,7 +86,6 @@ class FileSource:
         self._execution = execution
         self._key = key
         self._dsn = dsn
-        self._store: Store | None = None
 
     async def read(self, file: CapturedFile) -> AsyncIterator[bytes]:
         """What was kept of a file, in pieces.
@@ -99,37 +96,27 @@ class FileSource:
         if file.content is not None:
             yield file.content
             return
+        if self._dsn is not None:
+            async for piece in self._from_database(self._dsn, file):
+                yield piece
+            return
         offset = 0
-        while True:
-            piece = await self._piece(file, offset)
-            if not piece:
-                return
+        while piece := await self._piece(file, offset):
             offset += len(piece)
             yield piece
 
-    async def close(self) -> None:
-        """Close what was opened; safe to repeat."""
-        if self._store is not None:
-            await self._store.close()
-
     async def _piece(self, file: CapturedFile, offset: int) -> bytes:
+        """The operator's answer, once it has one."""
         loop = asyncio.get_running_loop()
         deadline = loop.time() + _PATIENCE_SECONDS
         while True:
-            if self._dsn is not None:
-                found = await self._from_database(self._dsn, file, offset)
-                if found is not None:
-                    return found
-                problem = "PostgreSQL does not have it"
-            else:
-                answer = await self._from_operator(file, offset)
-                if answer.state in ("Running", "Finished"):
-                    return answer.content
-                problem = answer.problem or "it is not saved"
-                if answer.state in ("Refused", "Lost"):
-                    deadline = 0.0
-            if loop.time() > deadline:
-                raise CommandError(f"{file.path} cannot be read: {problem}")
+            answer = await self._from_operator(file, offset)
+            if answer.state in ("Running", "Finished"):
+                return answer.content
+            if answer.state in ("Refused", "Lost") or loop.time() > deadline:
+                raise CommandError(
+                    f"{file.path} cannot be read: {answer.problem or 'it is not saved'}"
+                )
             await asyncio.sleep(_RETRY_SECONDS)
 
     async def _from_operator(self, file: CapturedFile, offset: int) -> Answer:
@@ -147,17 +134,17 @@ class FileSource:
         params = {"offset": str(offset)}
         return await ask_operator(self._person, name, self._key, f"files/{file.place}", params)
 
-    async def _from_database(self, dsn: str, file: CapturedFile, offset: int) -> bytes | None:
-        if self._store is None:
-            self._store = await open_store(dsn, max_size=1)
-        metadata = self._execution["metadata"]
-        created_at = parse_time(metadata["creationTimestamp"])
-        assert created_at is not None, "the API server sets creationTimestamp"
-        key = OutputKey(
-            uid=UUID(metadata["uid"]), created_at=created_at, stream=f"file/{file.place}"
-        )
-        async with self._store.transaction() as tx:
-            return await OutputStore(tx).part(key, offset, PIECE_BYTES)
+    async def _from_database(self, dsn: str, file: CapturedFile) -> AsyncIterator[bytes]:
+        uid = UUID(self._execution["metadata"]["uid"])
+        store = await open_store(dsn, max_size=1)
+        try:
+            async with store.transaction() as tx:
+                async for piece in readable_output(tx, uid, f"file/{file.place}"):
+                    yield piece
+        except SoulBoxError as error:
+            raise CommandError(f"{file.path} cannot be read from PostgreSQL: {error}") from error
+        finally:
+            await store.close()
 
 
 def find_files(files: Sequence[CapturedFile], wanted: Sequence[str]) -> list[CapturedFile]:
@@ -184,17 +171,14 @@ async def save_files(source: FileSource, files: Sequence[CapturedFile], out: Pat
     Raises:
         CommandError: one cannot be had or written, or its bytes are not those that the run left.
     """
-    try:
-        for file in files:
-            if not file.is_whole:
-                raise CommandError(
-                    f"{file.path} was not kept whole: its {file.size_bytes} bytes are beyond "
-                    "outputLimitBytes"
-                )
-            await _save(source, file, place_below(out, file.path))
-            print(clean(f"{out / file.path}  {file.size_bytes} bytes"), flush=True)
-    finally:
-        await source.close()
+    for file in files:
+        if not file.is_whole:
+            raise CommandError(
+                f"{file.path} was not kept whole: its {file.size_bytes} bytes are beyond "
+                "outputLimitBytes"
+            )
+        await _save(source, file, place_below(out, file.path))
+        print(clean(f"{out / file.path}  {file.size_bytes} bytes"), flush=True)
 
 
 def place_below(out: Path, path: str) -> Path:

@@ -60,11 +60,8 @@ async def show_file(person: Person, name: str, path: str, dsn: str | None, *, ra
     if not found:
         raise CommandError(f"{path} is a folder: --out DIR writes what is below it")
     source, outlet = FileSource(person, execution, dsn=dsn), Outlet(raw=raw)
-    try:
-        async for piece in source.read(found[0]):
-            await outlet.write("stdout", piece)
-    finally:
-        await source.close()
+    async for piece in source.read(found[0]):
+        await outlet.write("stdout", piece)
     await outlet.end()
     if not found[0].is_whole:
         tell(f"{path} was not kept whole: it has {found[0].size_bytes} bytes")

@@ -110,7 +110,7 @@ class Pump:
         shown = self.shown[stream]
         loop = asyncio.get_running_loop()
         retry_seconds, over_since = _FIRST_RETRY_SECONDS, None
-        while True:
+        while not self._has_all(stream):
             state, content = await self._fetch(stream, shown, wait=wait)
             if content:
                 await self._write(stream, content)
@@ -133,6 +133,14 @@ class Pump:
             if not content:
                 await self._pause(retry_seconds)
                 retry_seconds = min(_LAST_RETRY_SECONDS, retry_seconds * 2)
+        shown.complete, shown.problem = True, ""
+
+    def _has_all(self, stream: Stream) -> bool:
+        """Whether the Execution is over and every byte that it wrote was shown: then nobody has
+        to say so."""
+        return (
+            self._over.is_set() and self._final.get(f"{stream}Bytes") == self.shown[stream].offset
+        )
 
     def _needs_no_operator(self, stream: Stream) -> bool:
         return whole_inline(self._final, stream) is not None or is_lost(self._final, stream)

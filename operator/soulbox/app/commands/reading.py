@@ -1,24 +1,21 @@
 """What `soulbox logs` does: output from wherever it is."""
 
 import asyncio
-from collections.abc import AsyncIterator
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import Any
 from uuid import UUID
 
 from soulbox.app.commands.captured import words_of_captured
 from soulbox.app.commands.follow import follow_execution
 from soulbox.app.commands.live import Pump, allow_reading, limit_words, lost_words, rest_of
 from soulbox.app.commands.outcome import explanation_of
-from soulbox.app.commands.outlet import STREAMS, Outlet, Stream
+from soulbox.app.commands.outlet import STREAMS, Outlet
 from soulbox.app.commands.person import Manifest, Person, is_over, status_of
 from soulbox.app.commands.show import Progress, print_json, show_rest
-from soulbox.app.live_output import PIECE_BYTES, is_lost, whole_inline
+from soulbox.app.live_output import is_lost, whole_inline
 from soulbox.kube.resources import EXECUTIONS
 from soulbox.model.errors import CommandError, KubeRefused, SoulBoxError
-from soulbox.model.times import parse_time
-from soulbox.store.outputs import OutputKey, OutputStore
+from soulbox.store.outputs import readable_output
 from soulbox.store.pool import open_store
 
 
@@ -124,12 +121,11 @@ async def _show_from_database(logs: _Logs, execution: Manifest, dsn: str) -> boo
                 notes.append(lost_words(stream, 0))
                 continue
             shown_bytes = 0
-            async for part in _saved(store, execution, stream):
-                if part is None:
-                    logs.progress.note("PostgreSQL has not all of the output")
-                    return False
-                await logs.outlet.write(stream, part)
-                shown_bytes += len(part)
+            async with store.transaction() as tx:
+                uid = UUID(execution["metadata"]["uid"])
+                async for part in readable_output(tx, uid, stream):
+                    await logs.outlet.write(stream, part)
+                    shown_bytes += len(part)
             notes.append(limit_words(output, stream, shown_bytes))
     except SoulBoxError as error:
         logs.progress.note(f"PostgreSQL cannot be read: {error}")
@@ -140,24 +136,6 @@ async def _show_from_database(logs: _Logs, execution: Manifest, dsn: str) -> boo
     for words in filter(None, notes):
         logs.progress.note(words)
     return True
-
-
-async def _saved(store: Any, execution: Manifest, stream: Stream) -> AsyncIterator[bytes | None]:
-    """A stream's parts; None and no more when it is not saved."""
-    metadata = execution["metadata"]
-    created_at = parse_time(metadata["creationTimestamp"])
-    assert created_at is not None, "the API server sets creationTimestamp"
-    key = OutputKey(uid=UUID(metadata["uid"]), created_at=created_at, stream=stream)
-    offset = 0
-    while True:
-        async with store.transaction() as tx:
-            part = await OutputStore(tx).part(key, offset, PIECE_BYTES)
-        if part is not None and not part:
-            return
-        yield part
-        if part is None:
-            return
-        offset += len(part)
 
 
 async def _show_inline(logs: _Logs, execution: Manifest) -> None:
