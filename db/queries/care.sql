@@ -36,6 +36,29 @@ SELECT h.server_version, h.is_replica, h.connections, h.max_connections,
        current_setting('fsync')::boolean AND current_setting('full_page_writes')::boolean
            AND current_setting('synchronous_commit') <> 'off' AS is_durable,
        pg_notification_queue_usage() AS notification_queue_ratio,
+       ARRAY(SELECT r.rolname::text FROM pg_roles r
+              WHERE r.rolcanlogin AND NOT r.rolsuper
+                AND EXISTS (SELECT FROM pg_roles g
+                             WHERE g.rolname IN ('soulbox_reader', 'soulbox_app')
+                               AND pg_has_role(r.oid, g.oid, 'MEMBER'))
+                AND NOT EXISTS (SELECT FROM pg_roles g
+                                 WHERE g.rolname IN ('soulbox_owner', 'soulbox_writer',
+                                                     'soulbox_admin_reader')
+                                   AND pg_has_role(r.oid, g.oid, 'MEMBER'))
+                AND (r.rolconnlimit < 0
+                     OR NOT EXISTS (SELECT FROM pg_db_role_setting t, unnest(t.setconfig) AS one
+                                     WHERE t.setrole = r.oid AND starts_with(one, 'statement_timeout='))
+                     OR NOT EXISTS (SELECT FROM pg_db_role_setting t, unnest(t.setconfig) AS one
+                                     WHERE t.setrole = r.oid
+                                       AND starts_with(one, 'idle_in_transaction_session_timeout=')))
+              ORDER BY r.rolname) AS unbounded_logins,
+       ARRAY(SELECT DISTINCT c.relname::text
+               FROM pg_class c
+               JOIN pg_attribute a ON a.attrelid = c.oid AND a.attname = 'tenant' AND NOT a.attisdropped
+               JOIN pg_roles g ON g.rolname IN ('soulbox_reader', 'soulbox_app')
+              WHERE c.relnamespace = 'soulbox'::regnamespace AND c.relkind IN ('r', 'p', 'v')
+                AND has_any_column_privilege(g.oid, c.oid, 'SELECT')
+              ORDER BY 1) AS open_relations,
        (SELECT count(*) FROM soulbox.dead_letter) AS dead_letters,
        (SELECT coalesce(max(s.leader_epoch), 0) FROM soulbox.mirror_state s) AS leader_epoch,
        (SELECT count(*) FROM pg_replication_slots WHERE NOT active) AS idle_slots,

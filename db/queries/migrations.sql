@@ -11,8 +11,25 @@ SELECT set_config('lock_timeout', %(wait)s, true),
        set_config('client_min_messages', 'warning', true);
 
 -- lock --
--- One runner at a time, until the transaction ends, however it ends.
-SELECT pg_advisory_xact_lock(hashtextextended('soulbox.migrate', 0));
+-- One runner at a time, until the transaction ends, however it ends. Any login could take an
+-- advisory lock, and keep it; that on the record only who may write it. Where there is no record
+-- yet there is no login of a tenant either. (A login that has to act as another role to write it
+-- takes the advisory one.)
+DO $$
+DECLARE
+    record_oid oid := (SELECT c.oid FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+                        WHERE n.nspname = 'soulbox' AND c.relname = 'schema_migrations');
+BEGIN
+    IF record_oid IS NULL OR NOT has_table_privilege(record_oid, 'UPDATE') THEN
+        PERFORM pg_advisory_xact_lock(hashtextextended('soulbox.migrate', 0));
+        record_oid := (SELECT c.oid FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+                        WHERE n.nspname = 'soulbox' AND c.relname = 'schema_migrations');
+    END IF;
+    IF record_oid IS NOT NULL AND has_table_privilege(record_oid, 'UPDATE') THEN
+        LOCK TABLE soulbox.schema_migrations IN SHARE ROW EXCLUSIVE MODE;
+    END IF;
+END
+$$;
 
 -- has_record --
 -- Whether this database was ever migrated. Looked up in the catalog and not by to_regclass,

@@ -80,6 +80,14 @@ def test_runner_waits_for_another_only_so_long(empty_dsn: str) -> None:
     assert migrate(empty_dsn, lock_wait_seconds=30) == NAMES
 
 
+def test_runner_waits_for_no_lock_that_any_login_can_take(empty_dsn: str) -> None:
+    migrate(empty_dsn, until=int(NAMES[-2][:4]))
+    with psycopg.connect(empty_dsn) as connection:
+        connection.execute("select pg_advisory_lock(hashtextextended('soulbox.migrate', 0))")
+        connection.execute("lock table soulbox.schema_migrations in access share mode")
+        assert migrate(empty_dsn, lock_wait_seconds=30) == NAMES[-1:]
+
+
 def test_schema_sql_is_what_the_migrations_make(pg_server: TestServer, empty_dsn: str) -> None:
     with psycopg.connect(empty_dsn) as connection:
         for query in ("make_roles", "become_owner"):

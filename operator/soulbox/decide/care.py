@@ -1,6 +1,6 @@
 """What is wrong with a database, and what to do about it: `soulbox db doctor`."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -20,6 +20,9 @@ class DatabaseCare:
     """What was seen of a database that answers.
 
     Attributes:
+        unbounded_logins: of tenants, without a bound on connections, statements or idle
+            transactions.
+        open_relations: with rows of tenants, that all their logins may read.
         worn: dead rows of tables that vacuum has fallen behind with.
         horizon_seconds: by partitioned table, for how long from now it has partitions.
         pending: migrations that are not applied.
@@ -36,6 +39,8 @@ class DatabaseCare:
     oldest_transaction_seconds: float
     transaction_id_age: int
     notification_queue_ratio: float
+    unbounded_logins: Sequence[str]
+    open_relations: Sequence[str]
     dead_letters: int
     leader_epoch: int
     idle_slots: int
@@ -50,6 +55,7 @@ def judge_care(seen: DatabaseCare) -> list[Finding]:
     return [
         *_server(seen),
         *_load(seen),
+        *_logins(seen),
         *_partitions(seen),
         *_rows(seen),
     ]
@@ -84,7 +90,9 @@ def _load(seen: DatabaseCare) -> list[Finding]:
         findings.append(_ok("connections", words))
     age = seen.oldest_transaction_seconds
     if age > _OLD_TRANSACTION_SECONDS:
-        words = f"one has been open for {age:.0f} s: it holds back vacuum and soulbox watch"
+        words = (
+            f"one has been open for {age:.0f} s: it holds back vacuum, and changes if it may write"
+        )
         remedy = "find it in pg_stat_activity; set idle_in_transaction_session_timeout"
         findings.append(_warn("transactions", words, remedy))
     if seen.notification_queue_ratio > _FULL_QUEUE_RATIO:
@@ -103,6 +111,20 @@ def _load(seen: DatabaseCare) -> list[Finding]:
     if seen.idle_slots:
         words = f"{seen.idle_slots} replication slots nobody reads: their WAL fills the disk"
         findings.append(_warn("slots", words, "pg_drop_replication_slot what is not needed"))
+    return findings
+
+
+def _logins(seen: DatabaseCare) -> list[Finding]:
+    findings = []
+    if seen.open_relations:
+        words = (
+            f"tenants' logins may read {', '.join(seen.open_relations)}: EXPLAIN tells of others"
+        )
+        findings.append(_fail("walls", words, "call soulbox.apply_access()"))
+    if seen.unbounded_logins:
+        words = f"no bound on connections or time: {', '.join(seen.unbounded_logins)}"
+        remedy = "soulbox db grant-reader LOGIN --tenant …, or alter role"
+        findings.append(_warn("logins", words, remedy))
     return findings
 
 

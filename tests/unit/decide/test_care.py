@@ -21,6 +21,8 @@ SOUND = DatabaseCare(
     oldest_transaction_seconds=1.0,
     transaction_id_age=1000,
     notification_queue_ratio=0.0,
+    unbounded_logins=(),
+    open_relations=(),
     dead_letters=0,
     leader_epoch=3,
     idle_slots=0,
@@ -34,6 +36,13 @@ CASES: dict[str, tuple[dict[str, Any], str, Verdict, str]] = {
     "a standby": ({"is_replica": True}, "server", Verdict.FAIL, "primary"),
     "read-only": ({"is_read_only": True}, "server", Verdict.FAIL, "default_transaction_read_only"),
     "fsync is off": ({"is_durable": False}, "durability", Verdict.WARN, "set all three"),
+    "tables open to tenants": ({"open_relations": ["executions"]}, "walls", Verdict.FAIL, "apply"),
+    "logins without bounds": (
+        {"unbounded_logins": ["eve"]},
+        "logins",
+        Verdict.WARN,
+        "grant-reader",
+    ),
     "not migrated": ({"pending": ("0099_x",)}, "migrations", Verdict.FAIL, "soulbox migrate"),
     "nearly full": ({"connections": 81}, "connections", Verdict.WARN, "max_connections"),
     "somebody forgot a transaction": (

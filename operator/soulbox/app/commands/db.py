@@ -61,6 +61,35 @@ def retain(
         typer.echo("nothing is older than what is kept")
 
 
+@app.command("grant-reader")
+def grant_reader(
+    login: Annotated[str, typer.Argument(help="A login that is there: create role … login.")],
+    tenant: Annotated[list[str], typer.Option(help="A tenant it reads; may be repeated.")],
+    connections: Annotated[int, typer.Option(min=1, max=1000, help="At most so many.")] = 10,
+    statement_seconds: Annotated[
+        int, typer.Option(min=1, max=86_400, help="For a statement, and for an idle transaction.")
+    ] = 60,
+    config: Config = None,
+) -> None:
+    """Let a login read the rows of tenants, within bounds. May be repeated.
+
+    Needs the rights of soulbox_owner, and to be the one who made the login, or a superuser."""
+    from soulbox.store.access import grant_reader as grant  # noqa: PLC0415 - psycopg: 0.2 s
+
+    done = with_store(
+        load_settings(config),
+        lambda store: grant(
+            store,
+            login=login,
+            tenants=tenant,
+            connections=connections,
+            statement_seconds=statement_seconds,
+        ),
+    )
+    for line in done:
+        typer.echo(line)
+
+
 @app.command("doctor")
 def db_doctor(
     output: Annotated[RowFormat, typer.Option("--output", "-o")] = RowFormat.TABLE,
