@@ -131,13 +131,38 @@ def test_psql_is_found_without_a_server_of_our_own(monkeypatch: pytest.MonkeyPat
     assert postgres.any_client() is None
 
 
-def test_log_is_followed_over_all_pods_from_where_it_ended() -> None:
-    first = follow.command("kubectl", "/k", None)
-    assert "--selector" in first
-    assert "--follow" in first
-    assert not any(word.startswith("--since-time") for word in first)
-    later = follow.command("kubectl", "/k", "2026-01-02T03:04:05Z")
-    assert later == [*first, "--since-time=2026-01-02T03:04:05Z"]
+def test_log_of_each_pod_is_shown_once_and_of_a_restarted_container_from_there_on(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    asked: list[list[str]] = []
+
+    class Call:
+        def __init__(self, words: list[str]) -> None:
+            self.returncode: int | None = None
+            asked.append(words[words.index("--follow") + 1 :])
+
+        def poll(self) -> int | None:
+            return self.returncode
+
+    pods = "pod/a\n"
+    monkeypatch.setattr(follow, "run", lambda command: pods)
+    monkeypatch.setattr(follow.subprocess, "Popen", Call)
+    followed: dict[str, follow.Following] = {}
+
+    follow.look("kubectl", "/k", followed)
+    follow.look("kubectl", "/k", followed)
+    assert asked == [["pod/a"]]
+
+    followed["pod/a"].process.returncode = 1  # its container was still being made
+    pods = "pod/a\npod/b\n"
+    follow.look("kubectl", "/k", followed)
+    assert asked[1:] == [["pod/a"], ["pod/b"]]
+
+    followed["pod/a"].process.returncode = 0
+    follow.look("kubectl", "/k", followed)
+    (again,) = asked[3:]
+    assert again[0] == "pod/a"
+    assert again[1].startswith("--since-time=20")
 
 
 def test_trial_runs_one_replica_so_that_its_log_is_whole(
