@@ -86,7 +86,7 @@ def up(paths: Paths) -> None:
     with ThreadPoolExecutor(max_workers=3) as pool:
         # Images are mostly downloads: at the first time they come while Kubernetes is built.
         archives = pool.submit(_archives, paths, images.CLUSTER_IMAGES)
-        further = pool.submit(_archives, paths, images.FURTHER_IMAGES)
+        further = pool.submit(further_archives, paths, images.FURTHER_IMAGES)
         programs = build.kubernetes_programs(paths)
         archives.result()
         further.result()
@@ -119,6 +119,20 @@ def up(paths: Paths) -> None:
 
 def _archives(paths: Paths, wanted: Iterable[images.Image]) -> list[tuple[images.Image, Path]]:
     return [(image, images.ensure_archive(image, paths)) for image in wanted]
+
+
+def further_archives(
+    paths: Paths, wanted: Iterable[images.Image]
+) -> list[tuple[images.Image, Path]]:
+    """The same for images that the cluster can do without: one that cannot be made, for want of
+    a package index or of wheels for an old Python, is told of and left out."""
+    made = []
+    for image in wanted:
+        try:
+            made += _archives(paths, [image])
+        except ClusterError as error:
+            step(f"going on without image {image.tag}, which cannot be made here: {error}")
+    return made
 
 
 def _engine(paths: Paths, archives: list[tuple[images.Image, Path]]) -> processes.Record:
