@@ -67,6 +67,24 @@ SELECT event_id, cluster, tenant, user_name, kind, pod_uid, window_hour, sandbox
 -- Until the end of the transaction nobody else adjusts this row.
 SELECT pg_advisory_xact_lock(hashtextextended('soulbox.adjust/' || %(event_id)s::uuid, 0));
 
+-- lock_account --
+-- Until the end of the transaction nobody else adjusts a row of this user.
+SELECT pg_advisory_xact_lock(
+           hashtextextended('soulbox.adjust/' || %(tenant)s::text || '/' || %(user_name)s::text, 0));
+
+-- payable --
+-- What a user is still to pay for a month's rows by a plan of which the allowance took something
+-- off; null where it took nothing.
+SELECT (SELECT sum(b.amount + coalesce((SELECT sum(a.amount) FROM soulbox.billing_events a
+                                         WHERE a.corrects = b.event_id), 0))
+          FROM soulbox.billing_events b
+         WHERE b.kind <> 'adjustment' AND b.tenant = v.tenant AND b.user_name = v.user_name
+           AND b.price_plan = v.price_plan AND b.starts_at >= v.period_start
+           AND date_trunc('month', b.starts_at, 'UTC') = v.period_start) + v.amount AS amount
+  FROM soulbox.v_allowances v
+ WHERE v.tenant = %(tenant)s AND v.user_name = %(user_name)s AND v.price_plan = %(price_plan)s
+   AND v.period_start = date_trunc('month', %(starts_at)s::timestamptz, 'UTC');
+
 -- adjusted --
 -- What the adjustments of a row come to, and the database's clock.
 SELECT now() AS now, coalesce(sum(amount), 0) AS amount

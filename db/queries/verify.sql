@@ -14,18 +14,22 @@ SELECT pod_uid, cluster, tenant, user_name, namespace, pod_name, owner_name, cla
  ORDER BY pod_uid;
 
 -- nodes --
--- The newest moment known by the clock of each node that has a running pod.
+-- The newest moment known by the clock of each node that has a running pod; of one that nothing
+-- is known of, the database's, less the hours that an operator may be away without anybody's
+-- looking into it.
 WITH live AS (
     SELECT DISTINCT cluster, node FROM soulbox.pod_runs
      WHERE finished_at IS NULL AND deleted_at IS NULL AND node IS NOT NULL
 )
 SELECT l.cluster, l.node,
+       coalesce(
        greatest((SELECT max(r.finished_at) FROM soulbox.pod_runs r
                   WHERE r.cluster = l.cluster AND r.node = l.node),
                 (SELECT max(b.ends_at)
                    FROM soulbox.pod_runs r JOIN soulbox.billing_events b USING (pod_uid)
                   WHERE r.cluster = l.cluster AND r.node = l.node
-                    AND r.finished_at IS NULL AND r.deleted_at IS NULL)) AS seen_at
+                    AND r.finished_at IS NULL AND r.deleted_at IS NULL)),
+       now() - interval '3 hours') AS seen_at
   FROM live l;
 
 -- unproved --
@@ -53,6 +57,14 @@ SELECT event_id, cluster, tenant, user_name, kind, pod_uid, window_hour, sandbox
    AND occurred_at < coalesce(%(until)s, 'infinity'::timestamptz)
    AND occurred_at >= coalesce(%(since)s, '-infinity'::timestamptz)
  ORDER BY occurred_at, event_id;
+
+-- adjusted --
+-- What the adjustments of rows of these pods come to, by the row.
+SELECT a.corrects AS event_id, sum(a.amount) AS amount
+  FROM soulbox.billing_events a
+  JOIN soulbox.billing_events b ON b.event_id = a.corrects
+ WHERE a.corrects IS NOT NULL AND b.pod_uid = ANY (%(pod_uids)s::uuid[])
+ GROUP BY a.corrects;
 
 -- corrected --
 -- Rows by key.

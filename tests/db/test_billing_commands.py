@@ -24,7 +24,7 @@ from soulbox.store.invoices import invoice
 from soulbox.store.pool import Store
 from soulbox.store.price_changes import apply_prices
 from soulbox.store.verify import Scope, Verification
-from tests.support.fix_mirror import MakeMirror, drained, running
+from tests.support.fix_mirror import MakeMirror, drained, running, until
 from tests.support.make_mirrored import make_pod, new_uid, newer
 
 NOVEMBER = parse_period("2026-11")
@@ -352,6 +352,49 @@ async def test_running_pod_that_nobody_bills_is_found(
     assert (await verify(store))[0] == ["overdue"]
 
 
+async def test_running_pods_of_which_nothing_was_ever_metered_are_found(
+    store: Store, make_mirror: MakeMirror
+) -> None:
+    """No pod of their nodes ended or was billed: only the database has a clock."""
+    async with running(make_mirror()) as mirror:
+        for _ in range(2):
+            mirror.offer(Kind.POD, make_pod(uid=new_uid(), started="2026-11-22T10:30:00Z"))
+        await drained(mirror)
+        await until(lambda: mirror.database_figures() is not None)
+        figures = mirror.database_figures()
+    assert (await verify(store))[0] == ["overdue", "overdue"]
+    assert figures is not None
+    assert figures.unbilled_seconds > 3600
+
+
+async def test_row_that_was_adjusted_as_told_is_a_warning(
+    store: Store, make_mirror: MakeMirror, sql_connection: psycopg.Connection
+) -> None:
+    """A pod that its node's Lease proved until three, and of which the kubelet then says that
+    it ended before noon."""
+    pod = make_pod(uid=new_uid(), started="2026-11-22T10:30:00Z")
+    mirror = make_mirror()
+    until_three = parse_time("2026-11-22T15:30:00Z")
+    await mirror.meter_running([pod], lambda _: until_three)
+    uid = pod["metadata"]["uid"]
+    ended = make_pod(uid=uid, started="2026-11-22T10:30:00Z", finished="2026-11-22T11:40:00Z")
+    async with running(mirror):
+        mirror.offer(Kind.POD, ended)
+        await drained(mirror)
+    sql_connection.execute("delete from soulbox.dead_letter")
+    assert (await verify(store))[0] == ["differs", "extra", "extra", "extra"]
+    for event, amount, minute in sql_connection.execute(
+        "select event_id, amount, extract(hour from window_hour) from soulbox.billing_events"
+        " where window_hour >= '2026-11-22 11:00Z'"
+    ).fetchall():
+        share = Decimal(1) / 3 if minute == 11 else Decimal(1)
+        wrong = (amount * share).quantize(Decimal("1e-10"))
+        await adjust(store, event, amount=-wrong, reason="never ran", reference="T-1")
+    found, verification = await verify(store)
+    assert found == ["corrected"] * 4
+    assert (verification.summary.differences, verification.summary.warnings) == (0, 4)
+
+
 @pytest.mark.parametrize(
     ("words", "want"),
     [
@@ -533,3 +576,15 @@ async def test_allowance_passes_to_the_next_plan_of_the_month(
     # 600 s before eleven are free; of 1100 units 500 are left for the half hour after it,
     # which the increment rounded up to 1801 s.
     assert rows == [("pro-1", 600, 600), ("pro-2", 1801, 500)]
+    # What was free is not paid out: of the first row nothing, of the second what is beyond 500.
+    events = sql_connection.execute(
+        "select event_id, amount, amount / compute_units from soulbox.billing_events"
+        " order by starts_at"
+    ).fetchall()
+    with pytest.raises(InvalidRequest, match="nothing can be taken off any more"):
+        await adjust(store, events[0][0], amount=-events[0][1], reason="r", reference="1")
+    with pytest.raises(InvalidRequest, match="free allowance covers the rest"):
+        await adjust(store, events[1][0], amount=-events[1][1], reason="r", reference="1")
+    await adjust(store, events[1][0], amount=-events[1][2] * 1301, reason="r", reference="1")
+    with pytest.raises(InvalidRequest, match="nothing can be taken off any more"):
+        await adjust(store, events[1][0], amount=-events[1][2], reason="r", reference="2")

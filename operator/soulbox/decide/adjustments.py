@@ -41,6 +41,25 @@ def parse_amount(text: str) -> Decimal:
     return amount.quantize(_SMALLEST)
 
 
+def check_payable(corrected: BillingEvent, amount: Decimal, payable: Decimal) -> None:
+    """What the free allowance covered was never paid, so it is not paid out.
+
+    Args:
+        payable: what the user is still to pay of all rows of its month and plan.
+
+    Raises:
+        InvalidRequest: more would be taken off than that.
+    """
+    if amount < 0 and payable + amount < 0:
+        least = max(payable, Decimal(0))
+        raise InvalidRequest(
+            "amount",
+            f"the free allowance covers the rest of that month by plan {corrected.price_plan};"
+            f" {least:f} {corrected.currency} of it are to be paid",
+            f"take off at most {-least:f}" if least else "nothing can be taken off any more",
+        )
+
+
 def build_adjustment(
     corrected: BillingEvent,
     *,

@@ -125,7 +125,8 @@ def build_invoice(
 def round_to_coin(amount: Decimal, currency: str) -> Decimal:
     """The amount rounded half up (away from zero) to the smallest coin of the currency."""
     decimals = _COIN_DECIMALS.get(currency, 2)
-    return amount.quantize(Decimal(1).scaleb(-decimals), rounding=ROUND_HALF_UP)
+    rounded = amount.quantize(Decimal(1).scaleb(-decimals), rounding=ROUND_HALF_UP)
+    return rounded or abs(rounded)  # never -0.00
 
 
 def _total(currency: str, lines: list[InvoiceLine]) -> InvoiceTotal:

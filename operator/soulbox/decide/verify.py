@@ -5,17 +5,18 @@ as stamped, and compared; stamp by stamp it is asked whether that plan was the o
 A finding is one thing that is wrong; a warning may be right and is worth a look.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from decimal import Decimal
 from enum import StrEnum
+from types import MappingProxyType
 from typing import Final
 from uuid import UUID
 
 from soulbox.decide.adjustments import adjustment_id
 from soulbox.decide.metering import PROOF_MARGIN, bill_run, full_windows
-from soulbox.decide.prices import PriceBook
+from soulbox.decide.prices import PriceBook, charge
 from soulbox.model.billing import HOUR, BillingEvent, plain_decimal
 from soulbox.model.rows import PodRunRow
 
@@ -54,11 +55,16 @@ class FindingKind(StrEnum):
     ADJUSTMENT = "adjustment"  # a correction does not fit what it corrects
     ROLLUP = "rollup"  # a sum of use is not what its rows give
     REFUSED = "refused"  # a pod or a bill lies in the dead letters
+    CORRECTED = "corrected"  # a row is wrong, and its adjustments make up for exactly that
     OVERLAP = "overlap"  # pods of one sandbox ran at once: clocks of nodes differ
     END_UNKNOWN = "end-unknown"  # a pod is gone and nobody told its end
 
 
-_WARNINGS: Final = frozenset({FindingKind.OVERLAP, FindingKind.END_UNKNOWN})
+_WARNINGS: Final = frozenset({FindingKind.CORRECTED, FindingKind.OVERLAP, FindingKind.END_UNKNOWN})
+# What an adjustment of the amount makes good; whose the row is, it does not.
+_MADE_GOOD: Final = frozenset(
+    {"ends_at", "quantity", "rounding_seconds", "compute_units", "amount", "occurred_at"}
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -118,12 +124,14 @@ def verify_pod(
     prices: PriceBook,
     *,
     node_seen_at: datetime | None,
+    adjusted: Mapping[UUID, Decimal] = MappingProxyType({}),
 ) -> tuple[list[BillingEvent], list[Finding]]:
     """Compare a pod's rows of the ledger with those its running time gives.
 
     Args:
         rows: all of the ledger with this pod's UID.
         node_seen_at: the newest moment known by the clock of its node; None: none is.
+        adjusted: what the adjustments of rows come to, by event_id.
 
     Returns:
         The rows that should be there, and what is wrong, in order of time.
@@ -139,9 +147,13 @@ def verify_pod(
         if row is None:
             found.append(_finding(FindingKind.MISSING, want, _bill_text(want)))
             continue
-        found += _differences(row, want)
-        found += _price(run, row, prices)
-    found += [_finding(FindingKind.EXTRA, row, _bill_text(row)) for row in have.values()]
+        paid = row.amount + adjusted.get(row.event_id, Decimal(0))
+        found += _differences(row, want, paid)
+        found += _price(run, row, prices, paid)
+    for row in have.values():
+        is_made_good = row.amount + adjusted.get(row.event_id, Decimal(0)) == 0
+        kind = FindingKind.CORRECTED if is_made_good and row.amount else FindingKind.EXTRA
+        found.append(_finding(kind, row, _bill_text(row)))
     if run.finished_at is None:
         found += _unfinished(run, rows, node_seen_at)
     return wanted, found
@@ -197,17 +209,21 @@ def verify_adjustment(
         yield _finding(FindingKind.ADJUSTMENT, row, text)
 
 
-def _differences(row: BillingEvent, want: BillingEvent) -> Iterator[Finding]:
+def _differences(row: BillingEvent, want: BillingEvent, paid: Decimal) -> Iterator[Finding]:
+    names = [name for name in _COMPARED if getattr(row, name) != getattr(want, name)]
     wrong = [
         f"{name} is {_shown(getattr(row, name))} and should be {_shown(getattr(want, name))}"
-        for name in _COMPARED
-        if getattr(row, name) != getattr(want, name)
+        for name in names
     ]
     if wrong:
-        yield _finding(FindingKind.DIFFERS, row, "; ".join(wrong))
+        is_made_good = paid == want.amount != row.amount and _MADE_GOOD.issuperset(names)
+        kind = FindingKind.CORRECTED if is_made_good else FindingKind.DIFFERS
+        yield _finding(kind, row, "; ".join(wrong))
 
 
-def _price(run: PodRunRow, row: BillingEvent, prices: PriceBook) -> Iterator[Finding]:
+def _price(
+    run: PodRunRow, row: BillingEvent, prices: PriceBook, paid: Decimal
+) -> Iterator[Finding]:
     tier = prices.tier_of(run.tenant, run.user_name, row.starts_at)
     plan = prices.plan_for(run.sku, tier, row.starts_at)
     name = None if plan is None else plan.name
@@ -216,7 +232,10 @@ def _price(run: PodRunRow, row: BillingEvent, prices: PriceBook) -> Iterator[Fin
             f"it is of tier {row.tier} by plan {row.price_plan or 'none'} and should be of tier "
             f"{tier} by plan {name or 'none'}"
         )
-        yield _finding(FindingKind.PRICE, row, text)
+        seconds = row.quantity + row.rounding_seconds
+        due = charge(seconds, run.cpu_millicores, run.memory_bytes, plan).amount
+        is_made_good = paid == due != row.amount
+        yield _finding(FindingKind.CORRECTED if is_made_good else FindingKind.PRICE, row, text)
 
 
 def _unfinished(
@@ -243,7 +262,7 @@ def _unfinished(
     if due:
         yield Finding(
             kind=FindingKind.OVERDUE,
-            text=f"{len(due)} hours from here on are over by its node's clock and not billed",
+            text=f"{len(due)} hours from here on are over and not billed",
             tenant=run.tenant,
             pod_uid=run.pod_uid,
             hour=due[0],

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 from uuid import UUID
 
-from soulbox.decide.adjustments import adjustment_id, build_adjustment
+from soulbox.decide.adjustments import adjustment_id, build_adjustment, check_payable
 from soulbox.model.billing import BillingEvent
 from soulbox.model.errors import InvalidRequest, NotFound
 from soulbox.store.files import load_queries
@@ -57,6 +57,11 @@ async def adjust(
             raise NotFound(
                 f"event: there is no {event_id} in the ledger; take event_id of billing_events"
             )
+        account = {
+            name: getattr(corrected, name)
+            for name in ("tenant", "user_name", "price_plan", "starts_at")
+        }
+        await tx.execute(queries["lock_account"], account)
         (state,) = await tx.fetch(queries["adjusted"], {"event_id": event_id})
         already: Decimal = state["amount"]
         before = await ledger.one(adjustment_id(event_id, reference))
@@ -68,6 +73,8 @@ async def adjust(
                     "give another reference to adjust it again",
                 )
             return Adjusted(event=before, is_new=False, left=corrected.amount + already)
+        for row in await tx.fetch(queries["payable"], account):
+            check_payable(corrected, amount, row["amount"])
         event = build_adjustment(
             corrected,
             adjusted=already,

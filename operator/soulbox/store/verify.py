@@ -143,6 +143,12 @@ class Verification:
             for row in await ledger.of_pods([run.pod_uid for run in runs]):
                 self.summary.ledger.add(row)
                 rows.setdefault(row.pod_uid, []).append(row)
+            adjusted = {
+                row["event_id"]: row["amount"]
+                for row in await tx.fetch(
+                    self._queries["adjusted"], {"pod_uids": [run.pod_uid for run in runs]}
+                )
+            }
             for run in runs:
                 self.summary.pods += 1
                 wanted, found = verify_pod(
@@ -150,6 +156,7 @@ class Verification:
                     rows.get(run.pod_uid, []),
                     prices,
                     node_seen_at=nodes.get((run.cluster, run.node)),
+                    adjusted=adjusted,
                 )
                 for want in wanted:
                     self.summary.recomputed.add(want)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+from decimal import Decimal
 
 from soulbox.app.commands.tables import RowFormat, format_rows
 
@@ -44,3 +45,11 @@ def test_no_form_but_json_holds_control_characters() -> None:
     assert row["code"].startswith("'=cmd()")
     assert row["two"] == "a\nb"
     assert json.loads(format_rows([hostile], RowFormat.JSON))[0] == hostile
+
+
+def test_no_cost_is_a_zero_in_every_form() -> None:
+    rows = [{"cost": Decimal("0E-10"), "due": Decimal("-0.00"), "rate": Decimal("1E-10")}]
+    assert json.loads(format_rows(rows, RowFormat.JSON)) == [
+        {"cost": "0.0000000000", "due": "0.00", "rate": "0.0000000001"}
+    ]
+    assert format_rows(rows, RowFormat.CSV).splitlines()[1] == "0.0000000000,0.00,0.0000000001"

@@ -174,3 +174,8 @@ def test_plain_decimal_loses_no_digit(digits: int, scale: int) -> None:
     assert Decimal(text) == value
     assert "e" not in text.lower()
     assert not text.endswith(".")
+
+
+def test_nothing_is_never_less_than_nothing() -> None:
+    assert str(round_to_coin(Decimal("-0.004"), "USD")) == "0.00"
+    assert str(round_to_coin(Decimal("-0.005"), "USD")) == "-0.01"

@@ -70,6 +70,44 @@ def test_row_that_says_otherwise_is_found(case: str) -> None:
     assert kinds(RUN, [replace(ROWS[0], **changes), *ROWS[1:]]) == want
 
 
+MADE_GOOD: dict[str, dict[str, Any]] = {
+    "an amount": {"amount": Decimal("0.5")},
+    "hours that never ran": {
+        "ends_at": ROWS[0].ends_at + timedelta(seconds=1),
+        "quantity": ROWS[0].quantity + 1,
+        "compute_units": ROWS[0].compute_units * 2,
+        "amount": ROWS[0].amount * 2,
+    },
+    "another plan": {"price_plan": "dear", "amount": ROWS[0].amount * 2},
+}
+
+
+@pytest.mark.parametrize("case", MADE_GOOD)
+def test_row_whose_adjustments_make_up_for_it_is_a_warning_and_exactly_then(case: str) -> None:
+    row = replace(ROWS[0], **MADE_GOOD[case])
+    book = PriceBook([PLAN, replace(PLAN, name="dear", sku="x", rate=PLAN.rate * 2)])
+    exact = ROWS[0].amount - row.amount
+    for adjusted, want in ((exact, True), (exact + Decimal("1e-10"), False)):
+        _, found = verify_pod(
+            RUN, [row, *ROWS[1:]], book, node_seen_at=None, adjusted={row.event_id: adjusted}
+        )
+        assert [one.is_warning for one in found] == [want]
+
+
+def test_row_that_nothing_proves_is_made_good_by_taking_all_of_it_off() -> None:
+    other = replace(next(bill_run(replace(RUN, pod_uid=RUN.cluster), BOOK)), pod_uid=RUN.pod_uid)
+    adjusted = {other.event_id: -other.amount}
+    _, (found,) = verify_pod(RUN, [*ROWS, other], BOOK, node_seen_at=None, adjusted=adjusted)
+    assert found.kind is FindingKind.CORRECTED
+
+
+def test_whose_a_row_is_no_adjustment_makes_good() -> None:
+    row = replace(ROWS[0], user_name="bob", amount=ROWS[0].amount * 2)
+    adjusted = {row.event_id: -ROWS[0].amount}
+    _, (found,) = verify_pod(RUN, [row, *ROWS[1:]], BOOK, node_seen_at=None, adjusted=adjusted)
+    assert found.kind is FindingKind.DIFFERS
+
+
 def test_missing_and_foreign_rows_are_found() -> None:
     assert kinds(RUN, ROWS[1:]) == [FindingKind.MISSING]
     other = next(bill_run(replace(RUN, pod_uid=RUN.cluster), BOOK))

@@ -118,4 +118,7 @@ def _plain(value: Any) -> Any:
         return value.astimezone(UTC).isoformat().replace("+00:00", "Z")
     if isinstance(value, bool | int | float | str):
         return value
+    if isinstance(value, Decimal):
+        # Neither 0E-10 nor -0.00.
+        return f"{value:f}" if value else f"{abs(value):f}"
     return str(value)
