@@ -2772,7 +2772,8 @@ BEGIN
     -- Two people of one name are two people.
     IF cardinality(tenants) > 1 THEN
         RAISE EXCEPTION 'user "%" is in several tenants: %', of_user, array_to_string(tenants[:10], ', ')
-            USING ERRCODE = 'ambiguous_parameter', HINT = 'Name the tenant too.';
+            USING ERRCODE = 'invalid_parameter_value', CONSTRAINT = 'dashboard_tenant',
+                  HINT = 'Name the tenant too.';
     END IF;
     SELECT jsonb_build_object(
         'user', of_user,

@@ -26,6 +26,7 @@ from soulbox.store.price_changes import apply_prices
 from soulbox.store.verify import Scope, Verification
 from tests.support.fix_mirror import MakeMirror, drained, running, until
 from tests.support.make_mirrored import make_pod, new_uid, newer
+from tests.support.usage import add_event
 
 NOVEMBER = parse_period("2026-11")
 PRICES = b"""plans:
@@ -531,13 +532,42 @@ async def test_invoice_is_the_ledger_to_the_last_digit(
         document["totals"][0]["total"]
     )
     page = (await billing(dsn, *words)).output
-    assert page.startswith("Invoice of ada, 2026-11 (UTC)\n")
+    assert page.startswith("Invoice of ada of tenant tenant-team-a, 2026-11 (UTC)\n")
     assert "\ndue         " in page
     sheet = (
         await billing(dsn, "invoice", "--user", "ada", "--period", "2026-11", "-o", "csv")
     ).output
     assert sheet.splitlines()[0].startswith("type,tenant,currency,amount,kind,sku,tier,price_plan")
     assert [line.split(",")[0] for line in sheet.splitlines()[-2:]] == ["total", "due"]
+
+
+async def test_invoice_is_of_one_tenant(
+    store: Store, dsn: str, make_mirror: MakeMirror, sql_connection: psycopg.Connection
+) -> None:
+    await fill(store, make_mirror)
+    add_event(sql_connection, tenant="other", user="ada", amount=Decimal("0.5"))
+    add_event(sql_connection, tenant="other", user="mia", amount=Decimal("0.25"))
+    words = ["invoice", "--period", "2026-11"]
+    both = await billing(dsn, *words, "--user", "ada")
+    assert str(both.exception) == (
+        "tenant: 'ada' has bills of several: other, tenant-team-a;"
+        " name one: two people of one name are two people"
+    )
+    hers = await invoice(store, user_name="ada", tenant="other", period=NOVEMBER)
+    assert [(line.tenant, line.amount) for line in hers.lines] == [("other", Decimal("0.5"))]
+    whole = await invoice(store, user_name=None, tenant="other", period=NOVEMBER)
+    assert {(line.user_name, line.amount) for line in whole.lines} == {
+        ("ada", Decimal("0.5")),
+        ("mia", Decimal("0.25")),
+    }
+    assert [total.due for total in whole.totals] == [Decimal("0.75")]
+    page = (await billing(dsn, *words, "--tenant", "other")).output
+    assert page.startswith("Invoice of all users of tenant other, 2026-11 (UTC)\n")
+    assert "mia" in page
+    neither = await billing(dsn, *words)
+    assert str(neither.exception).startswith("user: nobody is named; give --user, --tenant")
+    nowhere = await billing(dsn, *words, "--tenant", "nowhere")
+    assert str(nowhere.exception).startswith("tenant: the ledger has nothing of 'nowhere'; its")
 
 
 async def test_invoice_of_nobody_and_of_no_month(

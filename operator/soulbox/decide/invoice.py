@@ -36,6 +36,7 @@ class InvoiceLine:
     """A line. What a type of line does not have is None.
 
     Attributes:
+        user_name: whose it is, on the invoice of a tenant; None on that of one user.
         kind: sandbox_runtime or execution.
         rate: price of a compute unit.
         seconds: time that pods ran.
@@ -59,6 +60,7 @@ class InvoiceLine:
     event_id: UUID | None = None
     corrects: UUID | None = None
     note: str | None = None
+    user_name: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -81,9 +83,13 @@ class InvoiceTotal:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Invoice:
-    """The bill of a user for a month; tenant None: of all tenants that he is a user of."""
+    """The bill of a user of a tenant for a month; user_name None: of all users of the tenant.
 
-    user_name: str
+    Two people of one name in two tenants are two people: no bill is of more than one tenant.
+    tenant is None where nothing was billed and none was named.
+    """
+
+    user_name: str | None
     tenant: str | None
     period: Period
     lines: tuple[InvoiceLine, ...]
@@ -91,7 +97,7 @@ class Invoice:
 
 
 def build_invoice(
-    user_name: str, tenant: str | None, period: Period, lines: Iterable[InvoiceLine]
+    user_name: str | None, tenant: str | None, period: Period, lines: Iterable[InvoiceLine]
 ) -> Invoice:
     """An invoice of these lines, in order of tenant and type, with a total for each currency."""
     order = list(LineType)
@@ -100,6 +106,7 @@ def build_invoice(
             lines,
             key=lambda line: (
                 line.tenant,
+                line.user_name or "",
                 line.currency,
                 order.index(line.type),
                 line.sku or "",

@@ -9,7 +9,7 @@ import orjson
 
 from soulbox.decide.invoice import Invoice, InvoiceLine, LineType, build_invoice
 from soulbox.model.billing import plain_decimal
-from soulbox.model.errors import NotFound
+from soulbox.model.errors import InvalidRequest, NotFound
 from soulbox.model.periods import Period
 from soulbox.store.files import load_queries
 from soulbox.store.pool import Store, Transaction
@@ -18,17 +18,22 @@ from soulbox.store.pool import Store, Transaction
 _OURS: Final = frozenset({"tenant", "user_name"})
 
 
-async def invoice(store: Store, *, user_name: str, tenant: str | None, period: Period) -> Invoice:
-    """The bill of a user for a month, as far as the login sees it.
+async def invoice(
+    store: Store, *, user_name: str | None, tenant: str | None, period: Period
+) -> Invoice:
+    """The bill of a user, or of all users of a tenant, for a month, as far as the login sees it.
 
     Args:
-        user_name: "" is who is not named.
-        tenant: None is all tenants he is a user of.
+        user_name: "" is nobody named; None is all users of the tenant.
+        tenant: may be None where the user has lines of one tenant alone.
 
     Raises:
-        NotFound: the ledger never had a row of his.
+        NotFound: the ledger never had such a row.
+        InvalidRequest: the user has lines of several tenants, or neither is given.
         StoreUnavailable, StoreRefused: from PostgreSQL.
     """
+    if user_name is None and tenant is None:
+        raise InvalidRequest("user", "nobody is named", "give --user, --tenant, or both")
     queries = load_queries("invoices")
     params = {
         "user_name": user_name,
@@ -52,11 +57,18 @@ async def invoice(store: Store, *, user_name: str, tenant: str | None, period: P
             (known,) = await tx.fetch(queries["is_known"], params)
             if not known["is_known"]:
                 of = "" if tenant is None else f" of tenant {tenant!r}"
-                raise NotFound(
-                    f"user: the ledger has nothing of {user_name!r}{of}; "
-                    "its users are those of soulbox.billing_events"
-                )
-    return build_invoice(user_name, tenant, period, lines)
+                whom = f"user: the ledger has nothing of {user_name!r}{of}"
+                if user_name is None:
+                    whom = f"tenant: the ledger has nothing of {tenant!r}"
+                raise NotFound(f"{whom}; its users and tenants are those of soulbox.billing_events")
+    tenants = sorted({line.tenant for line in lines})
+    if len(tenants) > 1:
+        raise InvalidRequest(
+            "tenant",
+            f"{user_name!r} has bills of several: {', '.join(tenants[:10])}",
+            "name one: two people of one name are two people",
+        )
+    return build_invoice(user_name, tenants[0] if tenants else tenant, period, lines)
 
 
 async def focus_rows(

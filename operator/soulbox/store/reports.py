@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any, Final, Literal
 from uuid import UUID
 
-from soulbox.model.errors import InvalidRequest
+from soulbox.model.errors import InvalidRequest, StoreRefused
 from soulbox.model.times import requested_time
 from soulbox.store.files import load_queries
 from soulbox.store.pool import Transaction
@@ -235,7 +235,16 @@ async def run_report(tx: Transaction, name: str, values: Mapping[str, Any]) -> R
         for param, value in values.items()
     }
     if report.query is not None:
-        return Result(rows=await tx.fetch(load_queries("reports")[report.query], values))
+        try:
+            return Result(rows=await tx.fetch(load_queries("reports")[report.query], values))
+        except StoreRefused as error:
+            if error.constraint != "dashboard_tenant":
+                raise
+            raise InvalidRequest(
+                "tenant",
+                f"user {str(values['user'])[:64]!r} is in several",
+                "name one: two people of one name are two people",
+            ) from error
     history = History(tx)
     wanted = Filter(
         tenant=values["tenant"],

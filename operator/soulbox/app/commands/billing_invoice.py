@@ -32,14 +32,20 @@ _Tenant = Annotated[str | None, typer.Option(help="This tenant alone.")]
 
 
 def invoice(
-    user: Annotated[str, typer.Option(help='Whose; "" is who is not named.')],
     period: _Period,
-    tenant: _Tenant = None,
+    user: Annotated[
+        str | None,
+        typer.Option(help='Whose; "" is nobody named; unset: all users of the tenant.'),
+    ] = None,
+    tenant: Annotated[
+        str | None,
+        typer.Option(help="Of which tenant; needed where the user has bills of several."),
+    ] = None,
     output: Annotated[RowFormat, typer.Option("--output", "-o")] = RowFormat.TABLE,
     config: Config = None,
 ) -> None:
-    """What a user owes for a month: lines by SKU, tier, plan and kind, allowances, corrections,
-    the exact total of each currency, and what is due of it in coins."""
+    """What a user, or a whole tenant, owes for a month: lines by SKU, tier, plan and kind,
+    allowances, corrections, the exact total of each currency, and what is due of it in coins."""
     from soulbox.store.invoices import invoice as make  # noqa: PLC0415 - psycopg: 0.2 s
 
     month = parse_period(period)
@@ -149,8 +155,11 @@ def _document(made: "Invoice") -> dict[str, Any]:
 
 def _page(made: "Invoice") -> str:
     """For people: the columns that matter, then the totals."""
-    text = f"Invoice of {made.user_name or '(nobody named)'}, {made.period} (UTC)\n\n"
+    whom = "all users" if made.user_name is None else made.user_name or "(nobody named)"
+    of = "" if made.tenant is None else f" of tenant {made.tenant}"
+    text = f"Invoice of {whom}{of}, {made.period} (UTC)\n\n"
     columns = (
+        *(() if made.user_name is not None else ("user_name",)),
         *("tenant", "type", "kind", "sku", "tier", "price_plan", "seconds"),
         *("rounding_seconds", "compute_units"),
     )
