@@ -624,6 +624,15 @@ def test_a_sandbox_and_its_files_from_beginning_to_end(
     assert code == 0
     assert "memory 300Mi" in out
     assert re.search(r"^Execution +job Completed Completed$", out, re.MULTILINE)
+    before, pod = world.sandbox("box")["status"]["expirationTime"], world.pod_of("box")
+    assert shell.call("keep-alive", "box", "--for", "3h")[0] == 0
+    world.wait(
+        "sandbox", "box", lambda found: found["status"]["expirationTime"] > before, "a later end"
+    )
+    assert world.pod_of("box") == pod
+    assert shell.call("keep-alive", "box", "--for", "1m")[1].startswith(
+        "sandbox box lives longer anyhow: until "
+    )
     code, out, err = shell.call("suspend", "box")
     assert (code, out) == (0, "sandbox box is being suspended\n"), err
     world.sandbox("box", "Stopped")

@@ -116,9 +116,10 @@ class LiveOutput:
         place = request.match_info.get("place")
         stream = request.match_info["stream"] if place is None else f"file/{int(place)}"
         namespace = request.match_info["namespace"]
-        share = self._shares.setdefault(namespace, _Share())
+        share = self._shares.get(namespace) or _Share()
         if self._open >= _MAX_OPEN or share.open >= _MAX_OPEN_OF_NAMESPACE:
             return web.Response(status=429, headers={"Retry-After": "1"}, text="too many readers\n")
+        self._shares[namespace] = share
         self._open += 1
         share.open += 1
         try:

@@ -209,7 +209,11 @@ class Credentials:
         self._user_agent = user_agent
         self._monotonic = monotonic
         self._loaded = _load(kubeconfig, context)
-        self._impersonation = (impersonate or self._loaded.impersonation).headers()
+        known = self._loaded.impersonation
+        asked = known if impersonate is None else impersonate
+        # Groups alone change those of whom the kubeconfig names, as with kubectl.
+        asked = asked if asked.user else replace(asked, user=known.user)
+        self._impersonation = asked.headers()
         self._loaded_at = monotonic()
         self._lock = asyncio.Lock()
         self._session: aiohttp.ClientSession | None = None

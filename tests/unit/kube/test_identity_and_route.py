@@ -53,8 +53,13 @@ ADAS_HEADERS = [
             Target(as_user="bob", as_groups=("x",)),
             [("Impersonate-User", "bob"), ("Impersonate-Group", "x")],
         ),
+        (
+            ADA,
+            Target(as_groups=("x",)),
+            [("Impersonate-User", "ada"), ("Impersonate-Group", "x")],
+        ),
     ],
-    ids=["the kubeconfig's", "nobody", "--as", "--as over the kubeconfig's"],
+    ids=["the kubeconfig's", "nobody", "--as", "--as over the kubeconfig's", "--as-group"],
 )
 async def test_every_call_is_made_as_who_is_impersonated(
     tmp_path: Path, user: dict[str, Any], target: Target, want: list[tuple[str, str]]
