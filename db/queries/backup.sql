@@ -47,6 +47,17 @@ SELECT count(*) FROM pg_stat_activity
 -- The epoch of the database that is replaced.
 SELECT coalesce(max(database_epoch), 0) FROM soulbox.mirror_state;
 
+-- has_replaced --
+-- Whether a restore was ended in the middle: the database as it was before lies there.
+SELECT to_regnamespace('soulbox_replaced') IS NOT NULL;
+
+-- end_restores --
+-- What a restore that was killed left behind on the server: its transaction is undone.
+SELECT count(*) FILTER (WHERE pg_terminate_backend(pid, 10000)) AS ended
+  FROM pg_stat_activity
+ WHERE datname = current_database() AND usename = current_user
+   AND application_name = 'soulbox pg_restore';
+
 -- put_aside --
 -- The old schema, kept until the new one is there.
 ALTER SCHEMA soulbox RENAME TO soulbox_replaced;

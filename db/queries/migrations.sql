@@ -37,6 +37,10 @@ $$;
 SELECT EXISTS (SELECT FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
                 WHERE n.nspname = 'soulbox' AND c.relname = 'schema_migrations') AS has_record;
 
+-- has_replaced --
+-- Whether a restore was ended in the middle: what is there is not proved.
+SELECT to_regnamespace('soulbox_replaced') IS NOT NULL AS has_replaced;
+
 -- applied --
 -- What was applied.
 SELECT version, name, sha256 FROM soulbox.schema_migrations ORDER BY version;

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
+import sys
 import time
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -17,7 +19,7 @@ from soulbox.app.cli import app
 from soulbox.mirror import Mirror
 from soulbox.model.errors import ConfigError, CursorExpired
 from soulbox.store.backup import BackupWrong, back_up, restore, verify_backup
-from soulbox.store.migrate import migrate
+from soulbox.store.migrate import check_schema, migrate
 from soulbox.store.pool import Store, open_store
 from soulbox.store.reading import Filter, History
 from soulbox.store.tools import ToolFailed, find_tool
@@ -138,6 +140,45 @@ async def test_failed_restore_leaves_the_database_as_it_was(filled: str, tmp_pat
         restore(filled, backup.path, replace=True)
     assert read_catalog(filled) == before
     assert value(filled, "select count(*) from soulbox.executions") == 8
+
+
+async def test_restore_that_was_killed_is_repeated(filled: str, tmp_path: Path) -> None:
+    """SIGKILL while pg_restore waits for a lock, with the old schema put aside."""
+    backup = back_up(filled, tmp_path)
+    epoch = value(filled, "select max(database_epoch) from soulbox.mirror_state")
+    tools = "select count(*) from pg_stat_activity where application_name = 'soulbox pg_restore'"
+    with psycopg.connect(filled) as blocker:
+        # The load makes functions: it waits for the catalog.
+        blocker.execute("lock table pg_catalog.pg_proc in share mode")
+        words = ["-m", "soulbox.app.cli", "db", "restore", str(backup.path), "--replace"]
+        command = await asyncio.create_subprocess_exec(
+            sys.executable,
+            *words,
+            env={**os.environ, "SOULBOX_DSN": filled},
+            stdout=asyncio.subprocess.DEVNULL,
+            stderr=asyncio.subprocess.DEVNULL,
+        )
+        await until(
+            lambda: (
+                bool(value(filled, "select to_regnamespace('soulbox_replaced') is not null"))
+                and value(filled, tools) == 1
+            )
+        )
+        command.kill()
+        await command.wait()
+    # Its tool ends with it, by itself.
+    await until(lambda: value(filled, tools) == 0)
+    store = await open_store(filled)
+    try:
+        with pytest.raises(ConfigError, match="restore FILE --replace again"):
+            await check_schema(store)
+    finally:
+        await close(store, filled)
+    with pytest.raises(ConfigError, match="give --replace"):
+        restore(filled, backup.path)
+    assert restore(filled, backup.path, replace=True) == backup.figures
+    assert value(filled, "select to_regnamespace('soulbox_replaced')::text") is None
+    assert value(filled, "select max(database_epoch) from soulbox.mirror_state") > epoch
 
 
 async def test_figures_that_differ_are_named_and_undone(filled: str, tmp_path: Path) -> None:

@@ -165,6 +165,9 @@ def test_dead_letter_commands(dsn: str, sql_connection: psycopg.Connection) -> N
     tried = runner.invoke(app, ["db", "dead-letter", "retry", str(listed[0]["id"])])
     assert tried.exit_code == 1
     assert "a person must look" in tried.output
+    absent = runner.invoke(app, ["db", "dead-letter", "retry", "12345"])
+    assert absent.exit_code == 1
+    assert absent.output.startswith("12345: there is no such letter")
 
 
 @pytest.mark.parametrize("words", [["retry", "x"], ["list", "--limit", "0"]])

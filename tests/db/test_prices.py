@@ -128,6 +128,11 @@ def test_bad_file_is_one_line(dsn: str, tmp_path: Path, capsys: pytest.CaptureFi
     result = CliRunner(env={"SOULBOX_DSN": dsn}).invoke(app, ["prices", "apply", str(file)])
     assert isinstance(result.exception, InvalidRequest)
     assert str(result.exception).startswith("plans[0].rate: '-1': ")
+    words = ["prices", "apply", str(file), "--allow-new-sku"]
+    file.write_text("plans: [{name: p, sku: x, rate: 300, valid_from: 2037-01-01T00:00:00Z}]")
+    result = CliRunner(env={"SOULBOX_DSN": dsn}).invoke(app, words)
+    assert isinstance(result.exception, InvalidRequest)
+    assert str(result.exception).startswith("plans[0].rate: with its minimum and increment")
 
 
 async def test_plan_may_not_begin_under_time_that_is_billed(

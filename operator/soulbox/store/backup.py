@@ -183,7 +183,7 @@ def restore(
     backup = verify_backup(path, pg_bin=pg_bin)
     queries = load_queries("backup")
     with _one_line(), _connect(dsn) as connection:
-        is_there = _value(connection, "has_schema")
+        is_there = _value(connection, "has_schema") or _value(connection, "has_replaced")
         if is_there and backup.what == "schema":
             raise ConfigError(
                 f"{path} holds the schema alone and would replace all rows by none; give the DSN"
@@ -196,6 +196,7 @@ def restore(
             )
         if _value(connection, "other_writers"):
             raise ConfigError("an operator is connected to this database; stop it first")
+        _undo_killed(connection)
         old_epoch = _value(connection, "old_epoch") if is_there else 0
         connection.execute(load_queries("migrations")["make_roles"])
         tool = find_tool("pg_restore", connection.info.server_version, pg_bin)
@@ -205,6 +206,9 @@ def restore(
             if backup.what == "data":
                 _make_empty(connection, dsn, backup)
             _load(connection, tool, dsn, backup)
+            # At once, and again once it is proved: killed in between, nobody takes it for the
+            # database that the backup was made of.
+            connection.execute(queries["next_database_epoch"], {"old_epoch": old_epoch})
             migrate(dsn)
             connection.execute(queries["unfiltered"])
             found = _figures(connection)
@@ -222,6 +226,17 @@ def restore(
             raise
         connection.execute(queries["drop_replaced"])
     return figures
+
+
+def _undo_killed(connection: "psycopg.Connection[Any]") -> None:
+    """Put back what a restore that was killed had put aside; what it had loaded is unproved."""
+    if not _value(connection, "has_replaced"):
+        return
+    queries = load_queries("backup")
+    connection.execute(queries["end_restores"])
+    with connection.transaction():
+        connection.execute(queries["drop_unproved"])
+        connection.execute(queries["put_back"])
 
 
 def _dump_words(connection: "psycopg.Connection[Any]", what: What) -> Iterator[str]:

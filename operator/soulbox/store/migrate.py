@@ -302,6 +302,12 @@ async def check_schema(store: Store) -> None:
     """
     queries = load_queries("migrations")
     async with store.transaction() as tx:
+        rows = await tx.fetch(queries["has_replaced"])
+        if rows[0]["has_replaced"]:
+            raise ConfigError(
+                "a restore of this database was ended in the middle and what is there is not"
+                " proved; run soulbox db restore FILE --replace again"
+            )
         rows = await tx.fetch(queries["has_record"])
         applied = await tx.fetch(queries["applied"]) if rows[0]["has_record"] else []
     pending = plan_migrations(

@@ -10,6 +10,7 @@ from soulbox.model.errors import CommandError, InvalidRequest, StoreRefused, Sto
 from soulbox.store.files import load_queries
 from soulbox.store.ledger import (
     PLAN_IMMUTABLE_CONSTRAINT,
+    PLAN_NUMBERS_CONSTRAINT,
     PLAN_OVERLAP_CONSTRAINT,
     PLAN_UNBILLED_CONSTRAINT,
     TIER_IMMUTABLE_CONSTRAINT,
@@ -28,6 +29,10 @@ _REFUSALS: Final = {
     TIER_UNBILLED_CONSTRAINT: (
         "time that is billed already would be of another tier",
         "let it begin later",
+    ),
+    PLAN_NUMBERS_CONSTRAINT: (
+        "with its minimum and increment a vCPU may cost over 1,000,000 in one row of the ledger",
+        "correct rate, minimum_seconds or increment_seconds",
     ),
     PLAN_OVERLAP_CONSTRAINT: ("it overlaps another plan of its sku and tier", "correct either"),
     TIER_OVERLAP_CONSTRAINT: ("it overlaps another tier of its account", "correct either"),
@@ -129,6 +134,8 @@ def _blame(
         return error
     if isinstance(row, PricePlan):
         place = f"plans[{wanted.plans.index(row)}]"
+        if error.constraint == PLAN_NUMBERS_CONSTRAINT:
+            return InvalidRequest(f"{place}.rate", *known)
     else:
         place = f"tiers[{wanted.tiers.index(row)}]"
     return InvalidRequest(f"{place}.valid_from", *known)

@@ -1,10 +1,13 @@
 """pg_dump and pg_restore: found, run, and their own words when they fail."""
 
+import ctypes
 import importlib.util
 import os
 import re
 import shutil
+import signal
 import subprocess
+import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Final
@@ -15,6 +18,9 @@ from soulbox.model.errors import ConfigError, Terminal
 
 # The end of what a tool said is what it failed by.
 _WORDS: Final = 1000
+# https://man7.org/linux/man-pages/man2/PR_SET_PDEATHSIG.2const.html
+_PR_SET_PDEATHSIG: Final = 1
+_libc: Final = ctypes.CDLL(None)
 
 
 class ToolFailed(Terminal):
@@ -30,6 +36,11 @@ class ToolFailed(Terminal):
         super().__init__(f"{tool} failed (exit code {exit_code}): {said or 'it said nothing'}")
         self.tool = tool
         self.exit_code = exit_code
+
+
+def _end_with_parent() -> None:
+    """In the child: a command that is killed takes its tool along, which would go on writing."""
+    _libc.prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
 
 
 def find_tool(name: str, server_version: int, folder: Path | None = None) -> Path:
@@ -110,7 +121,13 @@ def run_tool(tool: Path, words: Sequence[str], dsn: str | None = None) -> str:
         command.append(f"--dbname={make_conninfo('', **parts)}")
     # What it quotes of a damaged file may be no text at all.
     done = subprocess.run(
-        command, capture_output=True, text=True, errors="replace", env=environment, check=False
+        command,
+        capture_output=True,
+        text=True,
+        errors="replace",
+        env=environment,
+        check=False,
+        preexec_fn=_end_with_parent if sys.platform == "linux" else None,
     )
     if done.returncode != 0:
         raise ToolFailed(tool.name, done.returncode, done.stderr)

@@ -147,14 +147,17 @@ def retry(
     config: Config = None,
 ) -> None:
     """Write them again, once what refused them is mended; the operator may go on meanwhile.
-    Exit code 1 if any is refused again."""
+    Exit code 1 if any is refused again or is not there."""
     from soulbox.mirror.retry import retry_dead_letters  # noqa: PLC0415
 
     settings = load_settings(config)
     done = with_store(settings, lambda store: retry_dead_letters(store, ids or None))
     for one in done:
         typer.echo(f"{one.id} {one.kind} {one.uid}: {one.problem or 'written'}")
-    if not done:
+    missing = [number for number in ids or () if number not in {one.id for one in done}]
+    for number in missing:
+        typer.echo(f"{number}: there is no such letter, or another retry has it")
+    if not done and not missing:
         typer.echo("there are none")
-    if any(one.problem for one in done):
+    if missing or any(one.problem for one in done):
         raise typer.Exit(1)
