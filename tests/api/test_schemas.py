@@ -167,7 +167,7 @@ def test_explain_describes_every_field(plural: str, kubectl: Kubectl) -> None:
     ("resource", "want"),
     [
         ("sbe", ["NAME", "STATE", "REASON", "EXIT", "DURATION", "SANDBOX", "AGE"]),
-        ("sbx", ["NAME", "STATE", "CLASS", "CPU", "MEMORY", "NODE", "AGE"]),
+        ("sbx", ["NAME", "STATE", "REASON", "CLASS", "CPU", "MEMORY", "NODE", "AGE"]),
     ],
 )
 def test_columns(resource: str, want: list[str], kubectl: Kubectl, namespace: str) -> None:
@@ -178,6 +178,28 @@ def test_columns(resource: str, want: list[str], kubectl: Kubectl, namespace: st
     header, row = kubectl.run("get", resource, "--namespace", namespace).splitlines()
     assert header.split() == want
     assert {"sbe": "none", "sbx": "100m"}[resource] in row.split()
+    wide, _ = kubectl.run("get", resource, "--namespace", namespace, "--output=wide").splitlines()
+    more = {"sbe": "CLASS LANGUAGE USER NODE", "sbx": "POD USER NETWORK EXPIRES"}[resource]
+    assert wide.split() == [*want, *more.split()]
+
+
+@pytest.mark.parametrize(
+    ("resource", "selector", "want"),
+    [
+        ("sbe", "status.state!=Running", ["run"]),
+        ("sbe", "status.state=Running", []),
+        ("sbe", "spec.sandboxRef.name=box", ["run"]),
+        ("sbx", "spec.className=none", ["box"]),
+        ("sbx", "spec.className=python", []),
+    ],
+)
+def test_field_selectors(
+    resource: str, selector: str, want: list[str], kubectl: Kubectl, namespace: str
+) -> None:
+    kubectl.create(make_execution("run", namespace, sandboxRef={"name": "box"}))
+    kubectl.create(make_sandbox("box", namespace, className="none"))
+    listed = kubectl.get(resource, "--namespace", namespace, f"--field-selector={selector}")
+    assert [item["metadata"]["name"] for item in listed["items"]] == want
 
 
 def test_category_lists_what_is_in_the_namespace(kubectl: Kubectl, namespace: str) -> None:

@@ -281,7 +281,9 @@ REFUSALS: dict[str, Refusal] = {
         want_field="spec.sandboxRef.name",
     ),
     "a language that cannot be a name": Refusal(
-        spec={"language": "Python 3"}, want_api=("spec.language",), want_field="spec.language"
+        spec={"language": "Python 3"},
+        want_api=("spec.language", "Python 3 is no name of a language"),
+        want_field="spec.language",
     ),
     "an empty user": Refusal(spec={"user": ""}, want_api=("spec.user",), want_field="spec.user"),
     "code that is a number": Refusal(
@@ -308,7 +310,7 @@ REFUSALS: dict[str, Refusal] = {
     "a Sandbox with too little memory": Refusal(
         make=make_sandbox,
         spec={"resources": {"memory": "16777215"}},
-        want_api=("spec.resources.memory", "below 16Mi", "ask for 16Mi or more"),
+        want_api=("spec.resources.memory", "16777215 is below 16Mi", "ask for 16Mi or more"),
         want_field="spec.resources.memory",
     ),
     "a Sandbox without disk": Refusal(
@@ -320,7 +322,7 @@ REFUSALS: dict[str, Refusal] = {
     "a Sandbox with memory that is no quantity": Refusal(
         make=make_sandbox,
         spec={"resources": {"memory": "1 GB"}},
-        want_api=("spec.resources.memory",),
+        want_api=("spec.resources.memory", "1 GB is no quantity: write it as 256Mi"),
         want_field="spec.resources.memory",
     ),
     "a Sandbox with negative CPU": Refusal(

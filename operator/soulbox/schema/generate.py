@@ -22,12 +22,13 @@ COMMAND: Final = "python -m soulbox.schema.generate"
 
 
 class Column(NamedTuple):
-    """A column of `kubectl get`."""
+    """A column of `kubectl get`; a wide one is shown with -o wide only."""
 
     name: str
     type: str
     json_path: str
     description: str
+    wide: bool = False
 
 
 class Resource(NamedTuple):
@@ -38,6 +39,8 @@ class Resource(NamedTuple):
     short_name: str
     namespaced: bool
     columns: tuple[Column, ...]
+    # What --field-selector takes, from Kubernetes 1.31 on; 1.30 leaves it out.
+    selectable: tuple[str, ...] = ()
 
     @property
     def kind(self) -> str:
@@ -66,12 +69,25 @@ RESOURCES: Final = (
         namespaced=True,
         columns=(
             Column("State", "string", ".status.state", "Summary of its conditions."),
+            Column("Reason", "string", ".status.reason", "Why it is in this state."),
             Column("Class", "string", ".spec.className", "SandboxClass it is made from."),
             Column("CPU", "string", ".status.resources.cpu", "CPU limit of its pods."),
             Column("Memory", "string", ".status.resources.memory", "Memory limit of its pods."),
             Column("Node", "string", ".status.pod.node", "Node of its pod."),
             _AGE,
+            Column("Pod", "string", ".status.pod.name", "Its pod.", wide=True),
+            Column("User", "string", ".spec.user", "User it is billed to.", wide=True),
+            Column("Network", "string", ".spec.network", "Its network profile.", wide=True),
+            Column(
+                # Not as a date: kubectl shows dates as ages, and has none for what is to come.
+                "Expires",
+                "string",
+                ".status.expirationTime",
+                "When it will be Terminated at the latest.",
+                wide=True,
+            ),
         ),
+        selectable=(".status.state", ".status.reason", ".spec.className", ".spec.user"),
     ),
     Resource(
         execution.Execution,
@@ -87,6 +103,17 @@ RESOURCES: Final = (
             ),
             Column("Sandbox", "string", ".spec.sandboxRef.name", "Sandbox; empty: its own pod."),
             _AGE,
+            Column("Class", "string", ".spec.className", "Class of its own pod.", wide=True),
+            Column("Language", "string", ".spec.language", "Language, if named.", wide=True),
+            Column("User", "string", ".spec.user", "User it is billed to.", wide=True),
+            Column("Node", "string", ".status.receipt.node", "Node it ran on.", wide=True),
+        ),
+        selectable=(
+            ".status.state",
+            ".status.reason",
+            ".spec.sandboxRef.name",
+            ".spec.className",
+            ".spec.user",
         ),
     ),
 )
@@ -114,10 +141,13 @@ def build_crd(resource: Resource) -> dict[str, Any]:
                 "type": column.type,
                 "jsonPath": column.json_path,
                 "description": column.description,
+                **({"priority": 1} if column.wide else {}),
             }
             for column in resource.columns
         ],
     }
+    if resource.selectable:
+        version["selectableFields"] = [{"jsonPath": path} for path in resource.selectable]
     if "status" in properties:
         version["subresources"] = {"status": {}}
     return {

@@ -131,6 +131,12 @@ def parse_execution(manifest: Mapping[str, Any]) -> specs.ExecutionSpec:
         raise InvalidManifest(
             "spec.resources", "is for a pod of its own", "give the Sandbox what it needs"
         )
+    if spec.language is not None and not re.fullmatch(common.LANGUAGE_PATTERN, spec.language):
+        raise InvalidManifest(
+            "spec.language",
+            "is no name of a language",
+            "begin with a small letter, then use a-z, 0-9, '+', '.', '#' and '-'",
+        )
     _refuse_same_path(spec.files)
     env = _sourced_env(spec.env)
     for index, argument in enumerate(spec.args):

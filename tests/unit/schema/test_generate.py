@@ -154,14 +154,15 @@ def test_default_status_is_in_progress_to_kstatus(
     ("kind", "want_columns", "want_short"),
     [
         ("Execution", ["State", "Reason", "Exit", "Duration", "Sandbox", "Age"], "sbe"),
-        ("Sandbox", ["State", "Class", "CPU", "Memory", "Node", "Age"], "sbx"),
+        ("Sandbox", ["State", "Reason", "Class", "CPU", "Memory", "Node", "Age"], "sbx"),
         ("SandboxClass", ["Image", "Language", "Runtime", "Age"], "sbc"),
     ],
 )
 def test_names_and_columns(kind: str, want_columns: list[str], want_short: str) -> None:
     spec = CRDS[kind]["spec"]
     version = spec["versions"][0]
-    assert [column["name"] for column in version["additionalPrinterColumns"]] == want_columns
+    columns = version["additionalPrinterColumns"]
+    assert [column["name"] for column in columns if "priority" not in column] == want_columns
     assert spec["names"]["shortNames"] == [want_short]
     namespaced = kind != "SandboxClass"
     assert spec["names"].get("categories", []) == (["soulbox"] if namespaced else [])
@@ -175,6 +176,8 @@ def test_printer_columns_point_to_fields(kind: str) -> None:
     for column in CRDS[kind]["spec"]["versions"][0]["additionalPrinterColumns"]:
         if not column["jsonPath"].startswith(".metadata"):
             assert column["jsonPath"] in fields
+    for field in CRDS[kind]["spec"]["versions"][0].get("selectableFields", ()):
+        assert field["jsonPath"] in fields
 
 
 def test_what_a_crd_cannot_say_is_an_error() -> None:

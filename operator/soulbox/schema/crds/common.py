@@ -45,15 +45,20 @@ class ApiModel(BaseModel):
     )
 
 
-def cel(rule: str, message: str, *, field_path: str | None = None) -> dict[str, str]:
+def cel(
+    rule: str, message: str, *, field_path: str | None = None, words: str | None = None
+) -> dict[str, str]:
     """One entry of `x-kubernetes-validations`.
 
     Args:
         rule: CEL over `self` (and `oldSelf`: then it is looked at on updates only).
         message: names the field, the problem and the remedy.
         field_path: relative to where the rule stands, for machine-readable causes.
+        words: CEL that gives the message with the value in it.
     """
     entry = {"rule": rule, "message": message}
+    if words is not None:
+        entry["messageExpression"] = words
     if field_path is not None:
         entry["fieldPath"] = field_path
     return entry
@@ -130,15 +135,22 @@ def _quantity(minimum: str) -> WithJsonSchema:
         {
             "x-kubernetes-int-or-string": True,
             "anyOf": [{"type": "integer"}, {"type": "string"}],
-            "pattern": QUANTITY_PATTERN,
             "maxLength": 32,
             "x-kubernetes-validations": [
+                cel(
+                    "isQuantity(string(self))",
+                    "this is no quantity: write it as 256Mi or 1Gi (not MiB, mi or GB)",
+                    words="string(self) + ' is no quantity: write it as 256Mi or 1Gi"
+                    " (not MiB, mi or GB)'",
+                ),
                 cel(
                     "!isQuantity(string(self)) ||"
                     f" quantity(string(self)).compareTo(quantity('{minimum}')) >= 0",
                     f"the quantity is below {minimum}, too little for a sandbox to start:"
                     f" ask for {minimum} or more",
-                )
+                    words=f"string(self) + ' is below {minimum}, too little for a sandbox to"
+                    f" start: ask for {minimum} or more'",
+                ),
             ],
         }
     )

@@ -158,8 +158,16 @@ class ExecutionSpec(ApiModel):
         Field(
             min_length=1,
             max_length=63,
-            pattern=LANGUAGE_PATTERN,
             description="One of the class's interpreters. Default: the class's defaultLanguage.",
+            json_schema_extra=validations(
+                cel(
+                    f"self.matches('{LANGUAGE_PATTERN}')",
+                    "this is no name of a language: begin with a small letter, then a-z, 0-9, '+',"
+                    " '.', '#' and '-'",
+                    words="self + ' is no name of a language: begin with a small letter, then a-z,"
+                    " 0-9, +, ., # and -, as in python'",
+                )
+            ),
         ),
     ] = None
     code: Annotated[
