@@ -228,6 +228,28 @@ def test_variables_come_from_labelled_secrets_and_config_maps(world: World) -> N
     assert "from a Secret" not in inputs
 
 
+def test_class_says_what_it_lacks_and_who_lost_theirs_says_so(world: World) -> None:
+    def status_of(name: str) -> dict[str, Any]:
+        return dict(world.kubectl.get("sandboxclass", name).get("status") or {})
+
+    with class_like(world, "python", runtimeClassName="nowhere") as name:
+        world.poll(lambda: bool(status_of(name)), "its status")
+        status = status_of(name)
+        assert status["reason"] == "RuntimeClassNotFound"
+        assert 'no RuntimeClass "nowhere"' in status["message"]
+    with class_like(world, "python") as name:
+        world.create(make_sandbox("box", className=name))
+        world.sandbox("box")
+        world.poll(lambda: status_of(name).get("sandboxes") == 1, "it to be counted")
+        assert status_of(name)["reason"] == "Ready"
+    found = world.wait(
+        "sandbox", "box", lambda box: box["status"]["reason"] == "ClassNotFound", "its words"
+    )["status"]
+    assert found["state"] == "Running", "what runs goes on"
+    ready = next(one for one in found["conditions"] if one["type"] == "Ready")
+    assert ready["status"] == "False"
+
+
 def test_profile_of_the_class_is_a_policy_of_the_namespace(world: World) -> None:
     profile = {
         "name": "site",

@@ -26,6 +26,7 @@ from soulbox.model.keys import (
     VERSION,
 )
 from soulbox.model.owners import Owner, pod_owner
+from soulbox.model.specs import DEFAULT_CLASS
 from soulbox.model.states import FINAL_EXECUTION_STATES, Kind
 from soulbox.reconcile.sandbox import COUNT_SECONDS
 from soulbox.reconcile.services import Recorder
@@ -132,6 +133,7 @@ class Intake:
                 self._queue.add(kind, metadata["uid"])
                 for execution in self._cache.unfinished(metadata["namespace"], metadata["name"]):
                     self._queue.add(Kind.EXECUTION, execution["metadata"]["uid"])
+                self._count_on_class(manifest)
             case Kind.EXECUTION:
                 self._queue.add(kind, metadata["uid"])
                 self._wake_neighbours(manifest)
@@ -139,12 +141,21 @@ class Intake:
             case Kind.POD:
                 self._wake_owner(self._owner(manifest), metadata["namespace"])
             case Kind.SANDBOX_CLASS:
+                self._queue.add(kind, metadata["uid"])
                 for owner_kind, uid in self._cache.users_of_class(metadata["name"]):
                     self._queue.add(owner_kind, uid)
             case Kind.NAMESPACE:
                 if metadata.get("deletionTimestamp"):
                     for within_kind, uid in self._cache.within(metadata["name"]):
                         self._queue.add(within_kind, uid)
+
+    def _count_on_class(self, manifest: Mapping[str, Any]) -> None:
+        """How many Sandboxes a class has is written now and then only."""
+        class_name = str((manifest.get("spec") or {}).get("className", DEFAULT_CLASS))
+        sandbox_class = self._cache.by_name(Kind.SANDBOX_CLASS, "", class_name)
+        if sandbox_class is not None:
+            uid = sandbox_class["metadata"]["uid"]
+            self._queue.add_later(Kind.SANDBOX_CLASS, uid, COUNT_SECONDS)
 
     def _count_later(self, manifest: Mapping[str, Any]) -> None:
         """Its Sandbox's counters may have changed; they are written now and then only."""

@@ -36,6 +36,7 @@ from soulbox.mirror import Mirror, MirrorSettings, RowContext, Spool, check_dire
 from soulbox.model.errors import SpoolUnavailable, StoreUnavailable
 from soulbox.model.owners import pod_owner
 from soulbox.model.states import Kind
+from soulbox.reconcile.classes import ClassReconciler
 from soulbox.reconcile.execution import ExecutionReconciler
 from soulbox.reconcile.failing import FailureTeller
 from soulbox.reconcile.observe import ExecutionObserver
@@ -146,6 +147,7 @@ async def _lead(process: Process, stack: AsyncExitStack) -> None:
         {
             Kind.SANDBOX: SandboxReconciler(services, probe).reconcile,
             Kind.EXECUTION: ExecutionReconciler(services, observer, runs, probe).reconcile,
+            Kind.SANDBOX_CLASS: ClassReconciler(services).reconcile,
         },
         metrics,
         workers=settings.workers,

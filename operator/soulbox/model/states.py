@@ -110,6 +110,14 @@ class SandboxReason(StrEnum):
     DELETED = "Deleted"
 
 
+class ClassReason(StrEnum):
+    """Why a SandboxClass is, or is not, Ready."""
+
+    READY = "Ready"
+    INVALID_SPEC = "InvalidSpec"  # malformed, though the CRD took it
+    RUNTIME_CLASS_NOT_FOUND = "RuntimeClassNotFound"
+
+
 # lastTransitionTime of the conditions that a CRD's default gives a new object: none was seen yet.
 NO_TRANSITION: Final = "1970-01-01T00:00:00Z"
 

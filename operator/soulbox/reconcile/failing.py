@@ -32,6 +32,8 @@ class FailureTeller:
         manifest = self._services.cache.get(kind, uid)
         if failures < FAILURES or manifest is None or _is_everybody_s(error):
             return
+        if kind not in (Kind.SANDBOX, Kind.EXECUTION):  # a class has no Events and no run
+            return
         message = failing_message(_words(error))
         now = self._services.clock.now()
         actions: tuple[Action, ...]

@@ -59,6 +59,8 @@ RESOURCES: Final = (
             Column("Image", "string", ".spec.image", "Image of its sandboxes."),
             Column("Language", "string", ".spec.defaultLanguage", "Language if none is named."),
             Column("Runtime", "string", ".spec.runtimeClassName", "RuntimeClass, if any."),
+            Column("Status", "string", ".status.reason", "Ready, or why not."),
+            Column("Sandboxes", "integer", ".status.sandboxes", "Sandboxes that name it."),
             _AGE,
         ),
     ),

@@ -155,7 +155,7 @@ def test_default_status_is_in_progress_to_kstatus(
     [
         ("Execution", ["State", "Reason", "Exit", "Duration", "Sandbox", "Age"], "sbe"),
         ("Sandbox", ["State", "Reason", "Class", "CPU", "Memory", "Node", "Age"], "sbx"),
-        ("SandboxClass", ["Image", "Language", "Runtime", "Age"], "sbc"),
+        ("SandboxClass", ["Image", "Language", "Runtime", "Status", "Sandboxes", "Age"], "sbc"),
     ],
 )
 def test_names_and_columns(kind: str, want_columns: list[str], want_short: str) -> None:
@@ -167,7 +167,7 @@ def test_names_and_columns(kind: str, want_columns: list[str], want_short: str) 
     namespaced = kind != "SandboxClass"
     assert spec["names"].get("categories", []) == (["soulbox"] if namespaced else [])
     assert spec["scope"] == ("Cluster" if kind == "SandboxClass" else "Namespaced")
-    assert ("subresources" in version) == (kind != "SandboxClass")
+    assert version["subresources"] == {"status": {}}
 
 
 @pytest.mark.parametrize("kind", KINDS)

@@ -9,6 +9,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from soulbox.model.specs import PodUser, WorkspaceMedium
+from soulbox.model.states import ClassReason
 from soulbox.schema.crds.common import (
     ATOMIC,
     DNS_NAME_PATTERN,
@@ -18,10 +19,12 @@ from soulbox.schema.crds.common import (
     MAX_TIMEOUT_SECONDS,
     PROFILE_PATTERN,
     ApiModel,
+    Condition,
     Cpu,
     Disk,
     EnvVar,
     Memory,
+    Message,
     PullPolicy,
     cel,
     list_map,
@@ -559,6 +562,37 @@ SPEC_RULES = validations(
 )
 
 
+class SandboxClassStatus(ApiModel):
+    """Whether sandboxes can be made of it, written by the operator."""
+
+    observed_generation: Annotated[
+        int | None, Field(ge=0, description="metadata.generation this status was made from.")
+    ] = None
+    conditions: Annotated[
+        list[Condition],
+        Field(
+            default_factory=list,
+            max_length=8,
+            description="Ready and Stalled, after the kstatus conventions.",
+            json_schema_extra=list_map("type"),
+        ),
+    ]
+    reason: Annotated[
+        ClassReason | None, Field(description="Why it is Ready, or not, in one word.")
+    ] = None
+    message: Message | None = None
+    sandboxes: Annotated[
+        int | None,
+        Field(
+            ge=0,
+            description=(
+                "Sandboxes that name it and are not Terminated; at most 30 s behind. Without the"
+                " class no Execution begins in them."
+            ),
+        ),
+    ] = None
+
+
 class SandboxClass(ApiModel):
     """A SandboxClass says what sandboxes may be: image, interpreters, limits, price. An
     administrator owns it; tenants pick one by name."""
@@ -570,3 +604,7 @@ class SandboxClass(ApiModel):
             json_schema_extra=SPEC_RULES,
         ),
     ]
+    status: Annotated[
+        SandboxClassStatus | None,
+        Field(description="Whether sandboxes can be made of it, written by the operator."),
+    ] = None
