@@ -131,6 +131,7 @@ ALLOWED = [
     ("create", "networkpolicies.networking.k8s.io"),
     ("patch", "networkpolicies.networking.k8s.io"),
     ("create", "events.events.k8s.io"),
+    ("list", "events"),
 ]
 FORBIDDEN = [
     ("create", "pods/exec"),

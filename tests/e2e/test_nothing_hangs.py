@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -163,3 +164,74 @@ def test_deleted_sandbox_says_so_and_copies_of_executions_run_as_new_ones(world:
     )
     assert (row["state"], row["reason"]) == ("terminated", "Deleted")
     assert "Executions can run" not in row["message"]
+
+
+@pytest.fixture
+def odd_classes(world: World) -> Iterator[tuple[str, str]]:
+    """Class python with a runtime that no node has, and with a node that there is not."""
+    python = world.get("sandboxclass", "python")
+    handler, nowhere = f"{world.namespace}-handler", f"{world.namespace}-nowhere"
+    world.kubectl.create(
+        {
+            "apiVersion": "node.k8s.io/v1",
+            "kind": "RuntimeClass",
+            "metadata": {"name": handler},
+            "handler": "nosuch",
+        }
+    )
+    for name, spec in (
+        (handler, {"runtimeClassName": handler}),
+        (nowhere, {"nodeSelector": {"nowhere": "true"}}),
+    ):
+        world.kubectl.create(
+            {
+                "apiVersion": python["apiVersion"],
+                "kind": "SandboxClass",
+                "metadata": {"name": name},
+                "spec": python["spec"] | spec,
+            }
+        )
+    yield handler, nowhere
+    for name in (handler, nowhere):
+        world.kubectl.run("delete", "sandboxclass", name, "--wait=false")
+    world.kubectl.run("delete", "runtimeclass", handler)
+
+
+def test_pods_that_cannot_start_or_went_unused_are_told_and_replaced(
+    world: World, odd_classes: tuple[str, str]
+) -> None:
+    handler, nowhere = odd_classes
+    world.create(make_sandbox("box", className=handler))
+    world.create(make_execution("never", sandboxRef=None, className=handler))
+    world.create(make_execution("moves", sandboxRef=None, className=nowhere))
+    for attempt in (1, 2):
+        world.poll(lambda: len(pods_of(world, "moves")) == 1, f"pod {attempt}")
+        (pod,) = pods_of(world, "moves")
+        assert pod["metadata"]["labels"]["soulbox.dev/incarnation"] == str(attempt)
+        world.delete("pod", pod["metadata"]["name"], "--grace-period=0", "--force")
+        world.wait_gone("pod", pod["metadata"]["name"])
+    world.poll(lambda: len(pods_of(world, "moves")) == 1, "the third pod")
+    (pod,) = pods_of(world, "moves")
+    world.delete("pod", pod["metadata"]["name"])
+    ended = world.execution("moves")["status"]
+    assert (ended["state"], ended["reason"]) == ("Failed", "StartFailed")
+    assert "output" not in ended
+
+    told = world.wait(
+        "sandbox", "box", lambda s: s["status"].get("reason") == "StartFailed", "why not"
+    )
+    assert told["status"]["message"].startswith("FailedCreatePodSandBox: ")
+    ended = world.execution("never", 120)["status"]
+    assert (ended["state"], ended["reason"]) == ("Failed", "StartFailed")
+    assert "FailedCreatePodSandBox" in ended["message"]
+    world.wait_gone("pod", pod["metadata"]["name"])
+
+
+def pods_of(world: World, execution: str) -> list[Manifest]:
+    """Its pods that are not going."""
+    return [
+        pod
+        for pod in world.pods()
+        if pod["metadata"]["annotations"]["soulbox.dev/owner-name"] == execution
+        and "deletionTimestamp" not in pod["metadata"]
+    ]

@@ -241,7 +241,8 @@ class FakeApi:
             return self._delete(target, body)
         if target.name:
             return self._find(target)
-        return self._list(target, request.query.get("labelSelector", ""))
+        about = request.query.get("fieldSelector", "").partition(",")[0]
+        return self._list(target, request.query.get("labelSelector", ""), about)
 
     def _find(self, target: Target) -> Manifest:
         found = self.objects.get(target.key)
@@ -249,7 +250,7 @@ class FakeApi:
             raise Refusal(404, "NotFound", f'{target.plural} "{target.name}" not found')
         return copy.deepcopy(found)
 
-    def _list(self, target: Target, selector: str) -> Manifest:
+    def _list(self, target: Target, selector: str, about: str = "") -> Manifest:
         wanted = dict(part.split("=", 1) for part in selector.split(",") if part)
         items = [
             copy.deepcopy(manifest)
@@ -257,6 +258,7 @@ class FakeApi:
             if plural == target.plural
             and target.namespace in ("", namespace)
             and wanted.items() <= (manifest["metadata"].get("labels") or {}).items()
+            and about in ("", f"involvedObject.uid={manifest.get('involvedObject', {}).get('uid')}")
         ]
         return {"metadata": {"resourceVersion": str(self._version)}, "items": items}
 

@@ -129,6 +129,9 @@ class Periodic:
             pod["metadata"]["uid"] for pod in self._cache.all(Kind.POD)
         }:
             del self._memory.runner_versions[uid]
+        pods = {pod["metadata"]["uid"] for pod in self._cache.all(Kind.POD)}
+        for uid in self._memory.pod_troubles.keys() - pods:
+            del self._memory.pod_troubles[uid]
 
     async def _list(self, kind: Kind) -> list[Mapping[str, Any]]:
         """All objects of a kind."""

@@ -9,6 +9,9 @@ from soulbox.model.specs import NetworkProfile
 
 Status = Mapping[str, Any]
 
+# A pod that starts well has started by then, but for a large image.
+_PENDING_SECONDS = 10.0
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AddFinalizer:
@@ -54,6 +57,13 @@ class ReleasePod:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ProbeRunner:
     """Ask the pod's runner until it answers; what it knows is kept for later passes."""
+
+    pod_uid: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AskWhyPending:
+    """Look in the Events of a pod that does not start for what its status does not say."""
 
     pod_uid: str
 
@@ -145,6 +155,7 @@ SharedAction = (
     | DeletePod
     | ReleasePod
     | ProbeRunner
+    | AskWhyPending
     | PostEvent
 )
 RunAction = (
@@ -167,6 +178,14 @@ class Decision:
         return replace(
             self, requeue_after_seconds=seconds if after is None else min(seconds, after)
         )
+
+    def asking_why_pending(self, pod_uid: str, age_seconds: float) -> "Decision":
+        """The same; of a pod that has not started for long its Events are asked, now and then."""
+        left = _PENDING_SECONDS - age_seconds
+        if left > 0:
+            return self.no_later_than(left)
+        asked = replace(self, actions=(*self.actions, AskWhyPending(pod_uid=pod_uid)))
+        return asked.no_later_than(_PENDING_SECONDS)
 
     def with_finalizer(self) -> "Decision":
         """The same, our finalizer put on first."""

@@ -59,10 +59,10 @@ from soulbox.decide.outcome import (
     who_ended,
 )
 from soulbox.decide.overdue import GRACE_SECONDS, ending_of_overdue, may_run_again, over_seconds
-from soulbox.decide.pods import PodPhase, PodView
+from soulbox.decide.pods import EndCause, PodPhase, PodView
 from soulbox.model.errors import InvalidManifest
 from soulbox.model.runs import RunDocument
-from soulbox.model.specs import NO_NETWORK, ExecutionSpec
+from soulbox.model.specs import MAX_ATTEMPTS, NO_NETWORK, ExecutionSpec
 from soulbox.model.states import ExecutionReason, ExecutionState, RunOutcome, RunState, SandboxState
 from soulbox.model.times import parse_time
 
@@ -145,7 +145,8 @@ def _decide_waiting(seen: SeenExecution, now: datetime) -> Decision:
 def _queue_seconds_left(seen: SeenExecution, spec: ExecutionSpec, now: datetime) -> float | None:
     """How much longer it may wait, None: as long as it takes. After a loss it has started in
     time already."""
-    if spec.queue_timeout_seconds is None or seen.lost_attempts > 0:
+    started = seen.lost_attempts > 0 and "attempt" in seen.status
+    if spec.queue_timeout_seconds is None or started:
         return None
     return spec.queue_timeout_seconds - (now - seen.created_at).total_seconds()
 
@@ -255,12 +256,30 @@ def _decide_one_shot(seen: SeenExecution, now: datetime) -> Decision:
     if pod is None:
         return _create_own_pod(seen, now)
     if pod.deleting or pod.phase is PodPhase.ENDED:
-        return _finish(seen, ending_of_pod(pod, started=False), now)
+        return _pod_ended_unused(seen, pod, now)
     if pod.phase is PodPhase.PENDING:
         return _wait_for_pod(seen, pod, now)
     if not seen.pod_ready:
         return _wait_for_runner(seen, pod, now)
     return _dispatch(seen, pod, None, now)
+
+
+def _pod_ended_unused(seen: SeenExecution, pod: PodView, now: datetime) -> Decision:
+    """None of its code has run there, so that another pod can run nothing twice: rejected by its
+    node, deleted, evicted. A runner that ends by itself would do so again."""
+    ending = replace(ending_of_pod(pod, started=False), never_started=True)
+    hopeless = pod.phase is PodPhase.ENDED and pod.end_cause in (
+        EndCause.FINISHED,
+        EndCause.OOM_KILLED,
+    )
+    if hopeless or pod.incarnation >= MAX_ATTEMPTS:
+        return _finish(seen, ending, now)
+    message = f"{ending.message} It gets another pod."
+    actions: tuple[Action, ...] = (
+        ForgetDispatch(attempts=pod.incarnation),
+        PostEvent(type="Warning", reason=ending.reason.value, message=message, action="Run"),
+    )
+    return Decision(actions=actions, requeue_after_seconds=0)
 
 
 def _wait_for_runner(seen: SeenExecution, pod: PodView, now: datetime) -> Decision:
@@ -277,7 +296,7 @@ def _wait_for_runner(seen: SeenExecution, pod: PodView, now: datetime) -> Decisi
 
 def _create_own_pod(seen: SeenExecution, now: datetime) -> Decision:
     if seen.pod_refusal is not None:
-        waited = _wait_at_most(seen, seen.pod_refusal.reason, seen.pod_refusal.message, now)
+        waited = _wait_for_room(seen, seen.pod_refusal, now)
         if any(isinstance(a, WriteStatus) for a in waited.actions):
             return waited
     actions: list[Action] = [EnsureNetworkPolicy(profile=NO_NETWORK)]
@@ -287,9 +306,23 @@ def _create_own_pod(seen: SeenExecution, now: datetime) -> Decision:
     return Decision(actions=tuple(actions), requeue_after_seconds=_LONG_WAIT_SECONDS)
 
 
+def _wait_for_room(seen: SeenExecution, refusal: RunProblem, now: datetime) -> Decision:
+    """Its pod is refused. A full quota is waited for as long as it may wait at all; whatever else
+    refuses it has a minute to change."""
+    timed = isinstance(seen.spec, ExecutionSpec) and seen.spec.queue_timeout_seconds is not None
+    if refusal.reason is ExecutionReason.QUOTA_EXCEEDED and timed:
+        return _wait(seen, refusal.message, now)
+    left = seen.sandbox_not_found_seconds - (seen.refused_seconds or 0.0)
+    if left <= 0:
+        ending = replace(_failed(refusal.reason, refusal.message), never_started=True)
+        return _finish(seen, ending, now)
+    return _wait(seen, refusal.message, now).no_later_than(left)
+
+
 def _wait_for_pod(seen: SeenExecution, pod: PodView, now: datetime) -> Decision:
     if pod.trouble is None:
-        return _wait(seen, "Waiting for its pod to start.", now)
+        waited = _wait(seen, "Waiting for its pod to start.", now)
+        return waited.asking_why_pending(pod.uid, (now - pod.created_at).total_seconds())
     message = f"Its pod cannot start: {pod.trouble.message}"
     given_up_at = pod.created_at + timedelta(seconds=_TROUBLE_SECONDS)
     reason = {

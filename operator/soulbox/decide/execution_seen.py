@@ -132,6 +132,8 @@ class SeenExecution:
     price_plan: PricePlan | None
     runner_version: str | None
     sandbox_not_found_seconds: float
+    # Since when the API server refuses its pod, None: it does not.
+    refused_seconds: float | None = None
     # Whether its namespace is being deleted, and it with it.
     namespace_ending: bool = False
 

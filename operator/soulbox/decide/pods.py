@@ -1,6 +1,6 @@
 """What a pod of ours says about itself, read from its manifest."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
@@ -78,8 +78,18 @@ HEALTHY_SECONDS: Final = 60.0
 
 # Waiting reasons after which the kubelet keeps trying, but nothing will happen by itself.
 _PULL_REASONS = frozenset(
-    {"ErrImagePull", "ImagePullBackOff", "ErrImageNeverPull", "InvalidImageName"}
+    {
+        "ErrImagePull",
+        "ImagePullBackOff",
+        "ErrImageNeverPull",
+        "ImageInspectError",
+        "InvalidImageName",
+        "RegistryUnavailable",
+        "SignatureValidationFailed",
+    }
 )
+# Of a pod whose sandbox or volumes cannot be made the status says nothing: only Events do.
+_EVENT_REASONS = frozenset({"FailedCreatePodSandBox", "FailedMount", "FailedAttachVolume"})
 _START_REASONS = frozenset(
     {"CreateContainerConfigError", "CreateContainerError", "RunContainerError", "CrashLoopBackOff"}
 )
@@ -129,6 +139,16 @@ def view_pod(manifest: Mapping[str, Any]) -> PodView:
         memory_bytes=_limit(spec, "memory", parse_bytes),
         network_profile=(metadata.get("labels") or {}).get(NETWORK_PROFILE_LABEL),
     )
+
+
+def trouble_of_events(events: Iterable[Mapping[str, Any]]) -> Trouble | None:
+    """Why a pod does not start, from the newest of its Events that says so."""
+    told = [event for event in events if event.get("reason") in _EVENT_REASONS]
+    if not told:
+        return None
+    newest = max(told, key=lambda event: str(event.get("lastTimestamp") or event.get("eventTime")))
+    words = f"{newest['reason']}: {newest.get('message') or newest.get('note') or ''}"
+    return Trouble(reason=SandboxReason.START_FAILED, message=words[:1024])
 
 
 def _limit(spec: Mapping[str, Any], name: str, parse: Callable[[str], int]) -> int | None:

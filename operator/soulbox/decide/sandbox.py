@@ -342,18 +342,13 @@ def _watch_pod(
                 now,
             )
         )
-    return Decision(
-        actions=report(
-            seen,
-            News(
-                state=SandboxState.STARTING,
-                reason=SandboxReason.POD_STARTING,
-                message="Its pod is starting.",
-                pod=pod,
-            ),
-            now,
-        )
+    starting = News(
+        state=SandboxState.STARTING,
+        reason=SandboxReason.POD_STARTING,
+        message="Its pod is starting.",
+        pod=pod,
     )
+    return Decision(actions=report(seen, starting, now)).asking_why_pending(pod.uid, age)
 
 
 def _lose(

@@ -91,6 +91,7 @@ class KubeClient:
         namespace: str | None = None,
         *,
         label_selector: str | None = None,
+        field_selector: str | None = None,
     ) -> AsyncIterator[list[Manifest]]:
         """All objects, a page at a time, of one consistent resourceVersion.
 
@@ -100,6 +101,8 @@ class KubeClient:
         params = {"limit": str(LIST_CHUNK)}
         if label_selector:
             params["labelSelector"] = label_selector
+        if field_selector:
+            params["fieldSelector"] = field_selector
         while True:
             page = await self._call("list", resource, resource.path(namespace), params=params)
             yield page.get("items") or []
@@ -114,13 +117,13 @@ class KubeClient:
         namespace: str | None = None,
         *,
         label_selector: str | None = None,
+        field_selector: str | None = None,
     ) -> "list[Manifest]":
         """All objects at once; see `pages`."""
-        return [
-            item
-            async for page in self.pages(resource, namespace, label_selector=label_selector)
-            for item in page
-        ]
+        pages = self.pages(
+            resource, namespace, label_selector=label_selector, field_selector=field_selector
+        )
+        return [item async for page in pages for item in page]
 
     async def create(
         self, resource: Resource, manifest: Mapping[str, Any], namespace: str | None = None

@@ -50,6 +50,8 @@ CLAIMS: Final = Resource(
     kind="PersistentVolumeClaim", plural="persistentvolumeclaims", version="v1"
 )
 EVENTS: Final = Resource(kind="Event", plural="events", group="events.k8s.io", version="v1")
+# The same ones, with selectors for what they are about.
+POD_EVENTS: Final = Resource(kind="Event", plural="events", version="v1")
 LEASES: Final = Resource(kind="Lease", plural="leases", group="coordination.k8s.io", version="v1")
 CRONJOBS: Final = Resource(kind="CronJob", plural="cronjobs", group="batch", version="v1")
 SERVICE_MONITORS: Final = Resource(

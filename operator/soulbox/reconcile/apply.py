@@ -5,6 +5,7 @@ from typing import Any, assert_never
 
 from soulbox.decide.actions import (
     AddFinalizer,
+    AskWhyPending,
     DeletePod,
     EnsureNetworkPolicy,
     PostEvent,
@@ -18,6 +19,7 @@ from soulbox.reconcile.probe import RunnerProbe
 from soulbox.reconcile.services import Services
 from soulbox.reconcile.writes import (
     add_finalizer,
+    ask_why_pending,
     delete_pod,
     ensure_network_policy,
     release_pod,
@@ -51,6 +53,8 @@ async def apply_shared(
             pod = services.cache.get(Kind.POD, action.pod_uid)
             if pod is not None:
                 probe.probe(pod, (kind, metadata["uid"]))
+        case AskWhyPending():
+            await ask_why_pending(services, action.pod_uid, (kind, metadata["uid"]))
         case PostEvent():
             services.events.post(manifest, kind, action)
         case _ as never:

@@ -102,7 +102,7 @@ class ExecutionReconciler:
     def _forget(self, uid: str) -> None:
         self._runs.forget(uid)
         self._collector.forget(uid)
-        self._services.memory.execution_refusals.pop(uid, None)
+        self._accepted(uid)
         self._services.memory.saved_outputs.discard(uid)
         self._services.memory.dispatched_at.pop(uid, None)
         self._services.memory.told.pop(uid, None)
@@ -237,7 +237,7 @@ class ExecutionReconciler:
             services.memory.told[uid] = services.clock.now().timestamp()
         if "completionTime" in status:
             services.turns.drop(manifest["metadata"]["uid"])
-            services.memory.execution_refusals.pop(manifest["metadata"]["uid"], None)
+            self._accepted(manifest["metadata"]["uid"])
             dispatched_at = services.memory.dispatched_at.pop(manifest["metadata"]["uid"], None)
             services.metrics.execution_ended(ExecutionState(status["state"]), status, dispatched_at)
         return updated
@@ -290,11 +290,17 @@ class ExecutionReconciler:
                 reason=reason, message=f"The API server refused its pod: {error.message}"
             )
         else:
-            services.memory.execution_refusals.pop(seen.uid, None)
+            self._accepted(seen.uid)
             return
         self._refused(seen.uid, problem)
 
+    def _accepted(self, uid: str) -> None:
+        self._services.memory.execution_refusals.pop(uid, None)
+        self._services.memory.refused_since.pop(uid, None)
+
     def _refused(self, uid: str, problem: RunProblem) -> None:
+        now_seconds = self._services.clock.now().timestamp()
+        self._services.memory.refused_since.setdefault(uid, now_seconds)
         if self._services.memory.execution_refusals.get(uid) != problem:
             self._services.memory.execution_refusals[uid] = problem
             self._services.enqueue(Kind.EXECUTION, uid)

@@ -79,7 +79,7 @@ class ExecutionObserver:
         uid, namespace = metadata["uid"], metadata["namespace"]
         spec = services.specs.execution(manifest)
         dispatched = _parse_dispatched(metadata)
-        own_pods = tuple(view_pod(pod) for pod in cache.pods_of(uid, namespace))
+        own_pods = tuple(services.view(pod) for pod in cache.pods_of(uid, namespace))
         place = self._place(metadata, spec)
         pod = self._pod(metadata, spec, dispatched, place, own_pods)
         created = parse_time(metadata["creationTimestamp"])
@@ -140,6 +140,7 @@ class ExecutionObserver:
             price_plan=self._price_plan(namespace, pod),
             runner_version=None if pod is None else services.memory.runner_versions.get(pod.uid),
             sandbox_not_found_seconds=services.sandbox_not_found_seconds,
+            refused_seconds=self._refused_seconds(uid),
             namespace_ending=cache.namespace_deletion_time(namespace) is not None,
         )
 
@@ -283,6 +284,10 @@ class ExecutionObserver:
         elif turns.set_aside(uid, sandbox):
             for other in turns.first(sandbox, room):
                 self._services.enqueue(Kind.EXECUTION, other)
+
+    def _refused_seconds(self, uid: str) -> float | None:
+        since = self._services.memory.refused_since.get(uid)
+        return None if since is None else self._now_seconds() - since
 
     def _asked_seconds(self, pod: PodView | None) -> float | None:
         since = None if pod is None else self._services.memory.asked_since.get(pod.uid)

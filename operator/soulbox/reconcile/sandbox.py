@@ -18,7 +18,6 @@ from soulbox.decide.actions import (
     WriteStatus,
 )
 from soulbox.decide.limits import object_to_sandbox, sandbox_limits, workspace_bytes
-from soulbox.decide.pods import view_pod
 from soulbox.decide.sandbox import decide_sandbox
 from soulbox.decide.sandbox_seen import Activity, PodRefusal, SeenSandbox
 from soulbox.model.errors import InvalidManifest, KubeRefused
@@ -113,7 +112,9 @@ class SandboxReconciler:
             sandbox_class, objection = find_class(services, spec.class_name)
             if sandbox_class is not None:
                 objection = object_to_sandbox(spec, sandbox_class, spec.class_name)
-        pods = tuple(view_pod(pod) for pod in services.cache.pods_of(uid, metadata["namespace"]))
+        pods = tuple(
+            services.view(pod) for pod in services.cache.pods_of(uid, metadata["namespace"])
+        )
         pod_uids = {pod.uid for pod in pods}
         sandbox_name = (metadata["namespace"], metadata["name"])
         # What is being handed over in this moment counts too.

@@ -1,13 +1,13 @@
 """What reconcilers work with, handed in once by `app`."""
 
 from collections.abc import Callable, Coroutine, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any, Protocol
 
 from soulbox.box.client import PodAddress, RunnerClient
 from soulbox.decide.execution_seen import RunProblem
-from soulbox.decide.pods import PodPhase, PodView, lived_shortly
+from soulbox.decide.pods import PodPhase, PodView, Trouble, lived_shortly, view_pod
 from soulbox.decide.prices import PriceBook
 from soulbox.decide.sandbox_seen import PodRefusal
 from soulbox.kube.cache import ObjectCache
@@ -104,6 +104,10 @@ class Memory:
     # The API server's last refusal of an owner's pod, by owner uid.
     sandbox_refusals: dict[str, PodRefusal] = field(default_factory=dict)
     execution_refusals: dict[str, RunProblem] = field(default_factory=dict)
+    # Since when, Unix seconds, by Execution uid.
+    refused_since: dict[str, float] = field(default_factory=dict)
+    # Why pods that have not started do not, by their Events.
+    pod_troubles: dict[str, Trouble] = field(default_factory=dict)
     # Executions of which every byte of output is saved.
     saved_outputs: set[str] = field(default_factory=set)
     # When this process dispatched each Execution that has not ended yet.
@@ -148,6 +152,13 @@ class Services:
         if self.cache.put(kind, manifest):
             self.mirror.offer(kind, manifest)
             self.wrote(kind, manifest)
+
+    def view(self, pod: Mapping[str, Any]) -> PodView:
+        """What a pod says, its Events too where they were asked."""
+        view = view_pod(pod)
+        if view.phase is PodPhase.PENDING and view.trouble is None:
+            return replace(view, trouble=self.memory.pod_troubles.get(view.uid))
+        return view
 
     def missed(self, kind: Kind, uid: str) -> None:
         """The API server has the object no more. A watch that began after its deletion never

@@ -7,7 +7,16 @@ from typing import Any
 from soulbox.build.pod import PodPlan, build_pod
 from soulbox.build.policy import build_network_policy, correct_network_policy
 from soulbox.build.volume import ClaimPlan, build_claim
-from soulbox.kube.resources import CLAIMS, EXECUTIONS, NETWORK_POLICIES, PODS, SANDBOXES, Resource
+from soulbox.decide.pods import trouble_of_events
+from soulbox.kube.resources import (
+    CLAIMS,
+    EXECUTIONS,
+    NETWORK_POLICIES,
+    POD_EVENTS,
+    PODS,
+    SANDBOXES,
+    Resource,
+)
 from soulbox.model.errors import KubeExists, KubeNotFound, KubeRefused, Retryable
 from soulbox.model.keys import RECORDED_FINALIZER
 from soulbox.model.owners import pod_owner
@@ -207,6 +216,26 @@ async def release_pod(services: Services, pod_uid: str) -> None:
     pod = services.cache.get(Kind.POD, pod_uid)
     if pod is not None:
         await remove_finalizer(services, Kind.POD, pod)
+
+
+async def ask_why_pending(services: Services, pod_uid: str, owner: tuple[Kind, str]) -> None:
+    """Remember what a pod's Events say, and have its owner look when that is new."""
+    pod = services.cache.get(Kind.POD, pod_uid)
+    if pod is None:
+        services.memory.pod_troubles.pop(pod_uid, None)
+        return
+    selector = f"involvedObject.uid={pod_uid},type=Warning"
+    try:
+        events = await services.kube.list(
+            POD_EVENTS, pod["metadata"]["namespace"], field_selector=selector
+        )
+    except KubeRefused as error:  # an install of before: the pod's own status must do
+        _log.debug("events of a pod cannot be read", uid=pod_uid, error=error.message[:256])
+        return
+    trouble = trouble_of_events(events)
+    if trouble is not None and services.memory.pod_troubles.get(pod_uid) != trouble:
+        services.memory.pod_troubles[pod_uid] = trouble
+        services.enqueue(*owner)
 
 
 def is_quota(error: KubeRefused) -> bool:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
@@ -14,13 +14,14 @@ from soulbox.decide.actions import (
     Dispatch,
     EnsureNetworkPolicy,
     FollowRun,
+    ForgetDispatch,
     PostEvent,
     ProbeRunner,
     WriteStatus,
 )
 from soulbox.decide.execution import decide_execution
 from soulbox.decide.execution_seen import CodeMissing, RunProblem, SeenExecution, Turn
-from soulbox.decide.pods import EndCause, Trouble
+from soulbox.decide.pods import EndCause, PodView, Trouble
 from soulbox.model.errors import InvalidManifest
 from soulbox.model.specs import NO_NETWORK, ExecutionSpec
 from soulbox.model.states import ExecutionReason, SandboxReason, SandboxState
@@ -349,17 +350,20 @@ ENDS = {
         'Sandbox "box" cannot run',
         now=at(90.0),
     ),
-    "its pod ended before it could be asked": Ends(
-        make_one_shot(make_ended_pod(end_cause=EndCause.EVICTED, end_message="low on memory")),
-        "Failed",
-        "Evicted",
-        "Its pod was evicted (low on memory). None of its code ran.",
-    ),
-    "its pod was deleted before it could be asked": Ends(
-        make_one_shot(make_pending_pod(deleting=True)),
+    "its runner ended by itself before it could be asked": Ends(
+        make_one_shot(make_ended_pod(end_message="exit code 2")),
         "Failed",
         "StartFailed",
-        "Its pod was deleted. None of its code ran.",
+        "Its pod ended (exit code 2). None of its code ran.",
+    ),
+    "its third pod was evicted before it could be asked": Ends(
+        make_one_shot(
+            make_ended_pod(end_cause=EndCause.EVICTED, end_message="low", incarnation=3),
+            lost_attempts=2,
+        ),
+        "Failed",
+        "Evicted",
+        "Its pod was evicted (low). None of its code ran.",
     ),
     "its pod's image cannot be pulled for a minute": Ends(
         make_one_shot(make_pending_pod(trouble=TROUBLE)),
@@ -383,12 +387,13 @@ ENDS = {
         make_one_shot(
             pod_refusal=RunProblem(
                 reason=ExecutionReason.QUOTA_EXCEEDED, message="exceeded quota: pods=0"
-            )
+            ),
+            refused_seconds=60.0,
         ),
         "Failed",
         "QuotaExceeded",
         "exceeded quota: pods=0",
-        now=at(60.0),
+        now=at(600.0),
     ),
 }
 
@@ -495,3 +500,40 @@ def test_pod_that_cannot_pull_is_looked_at_when_its_minute_is_over() -> None:
     ended = decide_execution(seen, at(60.0)).actions
     (write,) = [one for one in ended if isinstance(one, WriteStatus)]
     assert write.status["reason"] == "ImagePullFailed"
+
+
+UNUSED = {
+    "deleted while it was pending": make_pending_pod(deleting=True),
+    "evicted": make_ended_pod(end_cause=EndCause.EVICTED),
+    "its node was lost": make_ended_pod(end_cause=EndCause.NODE_LOST),
+    "rejected by its node (OutOfcpu)": make_ended_pod(end_cause=EndCause.UNKNOWN, started_at=None),
+}
+
+
+@pytest.mark.parametrize("pod", UNUSED.values(), ids=UNUSED.keys())
+def test_one_shot_whose_pod_went_before_its_code_ran_gets_another(pod: PodView) -> None:
+    forget, event = decide_execution(make_one_shot(pod), NOW).actions
+    assert forget == ForgetDispatch(attempts=1)
+    assert isinstance(event, PostEvent)
+    assert event.message.endswith("None of its code ran. It gets another pod.")
+    again = make_one_shot(lost_attempts=1, own_pods=(pod,), has_finalizer=True)
+    assert CreatePod(incarnation=2, lifetime_seconds=None) in decide_execution(again, NOW).actions
+
+
+def test_full_quota_is_waited_for_as_long_as_the_queue_timeout_allows() -> None:
+    refusal = RunProblem(reason=ExecutionReason.QUOTA_EXCEEDED, message="exceeded quota")
+    spec = ExecutionSpec(class_name="python", code="1", queue_timeout_seconds=3600)
+    seen = make_one_shot(spec=spec, pod_refusal=refusal, refused_seconds=1800.0)
+    assert "completionTime" not in str(decide_execution(seen, at(1800)).actions)
+    (write,) = [
+        one for one in decide_execution(seen, at(3600)).actions if isinstance(one, WriteStatus)
+    ]
+    assert write.status["reason"] == "QueueTimeout"
+    other = replace(seen, pod_refusal=replace(refusal, reason=ExecutionReason.START_FAILED))
+    assert "StartFailed" in str(decide_execution(other, at(1800)).actions)
+
+
+def test_refusal_after_a_loss_has_its_own_minute() -> None:
+    refusal = RunProblem(reason=ExecutionReason.QUOTA_EXCEEDED, message="exceeded quota")
+    seen = make_one_shot(pod_refusal=refusal, refused_seconds=5.0, lost_attempts=1)
+    assert "completionTime" not in str(decide_execution(seen, at(5000)).actions)

@@ -300,8 +300,16 @@ def test_a_missing_sandbox_has_a_reason_of_its_own_after_the_queue_timeout() -> 
 
 def test_after_a_loss_the_queue_timeout_does_not_count_again() -> None:
     spec = ExecutionSpec(sandbox_name="box", code="1", queue_timeout_seconds=5, idempotent=True)
-    decision = decide_execution(make_seen(spec=spec, lost_attempts=1), at(500))
+    status = {"state": "Queued", "attempt": 1}
+    decision = decide_execution(make_seen(spec=spec, lost_attempts=1, status=status), at(500))
     assert only(decision, Dispatch)
+
+
+def test_pods_that_went_unused_are_no_loss_and_the_queue_timeout_counts() -> None:
+    spec = ExecutionSpec(class_name="python", code="1", queue_timeout_seconds=5)
+    decision = decide_execution(make_one_shot(spec=spec, lost_attempts=1), at(500))
+    (write,) = only(decision, WriteStatus)
+    assert write.status["reason"] == "QueueTimeout"
 
 
 def test_one_shot_s_runner_that_never_answers_is_given_up() -> None:

@@ -9,9 +9,10 @@ import pytest
 
 from soulbox.build.pod import build_pod
 from soulbox.build.policy import profile_key
-from soulbox.decide.pods import EndCause, PodPhase, view_pod
+from soulbox.decide.pods import EndCause, PodPhase, Trouble, trouble_of_events, view_pod
 from soulbox.model.keys import INCARNATION_LABEL, LOST_TIME_ANNOTATION, RECORDED_FINALIZER
 from soulbox.model.specs import NetworkProfile
+from soulbox.model.states import SandboxReason
 from tests.support.seen import make_plan
 
 STARTED = "2026-01-02T03:04:05Z"
@@ -293,3 +294,35 @@ def test_container_that_could_not_be_started_did_not_start_in_1970() -> None:
     pod = view_pod(make_pod({"terminated": {**terminated, "startedAt": "1970-01-01T00:00:00Z"}}))
     assert (pod.phase, pod.started_at) == (PodPhase.ENDED, None)
     assert pod.finished_at == datetime(2026, 1, 2, 3, 5, 5, tzinfo=UTC)
+
+
+def event(reason: str, second: int, **fields: Any) -> dict[str, Any]:
+    return {"reason": reason, "lastTimestamp": f"2026-01-02T03:04:{second:02}Z"} | fields
+
+
+def test_events_say_why_a_pod_s_sandbox_or_volume_cannot_be_made() -> None:
+    events = [
+        event("FailedMount", 1, message='MountVolume failed for volume "w"'),
+        event("FailedCreatePodSandBox", 2, message='no runtime for "gvisor" is configured'),
+        event("BackOff", 3, message="of the image"),
+    ]
+    trouble = trouble_of_events(events)
+    assert trouble == Trouble(
+        reason=SandboxReason.START_FAILED,
+        message='FailedCreatePodSandBox: no runtime for "gvisor" is configured',
+    )
+    assert trouble_of_events(events[2:]) is None
+    assert trouble_of_events([]) is None
+
+
+@pytest.mark.parametrize(
+    "reason", ["ImageInspectError", "RegistryUnavailable", "SignatureValidationFailed"]
+)
+def test_image_that_cannot_be_had_is_named(reason: str) -> None:
+    waiting = {"name": "runner", "state": {"waiting": {"reason": reason, "message": "words"}}}
+    manifest = build_pod(make_plan()) | {
+        "status": {"phase": "Pending", "containerStatuses": [waiting]}
+    }
+    manifest["metadata"] |= {"uid": "u", "creationTimestamp": "2026-01-02T03:04:05Z"}
+    trouble = view_pod(manifest).trouble
+    assert trouble == Trouble(reason=SandboxReason.IMAGE_PULL_FAILED, message="words")

@@ -11,6 +11,7 @@ import pytest
 from soulbox.decide.actions import (
     Action,
     AddFinalizer,
+    AskWhyPending,
     CreatePod,
     Decision,
     DeletePod,
@@ -123,7 +124,11 @@ def test_pod_that_takes_longer_is_written_as_starting_once_without_an_event() ->
     assert isinstance(write, WriteStatus)
     assert (write.status["state"], write.status["reason"]) == ("Starting", "PodStarting")
     assert write.status["pod"]["uid"] == POD_UID
-    assert decide_sandbox(after(seen, decision), at(9.0)) == Decision()
+    assert decide_sandbox(after(seen, decision), at(9.0)) == Decision(requeue_after_seconds=1.0)
+    # Then its Events may say what its status does not.
+    assert decide_sandbox(after(seen, decision), at(10.0)) == Decision(
+        actions=(AskWhyPending(pod_uid=POD_UID),), requeue_after_seconds=10.0
+    )
 
 
 TROUBLE = Trouble(reason=SandboxReason.IMAGE_PULL_FAILED, message="no such image")

@@ -184,3 +184,45 @@ async def test_telling_fails_in_silence(bench: Bench) -> None:
     bench.api.refuse("patch", "sandboxes/status", Refusal(403, "Forbidden", "no"), times=9)
     await teller(bench).tell(BOX, uid, KubeRefused(403, "Forbidden", "no"), FAILURES, 2.0)
     await teller(bench).tell(BOX, "no such uid", KubeRefused(403, "Forbidden", "no"), 9, 2.0)
+
+
+async def test_pod_whose_sandbox_cannot_be_made_is_told_by_its_events(bench: Bench) -> None:
+    bench.add_class()
+    bench.add_sandbox()
+    bench.add_execution(**ONE_SHOT)
+    await bench.settle()
+    for name in bench.api.named("pods"):
+        uid = bench.api.get("pods", NAMESPACE, name)["metadata"]["uid"]
+        metadata = {"name": f"{name}.1", "namespace": NAMESPACE}
+        told = {"reason": "FailedCreatePodSandBox", "message": 'no runtime for "gvisor"'}
+        about = {"involvedObject": {"uid": uid}, "lastTimestamp": "2026-01-02T03:04:05Z"}
+        bench.api.add("events", {"metadata": metadata, **told, **about})
+    await bench.elapse(11)
+    await bench.elapse(1)
+    status = bench.sandbox()["status"]
+    assert (status["state"], status["reason"]) == ("Starting", "StartFailed")
+    assert status["message"] == 'FailedCreatePodSandBox: no runtime for "gvisor"'
+    assert "FailedCreatePodSandBox" in bench.execution()["status"]["message"]
+    for _ in range(6):
+        await bench.elapse(10)
+    status = bench.execution()["status"]
+    assert (status["state"], status["reason"]) == ("Failed", "StartFailed")
+    assert "FailedCreatePodSandBox" in status["message"]
+
+
+async def test_one_shot_whose_pod_is_deleted_before_it_starts_runs_in_another(
+    bench: Bench,
+) -> None:
+    bench.add_class()
+    bench.runner.outcome = make_finished()
+    bench.add_execution(**ONE_SHOT)
+    await bench.settle()
+    first = bench.pod_name
+    bench.api.delete("pods", NAMESPACE, first)
+    await bench.settle()
+    (second,) = set(bench.api.named("pods")) - {first}
+    bench.api.run_pod(second)
+    await bench.settle()
+    status = bench.execution()["status"]
+    assert (status["state"], status["attempt"]) == ("Completed", 2)
+    assert len(bench.runner.begun) == 1
