@@ -42,18 +42,24 @@ def test_lost_finalizer_comes_back_and_an_owner_gone_before_leaves_no_pod(world:
     world.wait("execution", "run", is_held, "our finalizer again")
     world.delete("execution", "run")
 
-    # As root of the API server would see it gone at once: both in one go.
     world.create(make_execution("one", code=ENDLESS, **ONE_SHOT))
     world.wait("execution", "one", lambda e: e["status"]["state"] == "Running", "its code runs")
+    uid = world.get("execution", "one")["metadata"]["uid"]
     pods = world.pods()
     assert len(pods) == 2
     for kind, name in (("sandbox", "box"), ("execution", "one")):
+        # Held by another meanwhile: what is taken off one that is going does not come back.
+        world.patch(kind, name, {"metadata": {"finalizers": [RECORDED_FINALIZER, "a.test/held"]}})
         world.delete(kind, name)
-        if world.find(kind, name) is not None:
-            world.patch(kind, name, STRIPPED)
+        world.patch(kind, name, STRIPPED)
         world.wait_gone(kind, name)
     for pod in pods:
         wait_gone_and_billed(world, pod)
+    (row,) = world.wait_rows(
+        "select state, stdout from soulbox.executions where uid = %(uid)s and deleted_at is not null",
+        uid=uid,
+    )
+    assert row == {"state": "cancelled", "stdout": "begun\n"}
     world.kubectl.run("delete", "namespace", world.namespace, "--timeout=50s")
 
 

@@ -36,6 +36,7 @@ IN_PROGRESS = {
     "Sandbox Error PodRefused",
     "Sandbox Error NetworkPolicyRefused",
     "Sandbox Error ReconcileFailed",
+    "Sandbox Error RunnerFailed",
     "Sandbox Starting Unschedulable",
     "Sandbox Starting ImagePullFailed",
     "Sandbox Starting StartFailed",

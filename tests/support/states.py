@@ -43,6 +43,7 @@ _SANDBOXES: dict[SandboxReason, SandboxState] = {
     SandboxReason.STORAGE_REFUSED: SandboxState.ERROR,
     SandboxReason.NETWORK_POLICY_REFUSED: SandboxState.ERROR,
     SandboxReason.RECONCILE_FAILED: SandboxState.ERROR,
+    SandboxReason.RUNNER_FAILED: SandboxState.ERROR,
     SandboxReason.SUSPENDING: SandboxState.RUNNING,
     SandboxReason.SUSPENDED: SandboxState.STOPPED,
     SandboxReason.POD_LOST: SandboxState.ERROR,

@@ -61,6 +61,8 @@ class Intake:
         self.on_listed: Callable[[], object] = lambda: None
         # Awaited with the namespace of each object before anybody is told of it; to be set.
         self.before_event: Callable[[str | None], Awaitable[None]] = at_once
+        # Told of an Execution that went while its code may have run; to be set.
+        self.on_unfinished: Callable[[Mapping[str, Any]], object] = lambda _: None
         self._cache = cache
         self._turns = turns
         self._mirror = mirror
@@ -116,6 +118,10 @@ class Intake:
         self._cache.remove(kind, metadata["uid"])
         if kind is Kind.SANDBOX:
             self._turns.forget((metadata["namespace"], metadata["name"]))
+        if kind is Kind.EXECUTION and _may_run_still(manifest):
+            self.on_unfinished(manifest)  # and the mirror hears of it once that is done
+            self.wake(kind, manifest)
+            return
         if kind is Kind.EXECUTION:
             manifest = cancelled_by_deletion(manifest, self._clock.now())
         if kind in (Kind.SANDBOX, Kind.EXECUTION, Kind.POD):
@@ -204,6 +210,12 @@ class Intake:
             self._queue.add(Kind.EXECUTION, uid)
         if sandbox is not None and (_is_ending(sandbox) or _counts_on_ends(sandbox)):
             self._queue.add(Kind.SANDBOX, sandbox["metadata"]["uid"])
+
+
+def _may_run_still(execution: Mapping[str, Any]) -> bool:
+    """Whether it went before its end was written, and after its code was handed over."""
+    state = (execution.get("status") or {}).get("state", "")
+    return state not in FINAL_EXECUTION_STATES and is_dispatched(execution)
 
 
 async def at_once(_: str | None) -> None:

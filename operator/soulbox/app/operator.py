@@ -9,6 +9,7 @@ mirror with one more flush; then the Lease is released.
 import asyncio
 import gc
 import socket
+import time
 from contextlib import AsyncExitStack, suppress
 from pathlib import Path
 from typing import Any, cast
@@ -37,8 +38,11 @@ from soulbox.model.errors import SpoolUnavailable, StoreUnavailable
 from soulbox.model.owners import pod_owner
 from soulbox.model.states import Kind
 from soulbox.reconcile.classes import ClassReconciler
+from soulbox.reconcile.collect import OutputCollector
 from soulbox.reconcile.execution import ExecutionReconciler
 from soulbox.reconcile.failing import FailureTeller
+from soulbox.reconcile.farewell import Farewell
+from soulbox.reconcile.health import RunnerHealth
 from soulbox.reconcile.observe import ExecutionObserver
 from soulbox.reconcile.probe import RunnerProbe
 from soulbox.reconcile.runs import RunFollower
@@ -117,6 +121,7 @@ async def _lead(process: Process, stack: AsyncExitStack) -> None:
         runner_session, key, clock.now, metrics.runner_error, guard=process.leadership.check
     )
     turns = Turns(cache)
+    health = RunnerHealth(cache, lambda kind, uid: queue.add(kind, uid), time.monotonic)  # noqa: PLW0108
     services = Services(
         kube=kube,
         cache=cache,
@@ -126,6 +131,7 @@ async def _lead(process: Process, stack: AsyncExitStack) -> None:
         events=events,
         metrics=metrics,
         turns=turns,
+        health=health,
         keys=PublicKeys(environment=key.public_entry, key_id=key.key_id),
         enqueue=lambda kind, uid: queue.add(kind, uid),  # noqa: PLW0108 - made below
         spawn=work.spawn,
@@ -140,6 +146,7 @@ async def _lead(process: Process, stack: AsyncExitStack) -> None:
         wake=services.enqueue,
         spawn=work.spawn,
         poll_seconds=settings.run_poll_seconds,
+        health=health,
     )
     probe = RunnerProbe(services, runs)
     observer = ExecutionObserver(services, runs)
@@ -163,10 +170,10 @@ async def _lead(process: Process, stack: AsyncExitStack) -> None:
         on_stripped=lambda pod: work.spawn("restore-pod", restore_pod(kube, pod, intake.gone)),
         turns=turns,
     )
-    intake.before_event = namespaces.learn
     periodic = Periodic(kube, cache, mirror, intake, settings, clock, services.memory)
-    periodic.before_object = namespaces.look_up
-    intake.on_listed = periodic.listed
+    _tie(intake, periodic, namespaces)
+    intake.on_unfinished = Farewell(services, observer, OutputCollector(services)).take
+    periodic.on_pods = health.forget_others
     held = HeldObjects(mirror, cache, events, settings)
     metrics.read_snapshots(
         {
@@ -193,14 +200,26 @@ async def _lead(process: Process, stack: AsyncExitStack) -> None:
     work.spawn("periodic", periodic.run(), vital=True)
     work.spawn("held", held.run(), vital=True)
     if settings.sample_interval_seconds:
-        interval_seconds = settings.sample_interval_seconds
-        sampler = Sampler(services, context, mirror.samples, interval_seconds=interval_seconds)
+        sampler = Sampler(
+            services,
+            context,
+            mirror.samples,
+            interval_seconds=settings.sample_interval_seconds,
+            on_stranger=probe.meet,
+        )
         work.spawn("sampler", sampler.run())
     # What was loaded at start lives as long as the process: out of the collector's way.
     gc.collect()
     gc.freeze()
     _log.info("operator started", action="start", objects=sum(map(cache.count, Kind)))
     await _watch(process, intake, work, record)
+
+
+def _tie(intake: Intake, periodic: Periodic, namespaces: Namespaces) -> None:
+    """What they tell each other."""
+    intake.before_event = namespaces.learn
+    periodic.before_object = namespaces.look_up
+    intake.on_listed = periodic.listed
 
 
 async def _open_spool(directory: Path, context: RowContext) -> Spool:

@@ -63,6 +63,8 @@ class Periodic:
         # Awaited with the namespace of each object of a list before anybody is told of it; to
         # be set.
         self.before_object: Callable[[str | None], Awaitable[None]] = at_once
+        # Told with the uids of all pods after each list; to be set.
+        self.on_pods: Callable[[set[str]], None] = lambda _: None
         self._memory = memory
         self._clock = clock
         self._kube = kube
@@ -132,6 +134,7 @@ class Periodic:
         pods = {pod["metadata"]["uid"] for pod in self._cache.all(Kind.POD)}
         for uid in self._memory.pod_troubles.keys() - pods:
             del self._memory.pod_troubles[uid]
+        self.on_pods(pods)
 
     async def _list(self, kind: Kind) -> list[Mapping[str, Any]]:
         """All objects of a kind."""

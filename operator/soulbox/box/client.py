@@ -329,7 +329,9 @@ class RunnerClient:
                 raise HostileReply("runner's reply: a redirect")
             code, message, runner_milliseconds = wire.parse_error(reply.body)
             if reply.status >= HTTPStatus.INTERNAL_SERVER_ERROR:
-                raise RunnerUnavailable(f"runner cannot serve now ({code}): {message}")
+                raise RunnerUnavailable(
+                    f"runner cannot serve now ({code}): {message}", reached=True
+                )
             if reply.status == HTTPStatus.UNAUTHORIZED:
                 if self._count_unauthorized is not None:
                     self._count_unauthorized(code)
@@ -390,12 +392,15 @@ class RunnerClient:
                 names = {name.lower(): value for name, value in response.headers.items()}
                 return _Reply(response.status, names, body)
         except TimeoutError as error:
-            raise RunnerUnavailable("runner did not answer in time") from error
+            reached = not isinstance(error, aiohttp.ConnectionTimeoutError)
+            raise RunnerUnavailable("runner did not answer in time", reached=reached) from error
         except aiohttp.ClientResponseError as error:
             raise HostileReply("runner's reply is not HTTP") from error
         except aiohttp.ClientError as error:
+            refused = isinstance(getattr(error, "os_error", None), ConnectionRefusedError)
             raise RunnerUnavailable(
-                f"no connection to the runner ({type(error).__name__})"
+                f"no connection to the runner ({type(error).__name__})",
+                reached=refused or not isinstance(error, aiohttp.ClientConnectorError),
             ) from error
 
 

@@ -139,6 +139,7 @@ def _decide_waiting(seen: SeenExecution, now: datetime) -> Decision:
         decision = _decide_in_sandbox(seen, seen.spec, now)
     else:
         decision = _decide_one_shot(seen, now)
+        decision = replace(decision, actions=(*_clear_lost_pods(seen), *decision.actions))
     return decision if left is None or left <= 0 else decision.no_later_than(left)
 
 
@@ -371,6 +372,8 @@ def _decide_dispatched(seen: SeenExecution, dispatched: Dispatched, now: datetim
     if pod is None or pod.uid != dispatched.pod_uid or pod.phase is PodPhase.ENDED:
         gone = None if pod is None or pod.uid != dispatched.pod_uid else pod
         return _end_or_again(seen, dispatched, ending_without_result(seen, gone), now)
+    if seen.runner_hurt and any(one.uid == pod.uid and not one.deleting for one in seen.own_pods):
+        return Decision(actions=(DeletePod(pod_uid=pod.uid),))  # of a Sandbox's pod that decides
     overdue = ending_of_overdue(seen, now)
     if overdue is not None:
         return _end_or_again(seen, dispatched, overdue, now)
@@ -514,6 +517,20 @@ def _hand_over_output(seen: SeenExecution) -> Decision | None:
     # Nothing changes on the object by that: look again, for what comes after.
     release = ReleaseRun(pod_uid=pod.uid, attempt=run.attempt)
     return Decision(actions=(release,), requeue_after_seconds=0)
+
+
+def _clear_lost_pods(seen: SeenExecution) -> tuple[Action, ...]:
+    """Those of earlier attempts go once they are recorded, whatever becomes of the next."""
+    actions: list[Action] = []
+    for pod in seen.own_pods:
+        if pod.incarnation > seen.lost_attempts:
+            continue
+        if not pod.deleting:
+            ended = pod.phase is PodPhase.ENDED
+            actions.append(DeletePod(pod_uid=pod.uid, grace_seconds=0 if ended else None))
+        elif pod.has_finalizer and pod.uid in seen.recorded_pods:
+            actions.append(ReleasePod(pod_uid=pod.uid))
+    return tuple(actions)
 
 
 def _clear_own_pods(seen: SeenExecution, now: datetime) -> tuple[Action, ...]:

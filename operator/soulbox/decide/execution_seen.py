@@ -134,6 +134,8 @@ class SeenExecution:
     sandbox_not_found_seconds: float
     # Since when the API server refuses its pod, None: it does not.
     refused_seconds: float | None = None
+    # Whether its pod's runner can be reached, and is of no use again and again.
+    runner_hurt: bool = False
     # Whether its namespace is being deleted, and it with it.
     namespace_ending: bool = False
 

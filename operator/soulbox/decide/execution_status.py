@@ -26,6 +26,7 @@ from soulbox.decide.traceback import (
     ProgramError,
 )
 from soulbox.decide.uncaught import parse_uncaught
+from soulbox.model.marks import dispatch_mark
 from soulbox.model.runs import RunDocument, RunUsage, StreamSummary
 from soulbox.model.states import ConditionType, ExecutionReason, ExecutionState, RunOutcome
 from soulbox.model.text import printable, storable
@@ -168,12 +169,14 @@ def bare_status(status: Mapping[str, Any]) -> dict[str, Any]:
 
 def cancelled_by_deletion(manifest: Mapping[str, Any], now: datetime) -> Mapping[str, Any]:
     """The last version of a deleted Execution, for the record: one that was not over is
-    cancelled. It had no finalizer, so no code of it has run."""
+    cancelled. It had no finalizer, so none of its code ran, unless somebody took that."""
     status = manifest.get("status") or {}
     state = status.get("state", ExecutionState.QUEUED.value)
     if state not in (ExecutionState.QUEUED.value, ExecutionState.RUNNING.value):
         return manifest
     message = "The Execution was deleted before its code started."
+    if dispatch_mark(manifest["metadata"])[0]:
+        message = "The Execution was deleted while its code ran; what became of it is not known."
     return {
         **manifest,
         "status": {

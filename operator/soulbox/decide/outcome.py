@@ -190,6 +190,12 @@ def ending_without_result(seen: SeenExecution, pod: PodView | None) -> Ending:
         message = f"Its Sandbox {what} while the code ran, and its result went with it."
         reason = ExecutionReason.SANDBOX_TERMINATED
         return Ending(state=_FAILED, reason=reason, message=message, run=run)
+    if seen.runner_hurt:
+        message = (
+            "Its runner served no calls any more, and its pod was ended; whether the code ran to "
+            "its end is not known. To run it again make a new Execution."
+        )
+        return Ending(state=_FAILED, reason=ExecutionReason.LOST, message=message, run=run)
     return ending_of_pod(pod, started=True, run=run)
 
 

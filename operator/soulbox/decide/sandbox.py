@@ -324,6 +324,8 @@ def _watch_pod(
     if pod.phase is PodPhase.RUNNING:
         if pod.uid not in seen.ready_pods:
             return Decision(actions=(ProbeRunner(pod_uid=pod.uid),))
+        if pod.uid in seen.hurt_pods:
+            return _replace_hurt(seen, pod, now)
         return Decision(actions=_report_running(seen, spec, sandbox_class, pod, now))
     age = (now - pod.created_at).total_seconds()
     if pod.trouble is None and age < _QUIET_START_SECONDS:
@@ -349,6 +351,22 @@ def _watch_pod(
         pod=pod,
     )
     return Decision(actions=report(seen, starting, now)).asking_why_pending(pod.uid, age)
+
+
+def _replace_hurt(seen: SeenSandbox, pod: PodView, now: datetime) -> Decision:
+    """Its code may have crippled it. It is billed until its pod's end, and its runs end with it."""
+    message = (
+        f"The runner in its pod {pod.name} can be reached, and serves no calls any more; the pod "
+        "is deleted, and what ran in it is lost."
+    )
+    news = News(
+        state=SandboxState.ERROR,
+        reason=SandboxReason.RUNNER_FAILED,
+        message=message,
+        pod=pod,
+        warn=True,
+    )
+    return Decision(actions=(*report(seen, news, now), DeletePod(pod_uid=pod.uid)))
 
 
 def _lose(

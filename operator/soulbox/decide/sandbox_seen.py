@@ -70,6 +70,8 @@ class SeenSandbox:
     pod_refusal: PodRefusal | None
     # How many pods in a row ended within a minute; 0 when the last one lived longer.
     short_lives: int
+    # Whose runner can be reached, and is of no use again and again.
+    hurt_pods: frozenset[str] = frozenset()
     # When the deletion of its namespace was asked for; None: it was not.
     namespace_deletion_time: datetime | None = None
 

@@ -169,7 +169,15 @@ class CursorExpired(InvalidRequest):
 
 
 class RunnerUnavailable(Retryable):
-    """The runner did not answer (connection, time-out): its pod may be starting or gone."""
+    """The runner did not answer (connection, time-out): its pod may be starting or gone.
+
+    Attributes:
+        reached: the call got through to the pod: nothing, or nothing of use, came back.
+    """
+
+    def __init__(self, message: str, *, reached: bool = False) -> None:
+        super().__init__(message)
+        self.reached = reached
 
 
 class RunnerRefused(Terminal):

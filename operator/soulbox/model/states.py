@@ -104,6 +104,7 @@ class SandboxReason(StrEnum):
     NETWORK_POLICY_REFUSED = "NetworkPolicyRefused"  # without it no pod is made
     RECONCILE_FAILED = "ReconcileFailed"  # the operator's passes fail; the message says at what
     STORAGE_REFUSED = "StorageRefused"  # the claim of its workspace was refused
+    RUNNER_FAILED = "RunnerFailed"  # its runner is of no use any more: its pod is replaced
     POD_LOST = "PodLost"  # the pod ended; the next incarnation follows
     LIFETIME_EXPIRED = "LifetimeExpired"
     IDLE_EXPIRED = "IdleExpired"

@@ -56,7 +56,7 @@ class OutputCollector:
         if address is None:
             return  # it comes with news of its pod, which queues the key
         try:
-            await self._save(address, action, seen)
+            await self.save(address, action, seen)
             services.memory.saved_outputs.add(seen.uid)
         except SoulBoxError as error:
             _log.warning(
@@ -70,7 +70,7 @@ class OutputCollector:
         self._tasks.pop(seen.uid, None)
         services.enqueue(Kind.EXECUTION, seen.uid)
 
-    async def _save(self, pod: PodAddress, action: CollectOutput, seen: SeenExecution) -> None:
+    async def save(self, pod: PodAddress, action: CollectOutput, seen: SeenExecution) -> None:
         """Raises Retryable when PostgreSQL or the runner cannot answer now."""
         services, uid, created_at = self._services, seen.uid, seen.created_at
         patience = _Patience(_patience_seconds(seen))

@@ -141,6 +141,7 @@ class ExecutionObserver:
             runner_version=None if pod is None else services.memory.runner_versions.get(pod.uid),
             sandbox_not_found_seconds=services.sandbox_not_found_seconds,
             refused_seconds=self._refused_seconds(uid),
+            runner_hurt=dispatched is not None and services.health.is_hurt(dispatched.pod_uid),
             namespace_ending=cache.namespace_deletion_time(namespace) is not None,
         )
 

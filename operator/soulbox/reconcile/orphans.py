@@ -14,6 +14,8 @@ from soulbox.reconcile.writes import RESOURCES, delete_pod, release_pod
 async def clear_orphans(services: Services, uid: str) -> None:
     """End the pods of an owner that the cache does not know, and let go of those recorded.
     What is left comes back with the news of its end, or with its record."""
+    if uid in services.memory.farewells:
+        return  # its code is being ended, and its output saved
     for manifest in services.cache.pods_of(uid):
         owner = pod_owner(manifest)
         if owner is not None and await _lives(services, owner, manifest["metadata"]["namespace"]):

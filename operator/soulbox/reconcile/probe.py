@@ -55,7 +55,7 @@ class RunnerProbe:
                     else:
                         services.memory.runner_versions[pod_uid] = listed.runner_version
                         for run in listed.executions:
-                            await self._meet(pod_uid, run.uid, run.attempt)
+                            await self.meet(pod_uid, run.uid, run.attempt)
                         self._wake(owner)
                         return
                 await asyncio.sleep(retry_seconds)
@@ -78,7 +78,7 @@ class RunnerProbe:
             for execution in services.cache.unfinished(metadata["namespace"], metadata["name"]):
                 services.enqueue(Kind.EXECUTION, execution["metadata"]["uid"])
 
-    async def _meet(self, pod_uid: str, execution_uid: str, attempt: int) -> None:
+    async def meet(self, pod_uid: str, execution_uid: str, attempt: int) -> None:
         """A run the runner says it holds: follow it if it was handed to it, let it go when its
         Execution is no more, or was handed over anew."""
         services = self._services

@@ -16,6 +16,7 @@ from soulbox.decide.output import FILE_CONTENT_BYTES
 from soulbox.model.errors import HostileReply, RunnerRefused, RunnerUnavailable
 from soulbox.model.runs import RunDocument, StartRun
 from soulbox.model.states import ExecutionReason, Kind, RunState
+from soulbox.reconcile.health import RunnerHealth
 from soulbox.reconcile.services import Spawn
 
 # How long the start call waits for the end: most runs are over by then, and it is when a
@@ -49,7 +50,12 @@ class RunFollower:
         wake: Callable[[Kind, str], None],
         spawn: Spawn,
         poll_seconds: float,
+        health: RunnerHealth | None = None,
     ) -> None:
+        """Args:
+        health: told how each call went; None: nobody is.
+        """
+        self._health = health
         self._runner = runner
         self._wake = wake
         self._spawn = spawn
@@ -199,6 +205,20 @@ class RunFollower:
         return replace(run, files=tuple(files))
 
     async def _ask(
+        self, uid: str, address: PodAddress, attempt: int, request: StartRun | None
+    ) -> RunDocument:
+        """One call; the runner's health is told how it went."""
+        try:
+            document = await self._call(uid, address, attempt, request)
+        except RunnerUnavailable as error:
+            if self._health is not None and error.reached:
+                self._health.failed(address.uid)
+            raise
+        if self._health is not None:
+            self._health.answered(address.uid)
+        return document
+
+    async def _call(
         self, uid: str, address: PodAddress, attempt: int, request: StartRun | None
     ) -> RunDocument:
         if request is not None:

@@ -7,7 +7,7 @@ once and is then asked less often: it delays nobody, and its samples are missing
 
 import asyncio
 import time
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, Final, Protocol
@@ -61,6 +61,8 @@ class Sampler:
 
     Args:
         interval_seconds: from the start of a round to that of the next.
+        on_stranger: awaited with pod, uid and attempt of a run that was there twice, and whose
+            Execution is not.
     """
 
     def __init__(
@@ -70,6 +72,7 @@ class Sampler:
         sink: SampleSink,
         *,
         interval_seconds: float,
+        on_stranger: Callable[[str, str, int], Awaitable[None]] | None = None,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         self._services = services
@@ -80,6 +83,9 @@ class Sampler:
         self._before: dict[str, Reading] = {}
         self._failing: dict[str, _Failing] = {}
         self._event_at: dict[str, float] = {}
+        # Runs of no Execution that is known, by pod, as of its last sample.
+        self._strangers: dict[str, set[str]] = {}
+        self._on_stranger = on_stranger
 
     async def run(self) -> None:
         """Until cancelled; what was heard then is still written, if that takes no second."""
@@ -130,7 +136,7 @@ class Sampler:
         return pod
 
     def _forget_others(self, uids: Collection[str]) -> None:
-        for known in (self._before, self._failing, self._event_at):
+        for known in (self._before, self._failing, self._event_at, self._strangers):
             for uid in known.keys() - set(uids):
                 del known[uid]
 
@@ -151,6 +157,7 @@ class Sampler:
             return None
         before = self._before.get(uid)
         self._before[uid] = reading
+        await self._look_at_runs(uid, reading.stats.running_executions)
         if is_pressed(reading.stats):
             self._services.metrics.memory_pressed()
             self._tell_owner(pod, reading)
@@ -159,6 +166,24 @@ class Sampler:
         except RowError as error:  # a pod that is none of ours after all
             _log.debug("no sample can be made", action="sample", error=str(error)[:256])
             return None
+
+    async def _look_at_runs(self, pod_uid: str, runs: Iterable[str]) -> None:
+        """A run whose Execution is gone is nobody's: it would go on at its Sandbox's expense. The
+        watch may be late once, not for a whole round."""
+        cache, memory = self._services.cache, self._services.memory
+        strangers = {
+            run
+            for run in runs
+            if (execution_uid := run.partition("/")[0]) not in memory.farewells
+            and cache.get(Kind.EXECUTION, execution_uid) is None
+        }
+        known = self._strangers.pop(pod_uid, set())
+        if strangers:
+            self._strangers[pod_uid] = strangers
+        for run in sorted(strangers & known):
+            execution_uid, _, attempt = run.partition("/")
+            if self._on_stranger is not None and attempt.isascii() and attempt.isdigit():
+                await self._on_stranger(pod_uid, execution_uid, int(attempt))
 
     async def _ask(self, uid: str, address: PodAddress) -> Reading | None:
         """What its runner says, None when that cannot be had."""

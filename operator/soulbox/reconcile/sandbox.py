@@ -147,6 +147,7 @@ class SandboxReconciler:
             activity=self._activity(metadata["namespace"], metadata["name"], uid),
             activity_due_seconds=max(0.0, due),
             pod_refusal=services.memory.sandbox_refusals.get(uid),
+            hurt_pods=frozenset(one for one in pod_uids if services.health.is_hurt(one)),
             namespace_deletion_time=parse_time(
                 services.cache.namespace_deletion_time(metadata["namespace"])
             ),

@@ -19,6 +19,7 @@ from soulbox.kube.turns import Turns
 from soulbox.model.errors import HostileReply, RunnerRefused
 from soulbox.model.keys import RUNNER_PORT
 from soulbox.model.states import Kind
+from soulbox.reconcile.health import RunnerHealth
 from soulbox.reconcile.specs import SpecMemory
 from soulbox.telemetry.metrics import Metrics
 
@@ -108,6 +109,8 @@ class Memory:
     refused_since: dict[str, float] = field(default_factory=dict)
     # Why pods that have not started do not, by their Events.
     pod_troubles: dict[str, Trouble] = field(default_factory=dict)
+    # Executions that are gone, and whose code is being ended.
+    farewells: set[str] = field(default_factory=set)
     # Executions of which every byte of output is saved.
     saved_outputs: set[str] = field(default_factory=set)
     # When this process dispatched each Execution that has not ended yet.
@@ -140,6 +143,7 @@ class Services:
     run_poll_seconds: float
     memory: Memory = field(default_factory=Memory)
     specs: SpecMemory = field(default_factory=SpecMemory)
+    health: RunnerHealth
     # Told of an object that is no more, by its last version, whether or not a watch says so.
     gone: Callable[[Kind, Mapping[str, Any]], None]
     # Told of each version that our own writes made, before the watch brings it.

@@ -35,6 +35,7 @@ PROGRESSING = {
     "Sandbox Error PodRefused",
     "Sandbox Error NetworkPolicyRefused",
     "Sandbox Error ReconcileFailed",
+    "Sandbox Error RunnerFailed",
     "Sandbox Starting Unschedulable",
     "Sandbox Starting ImagePullFailed",
     "Sandbox Starting StartFailed",

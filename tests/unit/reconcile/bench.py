@@ -26,7 +26,10 @@ from soulbox.kube.slim import slim
 from soulbox.kube.turns import Turns
 from soulbox.model.errors import KubeConflict, KubeNotFound
 from soulbox.model.states import Kind
+from soulbox.reconcile.collect import OutputCollector
 from soulbox.reconcile.execution import ExecutionReconciler
+from soulbox.reconcile.farewell import Farewell
+from soulbox.reconcile.health import RunnerHealth
 from soulbox.reconcile.observe import ExecutionObserver
 from soulbox.reconcile.probe import RunnerProbe
 from soulbox.reconcile.runs import RunFollower
@@ -54,12 +57,14 @@ class Records:
         self.spooled: set[str] = set()
         self.offered: list[tuple[Kind, str]] = []
         self.gone: set[str] = set()
+        self.last: dict[str, Mapping[str, Any]] = {}
         self.outputs: dict[tuple[str, str], bytes] = {}
         self.complete: set[str] = set()
         self.prices: PriceBook | None = PriceBook([PLAN])
 
     def offer(self, kind: Kind, manifest: Mapping[str, Any], *, deleted: bool = False) -> None:
         self.offered.append((kind, manifest["metadata"]["uid"]))
+        self.last[manifest["metadata"]["uid"]] = manifest
         if deleted:
             self.gone.add(manifest["metadata"]["uid"])
 
@@ -131,6 +136,7 @@ class Bench:
     def _wire(self) -> None:
         recorder = EventRecorder(self.kube, self.clock, "test", on_error=lambda _: None)
         self.turns = Turns(self.cache)
+        self.health = RunnerHealth(self.cache, self.keys.add, self.now_seconds)
         self.services = Services(
             kube=self.kube,
             cache=self.cache,
@@ -140,6 +146,7 @@ class Bench:
             events=recorder,
             metrics=self.metrics,
             turns=self.turns,
+            health=self.health,
             keys=PublicKeys(environment="k1:AAAA", key_id="k1"),
             enqueue=self.keys.add,
             spawn=self._spawn,
@@ -154,12 +161,14 @@ class Bench:
             wake=self.keys.add,
             spawn=self._spawn,
             poll_seconds=30.0,
+            health=self.health,
         )
-        probe = RunnerProbe(self.services, self.runs)
+        self.probe = probe = RunnerProbe(self.services, self.runs)
+        observer = ExecutionObserver(self.services, self.runs)
         self.reconcilers = {
             Kind.SANDBOX: SandboxReconciler(self.services, probe).reconcile,
             Kind.EXECUTION: ExecutionReconciler(
-                self.services, ExecutionObserver(self.services, self.runs), self.runs, probe
+                self.services, observer, self.runs, probe
             ).reconcile,
             # Writes of classes' own status would stand among those that are counted.
             Kind.SANDBOX_CLASS: _nothing_to_do,
@@ -173,6 +182,8 @@ class Bench:
             on_stripped=lambda _: None,
             turns=self.turns,
         )
+        farewell = Farewell(self.services, observer, OutputCollector(self.services))
+        self.intake.on_unfinished = farewell.take
 
     def _spawn(self, name: str, coroutine: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         task = asyncio.create_task(coroutine, name=name)
@@ -208,6 +219,10 @@ class Bench:
         await asyncio.gather(*self.tasks, return_exceptions=True)
 
     # Time and events.
+
+    def now_seconds(self) -> float:
+        """The server's clock."""
+        return self.api.now.timestamp()
 
     def advance(self, seconds: float) -> None:
         """Let time pass, for the server and for who reads its clock."""

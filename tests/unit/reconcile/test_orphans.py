@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from soulbox.model.keys import RECORDED_FINALIZER
-from soulbox.model.states import Kind
+from soulbox.model.states import Kind, RunOutcome
 from tests.support.seen import make_finished
 from tests.unit.reconcile.bench import NAMESPACE, Bench, uid_of
 
@@ -115,11 +115,14 @@ async def test_pod_of_an_owner_gone_before_a_restart_goes_too(bench: Bench) -> N
 async def test_pod_of_a_one_shot_that_went_without_a_finalizer_ends_and_goes(
     bench: Bench,
 ) -> None:
-    await one_shot(bench)
+    uid = await one_shot(bench)
     name = bench.pod_name
     bench.api.edit("executions", NAMESPACE, "run", STRIPPED)
     bench.api.delete("executions", NAMESPACE, "run")
     await bench.settle()
+    bench.runner.end(uid, make_finished(RunOutcome.CANCELLED))
+    for _ in range(10):
+        await bench.settle()
     await end_and_record(bench, name)
 
 

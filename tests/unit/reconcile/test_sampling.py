@@ -135,8 +135,18 @@ class Bench:
                 post=lambda manifest, kind, event: self.events.append((kind, event.message))
             ),
         )
+        self.strangers: list[tuple[str, str, int]] = []
+
+        async def meet(*stranger: Any) -> None:
+            self.strangers.append(stranger)
+
         self.sampler = Sampler(
-            services, CONTEXT, self.sink, interval_seconds=15, monotonic=self.clock
+            services,
+            CONTEXT,
+            self.sink,
+            interval_seconds=15,
+            on_stranger=meet,
+            monotonic=self.clock,
         )
 
     def add(self, pod: dict[str, Any]) -> str:
@@ -281,6 +291,23 @@ async def test_execution_of_another_pod_is_not_believed() -> None:
     bench.runner.answers[bench.uids[0]] = lambda: make_stats(running_executions=(f"{RUN_UID}/1",))
     (row,) = await bench.round()
     assert row.execution_uid is None
+
+
+async def test_run_that_no_execution_is_known_of_is_told_once_it_was_there_twice() -> None:
+    bench = Bench()
+    uid, gone = bench.uids[0], str(uuid4())
+    bench.add_run(uid)
+    odd = ("", "no attempt", f"{gone}/x")
+    running = (f"{RUN_UID}/1", f"{gone}/2", *odd)
+    bench.runner.answers[uid] = lambda: make_stats(running_executions=running)
+    await bench.round()
+    assert bench.strangers == [], "the watch may be late"
+    await bench.round()
+    assert bench.strangers == [(uid, gone, 2)]
+    bench.memory.farewells.add(gone)
+    for _ in range(2):
+        await bench.round()
+    assert len(bench.strangers) == 1, "it is being ended"
 
 
 async def test_memory_pressure_is_counted_each_time_and_told_once_in_ten_minutes() -> None:

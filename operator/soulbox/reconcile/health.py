@@ -1,0 +1,67 @@
+"""Which runners are hurt: reached over the network, and of no use again and again.
+
+User code may have found a way to cripple the runner of its pod. Without this the Sandbox would
+say that it runs, and be billed, while each of its Executions waits out its time.
+
+Only calls that got through to the pod count. A node or network that is away is Kubernetes' to
+judge, and a pod that cannot be reached from here may be well.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final
+
+from soulbox.kube.cache import ObjectCache
+from soulbox.model.states import Kind
+
+# Three long calls that get no answer take half a minute; a node under load answers by then.
+_FAILURES: Final = 3
+_SECONDS: Final = 20.0
+
+
+@dataclass(slots=True)
+class _Failing:
+    since: float
+    failures: int = 0
+
+
+class RunnerHealth:
+    """By pod uid; for one event loop."""
+
+    def __init__(
+        self,
+        cache: ObjectCache,
+        enqueue: Callable[[Kind, str], None],
+        monotonic: Callable[[], float],
+    ) -> None:
+        self._cache = cache
+        self._enqueue = enqueue
+        self._monotonic = monotonic
+        self._failing: dict[str, _Failing] = {}
+
+    def answered(self, pod_uid: str) -> None:
+        """A call about a run was served."""
+        self._failing.pop(pod_uid, None)
+
+    def failed(self, pod_uid: str) -> None:
+        """A call about a run got through to the pod, and nothing useful came back."""
+        now = self._monotonic()
+        failing = self._failing.setdefault(pod_uid, _Failing(since=now))
+        failing.failures += 1
+        if self.is_hurt(pod_uid):
+            pod = self._cache.get(Kind.POD, pod_uid)
+            owner = None if pod is None else self._cache.owner_of(pod)
+            if owner is not None:
+                self._enqueue(owner.kind, owner.uid)
+
+    def is_hurt(self, pod_uid: str) -> bool:
+        """Whether the pod is to be replaced for it."""
+        failing = self._failing.get(pod_uid)
+        if failing is None or failing.failures < _FAILURES:
+            return False
+        return self._monotonic() - failing.since >= _SECONDS
+
+    def forget_others(self, pod_uids: set[str]) -> None:
+        """Only these pods exist."""
+        for uid in self._failing.keys() - pod_uids:
+            del self._failing[uid]
