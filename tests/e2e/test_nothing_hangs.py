@@ -56,7 +56,8 @@ def test_lost_finalizer_comes_back_and_an_owner_gone_before_leaves_no_pod(world:
     for pod in pods:
         wait_gone_and_billed(world, pod)
     (row,) = world.wait_rows(
-        "select state, stdout from soulbox.executions where uid = %(uid)s and deleted_at is not null",
+        "select state, stdout from soulbox.executions"
+        " where uid = %(uid)s and deleted_at is not null",
         uid=uid,
     )
     assert row == {"state": "cancelled", "stdout": "begun\n"}

@@ -84,15 +84,31 @@ async def list_pages(
     scopes: tuple[str | None, ...] = (None,)
     if namespaces and resource.namespaced:
         scopes = namespaces
-    try:
-        for scope in scopes:
+    for scope in scopes:
+        try:
             async for page in kube.pages(resource, scope, label_selector=selector):
                 yield [slim(kind, item) for item in page]
-    except KubeRefused as error:
-        raise ConfigError(
-            f"{resource.plural} cannot be listed: {error.message} "
-            "(apply the ClusterRole of install.yaml)"
-        ) from error
+        except KubeRefused as error:
+            if scope is not None and not await is_there(kube, scope):
+                continue  # our rights in it went with it
+            raise ConfigError(
+                f"{resource.plural} cannot be listed: {error.message} "
+                "(apply the ClusterRole of install.yaml)"
+            ) from error
+
+
+async def is_there(kube: KubeClient, namespace: str) -> bool:
+    """Whether the namespace exists and is not being deleted."""
+    try:
+        found = await kube.get(NAMESPACES, namespace)
+    except KubeNotFound:
+        return False
+    return not found["metadata"].get("deletionTimestamp")
+
+
+async def served(kube: KubeClient, namespaces: tuple[str, ...]) -> tuple[str, ...]:
+    """Those of the namespaces to be watched that there are; all of them when there is none."""
+    return tuple([name for name in namespaces if await is_there(kube, name)]) or namespaces
 
 
 async def restore_pod(

@@ -16,7 +16,7 @@ from typing import Any, cast
 
 import kopf
 
-from soulbox.app.cluster import WATCHED, cluster_uid, list_pages, restore_pod
+from soulbox.app.cluster import WATCHED, cluster_uid, list_pages, restore_pod, served
 from soulbox.app.handlers import Intake, build_registry, build_settings
 from soulbox.app.held import HeldObjects
 from soulbox.app.leader import FLUSH_SECONDS
@@ -286,7 +286,8 @@ async def _watch(process: Process, intake: Intake, work: TaskGroup, record: Task
             # Kopf would make one of the user's name, which the user of a container has not.
             identity=cast(Any, process.leadership.identity),
             clusterwide=not settings.watch_namespaces,
-            namespaces=settings.watch_namespaces,
+            # A watch in one that is gone would be refused, and end the process.
+            namespaces=await served(process.kube, settings.watch_namespaces),
             stop_flag=stop,
         )
     except asyncio.CancelledError:

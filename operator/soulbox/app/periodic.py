@@ -9,7 +9,7 @@ from datetime import datetime
 from itertools import chain
 from typing import Any
 
-from soulbox.app.cluster import WATCHED, list_pages
+from soulbox.app.cluster import WATCHED, is_there, list_pages
 from soulbox.app.handlers import Intake, at_once
 from soulbox.app.memory import give_back
 from soulbox.build.rows.pod import is_end_untold
@@ -20,7 +20,7 @@ from soulbox.kube.packed import pack
 from soulbox.kube.resources import LEASES, PODS
 from soulbox.kube.slim import slim
 from soulbox.mirror import Mirror
-from soulbox.model.errors import KubeNotFound, KubeUnavailable, SoulBoxError
+from soulbox.model.errors import KubeNotFound, KubeRefused, KubeUnavailable, SoulBoxError
 from soulbox.model.keys import LOST_TIME_ANNOTATION
 from soulbox.model.states import Kind
 from soulbox.model.times import format_time, parse_time
@@ -170,6 +170,11 @@ class Periodic:
             )
         except KubeNotFound:
             return None
+        except KubeRefused:
+            namespace = metadata.get("namespace")
+            if namespace is None or await is_there(self._kube, namespace):
+                raise
+            return None  # it went with its namespace, and our rights there
         return slim(kind, found)
 
     async def meter(self) -> None:

@@ -84,6 +84,8 @@ LABELS = {
     "-1": 0,
     "two": 0,
     "١": 0,  # a digit, though not one int() of ours wrote
+    "999999": 999_999,
+    "999999999": 0,
     "9999999999": 0,
 }
 
