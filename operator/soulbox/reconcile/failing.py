@@ -30,7 +30,8 @@ class FailureTeller:
     ) -> None:
         """Called after each failed pass. Never fails itself: the next failure tries again."""
         manifest = self._services.cache.get(kind, uid)
-        if failures < FAILURES or manifest is None or _is_everybody_s(error):
+        told = manifest is not None and kind in (Kind.SANDBOX, Kind.EXECUTION)
+        if failures < FAILURES or manifest is None or not told or _is_everybody_s(error):
             return
         if kind not in (Kind.SANDBOX, Kind.EXECUTION):  # a class has no Events and no run
             return
