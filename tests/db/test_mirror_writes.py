@@ -99,7 +99,8 @@ async def test_version_offered_while_the_last_is_committed_decides(
             blocker.execute("LOCK TABLE soulbox.sandboxes IN EXCLUSIVE MODE")
             mirror.offer(Kind.SANDBOX, deleting)
             await until(lambda: mirror.statistics().pending == 0)
-            mirror.offer(Kind.SANDBOX, newer(deleting, status={"message": "the last word"}))
+            last = {"state": "Terminated", "message": "the last word"}
+            mirror.offer(Kind.SANDBOX, newer(deleting, status=last))
             blocker.rollback()
         await recorded.wait_for(Kind.SANDBOX, uid)
     assert recorded == [(Kind.SANDBOX, uid)]
