@@ -30,8 +30,11 @@ _STATE_DIR: Final = "/run/soulbox"
 _OUTPUT_DIR: Final = "/var/lib/soulbox"
 # The journal: small JSON files only (runner.md: a 4 MiB tmpfs).
 _STATE_BYTES: Final = 4 * 2**20
-# /tmp of the programs. A guess: tools put caches there; big data belongs to /workspace.
-_TMP_BYTES: Final = 256 * 2**20
+# On disk the runner's own look, each second, comes before the kubelet's eviction.
+_EVICTION_SLACK_BYTES: Final = 64 * 2**20
+# Where the kubelet takes a last message from. Anybody in the pod could write to the usual
+# place, which lies on the node's disk and counts as nobody's: the runner hides this one.
+_CONTAINERS_MESSAGE: Final = f"{_STATE_DIR}/termination"
 # Results the runner keeps until they are recorded; beyond it answers TableFull.
 _MAX_UNRELEASED: Final = 16
 # Above this the kubelet's eviction, below it the runner's own limit on each stream.
@@ -234,11 +237,13 @@ def _container(plan: PodPlan) -> dict[str, Any]:
         "volumeMounts": [
             {"name": "workspace", "mountPath": WORKSPACE},
             {"name": "tmp", "mountPath": "/tmp"},
+            {"name": "shm", "mountPath": "/dev/shm"},
             {"name": "state", "mountPath": _STATE_DIR},
             {"name": "output", "mountPath": _OUTPUT_DIR},
             *(identity_mounts() if plan.sandbox_class.pod_user is PodUser.OWN else ()),
         ],
         "workingDir": WORKSPACE,
+        "terminationMessagePath": _CONTAINERS_MESSAGE,
         "terminationMessagePolicy": "File",
     }
     if plan.sandbox_class.image_pull_policy is not None:
@@ -252,15 +257,17 @@ def _volumes(plan: PodPlan) -> list[dict[str, Any]]:
     # Both streams, and the captured files together, each have the limit for themselves.
     output_bytes = 3 * most.output_bytes * kept + _OUTPUT_SLACK_BYTES
     in_memory = plan.sandbox_class.workspace_medium is WorkspaceMedium.MEMORY
-    # On disk the runner's own look, each second, comes before the kubelet's eviction.
-    disk = plan.limits.disk_bytes if in_memory else plan.limits.disk_bytes + 64 * 2**20
+    on_disk = plan.limits.disk_bytes + _EVICTION_SLACK_BYTES
+    disk = plan.limits.disk_bytes if in_memory else on_disk
     workspace: dict[str, Any] = {"emptyDir": _empty_dir(disk, memory=in_memory)}
     if plan.claim is not None:
         workspace = {"persistentVolumeClaim": {"claimName": plan.claim}}
     identity = [identity_volume()] if plan.sandbox_class.pod_user is PodUser.OWN else []
     return [
         {"name": "workspace", **workspace},
-        {"name": "tmp", "emptyDir": _empty_dir(_TMP_BYTES)},
+        {"name": "tmp", "emptyDir": _empty_dir(on_disk)},
+        # It counts as the pod's memory; the runtime's own has 64 MiB, whatever the pod has.
+        {"name": "shm", "emptyDir": _empty_dir(plan.limits.memory_bytes, memory=True)},
         {"name": "state", "emptyDir": _empty_dir(_STATE_BYTES, memory=True)},
         {"name": "output", "emptyDir": _empty_dir(output_bytes)},
         *identity,

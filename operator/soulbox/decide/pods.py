@@ -73,6 +73,9 @@ class PodView:
     network_profile: str | None = None  # its name and, but for none, a hash of what it says
 
 
+# The runtime's own reasons for a container that could not be started.
+_NEVER_RAN = frozenset({"StartError", "ContainerCannotRun"})
+
 # A pod that lived this long was healthy: its successor starts at once.
 HEALTHY_SECONDS: Final = 60.0
 
@@ -218,8 +221,9 @@ def _end_cause(
 def _end_message(
     status: Mapping[str, Any], terminated: Mapping[str, Any] | None, *, deleting: bool
 ) -> str:
-    """Why it ended, in Kubernetes' own words. That a runner which was told to go went with exit
-    code 0 explains nothing."""
+    """Why it ended, in Kubernetes' own words: of the container's message only where nothing in
+    it ever ran, for else a program may have written that. That a runner which was told to go
+    went with exit code 0 explains nothing."""
     disruptions = (
         condition.get("message")
         for condition in status.get("conditions") or ()
@@ -229,7 +233,9 @@ def _end_message(
     went = deleting and container.get("exitCode") == 0
     words = [status.get("reason"), status.get("message"), *disruptions]
     if not went:
-        words += [container.get("reason"), container.get("message")]
+        words.append(container.get("reason"))
+        if container.get("reason") in _NEVER_RAN:
+            words.append(container.get("message"))
         if container.get("exitCode") is not None:
             words.append(f"exit code {container['exitCode']}")
     return "; ".join(dict.fromkeys(str(text) for text in words if text))[:1024]

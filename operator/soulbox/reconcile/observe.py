@@ -59,6 +59,9 @@ from soulbox.schema.crds.common import MAX_ENV_VALUE
 _T = TypeVar("_T")
 # A guess: the default soft limit of most Linux systems.
 _MAX_OPEN_FILES = 1024
+# RLIMIT_FSIZE counts holes, and files in memory: JITs and databases reserve by ftruncate. What
+# a file takes of the disk the runner looks at.
+_MAX_FILE_SIZE_BYTES = 2**40
 # Less than an Execution waits until it looks again.
 _ABSENT_SECONDS = 0.9
 
@@ -166,7 +169,6 @@ class ExecutionObserver:
                 return None
             env = read
         terms = run_terms(spec, sandbox_class, sandbox)
-        limits = seen.limits
         return StartRun(
             command=terms.interpreter.command,
             extension=terms.interpreter.extension,
@@ -176,7 +178,7 @@ class ExecutionObserver:
             output_limit_bytes=terms.output_limit_bytes,
             max_processes=sandbox_class.max.pids,
             max_open_files=_MAX_OPEN_FILES,
-            max_file_size_bytes=limits.disk_bytes if limits else 0,
+            max_file_size_bytes=_MAX_FILE_SIZE_BYTES,
             files=spec.files,
             args=spec.args,
             stdin=spec.stdin,

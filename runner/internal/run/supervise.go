@@ -20,9 +20,12 @@ const (
 	drainLimit = 2 * time.Second        // for the last bytes in the pipes
 	trimAfter  = time.Second            // of rest, until memory is given back
 	tidyLimit  = 500 * time.Millisecond // for removing the private TMPDIR
-	firstPause = 50 * time.Millisecond  // between tries to make a process, doubled each time
-	lastPause  = time.Second
-	mostDeaths = 20 // of fresh launchers, until the fault is elsewhere
+	// Hundreds of processes of a fork bomb, on a small part of a processor, take
+	// seconds to die; after this they never will.
+	patientSweep = 60 * time.Second
+	firstPause   = 50 * time.Millisecond // between tries to make a process, doubled each time
+	lastPause    = time.Second
+	mostDeaths   = 20 // of fresh launchers, until the fault is elsewhere
 )
 
 // ending is what is known when no process of the run is left.
@@ -276,7 +279,7 @@ func (m *Manager) follow(run *Run, launcher *launch.Launcher, pipes <-chan struc
 // sweep kills what outlived a launcher that was killed itself.
 func (m *Manager) sweep(run *Run, end *ending) {
 	m.giveUpWarm()
-	gone, strays := m.reaper.Sweep(sweepLimit)
+	gone, strays := m.reaper.Sweep(patientSweep)
 	if !gone {
 		// A program that lives on is beyond its limits and its bill: the pod has to end.
 		m.log.Error("processes of a run could not be killed", "execution", run.key.String())

@@ -190,14 +190,12 @@ def test_container_s_own_end_counts_more_than_the_node_s_silence() -> None:
 def test_end_message_says_each_thing_once() -> None:
     pod = view_pod(
         make_pod(
-            ended(reason="Evicted", message="low on memory", exitCode=137),
+            ended(reason="Evicted", exitCode=137),
             reason="Evicted",
             message="The node was low on resource: memory.",
         )
     )
-    assert pod.end_message == (
-        "Evicted; The node was low on resource: memory.; low on memory; exit code 137"
-    )
+    assert pod.end_message == ("Evicted; The node was low on resource: memory.; exit code 137")
 
 
 def test_runner_that_was_told_to_go_explains_nothing() -> None:
@@ -216,8 +214,17 @@ def test_runner_that_was_told_to_go_explains_nothing() -> None:
     assert view_pod(make_pod(went)).end_message == "Completed; exit code 0"
 
 
+def test_end_message_has_no_words_that_a_program_may_have_written() -> None:
+    forged = ended(reason="Error", message="\x1b]0;owned\x07 bill me", exitCode=137)
+    assert view_pod(make_pod(forged)).end_message == "Error; exit code 137"
+    unstarted = ended(reason="StartError", message="exec: no such file", exitCode=128)
+    assert view_pod(make_pod(unstarted)).end_message == (
+        "StartError; exec: no such file; exit code 128"
+    )
+
+
 def test_end_message_is_bounded() -> None:
-    pod = view_pod(make_pod(ended(message="x" * 5000, exitCode=1)))
+    pod = view_pod(make_pod(ended(reason="StartError", message="x" * 5000, exitCode=1)))
     assert len(pod.end_message) == 1024
 
 

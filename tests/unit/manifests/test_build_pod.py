@@ -171,6 +171,25 @@ def test_workspace_on_disk_is_evicted_only_after_the_runner_had_its_look() -> No
     assert "medium" not in workspace
 
 
+def test_temporary_files_are_evicted_only_after_the_runner_had_its_look() -> None:
+    assert volumes(build_pod(make_plan()))["tmp"] == {
+        "sizeLimit": format_bytes(LIMITS.disk_bytes + 64 * MIB)
+    }
+
+
+def test_shared_memory_is_bounded_by_the_pod_s_memory() -> None:
+    pod = build_pod(make_plan())
+    want = {"sizeLimit": format_bytes(LIMITS.memory_bytes), "medium": "Memory"}
+    assert volumes(pod)["shm"] == want
+    assert {"name": "shm", "mountPath": "/dev/shm"} in container(pod)["volumeMounts"]
+
+
+def test_the_container_s_message_lies_where_programs_cannot_write() -> None:
+    pod = build_pod(make_plan())
+    assert container(pod)["terminationMessagePath"] == "/run/soulbox/termination"
+    assert option(pod, "state-dir") == "/run/soulbox"
+
+
 def test_workspace_in_memory_is_exact() -> None:
     plan = make_plan(sandbox_class=make_class_spec(workspace_medium=WorkspaceMedium.MEMORY))
     assert volumes(build_pod(plan))["workspace"] == {

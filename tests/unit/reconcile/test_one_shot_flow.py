@@ -230,7 +230,7 @@ async def test_class_s_defaults_are_its_limits(bench: Bench) -> None:
     limits = pod["spec"]["containers"][0]["resources"]["limits"]
     assert (limits["cpu"], limits["memory"]) == ("250m", "256Mi")
     assert bench.execution()["status"]["receipt"]["limits"]["cpu"] == "250m"
-    assert bench.runner.requests[uid].max_file_size_bytes == 2**30
+    assert bench.runner.requests[uid].max_file_size_bytes == 2**40
 
 
 async def test_output_of_a_one_shot_is_saved_before_its_runner_may_exit(bench: Bench) -> None:
