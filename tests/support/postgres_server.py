@@ -55,10 +55,11 @@ def find_binaries() -> Path:
         raise RuntimeError(
             "no PostgreSQL for the tests: give SOULBOX_TEST_DSN, or apt-get install postgresql-15"
         )
-    return max(found, key=_version)
+    return max(found, key=version)
 
 
-def _version(binaries: Path) -> tuple[int, ...]:
+def version(binaries: Path) -> tuple[int, ...]:
+    """Of the server in this folder, (18, 4) for 18.4."""
     text = subprocess.run(
         [binaries / "postgres", "--version"], capture_output=True, text=True, check=True
     ).stdout.split()[2]

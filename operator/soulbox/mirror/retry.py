@@ -18,7 +18,7 @@ from soulbox.mirror.pending import Sighting
 from soulbox.model.errors import StoreRefused
 from soulbox.model.states import Kind
 from soulbox.store.care import DeadLetter, DeadLetterStore
-from soulbox.store.feed import hint_changes
+from soulbox.store.feed import FeedStore
 from soulbox.store.objects import ExecutionStore, ProgramStore, SandboxStore
 from soulbox.store.pool import Store, Transaction
 from soulbox.store.state import Epochs, StateStore
@@ -66,9 +66,9 @@ async def _retry(store: Store, letter: DeadLetter) -> str | None:
             if epochs is None:
                 return "no operator has written for this cluster yet"
             debts = await _write(tx, item, epochs)
+            FeedStore(tx).notify(letter.cluster)
             if not debts:
                 await DeadLetterStore(tx).remove(letter.id)
-        await hint_changes(store, letter.cluster)
         while debts:
             async with store.transaction() as tx:
                 await StateStore(tx).lock_epochs(letter.cluster)

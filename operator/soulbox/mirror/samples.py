@@ -12,7 +12,7 @@ from typing import Final
 from soulbox.mirror.fence import Fence
 from soulbox.model.errors import StoreRefused
 from soulbox.model.rows import SampleRow
-from soulbox.store.feed import hint_changes
+from soulbox.store.feed import FeedStore
 from soulbox.store.pool import Store
 from soulbox.store.samples import SampleStore
 from soulbox.store.state import DAILY, StateStore
@@ -98,6 +98,6 @@ class SampleWriter:
         async with self._store.transaction() as tx:
             await self._fence.check(tx)
             written = await SampleStore(tx).insert(batch)
+            if written:
+                FeedStore(tx).notify(batch[0].cluster)
         self._written += written
-        if written:
-            await hint_changes(self._store, batch[0].cluster)

@@ -33,7 +33,7 @@ from soulbox.model.errors import StoreRefused, StoreUnavailable
 from soulbox.model.rows import DeadLetterRow
 from soulbox.model.states import Kind
 from soulbox.store.errors import STATEMENT_TIMEOUT
-from soulbox.store.feed import FeedStore, hint_changes
+from soulbox.store.feed import FeedStore
 from soulbox.store.objects import ExecutionStore, ProgramStore, SandboxStore
 from soulbox.store.pool import Store, Transaction
 from soulbox.store.state import Epochs, StateStore
@@ -263,8 +263,8 @@ class BatchWriter:
             outcome: PodOutcome | None = None
             if pods:
                 outcome = await record_pods(tx, pods, epochs)
-        if changed:
-            await hint_changes(self._store, self._context.cluster)
+            if changed:
+                FeedStore(tx).notify(self._context.cluster)
         result.batches += 1
         result.rows_written += changed + programs
         for item in items:

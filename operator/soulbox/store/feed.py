@@ -6,7 +6,7 @@ from uuid import UUID
 
 from soulbox.model.rows import DeadLetterRow
 from soulbox.store.files import load_queries
-from soulbox.store.pool import Store, Transaction
+from soulbox.store.pool import Transaction
 
 CHANGES_CHANNEL = "soulbox_changes"
 
@@ -17,6 +17,15 @@ class FeedStore:
     def __init__(self, tx: Transaction) -> None:
         self._tx = tx
         self._queries = load_queries("feed")
+
+    def notify(self, cluster: UUID) -> None:
+        """Hint to listeners of channel soulbox_changes that there is something to read.
+
+        After the commit and apart from it: a server whose NOTIFY queue is full refuses the
+        whole transaction that sent one, and any login can fill it. Without the hint they look
+        by themselves every few seconds.
+        """
+        self._tx.hint(self._queries["notify_changes"], {"cluster": str(cluster)})
 
     async def prune_changes(self, keep_seconds: float, portion: int) -> int:
         """Remove up to `portion` changes older than this; returns how many."""
@@ -33,13 +42,3 @@ class FeedStore:
         """All of a cluster, oldest first."""
         found = await self._tx.fetch(self._queries["dead_letters"], {"cluster": cluster})
         return [DeadLetterRow(**row) for row in found]
-
-
-async def hint_changes(store: Store, cluster: UUID) -> None:
-    """Tell listeners of channel soulbox_changes that there is something to read.
-
-    After the commit and apart from it: a server whose NOTIFY queue is full refuses the whole
-    transaction that sent one, and any login can fill it. Without the hint they look by
-    themselves every few seconds.
-    """
-    await store.hint(load_queries("feed")["notify_changes"], {"cluster": str(cluster)})

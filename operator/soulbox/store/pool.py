@@ -69,6 +69,11 @@ class Transaction:
         self._deadline_seconds = deadline_seconds
         self._staged: set[type] = set()
         self._streams = 0
+        self.hints: list[tuple[LiteralString, Mapping[str, Any]]] = []
+
+    def hint(self, query: LiteralString, params: Mapping[str, Any]) -> None:
+        """Run a statement that nothing depends on, after the commit and apart from it."""
+        self.hints.append((query, params))
 
     @property
     def has_staged(self) -> bool:
@@ -246,6 +251,7 @@ class Store:
                         await connection.close()
                     raise
                 await self._control(connection, "COMMIT", Step.COMMIT)
+                await self._run_hints(connection, tx)
             finally:
                 self._in_use.discard(connection)
                 await self._pool.putconn(connection)
@@ -263,15 +269,12 @@ class Store:
                 raise
             raise StoreUnavailable(self._failure.words, sqlstate=self._failure.sqlstate) from error
 
-    async def hint(self, query: LiteralString, params: Mapping[str, Any]) -> None:
-        """Run a statement that nothing depends on, by itself: that it fails is nobody's news."""
+    async def _run_hints(self, connection: AsyncConnection[TupleRow], tx: Transaction) -> None:
+        """What nothing depends on: that it fails is nobody's news."""
         with suppress(StoreUnavailable, StoreRefused):
-            connection = await self._get_connection()
-            try:
+            for query, params in tx.hints:
                 with translated(), _Watchdog(connection, self._deadline_seconds):
                     await connection.execute(query, params)
-            finally:
-                await self._pool.putconn(connection)
 
     async def _control(
         self,
