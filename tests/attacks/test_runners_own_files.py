@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.attack_pod import PLACE, attack, pid_outside, start_pod, still_works
-from tests.support.runner_client import Runner, text
+from tests.support.runner_client import Runner, text, wait_until
 
 PLANT = f"""
 import stat
@@ -89,4 +89,5 @@ def test_a21_the_container_s_own_message_is_bounded(binary: Path) -> None:
             timeoutSeconds=30,
         )
         assert doc["result"]["outcome"] == "DiskLimit", doc["result"]
-        assert (root / "mnt/state/termination").stat().st_size == 0
+        left = root / "mnt/state/termination"
+        wait_until(lambda: left.stat().st_size == 0, 30, "the message to be emptied")
