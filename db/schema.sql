@@ -1335,9 +1335,11 @@ COMMENT ON COLUMN soulbox.tenant_roles.tenant IS 'A tenant whose rows it sees';
 COMMENT ON COLUMN soulbox.tenant_roles.created_at IS 'When the row was made';
 
 CREATE FUNCTION soulbox.visible_tenants() RETURNS text[]
-    LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+    -- Not in language sql: that would be planned anew at each of many calls.
+    LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
-    SELECT CASE
+BEGIN
+    RETURN CASE
         WHEN EXISTS (SELECT FROM pg_roles r
                       WHERE (r.rolname = session_user AND (r.rolsuper OR r.rolbypassrls))
                          OR (pg_has_role(session_user, r.oid, 'USAGE')
@@ -1355,19 +1357,26 @@ AS $$
              WHERE nullif(current_setting('app.tenant', true), '') IS NOT NULL
                AND EXISTS (SELECT FROM pg_roles r WHERE r.rolname = 'soulbox_app'
                               AND pg_has_role(session_user, r.oid, 'USAGE')))
-    END
+    END;
+END
 $$;
 COMMENT ON FUNCTION soulbox.visible_tenants() IS
     'The tenants whose rows this login sees; null is all. For functions that must apply them themselves';
 REVOKE ALL ON FUNCTION soulbox.visible_tenants() FROM PUBLIC;
 
 CREATE FUNCTION soulbox.visible_user() RETURNS text
-    LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+    LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
-    SELECT CASE WHEN soulbox.visible_tenants() IS NOT NULL
-                 AND EXISTS (SELECT FROM pg_roles r WHERE r.rolname = 'soulbox_app'
-                                AND pg_has_role(session_user, r.oid, 'USAGE'))
-           THEN nullif(current_setting('app.user', true), '') END
+BEGIN
+    -- Mostly there is none, and that is soon said.
+    IF nullif(current_setting('app.user', true), '') IS NULL
+       OR soulbox.visible_tenants() IS NULL
+       OR NOT EXISTS (SELECT FROM pg_roles r WHERE r.rolname = 'soulbox_app'
+                         AND pg_has_role(session_user, r.oid, 'USAGE')) THEN
+        RETURN NULL;
+    END IF;
+    RETURN current_setting('app.user', true);
+END
 $$;
 COMMENT ON FUNCTION soulbox.visible_user() IS
     'The user to whose own rows a back end (soulbox_app) has narrowed itself by app.user; null is all';
@@ -1905,21 +1914,31 @@ COMMENT ON VIEW soulbox.v_usage_monthly IS
 -- begins with the tenant, or by a UID that the caller knows already.
 
 CREATE FUNCTION soulbox.readable_tenants(of_tenant text) RETURNS text[]
-    LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+    LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
-    SELECT CASE WHEN of_tenant IS NULL THEN v.tenants
-                WHEN v.tenants IS NULL OR of_tenant = ANY (v.tenants) THEN ARRAY[of_tenant]
-                ELSE '{}' END
-      FROM (SELECT soulbox.visible_tenants() AS tenants) v
+DECLARE
+    tenants CONSTANT text[] := soulbox.visible_tenants();
+BEGIN
+    RETURN CASE WHEN of_tenant IS NULL THEN tenants
+                WHEN tenants IS NULL OR of_tenant = ANY (tenants) THEN ARRAY[of_tenant]
+                ELSE '{}' END;
+END
 $$;
 COMMENT ON FUNCTION soulbox.readable_tenants(text) IS
     'Those of visible_tenants() that are meant: the one named, or all that this login sees; null is all there are';
 REVOKE ALL ON FUNCTION soulbox.readable_tenants(text) FROM PUBLIC;
 
 CREATE FUNCTION soulbox.listed_tenants(of_tenant text) RETURNS text[]
-    LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+    LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
+DECLARE
+    tenants CONSTANT text[] := soulbox.readable_tenants(of_tenant);
+BEGIN
+    IF tenants IS NOT NULL THEN
+        RETURN tenants;
+    END IF;
     -- From one tenant to the next in an index: a few pages for each, whatever the tables' size.
+    RETURN ARRAY(
     WITH RECURSIVE runs (tenant) AS (
         SELECT min(e.tenant) FROM soulbox.executions e
         UNION ALL
@@ -1935,11 +1954,10 @@ AS $$
         UNION ALL
         SELECT (SELECT min(p.tenant) FROM soulbox.programs p WHERE p.tenant > c.tenant)
           FROM codes c WHERE c.tenant IS NOT NULL)
-    SELECT CASE WHEN m.tenants IS NOT NULL THEN m.tenants
-                ELSE ARRAY(SELECT r.tenant FROM runs r WHERE r.tenant IS NOT NULL
-                           UNION SELECT b.tenant FROM boxes b WHERE b.tenant IS NOT NULL
-                           UNION SELECT c.tenant FROM codes c WHERE c.tenant IS NOT NULL) END
-      FROM (SELECT soulbox.readable_tenants(of_tenant) AS tenants) m
+    SELECT r.tenant FROM runs r WHERE r.tenant IS NOT NULL
+    UNION SELECT b.tenant FROM boxes b WHERE b.tenant IS NOT NULL
+    UNION SELECT c.tenant FROM codes c WHERE c.tenant IS NOT NULL);
+END
 $$;
 COMMENT ON FUNCTION soulbox.listed_tenants(text) IS
     'readable_tenants(), name by name where it is all there are';

@@ -83,7 +83,8 @@ def test_login_of_the_readers_lacks_the_right_to_write(
     sql_connection.execute(grant)
     seen = look(dsn)
     assert "INSERT on executions" in seen.lacking
-    assert "SELECT on executions" not in seen.lacking
+    assert "SELECT on executions" in seen.lacking
+    assert "SELECT on mirror_state" not in seen.lacking
 
 
 def test_login_without_any_right_says_what_to_grant(login: tuple[str, str]) -> None:
