@@ -56,9 +56,8 @@ async def fill_all(
             "select event_id from soulbox.billing_events where amount > 0.0001"
             f" and to_char(starts_at at time zone 'UTC', 'YYYY-MM') = '{month}' limit 1",
         )
-        await adjust(
-            store, event, amount=Decimal("-0.00001"), reason='late, "twice"', reference="1"
-        )
+        # Added: of what a free allowance covers nothing can be taken off.
+        await adjust(store, event, amount=Decimal("0.00001"), reason='late, "twice"', reference="1")
     rows = connection.execute(
         "select distinct to_char(billing_period_start at time zone 'UTC', 'YYYY-MM')"
         " from soulbox.v_focus order by 1"
