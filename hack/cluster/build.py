@@ -17,6 +17,7 @@ KUBERNETES_PROGRAMS = (
     "kube-scheduler",
     "kube-proxy",
     "kubelet",
+    "kube-network-policies",
     "kubectl",
 )
 

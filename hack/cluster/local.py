@@ -18,6 +18,7 @@ from hack.cluster import (
     node,
     packages,
     pki,
+    policies,
     processes,
     storage,
 )
@@ -27,6 +28,7 @@ from hack.cluster.console import step
 # The order in which `down` ends them: who watches pods first, who is asked by all last.
 _STOP_ORDER = (
     "kubelet",
+    "kube-network-policies",
     "kube-proxy",
     "kube-scheduler",
     "kube-controller-manager",
@@ -92,6 +94,9 @@ def up(paths: Paths) -> None:
         further.result()
     client = controlplane.AdminClient
     network.ensure()
+    enforced = policies.is_available()
+    if enforced:
+        policies.ensure_walls()
     pki.ensure(node.name())
     with ThreadPoolExecutor(max_workers=2) as pool:
         engine = pool.submit(_engine, paths, archives.result())
@@ -108,8 +113,9 @@ def up(paths: Paths) -> None:
         imports = pool.submit(_import, further.result())
         if processes.find("kubelet") is None:
             step("starting the node")
+        walls = [policies.start(paths, programs, node.name())] if enforced else []
         workers = node.start(paths, programs)
-        node.wait_ready(client(), [etcd, apiserver, runtime, *controllers, *workers])
+        node.wait_ready(client(), [etcd, apiserver, runtime, *controllers, *walls, *workers])
         imports.result()
     paths.state.mkdir(parents=True, exist_ok=True)
     pki.write_private(paths.kubeconfig, pki.kubeconfig(pki.certificate_credentials("admin")))
@@ -156,4 +162,5 @@ def down() -> None:
         containerd.end_containers()
     containerd.unmount_all()
     node.remove()
+    policies.remove()
     network.remove()

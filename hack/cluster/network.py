@@ -36,6 +36,7 @@ _SYSCTLS = (
     "net/netfilter/nf_conntrack_tcp_timeout_close_wait",
     "net/netfilter/nf_conntrack_tcp_timeout_established",
     "net/netfilter/nf_conntrack_tcp_be_liberal",
+    "net/bridge/bridge-nf-call-iptables",
     "vm/overcommit_memory",
     "vm/panic_on_oom",
     "kernel/panic",

@@ -17,6 +17,7 @@ NODE_PROGRAMS = {
     "runc": "runc",
     "ip": "iproute2",
     "nft": "nftables",
+    "iptables": "iptables",
     "openssl": "openssl",
     "mount": "mount",
 }

@@ -81,11 +81,9 @@ def test_policy_without_its_binding_is_named(
 def test_probe_tells_whether_policies_are_enforced_and_leaves_nothing(
     operator: OperatorProcess, database: str, kubectl: Kubectl
 ) -> None:
-    """Whether they are is the cluster's affair; that the probe knows is ours."""
+    """The local node does; what the probe says of one that does not is tested without one."""
     _, found = doctor(database, "--probe-network")
-    network = found["network"]
-    known = network["verdict"] in ("OK", "FAIL") or "enforced between pods" in network["found"]
-    assert known, network
+    assert found["network"]["verdict"] == "OK", found["network"]
     namespaces = kubectl.get("namespaces")["items"]
     left = [
         namespace["metadata"]["name"]
