@@ -70,6 +70,8 @@ class Intake:
         self._metrics = metrics
         self._clock = clock
         self.last_event: dict[Kind, float] = {}
+        # By uid of a class the generation that its users were last woken for.
+        self._class_told: dict[str, object] = {}
         self._started = time.monotonic()
 
     def event(self, kind: Kind, event_type: str | None, manifest: Mapping[str, Any]) -> None:
@@ -115,11 +117,13 @@ class Intake:
         """The object exists no more; `manifest` is its last version."""
         metadata = manifest["metadata"]
         owner = self._owner(manifest) if kind is Kind.POD else None
-        self._cache.remove(kind, metadata["uid"])
+        known = self._cache.remove(kind, metadata["uid"])
+        self._class_told.pop(metadata["uid"], None)
         if kind is Kind.SANDBOX:
             self._turns.forget((metadata["namespace"], metadata["name"]))
         if kind is Kind.EXECUTION and _may_run_still(manifest):
-            self.on_unfinished(manifest)  # and the mirror hears of it once that is done
+            if known is not None:  # told once: the watch may tell what a refused write told
+                self.on_unfinished(manifest)  # and the mirror hears of it once that is done
             self.wake(kind, manifest)
             return
         if kind is Kind.EXECUTION:
@@ -147,13 +151,24 @@ class Intake:
             case Kind.POD:
                 self._wake_owner(self._owner(manifest), metadata["namespace"])
             case Kind.SANDBOX_CLASS:
-                self._queue.add(kind, metadata["uid"])
-                for owner_kind, uid in self._cache.users_of_class(metadata["name"]):
-                    self._queue.add(owner_kind, uid)
+                self._wake_class(manifest)
             case Kind.NAMESPACE:
                 if metadata.get("deletionTimestamp"):
                     for within_kind, uid in self._cache.within(metadata["name"]):
                         self._queue.add(within_kind, uid)
+
+    def _wake_class(self, manifest: Mapping[str, Any]) -> None:
+        """A class, and all that is made from it where its spec is new: its status, which counts
+        Sandboxes, changes all the time and concerns none of them."""
+        metadata = manifest["metadata"]
+        uid, generation = metadata["uid"], metadata.get("generation")
+        self._queue.add(Kind.SANDBOX_CLASS, uid)
+        if uid in self._class_told and self._class_told[uid] == generation:
+            return
+        if self._cache.get(Kind.SANDBOX_CLASS, uid) is not None:
+            self._class_told[uid] = generation
+        for owner_kind, user in self._cache.users_of_class(metadata["name"]):
+            self._queue.add(owner_kind, user)
 
     def _count_on_class(self, manifest: Mapping[str, Any]) -> None:
         """How many Sandboxes a class has is written now and then only."""

@@ -327,6 +327,39 @@ async def test_class_wakes_everything_made_from_it(bench: Bench) -> None:
 
 
 @with_bench
+async def test_status_of_a_class_wakes_nothing_made_from_it(bench: Bench) -> None:
+    """It counts Sandboxes, so it changes with each of them."""
+
+    def of_class(version: int, generation: int) -> dict[str, Any]:
+        numbers = {"resourceVersion": str(version), "generation": generation}
+        return stored(make_sandbox_class(), uid="c", **numbers)
+
+    bench.intake.event(Kind.SANDBOX_CLASS, "ADDED", of_class(10, 1))
+    bench.intake.event(BOX, "ADDED", box())
+    await bench.woken()
+    bench.intake.event(Kind.SANDBOX_CLASS, "MODIFIED", of_class(11, 1))
+    assert (BOX, "b") not in await bench.woken()
+    bench.intake.event(Kind.SANDBOX_CLASS, "MODIFIED", of_class(12, 2))
+    assert (BOX, "b") in await bench.woken()
+    bench.intake.event(Kind.SANDBOX_CLASS, "DELETED", of_class(13, 2))
+    assert (BOX, "b") in await bench.woken()
+
+
+@with_bench
+async def test_execution_that_went_while_its_code_ran_is_seen_off_once(bench: Bench) -> None:
+    """A write that finds it gone tells it, and then the watch does."""
+    seen_off: list[str] = []
+    bench.intake.on_unfinished = lambda manifest: seen_off.append(manifest["metadata"]["uid"])
+    bench.intake.event(BOX, "ADDED", box())
+    running = run_of_box("e1", dispatched=True)
+    bench.intake.event(RUN, "ADDED", running)
+    bench.intake.gone(RUN, running)
+    bench.intake.event(RUN, "DELETED", running)
+    assert seen_off == ["e1"]
+    assert (RUN, "e1", True) not in bench.mirror.offers, "its end is told once it is known"
+
+
+@with_bench
 async def test_namespace_is_kept_and_wakes_nobody(bench: Bench) -> None:
     manifest = stored({"metadata": {"name": "team-a"}}, uid="n")
     bench.intake.event(Kind.NAMESPACE, "ADDED", manifest)
