@@ -321,9 +321,9 @@ def _wait_for_room(seen: SeenExecution, refusal: RunProblem, now: datetime) -> D
 
 
 def _wait_for_pod(seen: SeenExecution, pod: PodView, now: datetime) -> Decision:
+    age = (now - pod.created_at).total_seconds()
     if pod.trouble is None:
-        waited = _wait(seen, "Waiting for its pod to start.", now)
-        return waited.asking_why_pending(pod.uid, (now - pod.created_at).total_seconds())
+        return _wait(seen, "Waiting for its pod to start.", now).asking_why_pending(pod.uid, age)
     message = f"Its pod cannot start: {pod.trouble.message}"
     given_up_at = pod.created_at + timedelta(seconds=_TROUBLE_SECONDS)
     reason = {
@@ -335,7 +335,8 @@ def _wait_for_pod(seen: SeenExecution, pod: PodView, now: datetime) -> Decision:
     if now >= given_up_at:
         return _finish(seen, _failed(reason, message), now)
     # The kubelet may have nothing new to say until then.
-    return _wait(seen, message, now).no_later_than((given_up_at - now).total_seconds())
+    waited = _wait(seen, message, now).no_later_than((given_up_at - now).total_seconds())
+    return waited.asking_why_pending(pod.uid, age) if pod.trouble.of_events else waited
 
 
 def _dispatch(

@@ -44,6 +44,8 @@ class Trouble:
 
     reason: SandboxReason
     message: str
+    # Told by its Events: it is over once later ones say so, and has to be asked again.
+    of_events: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -93,6 +95,8 @@ _PULL_REASONS = frozenset(
 )
 # Of a pod whose sandbox or volumes cannot be made the status says nothing: only Events do.
 _EVENT_REASONS = frozenset({"FailedCreatePodSandBox", "FailedMount", "FailedAttachVolume"})
+# What comes after that.
+_PAST_REASONS = frozenset({"Pulling", "Pulled", "Created", "Started"})
 _START_REASONS = frozenset(
     {"CreateContainerConfigError", "CreateContainerError", "RunContainerError", "CrashLoopBackOff"}
 )
@@ -151,13 +155,20 @@ def _incarnation(label: str) -> int:
 
 
 def trouble_of_events(events: Iterable[Mapping[str, Any]]) -> Trouble | None:
-    """Why a pod does not start, from the newest of its Events that says so."""
-    told = [event for event in events if event.get("reason") in _EVENT_REASONS]
-    if not told:
+    """Why a pod does not start, from the newest of its Events that says so; None where a later
+    one shows that it got over it. Mounts often fail once."""
+    told = [event for event in events if event.get("reason") in _EVENT_REASONS | _PAST_REASONS]
+    newest = max(told, key=_told_at, default=None)
+    if newest is None or newest["reason"] in _PAST_REASONS:
         return None
-    newest = max(told, key=lambda event: str(event.get("lastTimestamp") or event.get("eventTime")))
     words = f"{newest['reason']}: {newest.get('message') or newest.get('note') or ''}"
-    return Trouble(reason=SandboxReason.START_FAILED, message=words[:1024])
+    return Trouble(reason=SandboxReason.START_FAILED, message=words[:1024], of_events=True)
+
+
+def _told_at(event: Mapping[str, Any]) -> tuple[str, bool]:
+    """Times have whole seconds: of one second the later stage counts."""
+    moment = str(event.get("lastTimestamp") or event.get("eventTime"))
+    return moment, event["reason"] in _PAST_REASONS
 
 
 def _limit(spec: Mapping[str, Any], name: str, parse: Callable[[str], int]) -> int | None:

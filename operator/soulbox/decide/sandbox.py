@@ -331,19 +331,15 @@ def _watch_pod(
     if pod.trouble is None and age < _QUIET_START_SECONDS:
         return Decision(requeue_after_seconds=_QUIET_START_SECONDS - age)
     if pod.trouble is not None:
-        return Decision(
-            actions=report(
-                seen,
-                News(
-                    state=SandboxState.STARTING,
-                    reason=pod.trouble.reason,
-                    message=pod.trouble.message,
-                    pod=pod,
-                    warn=True,
-                ),
-                now,
-            )
+        troubled = News(
+            state=SandboxState.STARTING,
+            reason=pod.trouble.reason,
+            message=pod.trouble.message,
+            pod=pod,
+            warn=True,
         )
+        decision = Decision(actions=report(seen, troubled, now))
+        return decision.asking_why_pending(pod.uid, age) if pod.trouble.of_events else decision
     starting = News(
         state=SandboxState.STARTING,
         reason=SandboxReason.POD_STARTING,

@@ -224,7 +224,7 @@ async def ask_why_pending(services: Services, pod_uid: str, owner: tuple[Kind, s
     if pod is None:
         services.memory.pod_troubles.pop(pod_uid, None)
         return
-    selector = f"involvedObject.uid={pod_uid},type=Warning"
+    selector = f"involvedObject.uid={pod_uid}"
     try:
         events = await services.kube.list(
             POD_EVENTS, pod["metadata"]["namespace"], field_selector=selector
@@ -233,9 +233,13 @@ async def ask_why_pending(services: Services, pod_uid: str, owner: tuple[Kind, s
         _log.debug("events of a pod cannot be read", uid=pod_uid, error=error.message[:256])
         return
     trouble = trouble_of_events(events)
-    if trouble is not None and services.memory.pod_troubles.get(pod_uid) != trouble:
+    if services.memory.pod_troubles.get(pod_uid) == trouble:
+        return
+    if trouble is None:
+        del services.memory.pod_troubles[pod_uid]
+    else:
         services.memory.pod_troubles[pod_uid] = trouble
-        services.enqueue(*owner)
+    services.enqueue(*owner)
 
 
 def is_quota(error: KubeRefused) -> bool:

@@ -319,9 +319,13 @@ def test_events_say_why_a_pod_s_sandbox_or_volume_cannot_be_made() -> None:
     assert trouble == Trouble(
         reason=SandboxReason.START_FAILED,
         message='FailedCreatePodSandBox: no runtime for "gvisor" is configured',
+        of_events=True,
     )
     assert trouble_of_events(events[2:]) is None
     assert trouble_of_events([]) is None
+    # A mount that failed once, and an image that is being pulled since.
+    assert trouble_of_events([*events, event("Pulling", 2)]) is None
+    assert trouble_of_events([event("Pulled", 1), *events]) == trouble
 
 
 @pytest.mark.parametrize(

@@ -210,6 +210,32 @@ async def test_pod_whose_sandbox_cannot_be_made_is_told_by_its_events(bench: Ben
     assert "FailedCreatePodSandBox" in status["message"]
 
 
+async def test_trouble_that_is_over_by_its_events_ends_no_execution(bench: Bench) -> None:
+    """A mount fails once, then a large image is pulled for longer than trouble is given."""
+    bench.add_class()
+    bench.add_execution(**ONE_SHOT)
+    await bench.settle()
+    uid = bench.api.get("pods", NAMESPACE, bench.pod_name)["metadata"]["uid"]
+
+    def tell(reason: str, time: str) -> None:
+        metadata = {"name": f"pod.{reason.lower()}", "namespace": NAMESPACE}
+        about = {"involvedObject": {"uid": uid}, "lastTimestamp": time}
+        bench.api.add("events", {"metadata": metadata, "reason": reason, **about})
+
+    tell("FailedMount", "2026-01-02T03:04:05Z")
+    await bench.elapse(11)
+    await bench.elapse(1)
+    assert "FailedMount" in bench.execution()["status"]["message"]
+    tell("Pulling", "2026-01-02T03:04:15Z")
+    for _ in range(8):
+        await bench.elapse(10)
+    status = bench.execution()["status"]
+    assert (status["state"], status["message"]) == ("Queued", "Waiting for its pod to start.")
+    bench.api.run_pod(bench.pod_name)
+    await bench.settle()
+    assert bench.execution()["status"]["state"] == "Completed"
+
+
 async def test_one_shot_whose_pod_is_deleted_before_it_starts_runs_in_another(
     bench: Bench,
 ) -> None:
