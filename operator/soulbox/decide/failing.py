@@ -10,6 +10,7 @@ from typing import Any
 from soulbox.decide.actions import PostEvent, WriteStatus
 from soulbox.decide.conditions import Condition, merge_conditions
 from soulbox.model.states import ConditionType, ExecutionState, SandboxReason, SandboxState
+from soulbox.model.text import printable
 
 _EVENT = "ReconcileFailed"
 # Of these a word is due; of one that runs, or is over, the state says more than a failed pass.
@@ -17,8 +18,16 @@ _UNTOLD = (SandboxState.CREATED.value, SandboxState.STARTING.value, SandboxState
 
 
 def failing_message(error: str) -> str:
-    """For people."""
-    return f"The operator fails to bring it further, and keeps trying: {error}"
+    """For people, while the operator keeps trying."""
+    return printable(f"The operator cannot get any further with it, and keeps trying: {error}")
+
+
+def given_up_message(error: str, failing_seconds: float) -> str:
+    """For people, of an Execution that ends for it."""
+    return printable(
+        f"The operator tried for {failing_seconds:.0f} s and could not start it; none of its code "
+        f"ran: {error}"
+    )
 
 
 def failing_sandbox(
@@ -32,7 +41,7 @@ def failing_sandbox(
         return (event,)
     reason = SandboxReason.RECONCILE_FAILED.value
     wanted = [
-        Condition(type=ConditionType.READY, status="False", reason=reason, message=message),
+        Condition(type=ConditionType.READY, status="False", reason=reason, message=""),
         Condition(type=ConditionType.RECONCILING, status="True", reason=reason, message=message),
     ]
     generation = metadata.get("generation", 1)
@@ -58,5 +67,8 @@ def failing_execution(
     state = status.get("state", ExecutionState.QUEUED.value)
     if state != ExecutionState.QUEUED.value or status.get("message") == message:
         return (event,)
-    conditions = [{**one, "message": message} for one in status.get("conditions") or ()]
+    conditions = [
+        {**one, "message": message if one.get("type") == ConditionType.RECONCILING else ""}
+        for one in status.get("conditions") or ()
+    ]
     return (WriteStatus(status={"message": message, "conditions": conditions}), event)

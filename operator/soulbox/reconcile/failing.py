@@ -1,10 +1,16 @@
 """Telling an object that its passes fail: else it is known in the operator's log only."""
 
+from datetime import datetime
 from typing import Final
 
 from soulbox.decide.actions import Action, PostEvent, WriteStatus
 from soulbox.decide.execution import give_up
-from soulbox.decide.failing import failing_execution, failing_message, failing_sandbox
+from soulbox.decide.failing import (
+    failing_execution,
+    failing_message,
+    failing_sandbox,
+    given_up_message,
+)
 from soulbox.model.errors import KubeRefused, KubeUnavailable, SoulBoxError
 from soulbox.model.states import Kind
 from soulbox.reconcile.observe import ExecutionObserver
@@ -24,19 +30,26 @@ class FailureTeller:
     def __init__(self, services: Services, observer: ExecutionObserver) -> None:
         self._services = services
         self._observer = observer
+        # When the API server as a whole was last away: nobody is given up for that time.
+        self._away_at: datetime | None = None
 
     async def tell(
         self, kind: Kind, uid: str, error: BaseException, failures: int, failing_seconds: float
     ) -> None:
         """Called after each failed pass. Never fails itself: the next failure tries again."""
+        now = self._services.clock.now()
+        if _is_everybody_s(error):
+            self._away_at = now
+            return
         manifest = self._services.cache.get(kind, uid)
-        told = manifest is not None and kind in (Kind.SANDBOX, Kind.EXECUTION)
-        if failures < FAILURES or manifest is None or not told or _is_everybody_s(error):
+        if failures < FAILURES or manifest is None:
             return
         if kind not in (Kind.SANDBOX, Kind.EXECUTION):  # a class has no Events and no run
             return
-        message = failing_message(_words(error))
-        now = self._services.clock.now()
+        words = _words(error)
+        message = failing_message(words)
+        if self._away_at is not None:
+            failing_seconds = min(failing_seconds, (now - self._away_at).total_seconds())
         actions: tuple[Action, ...]
         try:
             if kind is Kind.SANDBOX:
@@ -45,7 +58,8 @@ class FailureTeller:
                 actions = failing_execution(manifest, message)
                 if failing_seconds >= self._services.sandbox_not_found_seconds:
                     seen = await self._observer.observe(manifest)
-                    actions = give_up(seen, message, now) or actions
+                    last = given_up_message(words, failing_seconds)
+                    actions = give_up(seen, last, now) or actions
             for action in actions:
                 if isinstance(action, PostEvent):
                     self._services.events.post(manifest, kind, action)

@@ -38,6 +38,10 @@ def test_sandbox_says_why_it_does_not_come_up(state: str) -> None:
         "Ready": "False",
         "Reconciling": "True",
     }
+    assert {one["type"]: one["message"] for one in status["conditions"]} == {
+        "Ready": "",
+        "Reconciling": WORDS,
+    }, "it is told once"
     assert isinstance(event, PostEvent)
     assert (event.type, event.reason) == ("Warning", "ReconcileFailed")
     (again,) = failing_sandbox({**manifest, "status": status}, WORDS, at(60))
@@ -62,7 +66,8 @@ def test_queued_execution_says_what_it_waits_for() -> None:
     assert isinstance(write, WriteStatus)
     status = merged(manifest["status"], dict(write.status))
     assert (status["state"], status["message"]) == ("Queued", WORDS)
-    assert {one["message"] for one in status["conditions"]} == {WORDS}
+    told = {one["type"]: one["message"] for one in status["conditions"] if one["message"]}
+    assert told == {"Reconciling": WORDS}, "once, in the condition that tools quote"
     assert failing_execution({**manifest, "status": status}, WORDS) == (event,)
 
 

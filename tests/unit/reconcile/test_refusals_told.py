@@ -162,6 +162,21 @@ async def test_execution_that_cannot_be_brought_further_ends_after_a_minute(
     await told.tell(RUN, uid, RuntimeError(), 20, 61.0)
     status = bench.execution()["status"]
     assert (status["state"], status["reason"]) == ("Failed", "StartFailed")
+    assert status["message"].startswith("The operator tried for 61 s and could not start it")
+
+
+async def test_nobody_is_given_up_for_the_time_that_the_api_server_was_away(bench: Bench) -> None:
+    """It comes back with an error or two, and every pass has failed for minutes by then."""
+    await bench.running_sandbox()
+    uid = bench.add_execution()
+    bench.watch()
+    told = teller(bench)
+    await told.tell(RUN, uid, KubeUnavailable("no connection"), 20, 600.0)
+    await told.tell(RUN, uid, KubeUnavailable("etcd: leader changed", status=500), 21, 601.0)
+    assert bench.execution()["status"]["state"] == "Queued"
+    bench.advance(61)
+    await told.tell(RUN, uid, KubeUnavailable("etcd: leader changed", status=500), 22, 662.0)
+    assert bench.execution()["status"]["state"] == "Failed"
 
 
 async def test_api_server_that_is_away_is_nobody_s_failure(bench: Bench) -> None:
