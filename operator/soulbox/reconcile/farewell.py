@@ -6,10 +6,12 @@ its runner still says so within some seconds.
 
 import asyncio
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any, Final
 
 from soulbox.box.client import PodAddress
 from soulbox.decide.actions import CollectOutput
+from soulbox.decide.execution_seen import SeenExecution
 from soulbox.decide.execution_status import (
     cancelled_by_deletion,
     files_to_save,
@@ -36,6 +38,16 @@ _WAIT_SECONDS: Final = 2.0
 _RETRY_SECONDS: Final = 0.2
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Ended:
+    """A run that is over, and what its runner still holds of it."""
+
+    told: Mapping[str, Any]  # the Execution's last version, with the status of its end
+    seen: SeenExecution
+    address: PodAddress
+    collect: CollectOutput
+
+
 class Farewell:
     """One task for each such Execution."""
 
@@ -58,10 +70,13 @@ class Farewell:
         told = cancelled_by_deletion(manifest, services.clock.now())
         try:
             async with asyncio.timeout(_SECONDS):
-                told = await self._end(manifest)
+                ended = await self._end(manifest)
+                if ended is not None:
+                    told = ended.told  # whatever becomes of its output
+                    await self._hand_over(ended)
         except (TimeoutError, SoulBoxError) as error:
             _log.warning(
-                "the end of a deleted run is not known",
+                "a deleted run was not seen off to its end",
                 action="farewell",
                 kind=Kind.EXECUTION.value,
                 namespace=metadata["namespace"],
@@ -74,17 +89,17 @@ class Farewell:
             services.mirror.offer(Kind.EXECUTION, told, deleted=True)
             services.enqueue(Kind.EXECUTION, uid)  # its pod of its own may go now
 
-    async def _end(self, manifest: Mapping[str, Any]) -> Mapping[str, Any]:
-        """Its last version, with the status of its end."""
+    async def _end(self, manifest: Mapping[str, Any]) -> _Ended | None:
+        """End its code; None where no runner can tell of it any more."""
         services, metadata = self._services, manifest["metadata"]
         uid = metadata["uid"]
         pod_uid, attempt = dispatch_mark(metadata)
         pod = services.cache.get(Kind.POD, pod_uid)
         address = None if pod is None or not _is_its_own(pod, manifest) else address_of(pod)
-        now = services.clock.now()
         if address is None:
-            return cancelled_by_deletion(manifest, now)
+            return None
         run = await self._cancelled(address, uid, attempt)
+        now = services.clock.now()
         going = {**manifest, "metadata": {**metadata, "deletionTimestamp": format_time(now)}}
         seen = await self._observer.observe(going)
         status = final_status(seen, ending_of_run(seen, run), now)
@@ -94,12 +109,17 @@ class Farewell:
             streams=streams_to_save(status, run),
             files=files_to_save(status, run),
         )
-        if collect.streams or collect.files:
-            await self._collector.save(address, collect, seen)
-        await services.runner.release(address, uid, attempt)
         known = manifest.get("status") or {}
         merged = {key: value for key, value in {**known, **status}.items() if value is not None}
-        return {**going, "status": merged}
+        told = {**going, "status": merged}
+        return _Ended(told=told, seen=seen, address=address, collect=collect)
+
+    async def _hand_over(self, ended: _Ended) -> None:
+        """Save what is not inline, and let the runner forget the rest."""
+        collect = ended.collect
+        if collect.streams or collect.files:
+            await self._collector.save(ended.address, collect, ended.seen)
+        await self._services.runner.release(ended.address, ended.seen.uid, collect.attempt)
 
     async def _cancelled(self, address: PodAddress, uid: str, attempt: int) -> RunDocument:
         """The run's document once it is over.

@@ -40,7 +40,7 @@ class RunnerHealth:
         self._failing: dict[str, _Failing] = {}
 
     def answered(self, pod_uid: str) -> None:
-        """A call about a run was served."""
+        """A call about a run was served, or refused."""
         self._failing.pop(pod_uid, None)
 
     def failed(self, pod_uid: str) -> None:

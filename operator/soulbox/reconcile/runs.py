@@ -214,6 +214,10 @@ class RunFollower:
             if self._health is not None and error.reached:
                 self._health.failed(address.uid)
             raise
+        except RunnerRefused:  # one that says no is at work
+            if self._health is not None:
+                self._health.answered(address.uid)
+            raise
         if self._health is not None:
             self._health.answered(address.uid)
         return document

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from soulbox.kube.cache import ObjectCache
-from soulbox.model.errors import RunnerUnavailable
+from soulbox.model.errors import RunnerRefused, RunnerUnavailable, StoreUnavailable
 from soulbox.model.runs import RunDocument
 from soulbox.model.states import Kind, RunOutcome
 from soulbox.reconcile.health import RunnerHealth
@@ -144,6 +144,20 @@ async def test_calls_that_do_not_get_through_hurt_nobody(bench: Bench) -> None:
     assert failing is None or failing.failures <= 1
 
 
+async def test_runner_that_says_no_serves_calls(bench: Bench) -> None:
+    """Full of results that wait for PostgreSQL, say: with its pod they would be lost."""
+    await bench.running_sandbox()
+    bench.health.failed(bench.pod_uid)
+    bench.health.failed(bench.pod_uid)
+    bench.advance(20)
+    bench.runner.faults["start"].append(RunnerRefused(429, "TableFull", "16 results wait"))
+    bench.runner.never_ends()
+    bench.add_execution()
+    await bench.settle()
+    bench.health.failed(bench.pod_uid)
+    assert not bench.health.is_hurt(bench.pod_uid)
+
+
 # An Execution that goes while its code runs.
 
 
@@ -177,6 +191,24 @@ async def test_execution_that_goes_without_its_finalizer_has_its_code_ended_and_
     assert status["output"]["stdout"] == "begun\n"
     assert "was deleted while its code ran" in status["message"]
     assert bench.runner.said("release") == [uid]
+
+
+async def test_outcome_of_a_run_that_went_is_recorded_where_its_output_cannot_be(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def save_output(*_: Any) -> int:
+        raise StoreUnavailable("no connection")
+
+    monkeypatch.setattr(bench.records, "save_output", save_output)
+    await bench.running_sandbox()
+    uid = await started(bench)
+    bench.api.edit("executions", NAMESPACE, "run", STRIPPED)
+    bench.api.delete("executions", NAMESPACE, "run")
+    await bench.settle()
+    await finish(bench, uid, make_finished(stdout=b"x" * 40_000))
+    status = bench.records.last[uid]["status"]
+    assert (status["state"], status["exitCode"]) == ("Completed", 0)
+    assert uid not in bench.records.complete
 
 
 async def test_its_runner_does_not_know_the_run_and_it_is_recorded_all_the_same(
