@@ -28,7 +28,7 @@ class Cluster:
         self.created: list[dict[str, Any]] = []
         self.deleted: list[str] = []
         self.forbidden = False
-        self.exit_code = 8  # of clients that fail
+        self.exit_code: int | None = 8  # of clients that fail; None: their node does not tell
 
     async def handle(self, request: web.Request) -> web.Response:
         if request.method == "POST":
@@ -45,7 +45,7 @@ class Cluster:
             return web.json_response({"items": self.classes})
         name = request.path.rpartition("/")[2]
         status = {"phase": self.phases[name], "podIP": "10.0.0.9"}
-        if self.phases[name] == "Failed":
+        if self.phases[name] == "Failed" and self.exit_code is not None:
             terminated = {"terminated": {"exitCode": self.exit_code}}
             status["containerStatuses"] = [{"state": terminated}]
         return web.json_response({"metadata": {"name": name}, "status": status})
@@ -103,10 +103,11 @@ async def test_probe_tells_and_cleans_up(case: str, tmp_path: Path) -> None:
         (10, NodeOpen(ports=("the API server",))),
         (11, NodeOpen(ports=("the kubelet (port 10250)", "the API server"))),
         (1, Unseen(why="the probe's client ended with exit code 1, so nothing is proven")),
+        (None, Unseen(why="the probe's client was ended by its node, so nothing is proven")),
     ],
 )
 async def test_probe_names_the_node_s_ports_that_answer(
-    exit_code: int, want: NodeOpen | Unseen, tmp_path: Path
+    exit_code: int | None, want: NodeOpen | Unseen, tmp_path: Path
 ) -> None:
     cluster = Cluster(phases("Succeeded", "Failed"), [make_sandbox_class()])
     cluster.exit_code = exit_code

@@ -107,8 +107,11 @@ async def _try(
 
 def judge_client(pod: Mapping[str, Any]) -> Enforcement | NodeOpen | Unseen:
     """What the exit code of a client tells that did not get through to the server."""
-    (container,) = pod["status"]["containerStatuses"]
-    code = int(container["state"]["terminated"]["exitCode"])
+    containers = pod["status"].get("containerStatuses") or ()
+    ended = containers[0]["state"].get("terminated") if containers else None
+    if ended is None:  # evicted, say
+        return Unseen(why="the probe's client was ended by its node, so nothing is proven")
+    code = int(ended["exitCode"])
     bits = code - _HELD
     if not 0 <= bits <= sum(_NODE_PORTS):
         return Unseen(why=f"the probe's client ended with exit code {code}, so nothing is proven")
