@@ -94,7 +94,7 @@ def test_programs_in_bash(world: World) -> None:
     execute = world.execution("execute")["status"]
     assert execute["output"]["stdout"] == "hi\ntool\n", execute
     crlf = world.execution("crlf")["status"]
-    assert crlf["message"].endswith("Save it with LF ends of line.")
+    assert crlf["message"].endswith("Save it with LF line endings.")
     assert world.execution("open-files")["status"]["output"]["stdout"] == "1024\n4000\nok\n"
     # On cgroup v2 the kernel takes all of the pod, which is told as well.
     killed = world.execution("hog")["status"]

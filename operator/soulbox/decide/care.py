@@ -91,7 +91,8 @@ def _load(seen: DatabaseCare) -> list[Finding]:
     age = seen.oldest_transaction_seconds
     if age > _OLD_TRANSACTION_SECONDS:
         words = (
-            f"one has been open for {age:.0f} s: it holds back vacuum, and changes if it may write"
+            f"one has been open for {age:.0f} s: it holds back vacuum and, if it may write, the "
+            "live feed of changes"
         )
         remedy = "find it in pg_stat_activity; set idle_in_transaction_session_timeout"
         findings.append(_warn("transactions", words, remedy))

@@ -369,8 +369,8 @@ def judge_network(seen: Enforcement | NodeOpen | Unseen) -> list[Finding]:
                 f"enforced between pods, but a pod without network reaches {' and '.join(ports)}"
             )
             remedy = (
-                "Kubernetes leaves a pod's own node open to it: know that these ask for "
-                "credentials, or close them by host policies (Cilium, Calico) or a firewall"
+                "Kubernetes leaves a pod's own node open to it, and these ports ask for "
+                "credentials; host policies (Cilium, Calico) or a firewall can close them"
             )
             return [_warn("network", found, remedy)]
         case Enforcement.ENFORCED:

@@ -614,7 +614,7 @@ def _wait_at_most(
     most = seen.sandbox_not_found_seconds if most_seconds is None else most_seconds
     give_up_at = seen.created_at + timedelta(seconds=most)
     if now >= give_up_at:
-        told = f"{message} It was waited for {most:g} s; none of its code ran."
+        told = f"{message} It gave up after {most:g} s; none of its code ran."
         return _finish(seen, _failed(reason, told), now)
     return _wait(seen, message, now).no_later_than((give_up_at - now).total_seconds())
 

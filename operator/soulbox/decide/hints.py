@@ -29,12 +29,12 @@ def hint_of(seen: SeenExecution, stderr: str) -> str:
     if seen.sandbox_class is not None and _NO_PROCESS.search(end):
         return (
             f" Its class allows {seen.sandbox_class.max.pids} processes and threads at once"
-            " (max.pids of the SandboxClass), those of all that run in the Sandbox together."
+            " (max.pids of the SandboxClass), counting all that run in its pod."
         )
     code = seen.spec.code if isinstance(seen.spec, ExecutionSpec) else None
     if code is not None and "\r\n" in code and _CARRIAGE_RETURN.search(end):
         return (
             " Lines of its code end in CRLF, as on Windows; to a shell the CR is part of the"
-            " line. Save it with LF ends of line."
+            " line. Save it with LF line endings."
         )
     return ""

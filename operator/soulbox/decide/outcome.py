@@ -192,7 +192,7 @@ def ending_without_result(seen: SeenExecution, pod: PodView | None) -> Ending:
         return Ending(state=_FAILED, reason=reason, message=message, run=run)
     if seen.runner_hurt:
         message = (
-            "Its runner served no calls any more, and its pod was ended; whether the code ran to "
+            "Its runner no longer served calls, so its pod was deleted; whether the code ran to "
             "its end is not known. To run it again make a new Execution."
         )
         return Ending(state=_FAILED, reason=ExecutionReason.LOST, message=message, run=run)

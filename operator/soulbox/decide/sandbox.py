@@ -228,8 +228,8 @@ def _over_its_class(seen: SeenSandbox) -> str:
     if not seen.class_objection:
         return ""
     return (
-        f" Over its class: {seen.class_objection} Of times and numbers the class's maximum holds; "
-        "its pod keeps the resources it has, and no other pod follows it."
+        f" Over its class: {seen.class_objection} Times and counts are held to the class's "
+        "maximum; its pod keeps the resources it has, and no other pod follows it."
     )
 
 
@@ -352,7 +352,7 @@ def _watch_pod(
 def _replace_hurt(seen: SeenSandbox, pod: PodView, now: datetime) -> Decision:
     """Its code may have crippled it. It is billed until its pod's end, and its runs end with it."""
     message = (
-        f"The runner in its pod {pod.name} can be reached, and serves no calls any more; the pod "
+        f"The runner in its pod {pod.name} can be reached but no longer serves calls; the pod "
         "is deleted, and what ran in it is lost."
     )
     news = News(

@@ -70,10 +70,6 @@ class Turns:
             self._aside.discard(uid)
             self._queues.pop(sandbox, None)
 
-    def is_aside(self, uid: str) -> bool:
-        """Whether it was set aside."""
-        return uid in self._aside
-
     def drop(self, uid: str) -> None:
         """The Execution is over, or gone."""
         self._aside.discard(uid)

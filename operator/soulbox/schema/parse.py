@@ -135,7 +135,7 @@ def parse_execution(manifest: Mapping[str, Any]) -> specs.ExecutionSpec:
         raise InvalidManifest(
             "spec.language",
             "is no name of a language",
-            "begin with a small letter, then use a-z, 0-9, '+', '.', '#' and '-'",
+            "begin with a lower-case letter, then use a-z, 0-9, '+', '.', '#' and '-'",
         )
     _refuse_same_path(spec.files)
     env = _sourced_env(spec.env)

@@ -54,7 +54,7 @@ class Family:
 Reading = float | Mapping[str, float]
 Reader = Callable[[], Reading]
 
-_OWN_KINDS: Final = "`Sandbox` or `Execution`"
+_OWN_KINDS: Final = "`Sandbox`, `Execution` or `SandboxClass`"
 _WATCHED_KINDS: Final = "`Sandbox`, `Execution`, `SandboxClass`, `Pod` or `Namespace`"
 # What the runner refuses with, and how calls to it fail otherwise; anything else is made up.
 RUNNER_CODES: Final = frozenset(
@@ -512,7 +512,7 @@ class Metrics:
 
     def _begin_at_zero(self) -> None:
         """Make the series of closed sets: increase() does not see the step from none to 1."""
-        kinds = (Kind.SANDBOX, Kind.EXECUTION)
+        kinds = (Kind.SANDBOX, Kind.EXECUTION, Kind.SANDBOX_CLASS)
         series: Mapping[str, Iterable[tuple[str, ...]]] = {
             "soulbox_leader_transitions_total": (
                 (to,) for to in ("leader", "silent", "released", "lost")

@@ -106,7 +106,7 @@ async def test_sandbox_whose_runner_is_hurt_gets_another_pod_and_its_runs_end(
     await bench.settle()
     ended = bench.execution()["status"]
     assert (ended["state"], ended["reason"]) == ("Failed", "Lost")
-    assert ended["message"].startswith("Its runner served no calls any more")
+    assert ended["message"].startswith("Its runner no longer served calls")
     bench.records.committed.add(pod_uid)
     await bench.elapse(1)
     (successor,) = set(bench.api.named("pods")) - {name}

@@ -117,7 +117,7 @@ async def test_a_crowd_asks_for_what_is_missing_once_at_a_time(bench: Bench) -> 
     ended = {bench.execution(f"run-{number:02}")["status"]["reason"] for number in range(20)}
     assert ended == {"InvalidSpec"}
     message = bench.execution("run-00")["status"]["message"]
-    assert message.endswith("It was waited for 60 s; none of its code ran.")
+    assert message.endswith("It gave up after 60 s; none of its code ran.")
 
 
 # What passes fail at.
