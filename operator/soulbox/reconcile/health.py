@@ -4,7 +4,9 @@ User code may have found a way to cripple the runner of its pod. Without this th
 say that it runs, and be billed, while each of its Executions waits out its time.
 
 Only calls that got through to the pod count. A node or network that is away is Kubernetes' to
-judge, and a pod that cannot be reached from here may be well.
+judge, and a pod that cannot be reached from here may be well. A refused connection can be the
+network's too: some plugins (kube-router, k3s) refuse what a NetworkPolicy forbids, and may know a
+new operator's address late. So a pod that never answered this process is given far longer.
 """
 
 from collections.abc import Callable
@@ -17,6 +19,8 @@ from soulbox.model.states import Kind
 # Three long calls that get no answer take half a minute; a node under load answers by then.
 _FAILURES: Final = 3
 _SECONDS: Final = 20.0
+# A guess: network plugins have caught up by then.
+_NEVER_ANSWERED_SECONDS: Final = 300.0
 
 
 @dataclass(slots=True)
@@ -38,10 +42,12 @@ class RunnerHealth:
         self._enqueue = enqueue
         self._monotonic = monotonic
         self._failing: dict[str, _Failing] = {}
+        self._has_answered: set[str] = set()
 
     def answered(self, pod_uid: str) -> None:
-        """A call about a run was served, or refused."""
+        """A call was served, or refused."""
         self._failing.pop(pod_uid, None)
+        self._has_answered.add(pod_uid)
 
     def failed(self, pod_uid: str) -> None:
         """A call about a run got through to the pod, and nothing useful came back."""
@@ -59,9 +65,12 @@ class RunnerHealth:
         failing = self._failing.get(pod_uid)
         if failing is None or failing.failures < _FAILURES:
             return False
-        return self._monotonic() - failing.since >= _SECONDS
+        known = pod_uid in self._has_answered
+        patience_seconds = _SECONDS if known else _NEVER_ANSWERED_SECONDS
+        return self._monotonic() - failing.since >= patience_seconds
 
     def forget_others(self, pod_uids: set[str]) -> None:
         """Only these pods exist."""
         for uid in self._failing.keys() - pod_uids:
             del self._failing[uid]
+        self._has_answered &= pod_uids

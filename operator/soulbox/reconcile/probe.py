@@ -53,6 +53,7 @@ class RunnerProbe:
                     except (RunnerUnavailable, RunnerRefused, HostileReply) as error:
                         services.metrics.runner_error(type(error).__name__)
                     else:
+                        services.health.answered(pod_uid)
                         services.memory.runner_versions[pod_uid] = listed.runner_version
                         for run in listed.executions:
                             await self.meet(pod_uid, run.uid, run.attempt)

@@ -42,6 +42,7 @@ def health(clock: Clock) -> RunnerHealth:
 def test_runner_is_hurt_after_three_failures_over_twenty_seconds(
     health: RunnerHealth, clock: Clock
 ) -> None:
+    health.answered("p")
     for second, want in ((0, False), (10, False), (19, False), (20, True)):
         clock.now = second
         health.failed("p")
@@ -51,7 +52,20 @@ def test_runner_is_hurt_after_three_failures_over_twenty_seconds(
     assert not health.is_hurt("p")
 
 
+def test_runner_that_never_answered_this_operator_is_given_minutes(
+    health: RunnerHealth, clock: Clock
+) -> None:
+    """Its network may refuse a new operator, whose address it does not know yet."""
+    for second in (0, 100, 200, 299):
+        clock.now = second
+        health.failed("p")
+        assert not health.is_hurt("p"), second
+    clock.now = 300
+    assert health.is_hurt("p")
+
+
 def test_two_failures_are_no_proof_however_long_ago(health: RunnerHealth, clock: Clock) -> None:
+    health.answered("p")
     health.failed("p")
     clock.now = 600
     health.failed("p")
