@@ -195,8 +195,8 @@ def _decide_in_sandbox(seen: SeenExecution, spec: ExecutionSpec, now: datetime) 
         # Admission lets only that user, and who has the verb billto, write the name.
         message = (
             f'spec.user: Sandbox "{spec.sandbox_name}" is billed to "{sandbox.user}" and runs only '
-            "Executions of that spec.user. Make a new Execution that names it (you need to be that "
-            "user, or the verb billto on executions), or use another Sandbox."
+            "Executions of that spec.user. Make a new Execution that names it (be that user, or "
+            "have the verb billto on executions), or use another Sandbox."
         )
         return _finish(seen, _failed(ExecutionReason.INVALID_SPEC, message), now)
     if sandbox.stalled_since is not None:

@@ -353,7 +353,7 @@ class ExecutionSpec(ApiModel):
             min_length=1,
             max_length=256,
             description=(
-                "User it is billed to. Only oneself, or anybody with the verb billto on"
+                "User it is billed to: yourself, or anybody if you have the verb billto on"
                 " executions. Cannot be changed."
             ),
             json_schema_extra=USER_RULES,

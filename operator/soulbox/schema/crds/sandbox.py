@@ -168,8 +168,8 @@ class SandboxSpec(ApiModel):
             min_length=1,
             max_length=256,
             description=(
-                "User it is billed to. Only oneself, or anybody with the verb billto on sandboxes."
-                " Cannot be changed."
+                "User it is billed to: yourself, or anybody if you have the verb billto on"
+                " sandboxes. Cannot be changed."
             ),
             json_schema_extra=USER_RULES,
         ),
