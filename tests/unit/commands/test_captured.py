@@ -78,7 +78,8 @@ def operator(shell: Shell) -> Iterator[dict[int, bytes]]:
 
 
 def test_files_are_listed_with_clean_names(shell: Shell) -> None:
-    add(shell, [*FILES, entry("huge", b"", size=9_999_999, truncated=True)], filesOmitted=3)
+    files = [*FILES, entry("huge", b"", size=9_999_999, truncated=True)]
+    add(shell, files, filesOmitted=3, filesOmittedReason="67 files matched, 64 are kept")
     code, out, err = shell.call("files", "done", "-n", NAMESPACE)
     assert code == 0
     rows = [line.split() for line in out.splitlines()]
@@ -86,8 +87,20 @@ def test_files_are_listed_with_clean_names(shell: Shell) -> None:
     assert rows[1][:3] == ["out/a.txt", "8", "yes"]
     assert rows[3][0] == "log\\x1b[2J"
     assert rows[4][:3] == ["huge", "9999999", "no"]
-    assert err == "soulbox: 3 more files matched, and were not kept\n"
-    assert shell.json("files", "done", "-n", NAMESPACE)["filesOmitted"] == 3
+    words = "3 more files matched and were not kept: 67 files matched, 64 are kept"
+    assert err == f"soulbox: {words}\n"
+    assert words in shell.call("get", "execution/done", "-n", NAMESPACE)[1]
+    document = shell.json("files", "done", "-n", NAMESPACE)
+    assert document["filesOmitted"] == 3
+    assert document["filesOmittedReason"] == "67 files matched, 64 are kept"
+
+
+def test_a_file_that_was_not_there_is_told(shell: Shell, tmp_path: Path) -> None:
+    reason = '"report.csv" is not there'
+    add(shell, [], filesOmittedReason=reason)
+    assert shell.call("files", "done", "-n", NAMESPACE)[2] == f"soulbox: {reason}\n"
+    code, _, err = shell.call("files", "done", "--out", str(tmp_path / "o"), "-n", NAMESPACE)
+    assert (code, err) == (1, f"soulbox: Execution done captured no files: {reason}\n")
 
 
 def test_logs_say_how_files_are_had(shell: Shell) -> None:

@@ -301,6 +301,18 @@ def test_logs_say_why_postgresql_gives_none(shell: Shell) -> None:
     assert "s3cret" not in err
 
 
+@pytest.mark.slow
+def test_logs_show_nothing_twice_when_postgresql_gives_one_stream_only(shell: Shell) -> None:
+    add(shell)
+    end(shell, "done", **stream("stdout", "once\n"), **stream("stderr", "a…z", total=900))
+    shell.patch.setenv("SOULBOX_DSN", "postgresql://me@127.0.0.1:1/none?connect_timeout=2")
+    shell.patch.setenv("SOULBOX_OPERATOR_URL", "http://127.0.0.1:1")
+    code, out, err = shell.call("logs", "done", "-n", NAMESPACE)
+    assert (code, out) == (0, "once\n")
+    assert err.count("a…z") == 1
+    assert "PostgreSQL cannot be read" in err
+
+
 def test_logs_of_what_runs_need_the_operator(shell: Shell) -> None:
     add(shell)
     shell.patch.setenv("SOULBOX_OPERATOR_URL", "http://127.0.0.1:1")

@@ -4,6 +4,8 @@ one does on demand."""
 from __future__ import annotations
 
 import asyncio
+import hashlib
+import json
 import os
 import signal
 import sys
@@ -130,3 +132,31 @@ async def test_run_whose_object_is_deleted_is_told_so(tmp_path: Path) -> None:
         _, err = await process.communicate()
     assert process.returncode == 125
     assert f"Execution {name} was deleted before its end was seen".encode() in err
+
+
+async def test_stdout_holds_the_object_alone_where_files_are_written(tmp_path: Path) -> None:
+    results = tmp_path / "results"
+    options = ("-o", "json", "--capture", "*.txt", "--out", str(results))
+    async with running(tmp_path, *options) as (api, process):
+        async with asyncio.timeout(60):
+            while not api.named("executions"):  # noqa: ASYNC110 - another process makes it
+                await asyncio.sleep(0.01)
+        (name,) = api.named("executions")
+        file = {
+            "path": "a.txt",
+            "size": 1,
+            "content": "x",
+            "sha256": hashlib.sha256(b"x").hexdigest(),
+        }
+        status = {
+            "state": "Completed",
+            "reason": "Completed",
+            "completionTime": "2026-01-02T03:04:07Z",
+            "output": {"files": [file]},
+        }
+        api.edit("executions", NAMESPACE, name, {"status": status})
+        out, err = await process.communicate()
+    assert process.returncode == 0
+    assert json.loads(out)["metadata"]["name"] == name
+    assert f"soulbox: {results}/a.txt  1 bytes\n".encode() in err
+    assert (results / "a.txt").read_text() == "x"

@@ -8,7 +8,7 @@ import asyncio
 import hashlib
 import os
 import tempfile
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -58,6 +58,17 @@ def words_of_captured(execution: Manifest) -> str:
         return ""
     files = "1 file was" if count == 1 else f"{count} files were"
     return f"{files} captured: soulbox files {execution['metadata']['name']} --out DIR"
+
+
+def omitted_words(output: Mapping[str, Any]) -> str:
+    """What was not captured, and why; "" where nothing is missing."""
+    count, reason = output.get("filesOmitted"), output.get("filesOmittedReason")
+    if count:
+        more = (
+            "1 more file matched and was" if count == 1 else f"{count} more files matched and were"
+        )
+        return f"{more} not kept" + (f": {reason}" if reason else "")
+    return str(reason or "")
 
 
 def _parse(place: int, entry: dict[str, Any]) -> CapturedFile:
@@ -165,8 +176,13 @@ def find_files(files: Sequence[CapturedFile], wanted: Sequence[str]) -> list[Cap
     return [found[place] for place in sorted(found)]
 
 
-async def save_files(source: FileSource, files: Sequence[CapturedFile], out: Path) -> None:
+async def save_files(
+    source: FileSource, files: Sequence[CapturedFile], out: Path, say: Callable[[str], None]
+) -> None:
     """Write files below a folder, which is made; one that is there already is replaced.
+
+    Args:
+        say: is told of each file that was written.
 
     Raises:
         CommandError: one cannot be had or written, or its bytes are not those that the run left.
@@ -178,7 +194,7 @@ async def save_files(source: FileSource, files: Sequence[CapturedFile], out: Pat
                 "outputLimitBytes"
             )
         await _save(source, file, place_below(out, file.path))
-        print(clean(f"{out / file.path}  {file.size_bytes} bytes"), flush=True)
+        say(clean(f"{out / file.path}  {file.size_bytes} bytes"))
 
 
 def place_below(out: Path, path: str) -> Path:

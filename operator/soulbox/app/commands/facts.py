@@ -3,6 +3,7 @@
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
+from soulbox.app.commands.captured import omitted_words
 from soulbox.app.commands.durations import in_words
 from soulbox.app.commands.person import Manifest, status_of
 from soulbox.app.commands.show import mebibytes, seconds
@@ -121,7 +122,7 @@ def _of_execution(manifest: Manifest) -> list[tuple[str, Any]]:
             facts.append((stream, f"{output.get(f'{stream}Bytes', 0)} bytes{cut}"))
     facts += [("File", f"{one['path']}, {one['size']} bytes") for one in output.get("files") or ()]
     facts += [
-        ("Files omitted", output.get("filesOmitted")),
+        ("Files omitted", omitted_words(output)),
         ("Error", ": ".join(str(error[k]) for k in ("type", "message") if error.get(k))),
         ("Stack trace", error.get("stackTrace")),
     ]

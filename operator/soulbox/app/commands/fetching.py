@@ -7,6 +7,7 @@ from soulbox.app.commands.captured import (
     FileSource,
     captured_of,
     find_files,
+    omitted_words,
     save_files,
 )
 from soulbox.app.commands.outlet import Outlet
@@ -18,7 +19,8 @@ from soulbox.model.errors import CommandError
 
 
 async def _find(person: Person, name: str) -> tuple[Manifest, list[CapturedFile]]:
-    execution = await person.find(EXECUTIONS, name.removeprefix("execution/"))
+    name = name.removeprefix("execution/")
+    execution = await person.find(EXECUTIONS, name)
     if not is_over(execution):
         raise CommandError(f"Execution {name} is not over: files are captured at its end")
     return execution, captured_of(execution)
@@ -29,9 +31,10 @@ async def list_files(person: Person, name: str, *, as_json: bool) -> None:
     execution, files = await _find(person, name)
     output = status_of(execution).get("output") or {}
     if as_json:
-        print_json(
-            {"files": output.get("files") or [], "filesOmitted": output.get("filesOmitted", 0)}
-        )
+        shown = {"files": output.get("files") or [], "filesOmitted": output.get("filesOmitted", 0)}
+        if reason := output.get("filesOmittedReason"):
+            shown["filesOmittedReason"] = reason
+        print_json(shown)
         return
     if files:
         rows = [
@@ -45,8 +48,8 @@ async def list_files(person: Person, name: str, *, as_json: bool) -> None:
             if execution["spec"].get("captureFiles")
             else "no files were asked for: soulbox run --capture 'GLOB', or spec.captureFiles"
         )
-    if output.get("filesOmitted"):
-        tell(f"{output['filesOmitted']} more files matched, and were not kept")
+    if words := omitted_words(output):
+        tell(words)
 
 
 async def show_file(person: Person, name: str, path: str, dsn: str | None, *, raw: bool) -> None:
@@ -74,5 +77,7 @@ async def write_files(
     execution, files = await _find(person, name)
     found = find_files(files, wanted)
     if not found:
-        raise CommandError(f"Execution {name} captured no files")
-    await save_files(FileSource(person, execution, dsn=dsn), found, out)
+        words = omitted_words(status_of(execution).get("output") or {})
+        captured_none = f"Execution {execution['metadata']['name']} captured no files"
+        raise CommandError(": ".join(filter(None, (captured_none, words))))
+    await save_files(FileSource(person, execution, dsn=dsn), found, out, print)

@@ -2,14 +2,14 @@
 
 import asyncio
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from uuid import UUID
 
 from soulbox.app.commands.captured import words_of_captured
 from soulbox.app.commands.follow import follow_execution
 from soulbox.app.commands.live import Pump, allow_reading, limit_words, lost_words, rest_of
 from soulbox.app.commands.outcome import explanation_of
-from soulbox.app.commands.outlet import STREAMS, Outlet
+from soulbox.app.commands.outlet import STREAMS, Outlet, Stream
 from soulbox.app.commands.person import Manifest, Person, is_over, status_of
 from soulbox.app.commands.show import Progress, print_json, show_rest
 from soulbox.app.live_output import is_lost, whole_inline
@@ -28,6 +28,7 @@ class _Logs:
     progress: Progress
     dsn: str | None
     as_json: bool
+    shown: dict[Stream, int] = field(default_factory=dict)  # bytes, out of a source that broke off
 
 
 async def show_logs(
@@ -95,19 +96,23 @@ async def _show_saved(logs: _Logs, execution: Manifest) -> None:
     with suppress(KubeRefused):  # whoever may only look gets what the status has
         key = await allow_reading(logs.person, execution)
         pump = Pump(logs.person, execution["metadata"]["name"], key, logs.outlet.write)
+        for stream, offset in logs.shown.items():
+            pump.shown[stream].offset = offset
         pump.finish(execution)
         await pump.run()
         if all(shown.complete for shown in pump.shown.values()):
             await show_rest(pump, execution, logs.outlet, logs.progress.note)
             _explain(logs, execution)
             return
-        if any(shown.offset for shown in pump.shown.values()):
-            raise CommandError("the output broke off: " + pump.shown["stdout"].problem)
+        if any(shown.offset > logs.shown.get(one, 0) for one, shown in pump.shown.items()):
+            problems = [shown.problem for shown in pump.shown.values() if shown.problem]
+            raise CommandError(": ".join(["the output broke off", *problems[:1]]))
     await _show_inline(logs, execution)
 
 
 async def _show_from_database(logs: _Logs, execution: Manifest, dsn: str) -> bool:
-    """Whether both streams were shown from PostgreSQL, to the byte."""
+    """Whether both streams were shown from PostgreSQL, to the byte; how far they were where not
+    is noted."""
     output = status_of(execution).get("output") or {}
     store = await open_store(dsn, max_size=1)
     notes = []
@@ -116,6 +121,7 @@ async def _show_from_database(logs: _Logs, execution: Manifest, dsn: str) -> boo
             whole = whole_inline(output, stream)
             if whole is not None:
                 await logs.outlet.write(stream, whole)
+                logs.shown[stream] = len(whole)
                 continue
             if is_lost(output, stream):
                 notes.append(lost_words(stream, 0))
@@ -126,6 +132,7 @@ async def _show_from_database(logs: _Logs, execution: Manifest, dsn: str) -> boo
                 async for part in readable_output(tx, uid, stream):
                     await logs.outlet.write(stream, part)
                     shown_bytes += len(part)
+                    logs.shown[stream] = shown_bytes
             notes.append(limit_words(output, stream, shown_bytes))
     except SoulBoxError as error:
         logs.progress.note(f"PostgreSQL cannot be read: {error}")
@@ -143,10 +150,14 @@ async def _show_inline(logs: _Logs, execution: Manifest) -> None:
     logs.progress.hide()
     notes = []
     for stream in STREAMS:
-        rest = rest_of(output, stream, 0)
+        offset = logs.shown.get(stream, 0)
+        rest = rest_of(output, stream, offset)
         await logs.outlet.write(stream, rest.content)
         if rest.is_lost:
-            notes.append(lost_words(stream, 0))
+            notes.append(lost_words(stream, offset))
+        elif rest.missing_bytes and offset:
+            total = output[f"{stream}Bytes"]
+            notes.append(f"{stream} broke off after {offset} of {total} bytes: try again")
         elif rest.missing_bytes:
             remedy = "" if logs.dsn else ": set SOULBOX_DSN, or SOULBOX_OPERATOR_URL"
             notes.append(

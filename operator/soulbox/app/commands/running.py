@@ -90,7 +90,8 @@ async def run_program(person: Person, manifest: Manifest, wishes: Wishes) -> int
 async def _take_files(person: Person, execution: Manifest, key: str, out: Path | None) -> None:
     """Captured files: write them below `out`, or say how they are had."""
     if out is not None:
-        await save_files(FileSource(person, execution, key=key), captured_of(execution), out)
+        # stdout is the program's, or the object's.
+        await save_files(FileSource(person, execution, key=key), captured_of(execution), out, tell)
     elif words := words_of_captured(execution):
         tell(words)
 
