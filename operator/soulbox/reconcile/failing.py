@@ -21,6 +21,8 @@ from soulbox.telemetry.logs import get_logger
 _log = get_logger(__name__)
 
 # Failures in a row after which it is no hiccup: with the queue's back-off some two seconds.
+# Told again after as many more: a write wakes its object at once, so that words which differ each
+# time (a port, an id) would take the queue's back-off away.
 FAILURES: Final = 5
 
 
@@ -50,12 +52,13 @@ class FailureTeller:
         message = failing_message(words)
         if self._away_at is not None:
             failing_seconds = min(failing_seconds, (now - self._away_at).total_seconds())
-        actions: tuple[Action, ...]
+        actions: tuple[Action, ...] = ()
+        is_due = failures % FAILURES == 0
         try:
             if kind is Kind.SANDBOX:
-                actions = failing_sandbox(manifest, message, now)
+                actions = failing_sandbox(manifest, message, now) if is_due else ()
             else:
-                actions = failing_execution(manifest, message)
+                actions = failing_execution(manifest, message) if is_due else ()
                 if failing_seconds >= self._services.sandbox_not_found_seconds:
                     seen = await self._observer.observe(manifest)
                     last = given_up_message(words, failing_seconds)

@@ -139,6 +139,12 @@ async def test_failure_stands_on_the_object_once_it_lasts(bench: Bench) -> None:
     status = bench.sandbox()["status"]
     assert (status["state"], status["reason"]) == ("Error", "ReconcileFailed")
     assert "sandboxes is forbidden" in status["message"]
+    bench.api.take_writes()
+    for failures in range(FAILURES + 1, 2 * FAILURES):
+        await told.tell(BOX, uid, KubeRefused(403, "Forbidden", f"port {failures}"), failures, 9.0)
+    assert bench.api.take_writes() == [], "each write would wake it at once"
+    await told.tell(BOX, uid, KubeRefused(403, "Forbidden", "port 9"), 2 * FAILURES, 9.0)
+    assert "port 9" in bench.sandbox()["status"]["message"]
 
     # The first pass that works says what is.
     await bench.settle()
