@@ -83,7 +83,10 @@ class ClassMax(ApiModel):
         Field(
             ge=1,
             le=32768,
-            description="Most processes and threads of one run; a run that wants more gets EAGAIN.",
+            description=(
+                "Most processes and threads at once, of all runs in a sandbox together; one that"
+                " wants more gets EAGAIN."
+            ),
         ),
     ] = 128
     timeout_seconds: Annotated[
