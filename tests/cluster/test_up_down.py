@@ -233,7 +233,7 @@ def test_up_again_restarts_nothing(cluster: Cluster) -> None:
     before = pids()
     cluster.up()
     assert pids() == before
-    assert len(before) == 8  # seven of the cluster and PostgreSQL
+    assert len(before) == 9  # eight of the cluster and PostgreSQL
 
 
 def test_up_after_everything_was_killed_heals_and_keeps_pod_and_rows(cluster: Cluster) -> None:
