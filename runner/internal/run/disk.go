@@ -44,7 +44,9 @@ func (m *Manager) watchDisk(run *Run) {
 		return
 	}
 	watch := &diskWatch{freeBefore: m.disk.Free()}
-	if m.diskStale.Load() {
+	// A measurement over the limit may be of a run that is over and was cleaned up
+	// after: taken as what was there before, it would let this run take as much again.
+	if m.diskStale.Load() || m.disk.Last()+run.ownBytes > limit {
 		m.rebaseDisk()
 	}
 	run.diskBefore.Store(m.disk.Last() + run.ownBytes)
@@ -152,7 +154,7 @@ func (m *Manager) lookThoroughly(run *Run, limit, used int64, watch *diskWatch) 
 // rebaseDisk takes what is on disk now as the state before these runs.
 func (m *Manager) rebaseDisk(runs ...*Run) {
 	m.diskStale.Store(false)
-	used, _ := m.disk.Used(0)
+	used := m.disk.Measure()
 	for _, run := range runs {
 		run.diskBefore.Store(max(run.diskBefore.Load(), used+diskSlack))
 	}

@@ -39,16 +39,29 @@ func (d *Disk) Used(maxAge time.Duration) (used int64, complete bool) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	if d.at.IsZero() || time.Since(d.at) >= max(maxAge, 10*d.took) {
-		begin := time.Now()
-		d.used, d.complete = measure(d.dirs)
-		var info unix.Stat_t
-		if unix.Lstat(d.file, &info) == nil {
-			d.used += info.Blocks * 512
-		}
-		d.at = time.Now()
-		d.took = d.at.Sub(begin)
+		d.measure()
 	}
 	return d.used, d.complete
+}
+
+// Measure gives the bytes in use now, however long that takes (measureLimit a
+// directory): for what later measurements are compared with.
+func (d *Disk) Measure() (used int64) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.measure()
+	return d.used
+}
+
+func (d *Disk) measure() {
+	begin := time.Now()
+	d.used, d.complete = measure(d.dirs)
+	var info unix.Stat_t
+	if unix.Lstat(d.file, &info) == nil {
+		d.used += info.Blocks * 512
+	}
+	d.at = time.Now()
+	d.took = d.at.Sub(begin)
 }
 
 // Last gives the newest measurement without making one.
