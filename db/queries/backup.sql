@@ -1,3 +1,7 @@
+-- same_words --
+-- The ledger's hash is of rows as text: the same on every server, whatever its role has for default.
+SELECT set_config('TimeZone', 'UTC', false), set_config('DateStyle', 'ISO, MDY', false);
+
 -- unfiltered --
 -- Row security must hide nothing from a backup: an error rather than a part.
 SET row_security = off;

@@ -69,7 +69,13 @@ async def test_backup_is_restored_into_a_new_server_and_proved(
     assert backup.figures["executions"] == 8
     assert verify_backup(backup.path).figures == backup.figures
     target = new_database(own_server)
+    with psycopg.connect(target, autocommit=True) as connection:
+        # Its figures are those of the first one whatever its clock shows.
+        connection.execute("alter database restored set timezone = 'Asia/Kolkata'")
+        connection.execute("alter database restored set datestyle = 'German, DMY'")
     assert restore(target, backup.path) == backup.figures
+    with psycopg.connect(target, autocommit=True) as connection:
+        connection.execute("alter database restored reset all")
     # The same schema, rights, policies and owners, function by function.
     assert read_catalog(target) == read_catalog(filled)
     assert migrate(target) == []

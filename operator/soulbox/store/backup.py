@@ -306,7 +306,7 @@ def _one_line() -> Iterator[None]:
 
 
 def _connect(dsn: str) -> "psycopg.Connection[Any]":
-    return psycopg.connect(
+    connection: psycopg.Connection[Any] = psycopg.connect(
         dsn,
         autocommit=True,
         connect_timeout=5,
@@ -314,6 +314,8 @@ def _connect(dsn: str) -> "psycopg.Connection[Any]":
         application_name="soulbox db",
         client_encoding="utf8",
     )
+    connection.execute(load_queries("backup")["same_words"])
+    return connection
 
 
 def _value(connection: "psycopg.Connection[Any]", name: str) -> Any:
