@@ -3056,6 +3056,13 @@ DECLARE
         format('idle_in_transaction_session_timeout = %L', statement_seconds || 's'),
         format('idle_session_timeout = %L', '1d')];
     bound  text;
+    -- Whatever writes here stages rows in temporary tables.
+    writers CONSTANT text := (
+        SELECT string_agg(DISTINCT format('%I', g.rolname), ', ')
+          FROM pg_class c
+         CROSS JOIN LATERAL aclexplode(coalesce(c.relacl, acldefault('r', c.relowner))) a
+          JOIN pg_roles g ON g.oid = a.grantee
+         WHERE c.oid = 'soulbox.billing_events'::regclass AND a.privilege_type = 'INSERT');
 BEGIN
     IF NOT EXISTS (SELECT FROM pg_roles r WHERE r.rolname = login AND r.rolcanlogin) THEN
         RAISE EXCEPTION 'there is no login "%"', login
@@ -3099,11 +3106,12 @@ BEGIN
     IF NOT has_database_privilege('public', current_database(), 'TEMPORARY') THEN
         NULL;
     ELSIF (SELECT pg_has_role(d.datdba, 'USAGE') FROM pg_database d WHERE d.datname = current_database()) THEN
+        EXECUTE format('GRANT TEMPORARY ON DATABASE %I TO %s', current_database(), writers);
         EXECUTE format('REVOKE TEMPORARY ON DATABASE %I FROM PUBLIC', current_database());
         RETURN NEXT 'temporary tables in this database only for those that they are granted to';
     ELSE
-        RETURN NEXT format('not done, the owner of the database may: revoke temporary on database %I from public',
-                           current_database());
+        RETURN NEXT format('not done, the owner of the database may: grant temporary on database %1$I to %2$s; '
+                           'revoke temporary on database %1$I from public', current_database(), writers);
     END IF;
 END
 $$;

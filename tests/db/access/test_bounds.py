@@ -66,6 +66,26 @@ async def test_reader_is_made_within_bounds(
     assert sorted(tenants[0]) == ["team-a", "team-b"]
 
 
+async def test_whatever_writes_keeps_its_temporary_tables(
+    store: Store, sql_connection: psycopg.Connection, login: str, logins: Logins
+) -> None:
+    """Rights given by hand too: without these tables neither operator nor adjustments write."""
+    database = sql.Identifier(sql_connection.info.dbname)
+    sql_connection.execute(
+        sql.SQL("revoke temporary on database {} from soulbox_writer").format(database)
+    )
+    await grant_reader(store, login=login, tenants=["team-a"], **BOUNDS)
+    for dsn in (logins.writer, logins.owner):
+        with psycopg.connect(dsn) as connection:
+            connection.execute("create temporary table mine ()")
+    for dsn in (logins.reader_a, logins.stranger):
+        with (
+            psycopg.connect(dsn) as connection,
+            pytest.raises(psycopg.errors.InsufficientPrivilege),
+        ):
+            connection.execute("create temporary table mine ()")
+
+
 async def test_login_that_is_none_or_sees_all_is_refused(store: Store, logins: Logins) -> None:
     with psycopg.connect(logins.writer) as connection:
         writer = connection.info.user
