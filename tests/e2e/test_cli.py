@@ -631,7 +631,7 @@ def test_a_sandbox_and_its_files_from_beginning_to_end(
     )
     assert world.pod_of("box") == pod
     assert shell.call("keep-alive", "box", "--for", "1m")[1].startswith(
-        "sandbox box lives longer anyhow: until "
+        "sandbox box lives longer already: until "
     )
     code, out, err = shell.call("suspend", "box")
     assert (code, out) == (0, "sandbox box is being suspended\n"), err

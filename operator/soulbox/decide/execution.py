@@ -387,7 +387,7 @@ def _end_or_again(
     """The end, or, of what is idempotent and was lost, another attempt."""
     if not may_run_again(seen, dispatched, ending):
         return _finish(seen, ending, now)
-    message = f"Attempt {dispatched.attempt} was lost, it will be run again. {ending.message}"
+    message = f"Attempt {dispatched.attempt} was lost; it is run again. {ending.message}"
     actions: tuple[Action, ...] = (
         ForgetDispatch(attempts=dispatched.attempt),
         WriteStatus(status=lost_status(seen, message, dispatched.attempt, now)),

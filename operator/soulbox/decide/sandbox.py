@@ -215,8 +215,8 @@ def _go_on_without_class(seen: SeenSandbox, spec: SandboxSpec, now: datetime) ->
     news = News(
         state=SandboxState.RUNNING,
         reason=SandboxReason.CLASS_NOT_FOUND,
-        message=f"{seen.class_objection or gone}: what runs goes on, no other Execution begins "
-        "until the class is there as it was.",
+        message=f"{seen.class_objection or gone}. What is running goes on; no other Execution "
+        "begins until the class is there as it was.",
         pod=max(running, key=lambda pod: pod.incarnation),
         warn=True,
     )

@@ -143,13 +143,13 @@ def test_pod_of_its_own_gets_the_limits_that_are_asked_for(cluster: Shell, tmp_p
 
 
 CONTRADICTIONS = {
-    "limits of another's pod": (["--sandbox", "box", "--cpu", "1"], "of a pod of its own"),
+    "limits of another's pod": (["--sandbox", "box", "--cpu", "1"], "for a pod of the run's own"),
     "two places": (["--sandbox", "box", "--class", "python"], "exclude each other"),
     "not waiting for the end it deletes": (["--detach", "--rm"], "there is --ttl"),
     "not waiting for files it writes": (["--detach", "--out", "x"], "soulbox files"),
     "files that nobody captures": (["--out", "x"], "add --capture"),
-    "no duration": (["--timeout", "soon"], "no duration: write seconds, or as 90s, 15m"),
-    "no time at all": (["--timeout", "0"], "under a second"),
+    "no duration": (["--timeout", "soon"], "not a duration: write seconds, or 90s, 15m"),
+    "no time at all": (["--timeout", "0"], "less than a second"),
     "a label without a value": (["-l", "x"], "write KEY=VALUE"),
     "a file that is not there": (["-f", "nowhere.csv"], "No such file"),
 }

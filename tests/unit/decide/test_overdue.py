@@ -165,7 +165,7 @@ def test_idempotent_execution_is_run_again_after_a_loss(name: str) -> None:
     assert only(decision, ForgetDispatch) == [ForgetDispatch(attempts=1)]
     status = status_of(decision)
     assert (status["state"], status["attempt"]) == ("Queued", 1)
-    assert status["message"].startswith("Attempt 1 was lost, it will be run again.")
+    assert status["message"].startswith("Attempt 1 was lost; it is run again.")
     assert decision.requeue_after_seconds == 0
     once = decide_execution(make_dispatched(**changes), at(5))
     assert status_of(once)["reason"] == reason, "without the field it is over"

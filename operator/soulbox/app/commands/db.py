@@ -63,17 +63,18 @@ def retain(
 
 @app.command("grant-reader")
 def grant_reader(
-    login: Annotated[str, typer.Argument(help="A login that is there: create role … login.")],
+    login: Annotated[str, typer.Argument(help="An existing login (create role … login).")],
     tenant: Annotated[list[str], typer.Option(help="A tenant it reads; may be repeated.")],
-    connections: Annotated[int, typer.Option(min=1, max=1000, help="At most so many.")] = 10,
+    connections: Annotated[int, typer.Option(min=1, max=1000, help="Connections at once.")] = 10,
     statement_seconds: Annotated[
-        int, typer.Option(min=1, max=86_400, help="For a statement, and for an idle transaction.")
+        int,
+        typer.Option(min=1, max=86_400, help="Of a statement, and of an idle transaction."),
     ] = 60,
     config: Config = None,
 ) -> None:
     """Let a login read the rows of tenants, within bounds. May be repeated.
 
-    Needs the rights of soulbox_owner, and to be the one who made the login, or a superuser."""
+    Needs the rights of soulbox_owner, and to have made the login, or to be a superuser."""
     from soulbox.store.access import grant_reader as grant  # noqa: PLC0415 - psycopg: 0.2 s
 
     done = with_store(

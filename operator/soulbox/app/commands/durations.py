@@ -19,7 +19,7 @@ def parse_seconds(text: str) -> int:
     found = _WRITTEN.fullmatch(text.strip())
     if found is None or not any(found.groups()):
         raise typer.BadParameter(
-            f"{text[:64]!r} is no duration: write seconds, or as 90s, 15m, 1h30m, 2d"
+            f"{text[:64]!r} is not a duration: write seconds, or 90s, 15m, 1h30m, 2d"
         )
     days, hours, minutes, seconds = (int(part or 0) for part in found.groups())
     return ((days * 24 + hours) * 60 + minutes) * 60 + seconds
@@ -29,7 +29,7 @@ def parse_positive_seconds(text: str) -> int:
     """As `parse_seconds`, and at least one."""
     seconds = parse_seconds(text)
     if seconds < 1:
-        raise typer.BadParameter(f"{text[:64]!r} is under a second")
+        raise typer.BadParameter(f"{text[:64]!r} is less than a second")
     return seconds
 
 

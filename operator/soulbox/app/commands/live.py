@@ -218,7 +218,7 @@ def _problem(person: Person, status: int, body: bytes) -> str:
     where = f"namespace {person.target.operator_namespace}"
     if person.target.operator_url is None:  # it may be the API server that answered
         if status in (401, 403):
-            return f"no right to get services/proxy of {_SERVICE} in {where}"
+            return f"you have no right to get services/proxy of {_SERVICE} in {where}"
         if status == 503:
             return f"nothing answers behind the Service soulbox-operator of {where}"
         if status == 404 and b'"kind":"Status"' in body:

@@ -99,7 +99,7 @@ DsnFile = Annotated[
 Raw = Annotated[
     bool,
     typer.Option(
-        "--raw", help="Let the program's output do to a terminal whatever it likes; see docs."
+        "--raw", help="Pass the program's output to a terminal unchanged, control characters too."
     ),
 ]
 Cpu = Annotated[
@@ -136,7 +136,7 @@ Labels = Annotated[
 ]
 User = Annotated[
     str | None,
-    typer.Option("--user", help="Whom it is billed to; another than you needs `billto`."),
+    typer.Option("--user", help="Who is billed for it; anybody but you needs the verb `billto`."),
 ]
 ObjectOutput = Annotated[
     ObjectFormat, typer.Option("--output", "-o", help="How to print the result.")

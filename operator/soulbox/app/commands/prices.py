@@ -59,7 +59,7 @@ def list_prices(
         else [_plan_row(plan, now) for plan in stored.plans]
     )
     if tiers and not rows and output is RowFormat.TABLE:
-        typer.echo("nobody is of a tier of their own: all are of the tier free")
+        typer.echo("no account has a tier of its own: all are in the tier free")
         return
     typer.echo(format_rows(rows, output), nl=False)
 

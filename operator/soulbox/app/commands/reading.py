@@ -58,7 +58,7 @@ async def _show_live(logs: _Logs, execution: Manifest, *, follow: bool) -> None:
     except KubeRefused as error:
         if not follow or error.status != 403:
             raise
-        logs.progress.note("no right to write the Execution: its output is shown when it ends")
+        logs.progress.note("you may not write the Execution, so its output is shown when it ends")
         ended = await follow_execution(person, execution, lambda _: None)
         await _show_inline(logs, ended)
         return

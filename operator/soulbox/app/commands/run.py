@@ -132,11 +132,13 @@ def run(
     from soulbox.app.commands.running import Wishes, run_program, start_program  # noqa: PLC0415
 
     if sandbox is not None and class_name is not None:
-        raise typer.BadParameter("--sandbox and --class exclude each other: a Sandbox has its own")
+        raise typer.BadParameter(
+            "--sandbox and --class exclude each other: a Sandbox has its own class"
+        )
     resources = options.resources_of(cpu, memory, disk)
     if sandbox is not None and resources is not None:
         raise typer.BadParameter(
-            "--cpu, --memory and --disk are of a pod of its own: the Sandbox has its own"
+            "--cpu, --memory and --disk are for a pod of the run's own: the Sandbox has its limits"
         )
     if detach and (remove or out is not None):
         raise typer.BadParameter(

@@ -106,7 +106,7 @@ def resume(
 @options.on_cluster
 def keep_alive(
     names: _Names,
-    seconds: Annotated[int, duration("--for", help="How long from now it shall live at least.")],
+    seconds: Annotated[int, duration("--for", help="How long from now they live at least.")],
     *,
     output: options.ObjectOutput = ObjectFormat.TEXT,
     target: Target,

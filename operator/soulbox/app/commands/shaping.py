@@ -115,7 +115,7 @@ async def extend_lifetimes(
         sandbox = await _living(person, name)
         wanted = lifetime_for(sandbox, seconds, person.clock.now())
         if wanted is None:
-            report.add(sandbox, f"sandbox {name} lives longer anyhow{_until(sandbox)}")
+            report.add(sandbox, f"sandbox {name} lives longer already{_until(sandbox)}")
             continue
         body = {"spec": {"lifetimeSeconds": wanted}}
         sandbox = await person.kube.patch(SANDBOXES, name, body, person.namespace)

@@ -47,7 +47,7 @@ def watch(
     since: Annotated[
         str | None, typer.Option(help="Go on after the change that was printed with this cursor.")
     ] = None,
-    count: Annotated[int | None, typer.Option(min=1, help="End after so many changes.")] = None,
+    count: Annotated[int | None, typer.Option(min=1, help="End after this many changes.")] = None,
     output: Annotated[
         Format, typer.Option("--output", "-o", help="text, or json: an object a line.")
     ] = Format.TEXT,
