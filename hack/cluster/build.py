@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import tomllib
 from dataclasses import dataclass
@@ -100,9 +101,18 @@ def ensure(program: Program, paths: Paths) -> Path:
     output = paths.cache / "bin" / f"{program.name}-{program.key()}"
     if output.exists():
         return output
+    output.parent.mkdir(parents=True, exist_ok=True)
+    # Several images hold the runner and are made at the same time: one of them builds it.
+    with (output.parent / f".{program.name}.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not output.exists():
+            _build(program, output)
+    return output
+
+
+def _build(program: Program, output: Path) -> None:
     go = packages.ensure_go()
     step(f"building {program.name} with Go ({program.how_long})")
-    output.parent.mkdir(parents=True, exist_ok=True)
     unfinished = output.with_name(f"{output.name}.{os.getpid()}")
     with still(f"building {program.name}"):
         run(
@@ -122,7 +132,6 @@ def ensure(program: Program, paths: Paths) -> Path:
         )
     unfinished.rename(output)
     drop_older(output, f"{program.name}-*")
-    return output
 
 
 def drop_older(newest: Path, pattern: str, keep: int = 4) -> None:

@@ -382,9 +382,7 @@ _MIRROR = Row(
             about="Age of the oldest row that may not be in usage_daily yet; the views are exact"
             " all the while.",
             unit="s",
-            queries=(
-                Query(expr=f"max(soulbox_rollup_lag_seconds{{{JOB}}})", legend="behind"),
-            ),
+            queries=(Query(expr=f"max(soulbox_rollup_lag_seconds{{{JOB}}})", legend="behind"),),
         ),
     ),
 )
