@@ -310,7 +310,11 @@ def _create_own_pod(seen: SeenExecution, now: datetime) -> Decision:
 def _wait_for_room(seen: SeenExecution, refusal: RunProblem, now: datetime) -> Decision:
     """Its pod is refused. A full quota is waited for as long as it may wait at all; whatever else
     refuses it has a minute to change."""
-    timed = isinstance(seen.spec, ExecutionSpec) and seen.spec.queue_timeout_seconds is not None
+    # Not the field: after a loss it bounds nothing any more, and the wait would have no end.
+    timed = (
+        isinstance(seen.spec, ExecutionSpec)
+        and _queue_seconds_left(seen, seen.spec, now) is not None
+    )
     if refusal.reason is ExecutionReason.QUOTA_EXCEEDED and timed:
         return _wait(seen, refusal.message, now)
     left = seen.sandbox_not_found_seconds - (seen.refused_seconds or 0.0)

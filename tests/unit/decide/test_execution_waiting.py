@@ -537,3 +537,11 @@ def test_refusal_after_a_loss_has_its_own_minute() -> None:
     refusal = RunProblem(reason=ExecutionReason.QUOTA_EXCEEDED, message="exceeded quota")
     seen = make_one_shot(pod_refusal=refusal, refused_seconds=5.0, lost_attempts=1)
     assert "completionTime" not in str(decide_execution(seen, at(5000)).actions)
+    # queueTimeoutSeconds bounds nothing after a run that was lost: it must not make this endless.
+    spec = ExecutionSpec(class_name="python", code="1", queue_timeout_seconds=3600, idempotent=True)
+    again = replace(seen, spec=spec, status={"state": "Queued", "attempt": 1})
+    assert "completionTime" not in str(decide_execution(again, at(5000)).actions)
+    ended = decide_execution(replace(again, refused_seconds=60.0), at(5000)).actions
+    assert [one.status.get("reason") for one in ended if isinstance(one, WriteStatus)] == [
+        "QuotaExceeded"
+    ]
