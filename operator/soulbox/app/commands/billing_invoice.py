@@ -109,7 +109,7 @@ def _target(path: Path | None) -> Iterator[TextIO]:
     try:
         handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
     except OSError as error:
-        raise CommandError(f"output: cannot write beside {path}: {error.strerror}") from None
+        raise CommandError(f"out: cannot write beside {path}: {error.strerror}") from None
     try:
         with os.fdopen(handle, "w", encoding="utf-8", newline="") as file:
             yield file
