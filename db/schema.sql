@@ -1983,12 +1983,14 @@ AS $$
            OR EXISTS (SELECT FROM pg_roles g
                        WHERE pg_has_role(role_oid, g.oid, 'MEMBER')
                          AND (g.rolsuper
-                              OR has_table_privilege(g.oid, 'soulbox.changes', 'INSERT')
-                              OR has_table_privilege(g.oid, 'soulbox.billing_events', 'INSERT')
-                              OR has_table_privilege(g.oid, 'soulbox.usage_marks', 'INSERT')))
+                              OR has_any_column_privilege(g.oid, 'soulbox.changes', 'INSERT')
+                              OR has_any_column_privilege(g.oid, 'soulbox.billing_events', 'INSERT')
+                              OR has_any_column_privilege(g.oid, 'soulbox.usage_marks', 'INSERT')
+                              -- Its trigger writes changes with the owner's rights.
+                              OR has_any_column_privilege(g.oid, 'soulbox.resource_metrics', 'INSERT')))
 $$;
 COMMENT ON FUNCTION soulbox.may_write(oid) IS
-    'Whether a role, or one that it may act as, adds rows to what is followed by transaction: changes, billing_events, usage_marks';
+    'Whether a role, or one that it may act as, adds rows to what is followed by transaction: changes, billing_events, usage_marks; or samples, which become changes';
 REVOKE ALL ON FUNCTION soulbox.may_write(oid) FROM PUBLIC;
 
 CREATE FUNCTION soulbox.watermark() RETURNS xid8

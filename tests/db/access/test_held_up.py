@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 import psycopg
+import pytest
 from psycopg import conninfo
 
 from tests.support.fix_access import Logins
@@ -39,6 +40,18 @@ def test_open_transactions_of_readers_and_other_databases_hold_nothing_back(
         with left_open(dsn):
             assert not a_later_commit_is_settled(sql_connection)
         assert a_later_commit_is_settled(sql_connection)
+
+
+@pytest.mark.parametrize("right", ["insert", "insert (cluster)"])
+def test_login_that_may_add_samples_is_waited_for(
+    logins: Logins, sql_connection: psycopg.Connection, right: str
+) -> None:
+    """Samples become changes by a trigger, whatever rights their writer has on these."""
+    grant = f"grant {right} on soulbox.resource_metrics to soulbox_app"
+    sql_connection.execute(grant.encode())
+    with left_open(logins.app):
+        assert not a_later_commit_is_settled(sql_connection)
+    assert a_later_commit_is_settled(sql_connection)
 
 
 def test_own_transaction_is_waited_for(sql_connection: psycopg.Connection) -> None:
