@@ -17,7 +17,7 @@ import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestServer
 
-from tests.support.builders import make_sandbox
+from tests.support.builders import make_execution, make_sandbox
 from tests.support.fake_api import FakeApi, Refusal
 from tests.support.fake_api import serving as serving_api
 from tests.unit.kube.scripted import write_kubeconfig
@@ -53,7 +53,7 @@ class Operator:
 
 @asynccontextmanager
 async def running(
-    folder: Path, *options: str
+    folder: Path, *options: str, logs_of: str = ""
 ) -> AsyncIterator[tuple[FakeApi, asyncio.subprocess.Process]]:
     async with serving_api() as api:
         api.add("sandboxes", make_sandbox("box", NAMESPACE))
@@ -61,12 +61,16 @@ async def running(
         application = web.Application()
         path = "/v1/namespaces/{namespace}/executions/{name}/output/{stream}"
         application.router.add_get(path, operator.handle)
+        if logs_of:
+            api.add("executions", make_execution(logs_of, NAMESPACE))
+            api.edit("executions", NAMESPACE, logs_of, {"status": {"state": "Running"}})
         job = folder / "job.py"
         job.write_text("print('never run')\n")
         async with TestServer(application, host="127.0.0.1") as server:
             process = await asyncio.create_subprocess_exec(
-                *(sys.executable, "-m", "soulbox", "run", str(job)),
-                "--sandbox", "box", "-n", NAMESPACE,
+                *(sys.executable, "-m", "soulbox"),
+                *(("logs", logs_of, "-f") if logs_of else ("run", str(job), "--sandbox", "box")),
+                "-n", NAMESPACE,
                 "--kubeconfig", write_kubeconfig(folder, api.url, token="t"),
                 "--operator-url", f"http://127.0.0.1:{server.port}", *options,
                 stdin=asyncio.subprocess.DEVNULL,
@@ -160,3 +164,25 @@ async def test_stdout_holds_the_object_alone_where_files_are_written(tmp_path: P
     assert json.loads(out)["metadata"]["name"] == name
     assert f"soulbox: {results}/a.txt  1 bytes\n".encode() in err
     assert (results / "a.txt").read_text() == "x"
+
+
+async def test_reader_of_logs_that_leaves_ends_them_quietly(tmp_path: Path) -> None:
+    async with running(tmp_path, logs_of="busy") as (api, process):
+        assert process.stdout is not None
+        assert process.stderr is not None
+        assert await process.stdout.readline() == b"line\n"
+        process.stdout._transport.close()  # type: ignore[attr-defined]
+        err = await process.stderr.read()
+        await process.wait()
+        assert "cancel" not in api.get("executions", NAMESPACE, "busy")["spec"]
+    assert (process.returncode, err) == (141, b"")
+
+
+async def test_logs_of_what_is_deleted_say_so(tmp_path: Path) -> None:
+    async with running(tmp_path, logs_of="busy") as (api, process):
+        assert process.stdout is not None
+        assert await process.stdout.readline() == b"line\n"
+        del api.objects["executions", NAMESPACE, "busy"]
+        _, err = await process.communicate()
+    assert process.returncode == 1
+    assert err == b"soulbox: Execution busy was deleted before its end was seen\n"

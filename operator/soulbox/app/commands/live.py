@@ -101,10 +101,18 @@ class Pump:
 
     async def run(self, *, wait: bool = True) -> None:
         """Until both streams have ended, or cannot be read; with `wait` False until nothing
-        more is there now."""
-        async with asyncio.TaskGroup() as tasks:
-            for stream in self.shown:
-                tasks.create_task(self._pump(stream, wait=wait))
+        more is there now.
+
+        Raises:
+            BrokenPipeError: nobody reads what is written any more.
+        """
+        try:
+            async with asyncio.TaskGroup() as tasks:
+                for stream in self.shown:
+                    tasks.create_task(self._pump(stream, wait=wait))
+        except ExceptionGroup as errors:
+            broken = errors.subgroup(BrokenPipeError)
+            raise (broken or errors).exceptions[0] from errors
 
     async def _pump(self, stream: Stream, *, wait: bool) -> None:
         shown = self.shown[stream]

@@ -11,6 +11,7 @@ from soulbox.app.commands.live import Pump, allow_reading, limit_words, lost_wor
 from soulbox.app.commands.outcome import explanation_of
 from soulbox.app.commands.outlet import STREAMS, Outlet, Stream
 from soulbox.app.commands.person import Manifest, Person, is_over, status_of
+from soulbox.app.commands.running import until_over
 from soulbox.app.commands.show import Progress, print_json, show_rest
 from soulbox.app.live_output import is_lost, whole_inline
 from soulbox.kube.resources import EXECUTIONS
@@ -70,13 +71,9 @@ async def _show_live(logs: _Logs, execution: Manifest, *, follow: bool) -> None:
         if problems:
             raise CommandError(f"the output cannot be read while the program runs: {problems[0]}")
         return
-    async with asyncio.TaskGroup() as tasks:
-        pumping = tasks.create_task(pump.run())
-        ended = await follow_execution(person, execution, lambda _: None)
-        pump.finish(ended)
-        await pumping
-    await show_rest(pump, ended, logs.outlet, logs.progress.note)
-    _explain(logs, ended)
+    end = await until_over(person, execution, pump, logs.outlet, logs.progress, asyncio.Event())
+    if end is not None:
+        _explain(logs, end)
 
 
 async def _show_saved(logs: _Logs, execution: Manifest) -> None:

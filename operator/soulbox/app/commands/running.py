@@ -70,7 +70,7 @@ async def run_program(person: Person, manifest: Manifest, wishes: Wishes) -> int
         pump = Pump(person, name, key, write_through(progress, outlet)) if is_text else None
         async with _cancel_on_signal(person, name, progress.note) as interrupted:
             try:
-                execution = await _until_over(person, created, pump, outlet, progress, interrupted)
+                execution = await until_over(person, created, pump, outlet, progress, interrupted)
             except BrokenPipeError:
                 await _cancel(person, name)
                 raise
@@ -96,7 +96,7 @@ async def _take_files(person: Person, execution: Manifest, key: str, out: Path |
         tell(words)
 
 
-async def _until_over(
+async def until_over(
     person: Person,
     created: Manifest,
     pump: Pump | None,
@@ -105,7 +105,12 @@ async def _until_over(
     interrupted: asyncio.Event,
 ) -> Manifest | None:
     """The Execution at its end, with all output shown if there is a pump for it; None when the
-    person would not wait."""
+    person would not wait.
+
+    Raises:
+        BrokenPipeError: nobody reads the output any more.
+        CommandError: the Execution was deleted, or the API server is away.
+    """
     pumping = asyncio.create_task(asyncio.sleep(0) if pump is None else pump.run(), name="pump")
     following = asyncio.create_task(
         follow_execution(person, created, progress.saw), name="follow-execution"
@@ -119,7 +124,7 @@ async def _until_over(
             if leaving in done:
                 return None
             if pumping in done:
-                _raise_write_error(pumping)
+                pumping.result()  # raises what ended it, a closed pipe first of all
             if following in done:
                 ended = following.result()
                 if pump is not None:
@@ -132,18 +137,6 @@ async def _until_over(
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
-
-
-def _raise_write_error(pumping: "asyncio.Task[None]") -> None:
-    """Raise what ended the pump, a closed pipe first of all."""
-    error = pumping.exception()
-    if isinstance(error, ExceptionGroup):
-        broken = error.subgroup(BrokenPipeError)
-        if broken is not None:
-            raise BrokenPipeError from error
-        raise error
-    if error is not None:
-        raise error
 
 
 @asynccontextmanager
