@@ -42,7 +42,7 @@ _GLOB = ("captureFiles holds a glob that leaves the workspace", "make it relativ
 _POSITIVE = ("should be greater than or equal to 1",)
 _KEY = {"name": "code", "key": "main.py"}
 
-_USER = ("spec.user is no name that a bill can show", "correct it")
+_USER = ("spec.user is not a name that a bill can show", "correct it")
 
 REFUSALS: dict[str, Refusal] = {
     "both sandboxRef and className": Refusal(
@@ -282,7 +282,7 @@ REFUSALS: dict[str, Refusal] = {
     ),
     "a language that cannot be a name": Refusal(
         spec={"language": "Python 3"},
-        want_api=("spec.language", "Python 3 is no name of a language"),
+        want_api=("spec.language", "Python 3 is not the name of a language"),
         want_field="spec.language",
     ),
     "an empty user": Refusal(spec={"user": ""}, want_api=("spec.user",), want_field="spec.user"),
@@ -319,10 +319,10 @@ REFUSALS: dict[str, Refusal] = {
         want_api=("spec.resources.disk", "below 1Mi"),
         want_field="spec.resources.disk",
     ),
-    "a Sandbox with memory that is no quantity": Refusal(
+    "a Sandbox with memory that is not a quantity": Refusal(
         make=make_sandbox,
         spec={"resources": {"memory": "1 GB"}},
-        want_api=("spec.resources.memory", "1 GB is no quantity: write it as 256Mi"),
+        want_api=("spec.resources.memory", "1 GB is not a quantity: write it as 256Mi"),
         want_field="spec.resources.memory",
     ),
     "a Sandbox with negative CPU": Refusal(
@@ -376,7 +376,7 @@ REFUSALS: dict[str, Refusal] = {
     "a class with a range that is none": Refusal(
         make=make_sandbox_class,
         spec={"networkProfiles": [{"name": "a", "egress": [{"cidr": "10.0.0.0/33"}]}]},
-        want_api=("cidr that is no range of addresses", "write it as 10.1.0.0/16"),
+        want_api=("cidr that is not a range of addresses", "write it as 10.1.0.0/16"),
         want_field="spec.networkProfiles[0].egress[0].cidr",
     ),
     "a class with an exception elsewhere": Refusal(

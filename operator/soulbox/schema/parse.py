@@ -134,7 +134,7 @@ def parse_execution(manifest: Mapping[str, Any]) -> specs.ExecutionSpec:
     if spec.language is not None and not re.fullmatch(common.LANGUAGE_PATTERN, spec.language):
         raise InvalidManifest(
             "spec.language",
-            "is no name of a language",
+            "is not the name of a language",
             "begin with a lower-case letter, then use a-z, 0-9, '+', '.', '#' and '-'",
         )
     _refuse_same_path(spec.files)
@@ -364,7 +364,7 @@ def _network(field: str, text: str) -> ipaddress.IPv4Network | ipaddress.IPv6Net
         return ipaddress.ip_network(text)
     except ValueError:
         raise InvalidManifest(
-            field, "is no range of addresses", "write it as 10.1.0.0/16"
+            field, "is not a range of addresses", "write it as 10.1.0.0/16"
         ) from None
 
 

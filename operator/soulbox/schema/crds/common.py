@@ -122,7 +122,7 @@ USER: Final = re.compile(
 USER_RULES: Final = validations(
     cel(
         f"self.matches(r'^{USER.pattern}$')",
-        "spec.user is no name that a bill can show: it begins with =, +, - or @, begins or ends"
+        "spec.user is not a name that a bill can show: it begins with =, +, - or @, begins or ends"
         " with a blank, or holds a control character; correct it",
     )
 )
@@ -139,8 +139,8 @@ def _quantity(minimum: str) -> WithJsonSchema:
             "x-kubernetes-validations": [
                 cel(
                     "isQuantity(string(self))",
-                    "this is no quantity: write it as 256Mi or 1Gi (not MiB, mi or GB)",
-                    words="string(self) + ' is no quantity: write it as 256Mi or 1Gi"
+                    "this is not a quantity: write it as 256Mi or 1Gi (not MiB, mi or GB)",
+                    words="string(self) + ' is not a quantity: write it as 256Mi or 1Gi"
                     " (not MiB, mi or GB)'",
                 ),
                 cel(

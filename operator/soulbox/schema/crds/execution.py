@@ -162,10 +162,10 @@ class ExecutionSpec(ApiModel):
             json_schema_extra=validations(
                 cel(
                     f"self.matches('{LANGUAGE_PATTERN}')",
-                    "this is no name of a language: begin with a lower-case letter, then a-z, 0-9,"
-                    " '+', '.', '#' and '-'",
-                    words="self + ' is no name of a language: begin with a lower-case letter, then"
-                    " a-z, 0-9, +, ., # and -, as in python'",
+                    "this is not the name of a language: begin with a lower-case letter, then a-z,"
+                    " 0-9, '+', '.', '#' and '-'",
+                    words="self + ' is not the name of a language: begin with a lower-case letter,"
+                    " then a-z, 0-9, +, ., # and -, as in python'",
                 )
             ),
         ),

@@ -202,7 +202,7 @@ class DnsServers(ApiModel):
                 **validations(
                     cel(
                         "self.all(x, isCIDR(x))",
-                        "dnsServers has a cidr that is no range of addresses: write it as"
+                        "dnsServers has a cidr that is not a range of addresses: write it as"
                         " 169.254.25.10/32",
                     )
                 ),
@@ -302,7 +302,7 @@ class NetworkProfile(ApiModel):
                     ),
                     cel(
                         "self.all(e, !has(e.cidr) || isCIDR(e.cidr))",
-                        "networkProfiles has a cidr that is no range of addresses:"
+                        "networkProfiles has a cidr that is not a range of addresses:"
                         " write it as 10.1.0.0/16",
                     ),
                     cel(
