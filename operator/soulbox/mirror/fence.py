@@ -49,7 +49,7 @@ class Fence:
             now = "none" if epochs is None else epochs.leader_epoch
             raise LeaderFenced(
                 f"leader epoch {self._epoch} is over (now {now}): another operator writes for"
-                " this cluster into this database, and this one ends; if both shall run, give"
+                " this cluster into this database, and this one ends; if both are to run, give"
                 " them the same Lease or databases of their own"
             )
         return epochs

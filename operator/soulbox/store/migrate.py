@@ -305,8 +305,8 @@ async def check_schema(store: Store) -> None:
         rows = await tx.fetch(queries["has_replaced"])
         if rows[0]["has_replaced"]:
             raise ConfigError(
-                "a restore of this database was ended in the middle and what is there is not"
-                " proved; run soulbox db restore FILE --replace again"
+                "a restore of this database was interrupted, and what is there is not proved;"
+                " run soulbox db restore FILE --replace again"
             )
         rows = await tx.fetch(queries["has_record"])
         applied = await tx.fetch(queries["applied"]) if rows[0]["has_record"] else []
