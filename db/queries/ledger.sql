@@ -63,14 +63,10 @@ SELECT event_id, cluster, tenant, user_name, kind, pod_uid, window_hour, sandbox
   FROM soulbox.billing_events
  WHERE event_id = %(event_id)s;
 
--- lock_event --
--- Until the end of the transaction nobody else adjusts this row.
-SELECT pg_advisory_xact_lock(hashtextextended('soulbox.adjust/' || %(event_id)s::uuid, 0));
-
--- lock_account --
--- Until the end of the transaction nobody else adjusts a row of this user.
-SELECT pg_advisory_xact_lock(
-           hashtextextended('soulbox.adjust/' || %(tenant)s::text || '/' || %(user_name)s::text, 0));
+-- lock_adjustments --
+-- Until the end of the transaction nobody else adjusts. Any login could take an advisory lock, and
+-- keep it; this one only a login that may write that table, and folds of use go on beside it.
+LOCK TABLE soulbox.rollup_state IN SHARE UPDATE EXCLUSIVE MODE;
 
 -- payable --
 -- What a user is still to pay for a month's rows by a plan of which the allowance took something

@@ -49,8 +49,8 @@ async def adjust(
     """
     queries = load_queries("ledger")
     async with store.transaction() as tx:
-        # One at a time for a row, so that two together do not take off more than it has.
-        await tx.execute(queries["lock_event"], {"event_id": event_id})
+        # One at a time, so that two together do not take off more than there is.
+        await tx.execute(queries["lock_adjustments"])
         ledger = LedgerStore(tx)
         corrected = await ledger.one(event_id)
         if corrected is None:
@@ -61,7 +61,6 @@ async def adjust(
             name: getattr(corrected, name)
             for name in ("tenant", "user_name", "price_plan", "starts_at")
         }
-        await tx.execute(queries["lock_account"], account)
         (state,) = await tx.fetch(queries["adjusted"], {"event_id": event_id})
         already: Decimal = state["amount"]
         before = await ledger.one(adjustment_id(event_id, reference))

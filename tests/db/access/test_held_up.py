@@ -5,11 +5,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from decimal import Decimal
 
 import psycopg
 import pytest
 from psycopg import conninfo
 
+from soulbox.store.adjustments import adjust
+from soulbox.store.pool import open_store
 from tests.support.fix_access import Logins
 
 
@@ -74,6 +77,29 @@ def test_reader_sees_a_change_while_another_reader_idles(
                 "select payload from soulbox.changes() where payload ? 'late'"
             ).fetchall()
     assert rows == [({"late": True},)]
+
+
+async def test_reader_takes_no_lock_that_adjustments_wait_for(logins: Logins) -> None:
+    with psycopg.connect(logins.trial) as connection:
+        row = connection.execute(
+            "select event_id, tenant, user_name from soulbox.billing_events where amount > 0"
+        ).fetchone()
+    assert row is not None
+    event_id, tenant, user = row
+    store = await open_store(logins.writer, statement_timeout_seconds=5)
+    try:
+        with psycopg.connect(logins.reader_a) as reader:
+            for name in (str(event_id), f"{tenant}/{user}"):
+                reader.execute(
+                    "select pg_advisory_lock(hashtextextended('soulbox.adjust/' || %s, 0))", (name,)
+                )
+            with pytest.raises(psycopg.errors.InsufficientPrivilege):
+                reader.execute("lock table soulbox.rollup_state in share update exclusive mode")
+            amount = Decimal("0.01")
+            done = await adjust(store, event_id, amount=amount, reason="late", reference="T-1")
+    finally:
+        await store.close()
+    assert done.is_new
 
 
 def test_reader_takes_no_lock_that_partitions_wait_for(logins: Logins) -> None:
