@@ -389,6 +389,7 @@ UNPREPARED = (
         "put_back",
         "drop_unproved",
         "drop_replaced",
+        "lock_adjustments",
         "lock_prices",
         "snapshot",
     ),
