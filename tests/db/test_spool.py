@@ -164,7 +164,8 @@ async def test_newest_version_wins_whichever_process_kept_it_first(
     own_server: PostgresServer, own_store: Store, make_mirror: MakeMirror, tmp_path: Path
 ) -> None:
     old = merge(make_running_sandbox(status={"message": "older"}), DELETED)
-    new = newer(old, status={"message": "newer"})
+    # Of a Sandbox that goes only the words of its end are kept.
+    new = newer(old, status={"state": "Terminated", "message": "newer"})
     own_server.kill()
     # Two replicas took turns; the one with the newer version has the older file.
     for version in (new, old):
