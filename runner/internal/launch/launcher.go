@@ -123,6 +123,7 @@ const WithoutSeccomp = "--seccomp=false"
 type ownLimits struct {
 	limits     [unix.RLIMIT_RTTIME + 1]unix.Rlimit
 	processors unix.CPUSet
+	differ     bool // the processors of its threads, any of which may fork
 }
 
 func readOwnLimits() (own ownLimits) {
@@ -130,6 +131,12 @@ func readOwnLimits() (own ownLimits) {
 		_ = unix.Getrlimit(resource, &own.limits[resource])
 	}
 	_ = unix.SchedGetaffinity(os.Getpid(), &own.processors)
+	for _, thread := range proc.ThreadIDs() {
+		var processors unix.CPUSet
+		if unix.SchedGetaffinity(thread, &processors) == nil && processors != own.processors {
+			own.differ = true
+		}
+	}
 	return own
 }
 

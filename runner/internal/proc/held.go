@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io/fs"
 	"os"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -163,7 +164,8 @@ func below(path string, dirs []string) bool {
 type Frozen []int
 
 // Freeze stops all processes that list gives, also those made meanwhile, and
-// leaves alone which are stopped already.
+// leaves alone those that are stopped already. List must give parents before
+// their children.
 func Freeze(list func() []int) (frozen Frozen) {
 	done := map[int]struct{}{}
 	for range 20 { // a fork bomb is caught up with: who is stopped makes no more
@@ -184,9 +186,10 @@ func Freeze(list func() []int) (frozen Frozen) {
 	return frozen
 }
 
-// Thaw lets them go on.
+// Thaw lets them go on, children before their parents: a shell with job control
+// that went on first would see a child that stopped, and put it in the background.
 func (f Frozen) Thaw() {
-	for _, pid := range f {
+	for _, pid := range slices.Backward(f) {
 		_ = syscall.Kill(pid, syscall.SIGCONT)
 	}
 }

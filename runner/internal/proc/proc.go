@@ -149,9 +149,22 @@ func TreeMemory(pids []int) int64 {
 
 // Threads is how many threads the calling process has.
 func Threads() int {
+	if threads := ThreadIDs(); threads != nil {
+		return len(threads)
+	}
+	return 16 // more than were ever seen
+}
+
+// ThreadIDs are those of the calling process; nil where /proc is not its own.
+func ThreadIDs() (ids []int) {
 	tasks, err := os.ReadDir("/proc/self/task")
 	if err != nil {
-		return 16 // more than were ever seen
+		return nil
 	}
-	return len(tasks)
+	for _, task := range tasks {
+		if id, err := strconv.Atoi(task.Name()); err == nil {
+			ids = append(ids, id)
+		}
+	}
+	return ids
 }

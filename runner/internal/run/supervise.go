@@ -169,6 +169,8 @@ func (m *Manager) tryStart(run *Run, spec *launch.Spec, fresh bool) (*launch.Lau
 	if err == nil {
 		return launcher, nil
 	}
+	// Another run may have this launcher next: its processes are none of this one's.
+	run.setLauncher(0)
 	if !launcher.Rest() || !m.keep(launcher) {
 		m.discard(launcher)
 		m.reaper.Sweep(sweepLimit)
