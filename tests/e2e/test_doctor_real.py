@@ -49,7 +49,8 @@ def test_right_that_was_taken_away_is_named(
     operator: OperatorProcess, database: str, kubectl: Kubectl
 ) -> None:
     role = kubectl.get("clusterrole", "soulbox-operator-cluster")
-    rules = [rule for rule in role["rules"] if "sandboxclasses" not in rule["resources"]]
+    # Not that to read classes, which everybody with a login has.
+    rules = [rule for rule in role["rules"] if "runtimeclasses" not in rule["resources"]]
     body = json.dumps({"rules": rules})
     kubectl.run("patch", "clusterrole", role["metadata"]["name"], "--type=merge", "-p", body)
     try:
@@ -59,7 +60,7 @@ def test_right_that_was_taken_away_is_named(
         kubectl.run("patch", "clusterrole", role["metadata"]["name"], "--type=merge", "-p", body)
     assert code == 1
     assert found["rights"]["verdict"] == "FAIL"
-    assert "list sandboxclasses.soulbox.dev" in found["rights"]["found"]
+    assert "get runtimeclasses.node.k8s.io" in found["rights"]["found"]
 
 
 def test_policy_without_its_binding_is_named(

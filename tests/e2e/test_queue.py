@@ -38,7 +38,7 @@ def test_wait_shows_its_place_and_its_reason(box: World) -> None:
     assert (status["state"], status["queuePosition"]) == ("Queued", 2)
     assert status["message"] == (
         'Waiting for its turn in Sandbox "box": 1 Execution runs there, 1 may at once, '
-        "1 wait before it (priority 0)."
+        "1 waits before it (priority 0)."
     )
     ended = [box.execution(name)["status"] for name in ("long", "second", "third")]
     assert all(one["state"] == "Completed" for one in ended)
