@@ -18,7 +18,7 @@ pytestmark = pytest.mark.api
 
 DRY_RUN = "--dry-run=server"
 EXAMPLES = sorted((ROOT / "examples").glob("*.yaml"))
-RESOURCES = {resource.plural: resource for resource in generate.RESOURCES}
+RESOURCES = {described.info.plural: described for described in generate.DESCRIBED}
 
 
 @pytest.mark.parametrize("path", sorted((ROOT / "crds").glob("*.yaml")), ids=lambda p: p.stem)
@@ -148,7 +148,7 @@ def test_server_side_apply_merges_variables_by_name(kubectl: Kubectl, namespace:
 def test_explain_describes_every_field(plural: str, kubectl: Kubectl) -> None:
     """kubectl explain reads what the API server publishes, not our file."""
     root = json.loads(kubectl.run("get", "--raw", "/openapi/v3/apis/soulbox.dev/v1alpha1"))
-    kind = RESOURCES[plural].kind
+    kind = RESOURCES[plural].info.kind
     schema = root["components"]["schemas"][f"dev.soulbox.v1alpha1.{kind}"]
     missing = [
         path

@@ -22,6 +22,7 @@ from typing import Any
 from aiohttp import web
 from aiohttp.test_utils import TestServer
 
+from soulbox.model.kinds import WATCHED
 from soulbox.model.states import Kind
 from tests.support.fix_clock import NOW
 from tests.support.seen import merged
@@ -31,13 +32,7 @@ Key = tuple[str, str, str]  # (plural, namespace or "", name)
 # (event type, kind, object), as a watch would tell it.
 Watcher = Callable[[str, Kind, Manifest], None]
 
-KINDS = {
-    "sandboxes": Kind.SANDBOX,
-    "executions": Kind.EXECUTION,
-    "sandboxclasses": Kind.SANDBOX_CLASS,
-    "pods": Kind.POD,
-    "namespaces": Kind.NAMESPACE,
-}
+KINDS = {info.plural: info.kind for info in WATCHED}
 # What the CRDs' defaults give a new object (schema/crds).
 STATUS_DEFAULTS: Mapping[str, Manifest] = {
     "sandboxes": {"state": "Created", "observedGeneration": 0},

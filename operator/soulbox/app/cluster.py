@@ -7,36 +7,23 @@ from soulbox.kube.client import KubeClient
 from soulbox.kube.release import compare_crd
 from soulbox.kube.resources import (
     CRDS,
-    EXECUTIONS,
     NAMESPACES,
     PODS,
-    SANDBOX_CLASSES,
-    SANDBOXES,
-    Resource,
+    resource_of,
 )
 from soulbox.kube.slim import slim
 from soulbox.model.errors import ConfigError, KubeConflict, KubeNotFound, KubeRefused
 from soulbox.model.keys import MANAGED_BY, MANAGED_BY_LABEL, VERSION
+from soulbox.model.kinds import INFO
 from soulbox.model.states import Kind
 from soulbox.reconcile.writes import finalizers_with
-from soulbox.schema.generate import RESOURCES, build_crd
-
-WATCHED: dict[Kind, tuple[Resource, str | None]] = {
-    # In this order: what is looked up comes before who looks it up.
-    Kind.NAMESPACE: (NAMESPACES, None),
-    Kind.SANDBOX_CLASS: (SANDBOX_CLASSES, None),
-    Kind.POD: (PODS, f"{MANAGED_BY_LABEL}={MANAGED_BY}"),
-    Kind.SANDBOX: (SANDBOXES, None),
-    Kind.EXECUTION: (EXECUTIONS, None),
-}
-
-_DESCRIBED = {described.plural: described for described in RESOURCES}
+from soulbox.schema.generate import DESCRIBED, build_crd
 
 
 async def check_crds(kube: KubeClient) -> None:
     """Raises ConfigError when a CRD is missing, or does not serve our version with all fields."""
-    for resource in (SANDBOXES, EXECUTIONS, SANDBOX_CLASSES):
-        name = f"{resource.plural}.{resource.group}"
+    for described in DESCRIBED:
+        name = f"{described.info.plural}.{described.info.group}"
         try:
             crd = await kube.get(CRDS, name)
         except KubeNotFound as error:
@@ -55,7 +42,7 @@ async def check_crds(kube: KubeClient) -> None:
                 f"not {VERSION}; apply the crds/ of this release"
             )
         # The API server drops fields it does not know from what users write, in silence.
-        lacking = compare_crd(build_crd(_DESCRIBED[resource.plural]), crd).lacking
+        lacking = compare_crd(build_crd(described), crd).lacking
         if lacking:
             raise ConfigError(
                 f"CustomResourceDefinition {name} is of an older release: it lacks "
@@ -80,13 +67,14 @@ async def list_pages(
 ) -> AsyncIterator[list[Mapping[str, Any]]]:
     """The complete list of one kind, in every namespace served (empty: all of them), a page at
     a time and without what `slim` leaves out: a thousand whole pods are 50 MB of dicts."""
-    resource, selector = WATCHED[kind]
+    info = INFO[kind]
+    resource = resource_of(info)
     scopes: tuple[str | None, ...] = (None,)
-    if namespaces and resource.namespaced:
+    if namespaces and info.namespaced:
         scopes = namespaces
     for scope in scopes:
         try:
-            async for page in kube.pages(resource, scope, label_selector=selector):
+            async for page in kube.pages(resource, scope, label_selector=info.selector):
                 yield [slim(kind, item) for item in page]
         except KubeRefused as error:
             if scope is not None and not await is_there(kube, scope):

@@ -19,24 +19,17 @@ from soulbox.kube.client import LIST_CHUNK
 from soulbox.kube.clock import ServerClock
 from soulbox.kube.slim import slim
 from soulbox.kube.turns import Turns, is_dispatched
-from soulbox.model.keys import (
-    GROUP,
-    MANAGED_BY,
-    MANAGED_BY_LABEL,
-    VERSION,
-)
+from soulbox.model.keys import GROUP
+from soulbox.model.kinds import MIRRORED, WATCHED
+from soulbox.model.manifests import class_name, is_finished, is_over, sandbox_ref
 from soulbox.model.owners import Owner, pod_owner
 from soulbox.model.specs import DEFAULT_CLASS
-from soulbox.model.states import FINAL_EXECUTION_STATES, Kind
+from soulbox.model.states import Kind
 from soulbox.reconcile.sandbox import COUNT_SECONDS
 from soulbox.reconcile.services import Recorder
 from soulbox.telemetry.metrics import Metrics
 
-_PLURALS = {
-    Kind.SANDBOX: "sandboxes",
-    Kind.EXECUTION: "executions",
-    Kind.SANDBOX_CLASS: "sandboxclasses",
-}
+_MIRRORED = frozenset(info.kind for info in MIRRORED)
 
 
 class Intake:
@@ -100,7 +93,7 @@ class Intake:
             again: queue its key even if nothing is new: a safety net.
         """
         news = self._cache.put(kind, manifest)
-        if news and kind in (Kind.SANDBOX, Kind.EXECUTION, Kind.POD):
+        if news and kind in _MIRRORED:
             self._mirror.offer(kind, manifest)
         if news or again:
             self.wake(kind, manifest)
@@ -128,7 +121,7 @@ class Intake:
             return
         if kind is Kind.EXECUTION:
             manifest = cancelled_by_deletion(manifest, self._clock.now())
-        if kind in (Kind.SANDBOX, Kind.EXECUTION, Kind.POD):
+        if kind in _MIRRORED:
             self._mirror.offer(kind, manifest, deleted=True)
         if kind is Kind.POD:
             self._wake_owner(owner, metadata["namespace"])
@@ -172,15 +165,15 @@ class Intake:
 
     def _count_on_class(self, manifest: Mapping[str, Any]) -> None:
         """How many Sandboxes a class has is written now and then only."""
-        class_name = str((manifest.get("spec") or {}).get("className", DEFAULT_CLASS))
-        sandbox_class = self._cache.by_name(Kind.SANDBOX_CLASS, "", class_name)
+        name = class_name(manifest) or DEFAULT_CLASS
+        sandbox_class = self._cache.by_name(Kind.SANDBOX_CLASS, "", name)
         if sandbox_class is not None:
             uid = sandbox_class["metadata"]["uid"]
             self._queue.add_later(Kind.SANDBOX_CLASS, uid, COUNT_SECONDS)
 
     def _count_later(self, manifest: Mapping[str, Any]) -> None:
         """Its Sandbox's counters may have changed; they are written now and then only."""
-        reference = ((manifest.get("spec") or {}).get("sandboxRef") or {}).get("name")
+        reference = sandbox_ref(manifest)
         if reference is None:
             return
         sandbox = self._cache.by_name(Kind.SANDBOX, manifest["metadata"]["namespace"], reference)
@@ -210,10 +203,9 @@ class Intake:
 
     def _wake_neighbours(self, manifest: Mapping[str, Any]) -> None:
         """An Execution that ended makes room for the next, and lets a sandbox go on ending."""
-        state = (manifest.get("status") or {}).get("state", "")
-        if state not in FINAL_EXECUTION_STATES:
+        if not is_finished(manifest):
             return
-        reference = ((manifest.get("spec") or {}).get("sandboxRef") or {}).get("name")
+        reference = sandbox_ref(manifest)
         if reference is None:
             return
         namespace = manifest["metadata"]["namespace"]
@@ -229,8 +221,7 @@ class Intake:
 
 def _may_run_still(execution: Mapping[str, Any]) -> bool:
     """Whether it went before its end was written, and after its code was handed over."""
-    state = (execution.get("status") or {}).get("state", "")
-    return state not in FINAL_EXECUTION_STATES and is_dispatched(execution)
+    return not is_finished(execution) and is_dispatched(execution)
 
 
 async def at_once(_: str | None) -> None:
@@ -259,10 +250,10 @@ def _is_stripped(kind: Kind, manifest: Mapping[str, Any]) -> bool:
     label selector. The event carries the version before. One with a finalizer whose deletion
     nobody had asked for cannot have been deleted; one without it, that was still to end, may
     have been, by force: who puts the label back finds out."""
-    metadata, status = manifest["metadata"], manifest.get("status") or {}
+    metadata = manifest["metadata"]
     if kind is not Kind.POD or metadata.get("deletionTimestamp"):
         return False
-    return bool(metadata.get("finalizers")) or status.get("phase") not in ("Succeeded", "Failed")
+    return bool(metadata.get("finalizers")) or not is_over(manifest)
 
 
 def build_registry(
@@ -294,10 +285,8 @@ def build_registry(
         on_event.__name__ = f"on_{kind.value.lower()}"
         return on_event
 
-    for kind, plural in _PLURALS.items():
-        kopf.on.event(GROUP, VERSION, plural, registry=registry)(handler(kind))
-    kopf.on.event("", "v1", "pods", registry=registry)(handler(Kind.POD))
-    kopf.on.event("", "v1", "namespaces", registry=registry)(handler(Kind.NAMESPACE))
+    for info in WATCHED:
+        kopf.on.event(info.group, info.version, info.plural, registry=registry)(handler(info.kind))
     return registry
 
 
@@ -349,7 +338,10 @@ def build_settings() -> kopf.OperatorSettings:
     settings.watching.client_timeout = 660
     settings.watching.connect_timeout = 10
     settings.watching.chunk_size = LIST_CHUNK
-    settings.watching.label_selectors["", "v1", "pods"] = f"{MANAGED_BY_LABEL}={MANAGED_BY}"
+    for info in WATCHED:
+        if info.selector is not None:
+            resource = (info.group, info.version, info.plural)
+            settings.watching.label_selectors[resource] = info.selector
     settings.networking.request_timeout = 30
     settings.networking.connect_timeout = 10
     settings.networking.error_backoffs = (0.5, 1, 2, 5, 10)

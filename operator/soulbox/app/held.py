@@ -7,15 +7,15 @@ be written, it stays, and an Event on it and a metric say so.
 
 import asyncio
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Final, Literal
+from typing import Final, Literal
 
 from soulbox.kube.cache import ObjectCache
 from soulbox.kube.events import EventRecorder
 from soulbox.mirror import Mirror, Sighting
 from soulbox.model.errors import SpoolUnavailable
-from soulbox.model.keys import RECORDED_FINALIZER
+from soulbox.model.manifests import has_recorded
 from soulbox.schema.settings import Settings
 from soulbox.telemetry.logs import get_logger
 
@@ -93,7 +93,7 @@ class HeldObjects:
         found: list[Sighting] = []
         for kind, uid in self._mirror.spooler.overdue(self._deadline_seconds):
             manifest = self._cache.get(kind, uid)
-            if manifest is None or not _is_guarded(manifest):
+            if manifest is None or not has_recorded(manifest):
                 continue
             sighting = self._mirror.sighting(kind, manifest)
             if sighting is not None and self._mirror.spooler.is_last(sighting):
@@ -119,7 +119,3 @@ class HeldObjects:
         )
         for sighting in portion:
             self._events.post(sighting.manifest, sighting.kind, _Held(message=message))
-
-
-def _is_guarded(manifest: Mapping[str, Any]) -> bool:
-    return RECORDED_FINALIZER in (manifest["metadata"].get("finalizers") or ())

@@ -16,7 +16,7 @@ from typing import Any, cast
 
 import kopf
 
-from soulbox.app.cluster import WATCHED, cluster_uid, list_pages, restore_pod, served
+from soulbox.app.cluster import cluster_uid, list_pages, restore_pod, served
 from soulbox.app.handlers import Intake, build_registry, build_settings
 from soulbox.app.held import HeldObjects
 from soulbox.app.leader import FLUSH_SECONDS
@@ -35,6 +35,7 @@ from soulbox.kube.events import EventRecorder
 from soulbox.kube.turns import Turns
 from soulbox.mirror import Mirror, MirrorSettings, RowContext, Spool, check_directory
 from soulbox.model.errors import SpoolUnavailable, StoreUnavailable
+from soulbox.model.kinds import MIRRORED, WATCHED
 from soulbox.model.owners import pod_owner
 from soulbox.model.states import Kind
 from soulbox.reconcile.classes import ClassReconciler
@@ -311,14 +312,14 @@ async def _first_lists(
     namespaces: Namespaces,
 ) -> None:
     """Fill the cache completely before anything is decided; queue every object after."""
-    for kind in WATCHED:
-        async for page in list_pages(kube, kind, settings.watch_namespaces):
+    for info in WATCHED:
+        async for page in list_pages(kube, info.kind, settings.watch_namespaces):
             for manifest in page:
                 await namespaces.look_up(manifest["metadata"].get("namespace"))
-                cache.put(kind, manifest)
-    for kind in (Kind.POD, Kind.SANDBOX, Kind.EXECUTION):
-        for manifest in cache.all_to_keep(kind):
-            intake.queue_listed(kind, manifest)
+                cache.put(info.kind, manifest)
+    for info in MIRRORED:
+        for manifest in cache.all_to_keep(info.kind):
+            intake.queue_listed(info.kind, manifest)
 
 
 def _recorded(queue: WorkQueue, cache: ObjectCache, kind: Kind, uid: str) -> None:

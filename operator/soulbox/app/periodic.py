@@ -9,7 +9,7 @@ from datetime import datetime
 from itertools import chain
 from typing import Any
 
-from soulbox.app.cluster import WATCHED, is_there, list_pages
+from soulbox.app.cluster import is_there, list_pages
 from soulbox.app.handlers import Intake, at_once
 from soulbox.app.memory import give_back
 from soulbox.build.rows.pod import is_end_untold
@@ -17,11 +17,13 @@ from soulbox.kube.cache import ObjectCache
 from soulbox.kube.client import KubeClient
 from soulbox.kube.clock import ServerClock
 from soulbox.kube.packed import pack
-from soulbox.kube.resources import LEASES, PODS
+from soulbox.kube.resources import LEASES, PODS, resource_of
 from soulbox.kube.slim import slim
 from soulbox.mirror import Mirror
 from soulbox.model.errors import KubeNotFound, KubeRefused, KubeUnavailable, SoulBoxError
 from soulbox.model.keys import LOST_TIME_ANNOTATION
+from soulbox.model.kinds import INFO, MIRRORED
+from soulbox.model.manifests import is_over
 from soulbox.model.states import Kind
 from soulbox.model.times import format_time, parse_time
 from soulbox.reconcile.services import Memory
@@ -125,8 +127,8 @@ class Periodic:
     async def _lists(self) -> AsyncIterator[tuple[Kind, Sequence[Mapping[str, Any]]]]:
         """Each kind with all its objects, listed when asked for; the cache learns first."""
         await self._list(Kind.NAMESPACE)  # what tells the tenants of all others
-        for kind in (Kind.POD, Kind.SANDBOX, Kind.EXECUTION):
-            yield kind, await self._list(kind)
+        for info in MIRRORED:
+            yield info.kind, await self._list(info.kind)
         for uid in self._memory.runner_versions.keys() - {
             pod["metadata"]["uid"] for pod in self._cache.all(Kind.POD)
         }:
@@ -166,7 +168,7 @@ class Periodic:
         metadata = known["metadata"]
         try:
             found = await self._kube.get(
-                WATCHED[kind][0], metadata["name"], metadata.get("namespace")
+                resource_of(INFO[kind]), metadata["name"], metadata.get("namespace")
             )
         except KubeNotFound:
             return None
@@ -236,7 +238,7 @@ class Periodic:
     def _is_lost(self, pod: Mapping[str, Any], lost_at: datetime) -> bool:
         """Whether it is over on a node that is silent, or gone, and nobody has said so yet."""
         metadata = pod["metadata"]
-        over = metadata.get("deletionTimestamp") or _has_ended(pod)
+        over = metadata.get("deletionTimestamp") or is_over(pod)
         known = LOST_TIME_ANNOTATION in (metadata.get("annotations") or {})
         silent_seconds = (self._clock.now() - lost_at).total_seconds()
         return bool(over) and not known and silent_seconds >= _NODE_LOST_SECONDS
@@ -290,17 +292,13 @@ def _has_untold_end(pod: Mapping[str, Any]) -> bool:
     metadata = pod["metadata"]
     if LOST_TIME_ANNOTATION in (metadata.get("annotations") or {}):
         return False
-    if not (metadata.get("deletionTimestamp") or _has_ended(pod)):
+    if not (metadata.get("deletionTimestamp") or is_over(pod)):
         return False
     return is_end_untold(pod)
 
 
 def _node_of(pod: Mapping[str, Any]) -> str:
     return str(pod["spec"].get("nodeName"))
-
-
-def _has_ended(pod: Mapping[str, Any]) -> bool:
-    return (pod.get("status") or {}).get("phase") in ("Failed", "Succeeded")
 
 
 def _last_seen(pod: Mapping[str, Any]) -> datetime | None:

@@ -49,6 +49,7 @@ from soulbox.model.keys import (
     RECORDED_FINALIZER,
     SIGNING_KEY_SECRET,
 )
+from soulbox.model.manifests import has_recorded
 
 PART_OF: Final = "app.kubernetes.io/part-of=soulbox"
 _MADE_BY_US: Final = f"{MANAGED_BY_LABEL}={MANAGED_BY}"
@@ -167,7 +168,7 @@ class Uninstaller:
             {**found, "kind": resource.kind}
             for resource in (*_USERS, PODS)
             for found in await self._find(resource)
-            if RECORDED_FINALIZER in (found["metadata"].get("finalizers") or ())
+            if has_recorded(found)
         ]
 
     async def release(self, objects: Sequence[Mapping[str, Any]], path: Path) -> None:

@@ -13,6 +13,7 @@ from soulbox.build.identity import identity_annotations, identity_mounts, identi
 from soulbox.build.names import pod_name, pod_user_id
 from soulbox.build.policy import profile_key
 from soulbox.model import keys
+from soulbox.model.manifests import reference_to
 from soulbox.model.quantity import format_bytes, format_millicores, parse_bytes
 from soulbox.model.specs import (
     Limits,
@@ -170,16 +171,7 @@ def _metadata(plan: PodPlan) -> dict[str, Any]:
             **_NO_SIDECAR_LABELS,
         },
         "annotations": annotations,
-        "ownerReferences": [
-            {
-                "apiVersion": keys.API_VERSION,
-                "kind": owner.kind.value,
-                "name": owner.name,
-                "uid": owner.uid,
-                "controller": True,
-                "blockOwnerDeletion": False,
-            }
-        ],
+        "ownerReferences": [reference_to(owner.kind, owner.name, owner.uid)],
     }
 
 

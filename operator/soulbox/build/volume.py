@@ -5,6 +5,7 @@ from typing import Any
 
 from soulbox.build.names import pod_name
 from soulbox.model import keys
+from soulbox.model.manifests import reference_to
 from soulbox.model.states import Kind
 
 
@@ -43,16 +44,7 @@ def build_claim(plan: ClaimPlan) -> dict[str, Any]:
                 keys.MANAGED_BY_LABEL: keys.MANAGED_BY,
                 keys.SANDBOX_UID_LABEL: plan.sandbox_uid,
             },
-            "ownerReferences": [
-                {
-                    "apiVersion": keys.API_VERSION,
-                    "kind": Kind.SANDBOX.value,
-                    "name": plan.sandbox_name,
-                    "uid": plan.sandbox_uid,
-                    "controller": True,
-                    "blockOwnerDeletion": False,
-                }
-            ],
+            "ownerReferences": [reference_to(Kind.SANDBOX, plan.sandbox_name, plan.sandbox_uid)],
         },
         "spec": spec,
     }

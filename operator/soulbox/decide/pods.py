@@ -10,9 +10,9 @@ from soulbox.model.keys import (
     INCARNATION_LABEL,
     LOST_TIME_ANNOTATION,
     NETWORK_PROFILE_LABEL,
-    RECORDED_FINALIZER,
     RUNNER_CONTAINER,
 )
+from soulbox.model.manifests import has_recorded, is_over
 from soulbox.model.quantity import parse_bytes, parse_millicores
 from soulbox.model.states import SandboxReason
 from soulbox.model.times import if_real, parse_time
@@ -131,7 +131,7 @@ def view_pod(manifest: Mapping[str, Any]) -> PodView:
         phase=phase,
         incarnation=_incarnation(label),
         deleting=deleting,
-        has_finalizer=RECORDED_FINALIZER in (metadata.get("finalizers") or ()),
+        has_finalizer=has_recorded(manifest),
         created_at=created,
         node=spec.get("nodeName"),
         ip=status.get("podIP"),
@@ -200,7 +200,7 @@ def _runner_status(status: Mapping[str, Any]) -> Mapping[str, Any]:
 def _phase(
     status: Mapping[str, Any], running: object | None, terminated: object | None
 ) -> PodPhase:
-    if terminated is not None or status.get("phase") in ("Succeeded", "Failed"):
+    if terminated is not None or is_over({"status": status}):
         return PodPhase.ENDED
     return PodPhase.RUNNING if running is not None else PodPhase.PENDING
 

@@ -7,19 +7,20 @@ indexes, because a namespace may hold thousands of objects. Nothing here does I/
 
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
-from typing import Any
+from typing import Any, Final
 
 from soulbox.kube.packed import PackedObjects
-from soulbox.model.keys import (
-    DISPATCHED_ANNOTATION,
-    EXECUTION_UID_LABEL,
-    SANDBOX_UID_LABEL,
-)
-from soulbox.model.owners import Owner, is_kept_for_record, pod_owner, referenced_owner
-from soulbox.model.states import FINAL_EXECUTION_STATES, ExecutionState, Kind
+from soulbox.model.kinds import POD_OWNERS, TENANTS, WATCHED
+from soulbox.model.manifests import class_name, has_recorded, is_finished, owners_of, sandbox_ref
+from soulbox.model.marks import dispatch_mark
+from soulbox.model.owners import Owner, pod_owner, referenced_owner
+from soulbox.model.states import Kind
 
 Manifest = Mapping[str, Any]
 Name = tuple[str, str]  # (namespace or "", name)
+
+
+_TENANTS: Final = frozenset(info.kind for info in TENANTS)
 
 
 def is_older(resource_version: str, than: str) -> bool:
@@ -38,9 +39,8 @@ class ObjectCache:
     """Last-seen objects by kind and uid. For one event loop; not thread-safe."""
 
     def __init__(self) -> None:
-        # Sandboxes and pods are many and rest most of the time.
         self._objects: dict[Kind, dict[str, Manifest] | PackedObjects] = {
-            kind: PackedObjects() if kind in (Kind.SANDBOX, Kind.POD) else {} for kind in Kind
+            info.kind: PackedObjects() if info.is_packed else {} for info in WATCHED
         }
         self._uids: dict[tuple[Kind, Name], str] = {}
         self._pods_of: defaultdict[str, set[str]] = defaultdict(set)
@@ -84,7 +84,7 @@ class ObjectCache:
             if known is None or _queue_facts(known) != _queue_facts(manifest):
                 self._queue_changes(name[0], manifest)
         elif kind is Kind.SANDBOX:
-            self._by_class[_class_name(manifest)].add((kind, uid))
+            self._by_class[class_name(manifest)].add((kind, uid))
         return True
 
     def _is_of_newer(self, kind: Kind, name: Name, metadata: Mapping[str, Any]) -> bool:
@@ -111,8 +111,8 @@ class ObjectCache:
         elif kind is Kind.EXECUTION:
             self._forget_waiting(uid, name[0], manifest)
             self._queue_changes(name[0], manifest)
-            self._discard(self._naming, (name[0], _sandbox_name(manifest)), uid)
-        self._discard(self._by_class, _class_name(manifest), (kind, uid))
+            self._discard(self._naming, (name[0], sandbox_ref(manifest)), uid)
+        self._discard(self._by_class, class_name(manifest), (kind, uid))
         return manifest
 
     def get(self, kind: Kind, uid: str) -> Manifest | None:
@@ -131,12 +131,11 @@ class ObjectCache:
         return None if found is None else str(found)
 
     def within(self, namespace: str) -> list[tuple[Kind, str]]:
-        """Sandboxes and Executions of a namespace, as (kind, uid)."""
-        kinds = (Kind.SANDBOX, Kind.EXECUTION)
+        """What tenants made in a namespace, as (kind, uid)."""
         return [
             (kind, uid)
             for (kind, (where, _)), uid in self._uids.items()
-            if where == namespace and kind in kinds
+            if where == namespace and kind in _TENANTS
         ]
 
     def names(self, kind: Kind, uid: str) -> dict[str, str]:
@@ -216,7 +215,7 @@ class ObjectCache:
 
     def _index_pod(self, uid: str, manifest: Manifest) -> None:
         """Its owner's it stays, whatever is taken off it later."""
-        if referenced_owner(manifest) is None and is_kept_for_record(manifest):
+        if referenced_owner(manifest) is None and has_recorded(manifest):
             owner = pod_owner(manifest)
             if owner is not None:
                 self._labelled[uid] = owner
@@ -225,9 +224,8 @@ class ObjectCache:
             self._pods_of[owner.uid].add(uid)
 
     def _index_execution(self, uid: str, namespace: str, manifest: Manifest) -> None:
-        state = (manifest.get("status") or {}).get("state", ExecutionState.QUEUED)
-        final = state in FINAL_EXECUTION_STATES
-        reference = _sandbox_name(manifest)
+        final = is_finished(manifest)
+        reference = sandbox_ref(manifest)
         if reference is not None:
             self._naming[namespace, reference].add(uid)
             if final:
@@ -235,12 +233,12 @@ class ObjectCache:
             else:
                 self._append(uid, (namespace, reference))
         elif final:
-            self._discard(self._by_class, _class_name(manifest), (Kind.EXECUTION, uid))
+            self._discard(self._by_class, class_name(manifest), (Kind.EXECUTION, uid))
         else:
-            self._by_class[_class_name(manifest)].add((Kind.EXECUTION, uid))
+            self._by_class[class_name(manifest)].add((Kind.EXECUTION, uid))
 
     def _queue_changes(self, namespace: str, manifest: Manifest) -> None:
-        reference = _sandbox_name(manifest)
+        reference = sandbox_ref(manifest)
         if reference is None:
             return
         key = (namespace, reference)
@@ -266,7 +264,7 @@ class ObjectCache:
         return "" if execution is None else str(execution["metadata"]["creationTimestamp"])
 
     def _forget_waiting(self, uid: str, namespace: str, manifest: Manifest) -> None:
-        reference = _sandbox_name(manifest)
+        reference = sandbox_ref(manifest)
         if reference is None:
             return
         queue = self._waiting.get((namespace, reference))
@@ -288,18 +286,7 @@ class ObjectCache:
 def _queue_facts(execution: Manifest) -> tuple[Any, ...]:
     """What an Execution's place in its queue depends on beside its immutable spec."""
     metadata = execution["metadata"]
-    state = (execution.get("status") or {}).get("state")
-    mark = (metadata.get("annotations") or {}).get(DISPATCHED_ANNOTATION)
-    return mark, "deletionTimestamp" in metadata, state in FINAL_EXECUTION_STATES
-
-
-def _sandbox_name(execution: Manifest) -> str | None:
-    name = ((execution.get("spec") or {}).get("sandboxRef") or {}).get("name")
-    return None if name is None else str(name)
-
-
-def _class_name(manifest: Manifest) -> str:
-    return str((manifest.get("spec") or {}).get("className", ""))
+    return dispatch_mark(metadata), "deletionTimestamp" in metadata, is_finished(execution)
 
 
 def _is_removed(kind: Kind, metadata: Mapping[str, Any]) -> bool:
@@ -315,14 +302,8 @@ def _is_removed(kind: Kind, metadata: Mapping[str, Any]) -> bool:
 
 def _possible_owners(manifest: Manifest) -> list[str]:
     """UIDs under which a pod may have been indexed by this version or an earlier one."""
-    metadata = manifest["metadata"]
-    labels = metadata.get("labels") or {}
-    references = metadata.get("ownerReferences") or ()
+    labels = manifest["metadata"].get("labels") or {}
     return [
-        *(str(reference.get("uid")) for reference in references),
-        *(
-            str(labels[label])
-            for label in (SANDBOX_UID_LABEL, EXECUTION_UID_LABEL)
-            if label in labels
-        ),
+        *(uid for _, uid, _ in owners_of(manifest)),
+        *(str(labels[one.owner_label]) for one in POD_OWNERS if one.owner_label in labels),
     ]

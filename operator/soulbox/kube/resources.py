@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Final
 
-from soulbox.model.keys import GROUP, VERSION
+from soulbox.model import kinds
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,13 +30,22 @@ class Resource:
         return "/".join(parts)
 
 
-SANDBOXES: Final = Resource(kind="Sandbox", plural="sandboxes", group=GROUP, version=VERSION)
-EXECUTIONS: Final = Resource(kind="Execution", plural="executions", group=GROUP, version=VERSION)
-SANDBOX_CLASSES: Final = Resource(
-    kind="SandboxClass", plural="sandboxclasses", group=GROUP, version=VERSION, namespaced=False
-)
-PODS: Final = Resource(kind="Pod", plural="pods", version="v1")
-NAMESPACES: Final = Resource(kind="Namespace", plural="namespaces", version="v1", namespaced=False)
+def resource_of(info: kinds.KindInfo) -> Resource:
+    """The resource of a watched kind."""
+    return Resource(
+        kind=info.kind.value,
+        plural=info.plural,
+        version=info.version,
+        group=info.group,
+        namespaced=info.namespaced,
+    )
+
+
+SANDBOXES: Final = resource_of(kinds.SANDBOX)
+EXECUTIONS: Final = resource_of(kinds.EXECUTION)
+SANDBOX_CLASSES: Final = resource_of(kinds.SANDBOX_CLASS)
+PODS: Final = resource_of(kinds.POD)
+NAMESPACES: Final = resource_of(kinds.NAMESPACE)
 SERVICES: Final = Resource(kind="Service", plural="services", version="v1")
 POD_METRICS: Final = Resource(
     kind="PodMetrics", plural="pods", group="metrics.k8s.io", version="v1beta1"

@@ -15,11 +15,11 @@ from soulbox.build.rows import (
     build_program_row,
     build_sandbox_row,
 )
-from soulbox.build.rows.execution import is_final_state
 from soulbox.build.rows.fields import Cleaner
 from soulbox.mirror.pending import Sighting
 from soulbox.mirror.tracker import namespace_of
 from soulbox.model.errors import StoreRefused
+from soulbox.model.manifests import is_finished, is_over
 from soulbox.model.rows import DeadLetterRow, ExecutionRow, ProgramRow, SandboxRow
 from soulbox.model.states import Kind
 
@@ -101,9 +101,9 @@ def is_final(sighting: Sighting) -> bool:
     metadata, status = manifest.get("metadata"), manifest.get("status")
     deleting = isinstance(metadata, Mapping) and bool(metadata.get("deletionTimestamp"))
     if sighting.kind is Kind.EXECUTION:
-        return is_final_state(manifest) or sighting.deleted
+        return is_finished(manifest) or sighting.deleted
     if sighting.kind is Kind.POD and isinstance(status, Mapping):
-        return deleting or status.get("phase") in ("Succeeded", "Failed")
+        return deleting or is_over(manifest)
     return deleting or sighting.deleted
 
 

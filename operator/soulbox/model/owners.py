@@ -4,17 +4,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from soulbox.model.keys import (
-    EXECUTION_UID_LABEL,
-    GROUP,
-    OWNER_NAME_ANNOTATION,
-    RECORDED_FINALIZER,
-    SANDBOX_UID_LABEL,
-)
+from soulbox.model.keys import OWNER_NAME_ANNOTATION
+from soulbox.model.kinds import POD_OWNERS
+from soulbox.model.manifests import owners_of
 from soulbox.model.states import Kind
 
-_OWNERS = (Kind.SANDBOX, Kind.EXECUTION)
-_LABELS = ((Kind.SANDBOX, SANDBOX_UID_LABEL), (Kind.EXECUTION, EXECUTION_UID_LABEL))
+_OWNERS = {info.kind.value: info.kind for info in POD_OWNERS}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,14 +32,9 @@ def pod_owner(manifest: Mapping[str, Any]) -> Owner | None:
 
 def referenced_owner(manifest: Mapping[str, Any]) -> Owner | None:
     """The owner by the owner reference alone."""
-    for reference in manifest["metadata"].get("ownerReferences") or ():
-        group = str(reference.get("apiVersion")).partition("/")[0]
-        if group == GROUP and reference.get("kind") in _OWNERS:
-            return Owner(
-                kind=Kind(reference["kind"]),
-                uid=str(reference.get("uid")),
-                name=str(reference.get("name")),
-            )
+    for kind, uid, name in owners_of(manifest):
+        if kind in _OWNERS:
+            return Owner(kind=_OWNERS[kind], uid=uid, name=name)
     return None
 
 
@@ -52,14 +42,9 @@ def _labelled_owner(manifest: Mapping[str, Any]) -> Owner | None:
     metadata = manifest["metadata"]
     labels = metadata.get("labels") or {}
     annotations = metadata.get("annotations") or {}
-    for kind, label in _LABELS:
-        if labels.get(label):
+    for info in POD_OWNERS:
+        uid = labels.get(info.owner_label)
+        if uid:
             name = str(annotations.get(OWNER_NAME_ANNOTATION) or "")
-            return Owner(kind=kind, uid=str(labels[label]), name=name)
+            return Owner(kind=info.kind, uid=str(uid), name=name)
     return None
-
-
-def is_kept_for_record(manifest: Mapping[str, Any]) -> bool:
-    """Whether an object has our finalizer: of a pod, that the operator made it. Anybody may
-    write a label on a pod of his own."""
-    return RECORDED_FINALIZER in (manifest["metadata"].get("finalizers") or ())

@@ -58,10 +58,6 @@ class ExecutionState(StrEnum):
         return self not in (ExecutionState.QUEUED, ExecutionState.RUNNING)
 
 
-# As `status.state` has them, for readers of manifests.
-FINAL_EXECUTION_STATES: Final = frozenset(state.value for state in ExecutionState if state.is_final)
-
-
 class ExecutionReason(StrEnum):
     """Why an Execution is in its final state."""
 

@@ -20,6 +20,7 @@ from soulbox.decide.execution_status import (
 )
 from soulbox.decide.outcome import ending_of_run
 from soulbox.model.errors import RunnerRefused, RunnerUnavailable, SoulBoxError
+from soulbox.model.manifests import sandbox_ref
 from soulbox.model.marks import dispatch_mark
 from soulbox.model.owners import pod_owner
 from soulbox.model.runs import RunDocument
@@ -148,7 +149,7 @@ def _is_its_own(pod: Mapping[str, Any], manifest: Mapping[str, Any]) -> bool:
     metadata, owner = manifest["metadata"], pod_owner(pod)
     if owner is None or pod["metadata"]["namespace"] != metadata["namespace"]:
         return False
-    reference = (manifest.get("spec") or {}).get("sandboxRef")
-    if reference is not None:
-        return (owner.kind, owner.name) == (Kind.SANDBOX, reference.get("name"))
+    sandbox = sandbox_ref(manifest)
+    if sandbox is not None:
+        return (owner.kind, owner.name) == (Kind.SANDBOX, sandbox)
     return bool(owner.uid == metadata["uid"])

@@ -29,11 +29,11 @@ from soulbox.model.billing import DEFAULT_SKU, PricePlan
 from soulbox.model.errors import InvalidManifest, KubeNotFound, KubeRefused
 from soulbox.model.keys import (
     READABLE_LABEL,
-    RECORDED_FINALIZER,
     SANDBOX_UID_LABEL,
     SKU_ANNOTATION,
     USER_ANNOTATION,
 )
+from soulbox.model.manifests import has_recorded
 from soulbox.model.marks import dispatch_mark
 from soulbox.model.owners import pod_owner
 from soulbox.model.runs import StartRun
@@ -107,7 +107,7 @@ class ExecutionObserver:
             generation=metadata.get("generation", 1),
             created_at=created,
             deleting=bool(metadata.get("deletionTimestamp")),
-            has_finalizer=RECORDED_FINALIZER in (metadata.get("finalizers") or ()),
+            has_finalizer=has_recorded(manifest),
             status=manifest.get("status") or {},
             spec=spec,
             dispatched=dispatched,

@@ -21,7 +21,8 @@ from soulbox.decide.limits import object_to_sandbox, sandbox_limits, workspace_b
 from soulbox.decide.sandbox import decide_sandbox
 from soulbox.decide.sandbox_seen import Activity, PodRefusal, SeenSandbox
 from soulbox.model.errors import InvalidManifest, KubeRefused
-from soulbox.model.keys import RECORDED_FINALIZER, SANDBOX_UID_LABEL
+from soulbox.model.keys import SANDBOX_UID_LABEL
+from soulbox.model.manifests import has_recorded
 from soulbox.model.marks import dispatch_mark
 from soulbox.model.specs import NO_NETWORK, SandboxClassSpec, SandboxSpec
 from soulbox.model.states import ExecutionState, Kind, SandboxReason, SandboxState
@@ -134,7 +135,7 @@ class SandboxReconciler:
             generation=metadata.get("generation", 1),
             created_at=created,
             deletion_time=parse_time(metadata.get("deletionTimestamp")),
-            has_finalizer=RECORDED_FINALIZER in (metadata.get("finalizers") or ()),
+            has_finalizer=has_recorded(manifest),
             status=manifest.get("status") or {},
             spec=spec,
             sandbox_class=sandbox_class,

@@ -10,15 +10,16 @@ from soulbox.build.volume import ClaimPlan, build_claim
 from soulbox.decide.pods import trouble_of_events
 from soulbox.kube.resources import (
     CLAIMS,
-    EXECUTIONS,
     NETWORK_POLICIES,
     POD_EVENTS,
     PODS,
-    SANDBOXES,
     Resource,
+    resource_of,
 )
 from soulbox.model.errors import KubeExists, KubeNotFound, KubeRefused, Retryable
 from soulbox.model.keys import RECORDED_FINALIZER
+from soulbox.model.kinds import TENANTS
+from soulbox.model.manifests import has_recorded
 from soulbox.model.owners import pod_owner
 from soulbox.model.specs import NetworkProfile
 from soulbox.model.states import Kind
@@ -28,7 +29,7 @@ from soulbox.telemetry.logs import get_logger
 _log = get_logger(__name__)
 Manifest = Mapping[str, Any]
 
-RESOURCES: Mapping[Kind, Resource] = {Kind.SANDBOX: SANDBOXES, Kind.EXECUTION: EXECUTIONS}
+RESOURCES: Mapping[Kind, Resource] = {info.kind: resource_of(info) for info in TENANTS}
 
 
 class NameTaken(Exception):
@@ -89,8 +90,8 @@ def _log_change(kind: Kind, manifest: Manifest, status: Mapping[str, Any]) -> No
 
 def finalizers_with(manifest: Manifest) -> list[str]:
     """The object's finalizers and ours; a merge patch replaces lists whole."""
-    finalizers = list(manifest["metadata"].get("finalizers") or ())
-    return finalizers if RECORDED_FINALIZER in finalizers else [*finalizers, RECORDED_FINALIZER]
+    finalizers = manifest["metadata"].get("finalizers") or ()
+    return [*finalizers] if has_recorded(manifest) else [*finalizers, RECORDED_FINALIZER]
 
 
 async def add_finalizer(services: Services, kind: Kind, manifest: Manifest) -> Manifest:

@@ -13,6 +13,7 @@ from typing import Any, Final, NamedTuple
 
 import yaml
 
+from soulbox.model import kinds
 from soulbox.model.keys import GROUP, VERSION
 from soulbox.schema import reference
 from soulbox.schema.crds import common, execution, sandbox, sandbox_class
@@ -31,30 +32,21 @@ class Column(NamedTuple):
     wide: bool = False
 
 
-class Resource(NamedTuple):
-    """One kind: its model and its names."""
+class Described(NamedTuple):
+    """One kind of ours, with what its CRD is made of."""
 
+    info: kinds.KindInfo
     model: type[common.ApiModel]
-    plural: str
-    short_name: str
-    namespaced: bool
     columns: tuple[Column, ...]
     # What --field-selector takes, from Kubernetes 1.31 on; 1.30 leaves it out.
     selectable: tuple[str, ...] = ()
 
-    @property
-    def kind(self) -> str:
-        """The kind is the model's name."""
-        return self.model.__name__
-
 
 _AGE: Final = Column("Age", "date", ".metadata.creationTimestamp", "Time since its creation.")
-RESOURCES: Final = (
-    Resource(
+DESCRIBED: Final = (
+    Described(
+        kinds.SANDBOX_CLASS,
         sandbox_class.SandboxClass,
-        "sandboxclasses",
-        "sbc",
-        namespaced=False,
         columns=(
             Column("Image", "string", ".spec.image", "Image of its sandboxes."),
             Column("Language", "string", ".spec.defaultLanguage", "Language if none is named."),
@@ -64,11 +56,9 @@ RESOURCES: Final = (
             _AGE,
         ),
     ),
-    Resource(
+    Described(
+        kinds.SANDBOX,
         sandbox.Sandbox,
-        "sandboxes",
-        "sbx",
-        namespaced=True,
         columns=(
             Column("State", "string", ".status.state", "Summary of its conditions."),
             Column("Reason", "string", ".status.reason", "Why it is in this state."),
@@ -91,11 +81,9 @@ RESOURCES: Final = (
         ),
         selectable=(".status.state", ".status.reason", ".spec.className", ".spec.user"),
     ),
-    Resource(
+    Described(
+        kinds.EXECUTION,
         execution.Execution,
-        "executions",
-        "sbe",
-        namespaced=True,
         columns=(
             Column("State", "string", ".status.state", "Summary of its conditions."),
             Column("Reason", "string", ".status.reason", "Why it ended so."),
@@ -121,17 +109,17 @@ RESOURCES: Final = (
 )
 
 
-def build_crd(resource: Resource) -> dict[str, Any]:
+def build_crd(described: Described) -> dict[str, Any]:
     """The CustomResourceDefinition of a kind."""
-    schema = structural_schema(resource.model)
+    info = described.info
+    schema = structural_schema(described.model)
     properties = schema["properties"]
     schema["properties"] = {
         "apiVersion": {"type": "string", "description": f"{GROUP}/{VERSION}"},
-        "kind": {"type": "string", "description": resource.kind},
+        "kind": {"type": "string", "description": info.kind.value},
         "metadata": {"type": "object"},
         **properties,
     }
-    singular = resource.kind.lower()
     version: dict[str, Any] = {
         "name": VERSION,
         "served": True,
@@ -145,32 +133,32 @@ def build_crd(resource: Resource) -> dict[str, Any]:
                 "description": column.description,
                 **({"priority": 1} if column.wide else {}),
             }
-            for column in resource.columns
+            for column in described.columns
         ],
     }
-    if resource.selectable:
-        version["selectableFields"] = [{"jsonPath": path} for path in resource.selectable]
+    if described.selectable:
+        version["selectableFields"] = [{"jsonPath": path} for path in described.selectable]
     if "status" in properties:
         version["subresources"] = {"status": {}}
     return {
         "apiVersion": "apiextensions.k8s.io/v1",
         "kind": "CustomResourceDefinition",
         "metadata": {
-            "name": f"{resource.plural}.{GROUP}",
+            "name": f"{info.plural}.{GROUP}",
             "labels": {"app.kubernetes.io/name": "soulbox"},
         },
         "spec": {
             "group": GROUP,
             "names": {
-                "kind": resource.kind,
-                "listKind": f"{resource.kind}List",
-                "plural": resource.plural,
-                "singular": singular,
-                "shortNames": [resource.short_name],
+                "kind": info.kind.value,
+                "listKind": f"{info.kind}List",
+                "plural": info.plural,
+                "singular": info.kind.lower(),
+                "shortNames": [info.short_name],
                 # Not classes: they are the cluster's, in the midst of one namespace's objects.
-                **({"categories": ["soulbox"]} if resource.namespaced else {}),
+                **({"categories": ["soulbox"]} if info.namespaced else {}),
             },
-            "scope": "Namespaced" if resource.namespaced else "Cluster",
+            "scope": "Namespaced" if info.namespaced else "Cluster",
             "versions": [version],
         },
     }
@@ -178,7 +166,7 @@ def build_crd(resource: Resource) -> dict[str, Any]:
 
 def build_files() -> dict[str, str]:
     """Every generated file: path below the checkout to content."""
-    crds = {resource.plural: build_crd(resource) for resource in RESOURCES}
+    crds = {described.info.plural: build_crd(described) for described in DESCRIBED}
     files = {
         f"crds/{GROUP}_{plural}.yaml": f"# Generated by {COMMAND}; edits are lost.\n{_yaml(crd)}"
         for plural, crd in crds.items()

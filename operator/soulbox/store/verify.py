@@ -24,6 +24,7 @@ from soulbox.decide.verify import (
 )
 from soulbox.model.billing import BillingEvent
 from soulbox.model.errors import InvalidRequest
+from soulbox.model.manifests import is_over
 from soulbox.model.times import parse_time
 from soulbox.store.files import load_queries
 from soulbox.store.ledger import LedgerStore, PriceStore, event_of, pod_run_of
@@ -231,10 +232,10 @@ def _letter(row: Mapping[str, Any]) -> Refused:
     """A pod began after it was created, and is over once it was refused in its last state."""
     is_bill = row["is_bill"]
     pod = None if is_bill else json.loads(row["pod"])
-    metadata, status = _member(pod, "metadata"), _member(pod, "status")
+    metadata = _member(pod, "metadata")
     created = _member(metadata, "creationTimestamp")
-    is_over = bool(_member(metadata, "deletionTimestamp")) or (
-        _member(status, "phase") in ("Succeeded", "Failed")
+    has_ended = bool(_member(metadata, "deletionTimestamp")) or (
+        isinstance(pod, Mapping) and is_over(pod)
     )
     return Refused(
         id=row["id"],
@@ -248,7 +249,7 @@ def _letter(row: Mapping[str, Any]) -> Refused:
         event_id=row["key"] if is_bill else None,
         hour=row["window_hour"],
         starts_at=row["starts_at"] if is_bill else parse_time(str(created)),
-        ends_at=row["ends_at"] if is_bill else row["updated_at"] if is_over else None,
+        ends_at=row["ends_at"] if is_bill else row["updated_at"] if has_ended else None,
     )
 
 

@@ -20,7 +20,8 @@ from prometheus_client.exposition import CONTENT_TYPE_LATEST
 from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
 
-from soulbox.model.states import ExecutionReason, ExecutionState, Kind
+from soulbox.model.kinds import OURS
+from soulbox.model.states import ExecutionReason, ExecutionState
 
 CONTENT_TYPE: Final = CONTENT_TYPE_LATEST
 
@@ -512,14 +513,13 @@ class Metrics:
 
     def _begin_at_zero(self) -> None:
         """Make the series of closed sets: increase() does not see the step from none to 1."""
-        kinds = (Kind.SANDBOX, Kind.EXECUTION, Kind.SANDBOX_CLASS)
         series: Mapping[str, Iterable[tuple[str, ...]]] = {
             "soulbox_leader_transitions_total": (
                 (to,) for to in ("leader", "silent", "released", "lost")
             ),
             "soulbox_reconciles_total": (
-                (kind.value, result)
-                for kind in kinds
+                (info.kind.value, result)
+                for info in OURS
                 for result in ("ok", "retry", "refused", "error")
             ),
             "soulbox_executions_total": (

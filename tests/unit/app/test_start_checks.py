@@ -18,7 +18,7 @@ from soulbox.kube.clock import ServerClock
 from soulbox.model.errors import ConfigError, KubeUnavailable
 from soulbox.model.keys import MANAGED_BY_LABEL, RECORDED_FINALIZER
 from soulbox.model.states import Kind
-from soulbox.schema.generate import RESOURCES, build_crd
+from soulbox.schema.generate import DESCRIBED, build_crd
 from tests.support.fake_api import FakeApi, Refusal, serving
 from tests.unit.kube.scripted import write_kubeconfig
 
@@ -43,7 +43,7 @@ async def cluster(tmp_path: Path) -> AsyncIterator[Cluster]:
 
 def install_crds(api: FakeApi, *, versions: Any = None) -> None:
     """All three of this release, or with these versions instead of its own."""
-    for resource in RESOURCES:
+    for resource in DESCRIBED:
         crd = build_crd(resource)
         if versions is not None:
             crd["spec"]["versions"] = versions
@@ -51,7 +51,7 @@ def install_crds(api: FakeApi, *, versions: Any = None) -> None:
 
 
 async def test_crd_of_an_older_release_is_named_with_what_it_lacks(cluster: Cluster) -> None:
-    for resource in RESOURCES:
+    for resource in DESCRIBED:
         crd = build_crd(resource)
         schema = crd["spec"]["versions"][0]["schema"]["openAPIV3Schema"]["properties"]["spec"]
         schema["properties"].pop("priority", None)
@@ -74,7 +74,7 @@ async def test_crd_that_is_missing_is_named(cluster: Cluster) -> None:
     with pytest.raises(ConfigError) as caught:
         await check_crds(cluster.kube)
     assert str(caught.value) == (
-        "CustomResourceDefinition sandboxes.soulbox.dev is not installed; "
+        "CustomResourceDefinition sandboxclasses.soulbox.dev is not installed; "
         "apply crds/ or install.yaml"
     )
 

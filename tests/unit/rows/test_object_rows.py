@@ -17,7 +17,7 @@ from soulbox.build.rows import (
     build_program_row,
     build_sandbox_row,
 )
-from soulbox.build.rows.execution import is_final_state
+from soulbox.model.manifests import is_finished
 from soulbox.model.states import ExecutionState
 from tests.support.make_mirrored import (
     CLUSTER_UID,
@@ -266,13 +266,13 @@ def test_malformed_execution_is_refused_by_name_of_the_field(what: str) -> None:
 
 
 @pytest.mark.parametrize("state", list(ExecutionState))
-def test_is_final_state(state: ExecutionState) -> None:
-    assert is_final_state({"status": {"state": state.value}}) is state.is_final
+def test_is_finished(state: ExecutionState) -> None:
+    assert is_finished({"status": {"state": state.value}}) is state.is_final
 
 
 @pytest.mark.parametrize("status", [None, {}, "Completed", {"state": 5}, {"state": "Odd"}])
 def test_is_final_state_of_what_has_none(status: object) -> None:
-    assert not is_final_state({"status": status})
+    assert not is_finished({"status": status})
 
 
 def test_context_refuses_a_cluster_that_is_no_uuid() -> None:

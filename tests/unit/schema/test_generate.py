@@ -17,7 +17,7 @@ from soulbox.schema import generate
 from soulbox.schema.structural import UnsupportedSchema, structural_schema
 
 ROOT = Path(__file__).parents[3]
-CRDS = {resource.kind: generate.build_crd(resource) for resource in generate.RESOURCES}
+CRDS = {one.info.kind: generate.build_crd(one) for one in generate.DESCRIBED}
 KINDS = sorted(CRDS)
 
 

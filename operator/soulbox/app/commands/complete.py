@@ -13,6 +13,8 @@ from collections.abc import Awaitable, Callable
 
 import typer
 
+from soulbox.model.kinds import EXECUTION, NAMESPACE, SANDBOX, SANDBOX_CLASS, KindInfo
+
 # A person at the keyboard waits for it: a guess.
 _SECONDS = 3.0
 # ShellCompDirectiveNoFileComp of cobra: offer no files where we offer nothing.
@@ -22,30 +24,30 @@ _FILES = ":0"
 
 def complete_namespaces(context: typer.Context, incomplete: str) -> list[str]:
     """Names of namespaces."""
-    return _names(context, "namespaces", incomplete)
+    return _names(context, NAMESPACE, incomplete)
 
 
 def complete_executions(context: typer.Context, incomplete: str) -> list[str]:
     """Names of Executions in the namespace."""
-    return _names(context, "executions", incomplete)
+    return _names(context, EXECUTION, incomplete)
 
 
 def complete_sandboxes(context: typer.Context, incomplete: str) -> list[str]:
     """Names of Sandboxes in the namespace."""
-    return _names(context, "sandboxes", incomplete)
+    return _names(context, SANDBOX, incomplete)
 
 
 def complete_objects(context: typer.Context, incomplete: str) -> list[str]:
     """Names of Executions and Sandboxes."""
     return [
-        *_names(context, "executions", incomplete),
-        *_names(context, "sandboxes", incomplete),
+        *_names(context, EXECUTION, incomplete),
+        *_names(context, SANDBOX, incomplete),
     ]
 
 
 def complete_classes(context: typer.Context, incomplete: str) -> list[str]:
     """Names of SandboxClasses."""
-    return _names(context, "sandboxclasses", incomplete)
+    return _names(context, SANDBOX_CLASS, incomplete)
 
 
 def complete_contexts(incomplete: str) -> list[str]:
@@ -91,22 +93,12 @@ def _typed() -> list[str]:
         return line.split()
 
 
-def _names(context: typer.Context, plural: str, incomplete: str) -> list[str]:
+def _names(context: typer.Context, info: KindInfo, incomplete: str) -> list[str]:
     import asyncio  # noqa: PLC0415
 
     from soulbox.app.commands.options import Target  # noqa: PLC0415
     from soulbox.app.commands.person import open_person  # noqa: PLC0415
-    from soulbox.kube import resources  # noqa: PLC0415
-
-    known = {
-        one.plural: one
-        for one in (
-            resources.NAMESPACES,
-            resources.EXECUTIONS,
-            resources.SANDBOXES,
-            resources.SANDBOX_CLASSES,
-        )
-    }
+    from soulbox.kube.resources import resource_of  # noqa: PLC0415
 
     async def ask() -> list[str]:
         target = Target(
@@ -117,9 +109,9 @@ def _names(context: typer.Context, plural: str, incomplete: str) -> list[str]:
             as_groups=tuple(context.params.get("as_groups") or ()),
         )
         async with open_person(target) as person:
-            resource = known[plural]
-            scope = person.namespace if resource.namespaced else None
-            return [item["metadata"]["name"] for item in await person.kube.list(resource, scope)]
+            scope = person.namespace if info.namespaced else None
+            found = await person.kube.list(resource_of(info), scope)
+            return [item["metadata"]["name"] for item in found]
 
     async def in_time(found: Callable[[], Awaitable[list[str]]]) -> list[str]:
         async with asyncio.timeout(_SECONDS):

@@ -8,6 +8,7 @@ from soulbox.app.commands.durations import in_words
 from soulbox.app.commands.person import Manifest, status_of
 from soulbox.app.commands.show import mebibytes, seconds
 from soulbox.app.commands.terminal import one_line
+from soulbox.model.manifests import sandbox_ref
 from soulbox.model.quantity import parse_bytes
 
 Fact = tuple[str, str]
@@ -94,7 +95,7 @@ def _of_execution(manifest: Manifest) -> list[tuple[str, Any]]:
     pod, error = status.get("pod") or {}, status.get("error") or {}
     facts: list[tuple[str, Any]] = [
         ("Class", spec.get("className")),
-        ("Sandbox", (spec.get("sandboxRef") or {}).get("name")),
+        ("Sandbox", sandbox_ref(manifest)),
         ("Language", spec.get("language")),
         ("User", spec.get("user")),
         ("Arguments", " ".join(spec.get("args") or ())),

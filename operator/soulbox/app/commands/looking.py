@@ -20,6 +20,7 @@ from soulbox.app.commands.show import (
 from soulbox.kube.resources import EXECUTIONS, SANDBOXES, Resource
 from soulbox.model.errors import CommandError, KubeNotFound
 from soulbox.model.keys import API_VERSION
+from soulbox.model.manifests import sandbox_ref
 from soulbox.model.times import parse_time
 
 
@@ -83,7 +84,7 @@ async def show_some(person: Person, names: Sequence[str], form: ObjectFormat) ->
             others = [
                 one
                 for one in await _list(person, EXECUTIONS, person.namespace)
-                if (one["spec"].get("sandboxRef") or {}).get("name") == name
+                if sandbox_ref(one) == name
             ]
         rows = facts_of(manifest, sorted(others, key=_created))
         print_table(table("", ("", ""), rows, wrapped=("",)))
@@ -140,7 +141,7 @@ def _sandbox_row(manifest: Manifest, now: datetime) -> tuple[str, ...]:
 
 
 def _execution_row(manifest: Manifest, now: datetime) -> tuple[str, ...]:
-    metadata, spec, status = manifest["metadata"], manifest["spec"], status_of(manifest)
+    metadata, status = manifest["metadata"], status_of(manifest)
     usage = status.get("usage") or {}
     return (
         metadata["name"],
@@ -150,7 +151,7 @@ def _execution_row(manifest: Manifest, now: datetime) -> tuple[str, ...]:
         seconds(status.get("durationMilliseconds")),
         seconds(usage.get("cpuTimeMilliseconds")),
         mebibytes(usage.get("peakMemoryBytes")),
-        str((spec.get("sandboxRef") or {}).get("name", "")),
+        sandbox_ref(manifest) or "",
         _age(manifest, now),
     )
 

@@ -21,15 +21,13 @@ from soulbox.model.errors import (
     SoulBoxError,
 )
 from soulbox.model.keys import CLI_FIELD_MANAGER
+from soulbox.model.kinds import EXECUTION, SANDBOX
 
 # What a kind may be called, as kubectl has it.
 KINDS: Final[Mapping[str, Resource]] = {
     f"{name}{group}": resource
-    for resource, names in (
-        (EXECUTIONS, ("execution", "executions", "sbe")),
-        (SANDBOXES, ("sandbox", "sandboxes", "sbx")),
-    )
-    for name in names
+    for resource, words in ((EXECUTIONS, EXECUTION.words), (SANDBOXES, SANDBOX.words))
+    for name in words
     for group in ("", f".{resource.group}")
 }
 

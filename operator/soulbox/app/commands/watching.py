@@ -17,6 +17,7 @@ from soulbox.app.commands.show import age, mebibytes, print_json, print_table, t
 from soulbox.kube.resources import EXECUTIONS, POD_METRICS, SANDBOXES
 from soulbox.model.errors import KubeNotFound, KubeRefused, KubeUnavailable, SoulBoxError
 from soulbox.model.keys import MANAGED_BY, MANAGED_BY_LABEL
+from soulbox.model.manifests import sandbox_ref
 from soulbox.model.quantity import parse_bytes, parse_millicores
 from soulbox.model.times import parse_time
 from soulbox.store.pool import Store, open_store
@@ -157,7 +158,7 @@ async def _look(person: Person, scope: str | None, source: Source) -> list[dict[
     )
     running: dict[tuple[str, str], list[str]] = {}
     for execution in await person.kube.list(EXECUTIONS, scope):
-        name = (execution["spec"].get("sandboxRef") or {}).get("name")
+        name = sandbox_ref(execution)
         if name and status_of(execution).get("state") == "Running":
             key = (execution["metadata"]["namespace"], name)
             running.setdefault(key, []).append(execution["metadata"]["name"])

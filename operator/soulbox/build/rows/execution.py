@@ -19,10 +19,12 @@ from soulbox.build.rows.fields import (
     uid_of,
 )
 from soulbox.model.keys import CLASS_LABEL, CODE_SHA256_ANNOTATION, SANDBOX_UID_LABEL
+from soulbox.model.kinds import EXECUTION
+from soulbox.model.manifests import sandbox_ref
 from soulbox.model.rows import ExecutionRow, ProgramRow
 from soulbox.model.states import ExecutionState
 
-_FINAL_STATES: Final = frozenset(state.lower() for state in ExecutionState if state.is_final)
+_FINAL_STATES: Final = frozenset(state.lower() for state in EXECUTION.final_states)
 _HEX: Final = frozenset("0123456789abcdef")
 
 
@@ -45,7 +47,7 @@ def build_execution_row(
     output = mapping(status, "output")
     namespace = str(metadata.get("namespace") or "")
     state = (text(status.get("state")) or ExecutionState.QUEUED).lower()
-    one_shot = "className" in spec and not spec.get("sandboxRef")
+    one_shot = "className" in spec and sandbox_ref(manifest) is None
     class_name = text(spec.get("className")) or text(labels.get(CLASS_LABEL))
     language = text(spec.get("language"))
     if language is None and class_name is not None:
@@ -89,7 +91,7 @@ def build_execution_row(
         billing=_document(status, "billing", cleaner),
         receipt=_document(status, "receipt", cleaner),
         captured_files=_captured(output, cleaner),
-        output_complete=_is_final(state) and _inline_is_whole(output),
+        output_complete=state in _FINAL_STATES and _inline_is_whole(output),
         cleaned=cleaner.cleaned,  # after every text above
     )
 
@@ -119,17 +121,6 @@ def build_program_row(manifest: Manifest, context: RowContext) -> ProgramRow | N
         code_bytes=len(raw),
         cleaned=cleaner.cleaned,
     )
-
-
-def is_final_state(manifest: Manifest) -> bool:
-    """Whether this version of an Execution is its end."""
-    status = manifest.get("status")
-    state = status.get("state") if isinstance(status, dict) else None
-    return isinstance(state, str) and _is_final(state.lower())
-
-
-def _is_final(state: str) -> bool:
-    return state in _FINAL_STATES
 
 
 def _document(status: Manifest, name: str, cleaner: Cleaner) -> dict[str, Any] | None:

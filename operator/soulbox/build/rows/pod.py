@@ -29,7 +29,6 @@ from soulbox.model.billing import DEFAULT_SKU, EndSource
 from soulbox.model.keys import (
     CLASS_LABEL,
     EXECUTION_UID_LABEL,
-    GROUP,
     INCARNATION_LABEL,
     LIMITS_ANNOTATION,
     LOST_TIME_ANNOTATION,
@@ -39,6 +38,7 @@ from soulbox.model.keys import (
     SKU_ANNOTATION,
     USER_ANNOTATION,
 )
+from soulbox.model.manifests import owners_of
 from soulbox.model.quantity import parse_bytes, parse_millicores
 from soulbox.model.rows import PodRunRow
 from soulbox.model.states import Kind
@@ -275,15 +275,10 @@ def _run(
 def _owner_uid(metadata: Manifest, labels: Manifest, label: str, kind: Kind) -> UUID | None:
     """UID of the owning Sandbox or Execution. The owner reference is asked first: garbage
     collection checks it, a label can be edited to anything."""
-    for owner in metadata.get("ownerReferences") or ():
-        if (
-            isinstance(owner, Mapping)
-            and owner.get("kind") == kind
-            and str(owner.get("apiVersion")).startswith(f"{GROUP}/")
-        ):
-            found = optional_uuid(owner.get("uid"))
-            if found is not None:
-                return found
+    for owner_kind, uid, _ in owners_of({"metadata": metadata}):
+        found = optional_uuid(uid) if owner_kind == kind else None
+        if found is not None:
+            return found
     return optional_uuid(labels.get(label))
 
 

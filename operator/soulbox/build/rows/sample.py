@@ -22,10 +22,10 @@ from soulbox.build.rows.fields import (
 )
 from soulbox.model.keys import (
     EXECUTION_UID_LABEL,
-    GROUP,
     SANDBOX_UID_LABEL,
     USER_ANNOTATION,
 )
+from soulbox.model.manifests import owners_of
 from soulbox.model.rows import SampleRow
 from soulbox.model.runs import RunStats
 
@@ -117,11 +117,10 @@ def is_pressed(stats: RunStats) -> bool:
 def _owner(metadata: Manifest) -> UUID:
     """The Sandbox, or the Execution that a one-shot pod is for: by the owner reference, which
     no tenant can write, and by our label where garbage collection took that away."""
-    for reference in metadata.get("ownerReferences") or ():
-        if str(reference.get("apiVersion")).partition("/")[0] == GROUP:
-            found = optional_uuid(reference.get("uid"))
-            if found is not None:
-                return found
+    for _, uid, _ in owners_of({"metadata": metadata}):
+        found = optional_uuid(uid)
+        if found is not None:
+            return found
     labels = mapping(metadata, "labels")
     found = optional_uuid(labels.get(SANDBOX_UID_LABEL) or labels.get(EXECUTION_UID_LABEL))
     if found is None:

@@ -1,0 +1,67 @@
+"""What several readers look up in an object as the API server has it, each read once, here.
+
+A manifest is a mapping decoded from JSON. Those of our kinds passed our CRDs when they were
+written; those of pods were made by us, and may have been edited.
+"""
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from soulbox.model.keys import API_VERSION, GROUP, RECORDED_FINALIZER
+from soulbox.model.kinds import EXECUTION
+from soulbox.model.states import Kind
+
+Manifest = Mapping[str, Any]
+
+
+def sandbox_ref(execution: Manifest) -> str | None:
+    """Name of the Sandbox that an Execution runs in; None: it has a pod of its own."""
+    name = ((execution.get("spec") or {}).get("sandboxRef") or {}).get("name")
+    return None if name is None else str(name)
+
+
+def class_name(manifest: Manifest) -> str:
+    """`spec.className`, "" where it is not set."""
+    return str((manifest.get("spec") or {}).get("className") or "")
+
+
+def is_finished(execution: Manifest) -> bool:
+    """Whether this version of an Execution is its end."""
+    status = execution.get("status")
+    return isinstance(status, Mapping) and status.get("state") in EXECUTION.final_states
+
+
+def is_over(pod: Manifest) -> bool:
+    """Whether every container of a pod has ended and none will start again."""
+    status = pod.get("status")
+    return isinstance(status, Mapping) and status.get("phase") in ("Succeeded", "Failed")
+
+
+def has_recorded(manifest: Manifest) -> bool:
+    """Whether an object has our finalizer: of a pod, that the operator made it. Anybody may
+    write a label on a pod of their own."""
+    return RECORDED_FINALIZER in (manifest["metadata"].get("finalizers") or ())
+
+
+def owners_of(manifest: Manifest) -> Iterator[tuple[str, str, str]]:
+    """Kind, uid and name of each owner of our group, whichever version of it is referred to.
+    Garbage collection checks these references, and takes them off with `--cascade=orphan`."""
+    for reference in manifest["metadata"].get("ownerReferences") or ():
+        if (
+            isinstance(reference, Mapping)
+            and str(reference.get("apiVersion")).partition("/")[0] == GROUP
+        ):
+            yield str(reference.get("kind")), str(reference.get("uid")), str(reference.get("name"))
+
+
+def reference_to(kind: Kind, name: str, uid: str) -> dict[str, Any]:
+    """The owner reference of what is made for an object: it goes when that goes."""
+    return {
+        "apiVersion": API_VERSION,
+        "kind": kind.value,
+        "name": name,
+        "uid": uid,
+        "controller": True,
+        # True needs the right to update the owner's finalizers, for nothing that is used.
+        "blockOwnerDeletion": False,
+    }
