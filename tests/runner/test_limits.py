@@ -143,7 +143,7 @@ def test_run_that_fills_the_workspace_ends_with_disk_limit(binary: Path, base: P
     with start_runner(binary, base, "--disk-limit-bytes", "5000000") as runner:
         doc = runner.run("a", FILL.format(name="'big'"), within=15)
         assert doc["result"]["outcome"] == "DiskLimit"
-        assert "5000000 are allowed" in doc["result"]["message"]
+        assert "and 5000000 are allowed" in doc["result"]["message"]
         # One that only cleans up is let be, though the disk is as full when it begins.
         doc = runner.run("b", "import os, time; time.sleep(1.5); os.remove('big')", within=15)
         assert doc["result"] == {"outcome": "Exited", "exitCode": 0}
@@ -182,12 +182,26 @@ def test_disk_limit_ends_the_run_that_writes_and_not_the_other(binary: Path, bas
         shutil.rmtree(base_on_disk, ignore_errors=True)
 
 
-def test_directories_nested_without_end_end_the_run(binary: Path, base: Path) -> None:
+def test_directories_nested_without_end_end_their_run_and_not_a_later_one(
+    binary: Path, base: Path
+) -> None:
+    """A40."""
     with start_runner(binary, base, "--disk-limit-bytes", "50000000") as runner:
-        code = "import os, time\nfor _ in range(2000): os.mkdir('d'); os.chdir('d')\ntime.sleep(60)"
+        code = "import os, time\nfor _ in range(400): os.mkdir('d'); os.chdir('d')\ntime.sleep(60)"
         doc = runner.run("a", code, within=15)
         assert doc["result"]["outcome"] == "DiskLimit"
-        assert "nested too deep" in doc["result"]["message"]
+        assert "nested more than 256 levels deep; remove it" in doc["result"]["message"]
+        # It is not to blame for what lies there, until it fills the disk beside it.
+        doc = runner.run("b", "import time; time.sleep(2.5)", within=15)
+        assert doc["result"] == {"outcome": "Exited", "exitCode": 0}
+        doc = runner.run("c", FILL.format(name="'big'"), within=30)
+        assert doc["result"]["outcome"] == "DiskLimit"
+        assert "and 50000000 are allowed" in doc["result"]["message"]
+        runner.run("d", "rm big", command=["sh"])
+        below = "for _ in range(400): os.chdir('d')\n"
+        doc = runner.run("e", "import os\n" + below + FILL.format(name="'big'"), within=30)
+        assert doc["result"]["outcome"] == "DiskLimit"
+        assert "since the run began" in doc["result"]["message"]
 
 
 @contextmanager

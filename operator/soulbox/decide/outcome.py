@@ -57,9 +57,10 @@ def ending_of_run(seen: SeenExecution, run: RunDocument) -> Ending:
             reason = ExecutionReason.OOM_KILLED
         case RunOutcome.DISK_LIMIT:
             limit = f" of {format_bytes(seen.limits.disk_bytes)}" if seen.limits else ""
+            found = result.message or "together they grew over it"
             message = (
-                f"/workspace and /tmp (where TMPDIR is) together grew over the disk limit{limit}. "
-                f"Give {_whom(seen)} more (spec.resources.disk) or write less."
+                f"The run was ended for the disk limit{limit} on /workspace and /tmp (where TMPDIR "
+                f"is): {found}. Write less, or give {_whom(seen)} more (spec.resources.disk)."
             )
             reason = ExecutionReason.DISK_LIMIT
         case RunOutcome.START_FAILED:

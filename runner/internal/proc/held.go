@@ -80,7 +80,7 @@ func (h *Held) descriptors(pid int, base string, most int, thorough bool) {
 	_ = dir.Close()
 	h.looked += len(names)
 	if h.looked > most {
-		h.Unmeasured = "more descriptors than can be looked at"
+		h.Unmeasured = "more open files than can be looked at"
 		h.looked = most
 		return
 	}

@@ -88,7 +88,7 @@ func (m *Manager) newRun(key Key, bodySHA256 string, program *wire.Program) (*Ru
 		},
 	}
 	run.ownBytes = ownBytes(program)
-	run.diskBefore.Store(m.disk.Last() + run.ownBytes)
+	run.blameless(m.disk.Last())
 	if err := m.journal.Write(run.record()); err != nil {
 		return nil, refuse(503, "JournalFailed", "the acceptance of %s cannot be made durable: %v", key, err)
 	}

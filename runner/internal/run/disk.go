@@ -19,6 +19,10 @@ import (
 // stopped for a look at everything they hold: what then can be measured counts,
 // and a run that holds what cannot be measured is ended. A process that cannot
 // be looked into is never let be.
+//
+// A tree too deep or too large to be visited ends the run that made it. A later
+// one in that workspace is not to blame: it is let be until more of the disk is
+// gone than it may take.
 
 const (
 	diskEvery = time.Second
@@ -46,10 +50,10 @@ func (m *Manager) watchDisk(run *Run) {
 	watch := &diskWatch{freeBefore: m.disk.Free()}
 	// A measurement over the limit may be of a run that is over and was cleaned up
 	// after: taken as what was there before, it would let this run take as much again.
-	if m.diskStale.Load() || m.disk.Last()+run.ownBytes > limit {
+	if used, _ := m.disk.Last(); m.diskStale.Load() || used+run.ownBytes > limit {
 		m.rebaseDisk()
 	}
-	run.diskBefore.Store(m.disk.Last() + run.ownBytes)
+	run.blameless(m.disk.Last())
 	ticker := time.NewTicker(diskEvery)
 	defer ticker.Stop()
 	for {
@@ -69,7 +73,10 @@ func (m *Manager) watchDisk(run *Run) {
 func (m *Manager) lookAtDisk(run *Run, limit int64, watch *diskWatch) string {
 	// What was measured while the blame was shared out anew is no proof.
 	round := m.diskRound.Load()
-	used, complete := m.disk.Used(diskEvery / 2)
+	used, gap := m.disk.Used(diskEvery / 2)
+	if gap == nil {
+		run.gapBefore.Store(false)
+	}
 	held, own := proc.NewHeld(m.disk.Dirs()), proc.NewHeld(m.disk.Dirs())
 	for _, other := range m.activeRuns() {
 		into := held
@@ -83,20 +90,26 @@ func (m *Manager) lookAtDisk(run *Run, limit int64, watch *diskWatch) string {
 	}
 	total := used + held.Bytes + own.Bytes
 	tooMuch := total > limit && total > run.diskBefore.Load()
-	if !tooMuch && complete {
-		return m.lookThoroughly(run, limit, used, watch)
+	if !tooMuch && (gap == nil || run.gapBefore.Load()) {
+		return m.lookThoroughly(run, limit, used, gap, watch)
 	}
-	if m.isEnding(wire.DiskLimit) || m.largest(writtenBy) != run || round != m.diskRound.Load() {
+	switch {
+	case !m.isToBlame(run) || round != m.diskRound.Load():
 		return ""
+	case tooMuch:
+		return overLimit(total, limit)
 	}
-	if !complete {
-		return "workspace and temporary files are nested too deep, or are too many, to be measured"
-	}
-	return overLimit(total, limit)
+	return fmt.Sprintf("what lies in the workspace or among temporary files cannot be measured, because %v; "+
+		"remove it, or write fewer files and levels", gap)
+}
+
+// isToBlame tells whether of all runs this one has written most.
+func (m *Manager) isToBlame(run *Run) bool {
+	return !m.isEnding(wire.DiskLimit) && m.largest(writtenBy) == run
 }
 
 func overLimit(used, limit int64) string {
-	return fmt.Sprintf("workspace and temporary files took %d bytes, %d are allowed", used, limit)
+	return fmt.Sprintf("the files there take %d bytes, and %d are allowed", used, limit)
 }
 
 // hides tells of a process that cannot be looked into for the second time. Once
@@ -106,8 +119,8 @@ func (w *diskWatch) hides(own *proc.Held) string {
 	w.hidden = own.Hidden
 	for pid := range own.Hidden {
 		if _, again := before[pid]; again {
-			return fmt.Sprintf("what process %d takes on disk cannot be measured, for it cannot be looked into; "+
-				"its program file must be readable", pid)
+			return fmt.Sprintf("what process %d keeps on disk cannot be measured, because the process cannot be looked into; "+
+				"make its program file readable", pid)
 		}
 	}
 	return ""
@@ -115,7 +128,7 @@ func (w *diskWatch) hides(own *proc.Held) string {
 
 // lookThoroughly stops all runs and looks at all they hold, when more of the
 // disk is gone than this run may take.
-func (m *Manager) lookThoroughly(run *Run, limit, used int64, watch *diskWatch) string {
+func (m *Manager) lookThoroughly(run *Run, limit, used int64, gap error, watch *diskWatch) string {
 	gone := watch.freeBefore - m.disk.Free()
 	begin := time.Now()
 	if gone <= max(limit-run.diskBefore.Load(), diskSlack) || begin.Before(watch.nextThorough) {
@@ -141,22 +154,31 @@ func (m *Manager) lookThoroughly(run *Run, limit, used int64, watch *diskWatch) 
 		total += held.Bytes
 	}
 	watch.nextThorough = begin.Add(max(thoroughEvery, 50*time.Since(begin)))
+	const taken = "since the run began, %d bytes of the disk were taken, and %d are allowed; "
 	switch {
 	case total > limit && total > run.diskBefore.Load() && own.Bytes > 0:
 		return overLimit(total, limit)
 	case own.Unmeasured != "":
-		return fmt.Sprintf("%d bytes of the disk were taken since it began, %d are allowed, and it holds what cannot be measured: %s",
-			gone, limit, own.Unmeasured)
+		return fmt.Sprintf(taken+"the run holds what cannot be measured: %s", gone, limit, own.Unmeasured)
+	case gap != nil && m.isToBlame(run):
+		return fmt.Sprintf(taken+"what lies in the workspace cannot be measured, because %v", gone, limit, gap)
 	}
 	return ""
+}
+
+// blameless takes what was measured as the state before this run.
+func (r *Run) blameless(used int64, gap error) {
+	r.diskBefore.Store(used + r.ownBytes)
+	r.gapBefore.Store(gap != nil)
 }
 
 // rebaseDisk takes what is on disk now as the state before these runs.
 func (m *Manager) rebaseDisk(runs ...*Run) {
 	m.diskStale.Store(false)
-	used := m.disk.Measure()
+	used, gap := m.disk.Measure()
 	for _, run := range runs {
 		run.diskBefore.Store(max(run.diskBefore.Load(), used+diskSlack))
+		run.gapBefore.Store(run.gapBefore.Load() || gap != nil)
 	}
 	m.diskRound.Add(1)
 }

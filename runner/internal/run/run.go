@@ -32,6 +32,7 @@ type Run struct {
 	over       chan struct{} // closed when the program itself is over
 	slot       int           // the smallest that no other active run has
 	diskBefore atomic.Int64  // bytes on disk for which it is not to blame
+	gapBefore  atomic.Bool   // what lies there could not be measured before it either
 	ownBytes   int64         // what was made for it there, and the slack
 
 	mu         sync.Mutex

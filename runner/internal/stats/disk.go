@@ -19,11 +19,13 @@ type Disk struct {
 	dirs []string
 	file string
 
-	mu       sync.Mutex
-	used     int64
-	complete bool
-	at       time.Time
-	took     time.Duration
+	measuring sync.Mutex // held for seconds, perhaps: Last does not wait for it
+	at        time.Time
+	took      time.Duration
+
+	mu   sync.Mutex
+	used int64
+	gap  error
 }
 
 // NewDisk measures these directories together, and one file that lies elsewhere.
@@ -33,42 +35,45 @@ func NewDisk(file string, dirs ...string) *Disk { return &Disk{dirs: dirs, file:
 func (d *Disk) Dirs() []string { return d.dirs }
 
 // Used gives the bytes in use, not older than maxAge unless measuring takes
-// long: at most a tenth of the time is spent on it. Complete is false when
-// there is more than could be visited.
-func (d *Disk) Used(maxAge time.Duration) (used int64, complete bool) {
-	d.mu.Lock()
-	defer d.mu.Unlock()
+// long: at most a tenth of the time is spent on it. The gap, an error of package
+// walk, says why there is more than was counted; nil when there is not.
+func (d *Disk) Used(maxAge time.Duration) (used int64, gap error) {
+	d.measuring.Lock()
+	defer d.measuring.Unlock()
 	if d.at.IsZero() || time.Since(d.at) >= max(maxAge, 10*d.took) {
 		d.measure()
 	}
-	return d.used, d.complete
+	return d.Last()
 }
 
 // Measure gives the bytes in use now, however long that takes (measureLimit a
 // directory): for what later measurements are compared with.
-func (d *Disk) Measure() (used int64) {
-	d.mu.Lock()
-	defer d.mu.Unlock()
+func (d *Disk) Measure() (used int64, gap error) {
+	d.measuring.Lock()
+	defer d.measuring.Unlock()
 	d.measure()
-	return d.used
+	return d.Last()
 }
 
 func (d *Disk) measure() {
 	begin := time.Now()
-	d.used, d.complete = measure(d.dirs)
+	used, gap := measure(d.dirs)
 	var info unix.Stat_t
 	if unix.Lstat(d.file, &info) == nil {
-		d.used += info.Blocks * 512
+		used += info.Blocks * 512
 	}
 	d.at = time.Now()
 	d.took = d.at.Sub(begin)
-}
-
-// Last gives the newest measurement without making one.
-func (d *Disk) Last() int64 {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	return d.used
+	d.used, d.gap = used, gap
+}
+
+// Last gives the newest measurement without making one, or waiting for one.
+func (d *Disk) Last() (used int64, gap error) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.used, d.gap
 }
 
 // leastBytes is what an entry counts at least: an empty file takes no block, but
@@ -93,8 +98,7 @@ func (d *Disk) Free() (sum int64) {
 
 // measure adds up the blocks of trees, a file with several names once.
 // Symlinks are not followed.
-func measure(dirs []string) (sum int64, complete bool) {
-	complete = true
+func measure(dirs []string) (sum int64, gap error) {
 	linked := map[[2]uint64]struct{}{}
 	for _, dir := range dirs {
 		err := walk.Tree(dir, measureLimit, func(_ string, info *unix.Stat_t) {
@@ -107,7 +111,9 @@ func measure(dirs []string) (sum int64, complete bool) {
 			}
 			sum += max(info.Blocks*512, leastBytes)
 		})
-		complete = complete && !errors.Is(err, walk.ErrIncomplete)
+		if errors.Is(err, walk.ErrTooDeep) || errors.Is(err, walk.ErrTooLarge) {
+			gap = err
+		}
 	}
-	return sum, complete
+	return sum, gap
 }

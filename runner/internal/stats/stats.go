@@ -16,7 +16,7 @@ func Gather(g *Cgroup, disk *Disk, now time.Time) wire.Stats {
 		MemoryLimitBytes:         g.MemoryLimit(), OOMKills: g.OOMKills(),
 	}
 	s.DiskReadBytes, s.DiskWriteBytes = g.DiskIO()
-	if used, complete := disk.Used(time.Second); complete {
+	if used, gap := disk.Used(time.Second); gap == nil {
 		s.DiskUsedBytes = &used
 	}
 	if network, ok := proc.ReadNetwork(); ok {

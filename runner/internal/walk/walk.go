@@ -6,6 +6,7 @@ package walk
 
 import (
 	"errors"
+	"fmt"
 	"os"
 	"time"
 
@@ -17,18 +18,22 @@ const (
 	chunk    = 256 // names read at a time
 )
 
-// ErrIncomplete means that the tree is deeper, or takes longer, than the walk
-// goes. What was visited was visited.
-var ErrIncomplete = errors.New("the directory tree is too deep or too large to visit whole")
+// Why a tree was not visited whole. What was visited was visited: all but what
+// lies too deep, or what there was time for.
+var (
+	ErrTooDeep  = fmt.Errorf("directories are nested more than %d levels deep", maxDepth)
+	ErrTooLarge = errors.New("there are more files than can be visited in time")
+)
 
 // Visit is called for every entry, before those below it, with its path
 // relative to the root. Dot entries of the kernel are left out.
 type Visit func(path string, info *unix.Stat_t)
 
 type walker struct {
-	visit      Visit
-	deadline   time.Time
-	incomplete bool
+	visit    Visit
+	deadline time.Time
+	late     bool
+	deep     bool
 }
 
 // Tree visits all below dir, in no order, for at most that long.
@@ -39,8 +44,11 @@ func Tree(dir string, limit time.Duration, visit Visit) error {
 	}
 	w := &walker{visit: visit, deadline: time.Now().Add(limit)}
 	w.directory(os.NewFile(uintptr(fd), dir), "", 0)
-	if w.incomplete {
-		return ErrIncomplete
+	switch {
+	case w.late:
+		return ErrTooLarge
+	case w.deep:
+		return ErrTooDeep
 	}
 	return nil
 }
@@ -53,9 +61,9 @@ func (w *walker) directory(dir *os.File, prefix string, depth int) {
 			w.entry(int(dir.Fd()), name, prefix+name, depth)
 		}
 		if time.Now().After(w.deadline) {
-			w.incomplete = true
+			w.late = true
 		}
-		if err != nil || w.incomplete { // io.EOF, or gone
+		if err != nil || w.late { // io.EOF, or gone
 			return
 		}
 	}
@@ -71,7 +79,7 @@ func (w *walker) entry(parent int, name, path string, depth int) {
 		return
 	}
 	if depth+1 >= maxDepth {
-		w.incomplete = true
+		w.deep = true
 		return
 	}
 	if dir := openDirectory(parent, name, path, info.Mode); dir != nil {

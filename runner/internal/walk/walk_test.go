@@ -58,10 +58,15 @@ func TestTreeGivesUpOnDepthAndTime(t *testing.T) {
 	if err := os.MkdirAll(filepath.Join(dir, strings.Repeat("d/", maxDepth+5)), 0o700); err != nil {
 		t.Fatal(err)
 	}
-	if paths, err := visited(t, dir, time.Minute); !errors.Is(err, ErrIncomplete) || len(paths) != maxDepth {
+	for _, name := range []string{"a", "z"} { // beside it, whatever comes first
+		if err := os.WriteFile(filepath.Join(dir, name), nil, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if paths, err := visited(t, dir, time.Minute); !errors.Is(err, ErrTooDeep) || len(paths) != maxDepth+2 {
 		t.Errorf("%d entries, %v", len(paths), err)
 	}
-	if _, err := visited(t, dir, 0); !errors.Is(err, ErrIncomplete) {
+	if _, err := visited(t, dir, 0); !errors.Is(err, ErrTooLarge) {
 		t.Errorf("no time: %v", err)
 	}
 	if _, err := visited(t, dir+"/missing", time.Minute); !errors.Is(err, os.ErrNotExist) {

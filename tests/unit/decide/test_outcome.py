@@ -101,7 +101,14 @@ RUNS: dict[str, tuple[RunDocument, str, str, str]] = {
         make_finished(RunOutcome.DISK_LIMIT),
         "Failed",
         "DiskLimit",
-        "grew over the disk limit of 1Gi. Give the Sandbox more (spec.resources.disk)",
+        "for the disk limit of 1Gi on /workspace and /tmp (where TMPDIR is): together they grew "
+        "over it. Write less, or give the Sandbox more (spec.resources.disk).",
+    ),
+    "A40 nested so deep that its disk cannot be measured": (
+        make_finished(RunOutcome.DISK_LIMIT, message="directories are nested too deep"),
+        "Failed",
+        "DiskLimit",
+        "(where TMPDIR is): directories are nested too deep. Write less",
     ),
     "no interpreter": (
         make_finished(RunOutcome.START_FAILED, message="python3: not found"),
