@@ -63,6 +63,28 @@ for _ in range(5000): os.mkdir('d'); os.chdir('d')
     wait_until(lambda: attack_lists(pod) == "[]", 30, "an empty directory")
 
 
+def test_a41_the_next_run_does_not_wait_for_what_takes_long_to_remove(pod: Runner) -> None:
+    """What is not gone yet is out of the way, and nothing that the next run makes goes with it."""
+    attack(pod, "many", f"""
+for place in ('{PLACE}/tmp/tree', '/dev/shm/tree'):
+    os.mkdir(place)
+    for i in range(15_000): os.close(os.open(f'{{place}}/{{i}}', os.O_CREAT))
+    os.chmod(place, 0)
+""")  # fmt: skip
+    lines = attack(pod, "many-next", f"""
+places = ('{PLACE}/tmp', '/dev/shm')
+print(set(sum(map(os.listdir, places), [])) - {{os.path.basename(os.environ['TMPDIR']),
+                                               '.soulbox-trash'}})
+for place in places:
+    os.mkdir(place + '/tree'); open(place + '/tree/0', 'w').close()
+end = time.monotonic() + 60
+while any(os.path.exists(p + '/.soulbox-trash') for p in places) and time.monotonic() < end: pass
+print([os.listdir(place + '/tree') for place in places])
+print(any(os.path.exists(p + '/.soulbox-trash') for p in places))
+""")  # fmt: skip
+    assert lines == ["set()", "[['0'], ['0']]", "False"]
+
+
 def attack_lists(pod: Runner) -> str:
     attack_lists.count = getattr(attack_lists, "count", 0) + 1  # type: ignore[attr-defined]
     return attack(pod, f"list{attack_lists.count}", FIND)[1]  # type: ignore[attr-defined]
