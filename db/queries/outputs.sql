@@ -9,6 +9,17 @@ INSERT INTO soulbox.execution_outputs (uid, created_at, stream, seq, cluster, te
 VALUES (%(uid)s, %(created_at)s, %(stream)s, %(seq)s, %(cluster)s, %(tenant)s, %(user_name)s,
         %(bytes)s);
 
+-- mark_output_complete --
+-- All output of an Execution is saved: its pieces say so, and its row if it is there yet.
+WITH pieces AS (
+    UPDATE soulbox.execution_outputs
+       SET complete = true
+     WHERE uid = %(uid)s AND created_at = %(created_at)s AND NOT complete
+)
+UPDATE soulbox.executions
+   SET output_complete = true
+ WHERE uid = %(uid)s AND created_at = %(created_at)s AND NOT output_complete;
+
 -- output_owner --
 -- Whose an Execution is.
 SELECT tenant, user_name

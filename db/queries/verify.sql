@@ -3,10 +3,8 @@
 SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY;
 
 -- pods --
--- Pods that ran in a time, in order of their key.
-SELECT pod_uid, cluster, tenant, user_name, namespace, pod_name, owner_name, class_name,
-       sandbox_uid, execution_uid, incarnation, node, cpu_millicores, memory_bytes, sku,
-       started_at, finished_at, end_source, exit_reason, resource_version, deleted_at
+-- Pods that ran in a time, in order of their key: whole rows.
+SELECT *
   FROM soulbox.pod_runs
  WHERE (%(tenant)s::text IS NULL OR tenant = %(tenant)s)
    AND started_at < coalesce(%(until)s, 'infinity'::timestamptz)

@@ -25,12 +25,12 @@ from soulbox.mirror.tracker import Tracker
 from soulbox.mirror.writer import BatchResult, BatchWriter
 from soulbox.model.billing import BillingEvent, BillingKind
 from soulbox.model.errors import StoreRefused
-from soulbox.model.rows import DeadLetterRow
+from soulbox.model.rows import DeadLetterRow, ExecutionRow, PodRunRow, SandboxRow
 from soulbox.model.states import Kind
 from soulbox.store.feed import FeedStore
-from soulbox.store.ledger import LedgerStore, PodRunStore, PriceStore
-from soulbox.store.objects import ExecutionStore, ProgramStore, SandboxStore
-from soulbox.store.pool import Store
+from soulbox.store.ledger import LedgerStore, PriceStore
+from soulbox.store.objects import ObjectStore, ProgramStore
+from soulbox.store.pool import Store, Transaction
 from soulbox.store.state import Epochs, StateStore
 from tests.support.fix_mirror import CONTEXT, MakeMirror, drained, running, until
 from tests.support.make_mirrored import (
@@ -59,6 +59,18 @@ def sighting(kind: Kind, manifest: dict[str, Any], *, deleted: bool = False) -> 
     )
 
 
+def sandboxes(tx: Transaction) -> ObjectStore[SandboxRow]:
+    return ObjectStore(tx, SandboxRow)
+
+
+def executions(tx: Transaction) -> ObjectStore[ExecutionRow]:
+    return ObjectStore(tx, ExecutionRow)
+
+
+def pod_runs(tx: Transaction) -> ObjectStore[PodRunRow]:
+    return ObjectStore(tx, PodRunRow)
+
+
 async def write(store: Store, batch: Sequence[Sighting]) -> BatchResult:
     """As another process would: with a memory and an epoch of its own."""
     result = BatchResult()
@@ -81,25 +93,24 @@ async def test_rows_are_read_back_as_they_were_written(store: Store) -> None:
     assert run is not None
     async with store.transaction() as tx:
         await StateStore(tx).ensure_partitions([CREATED])
-        await SandboxStore(tx).upsert([sandbox], EPOCHS)
-        await ExecutionStore(tx).upsert([execution, bare], EPOCHS)
+        await sandboxes(tx).upsert([sandbox], EPOCHS)
+        await executions(tx).upsert([execution, bare], EPOCHS)
         await ProgramStore(tx).insert([program])
-        await PodRunStore(tx).upsert([run], EPOCHS)
+        await pod_runs(tx).upsert([run], EPOCHS)
     async with store.transaction() as tx:
-        assert await SandboxStore(tx).get(sandbox.uid) == sandbox
-        assert await ExecutionStore(tx).get(execution.uid, execution.created_at) == execution
-        assert await ExecutionStore(tx).get(bare.uid, bare.created_at) == bare
+        assert await sandboxes(tx).by_uid([sandbox.uid]) == {sandbox.uid: sandbox}
+        both = {execution.uid: execution, bare.uid: bare}
+        assert await executions(tx).by_uid([*both]) == both
         assert await ProgramStore(tx).get(program.tenant, program.code_sha256) == program
-        assert await PodRunStore(tx).get([run.pod_uid]) == {run.pod_uid: run}
+        assert await pod_runs(tx).by_uid([run.pod_uid]) == {run.pod_uid: run}
 
 
 async def test_what_is_not_there_is_none(store: Store) -> None:
     async with store.transaction() as tx:
         await StateStore(tx).ensure_partitions([CREATED])
-        assert await SandboxStore(tx).get(UUID(int=1)) is None
-        assert await ExecutionStore(tx).get(UUID(int=1), CREATED) is None
+        for objects in (sandboxes(tx), executions(tx), pod_runs(tx)):
+            assert await objects.by_uid([UUID(int=1)]) == {}
         assert await ProgramStore(tx).get("t", "0" * 64) is None
-        assert await PodRunStore(tx).get([UUID(int=1)]) == {}
         assert await LedgerStore(tx).of_pods([UUID(int=1)]) == []
         assert await FeedStore(tx).dead_letters(UUID(int=1)) == []
 
@@ -334,8 +345,8 @@ async def test_refused_row_rolls_the_whole_transaction_back(
 
     async def write_both() -> None:
         async with store.transaction() as tx:
-            await PodRunStore(tx).upsert([run], EPOCHS)
-            await SandboxStore(tx).upsert([good, bad], EPOCHS)
+            await pod_runs(tx).upsert([run], EPOCHS)
+            await sandboxes(tx).upsert([good, bad], EPOCHS)
 
     with pytest.raises(StoreRefused) as raised:
         await write_both()
@@ -353,8 +364,8 @@ async def test_error_of_the_caller_rolls_back_and_the_connection_serves_on(
 
     async def write_twice() -> None:
         async with store.transaction() as tx:
-            await SandboxStore(tx).upsert([row], EPOCHS)
-            await SandboxStore(tx).upsert([row], EPOCHS)
+            await sandboxes(tx).upsert([row], EPOCHS)
+            await sandboxes(tx).upsert([row], EPOCHS)
 
     with pytest.raises(RuntimeError, match="stages SandboxRows once"):
         await write_twice()

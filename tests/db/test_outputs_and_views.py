@@ -15,7 +15,7 @@ from psycopg import conninfo
 
 from soulbox.model.errors import StoreRefused
 from soulbox.model.states import Kind
-from soulbox.store.files import load_queries, sql_directory
+from soulbox.store.files import aggregates, load_queries
 from soulbox.store.outputs import PIECE_BYTES, OutputKey, OutputStore
 from soulbox.store.pool import Store, open_store
 from tests.support.fix_mirror import MakeMirror, drained, running, until
@@ -395,11 +395,11 @@ UNPREPARED = (
     ),
 )
 QUERIES = [
-    (path.stem, name)
-    for path in sorted((sql_directory() / "queries").glob("*.sql"))
-    for name in load_queries(path.stem)
+    (aggregate, name)
+    for aggregate in aggregates()
+    for name in load_queries(aggregate)
     # What PostgreSQL cannot prepare: statements of their own kind. They run in other tests.
-    if not name.startswith(("stage_", "copy_", *UNPREPARED)) and name != "lock"
+    if not name.startswith(("stage", "copy", *UNPREPARED)) and name != "lock"
 ]
 
 
@@ -409,7 +409,7 @@ async def test_query_prepares_against_the_schema(
 ) -> None:
     text = load_queries(aggregate)[name]
     for staged in ("sandboxes", "executions", "programs", "pod_runs"):
-        sql_connection.execute(load_queries(staged)[f"stage_{staged}"])
+        sql_connection.execute(load_queries(f"objects/{staged}")["stage"])
     sql_connection.execute(load_queries("ledger")["stage_billing_events"])
     sql_connection.execute(load_queries("samples")["stage_samples"])
     # As psycopg sends it: numbered parameters whose types the server infers.

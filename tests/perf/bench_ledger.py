@@ -11,9 +11,11 @@ from datetime import datetime
 
 from soulbox.decide.metering import bill_run
 from soulbox.model.billing import BillingEvent
+from soulbox.model.rows import PodRunRow
 from soulbox.store.files import load_queries
-from soulbox.store.ledger import LedgerStore, PriceStore, pod_run_of
+from soulbox.store.ledger import LedgerStore, PriceStore
 from soulbox.store.pool import Store, open_store
+from soulbox.store.staging import row_of
 from soulbox.store.verify import Scope, Verification
 
 _PORTION = 5_000
@@ -32,7 +34,7 @@ async def _bill_pods(dsn: str, since: datetime | None) -> int:
         query = load_queries("verify")["pods"]
         params = {"tenant": None, "since": since, "until": None}
         async for portion in tx.stream(query, params, portion=_PORTION):
-            runs = [pod_run_of(row) for row in portion]
+            runs = [row_of(PodRunRow, row) for row in portion]
             made += await _add(store, [event for run in runs for event in bill_run(run, prices)])
     await store.close()
     return made

@@ -100,7 +100,7 @@ async def record_pods(tx: Transaction, items: Sequence[Item], epochs: Epochs) ->
     ends = [_end(sight) for sight in sights.values() if sight.run is None and sight.finish]
     if ends:
         written += await runs.finish(ends, epochs)
-    stored = await runs.get(sights.keys())
+    stored = await runs.by_uid(sights.keys())
     return PodOutcome(
         rows_written=written,
         recorded=frozenset(

@@ -10,7 +10,6 @@ from soulbox.mirror.fence import Fence
 from soulbox.mirror.tracker import Tracker
 from soulbox.mirror.writer import BatchWriter
 from soulbox.model.errors import StoreRefused
-from soulbox.store.objects import ExecutionStore
 from soulbox.store.outputs import PIECE_BYTES, OutputKey, OutputOwner, OutputStore, Stream
 from soulbox.store.pool import Store, Transaction
 
@@ -59,7 +58,7 @@ class OutputSaver:
         await self._fence.acquire()
         async with self._store.transaction() as tx:
             await self._fence.check(tx)
-            await ExecutionStore(tx).mark_output_complete(UUID(uid), created_at)
+            await OutputStore(tx).mark_complete(UUID(uid), created_at)
 
     async def _owner(self, tx: Transaction, key: OutputKey) -> OutputOwner:
         known = self._tracker.owner(str(key.uid))

@@ -12,10 +12,10 @@ from soulbox.mirror.items import is_final
 from soulbox.mirror.pending import Sighting
 from soulbox.mirror.settings import MirrorSettings
 from soulbox.model.retention import RetentionPolicy
+from soulbox.model.rows import ExecutionRow, PodRunRow, SandboxRow, TableRow
 from soulbox.model.states import Kind
 from soulbox.model.times import parse_time
-from soulbox.store.ledger import PodRunStore
-from soulbox.store.objects import Absence, ExecutionStore, SandboxStore, StoredVersion
+from soulbox.store.objects import Absence, ObjectStore, StoredVersion
 from soulbox.store.pool import Store, Transaction
 from soulbox.store.state import Epochs, StateStore
 
@@ -23,10 +23,10 @@ _log = logging.getLogger(__name__)
 
 # Versions looked up in one statement.
 _CHUNK = 2_000
-_TABLES: Mapping[Kind, type[SandboxStore | ExecutionStore | PodRunStore]] = {
-    Kind.SANDBOX: SandboxStore,
-    Kind.EXECUTION: ExecutionStore,
-    Kind.POD: PodRunStore,
+_ROWS: Mapping[Kind, type[TableRow]] = {
+    Kind.SANDBOX: SandboxRow,
+    Kind.EXECUTION: ExecutionRow,
+    Kind.POD: PodRunRow,
 }
 _NO_TIME = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -121,8 +121,8 @@ class Repair:
         )
 
 
-def _table(kind: Kind, tx: Transaction) -> SandboxStore | ExecutionStore | PodRunStore:
-    return _TABLES[kind](tx)
+def _table(kind: Kind, tx: Transaction) -> ObjectStore[TableRow]:
+    return ObjectStore(tx, _ROWS[kind])
 
 
 def _is_ahead(version: StoredVersion | None, sighting: Sighting, epochs: Epochs) -> bool:

@@ -16,10 +16,11 @@ from soulbox.mirror.bills import Debt, bill_pods, record_pods
 from soulbox.mirror.items import Item, build_item
 from soulbox.mirror.pending import Sighting
 from soulbox.model.errors import StoreRefused
+from soulbox.model.rows import ExecutionRow, SandboxRow
 from soulbox.model.states import Kind
 from soulbox.store.care import DeadLetter, DeadLetterStore
 from soulbox.store.feed import FeedStore
-from soulbox.store.objects import ExecutionStore, ProgramStore, SandboxStore
+from soulbox.store.objects import ObjectStore, ProgramStore
 from soulbox.store.pool import Store, Transaction
 from soulbox.store.state import Epochs, StateStore
 
@@ -103,11 +104,11 @@ def _item(letter: DeadLetter, kind: Kind) -> Item:
 async def _write(tx: Transaction, item: Item, epochs: Epochs) -> Sequence[Debt]:
     """Returns what is still to be billed."""
     if item.sandbox is not None:
-        await SandboxStore(tx).upsert([item.sandbox], epochs)
+        await ObjectStore(tx, SandboxRow).upsert([item.sandbox], epochs)
     if item.program is not None:
         await ProgramStore(tx).insert([item.program])
     if item.execution is not None:
-        await ExecutionStore(tx).upsert([item.execution], epochs)
+        await ObjectStore(tx, ExecutionRow).upsert([item.execution], epochs)
     if item.pod is not None:
         return (await record_pods(tx, [item], epochs)).bills.rest
     return ()

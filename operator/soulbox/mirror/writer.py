@@ -30,11 +30,11 @@ from soulbox.mirror.items import (
 from soulbox.mirror.pending import Sighting
 from soulbox.mirror.tracker import Tracker
 from soulbox.model.errors import StoreRefused, StoreUnavailable
-from soulbox.model.rows import DeadLetterRow
+from soulbox.model.rows import DeadLetterRow, ExecutionRow, SandboxRow
 from soulbox.model.states import Kind
 from soulbox.store.errors import STATEMENT_TIMEOUT
 from soulbox.store.feed import FeedStore
-from soulbox.store.objects import ExecutionStore, ProgramStore, SandboxStore
+from soulbox.store.objects import ObjectStore, ProgramStore
 from soulbox.store.pool import Store, Transaction
 from soulbox.store.state import Epochs, StateStore
 
@@ -298,12 +298,12 @@ class BatchWriter:
         changed = programs = 0
         sandboxes = [item.sandbox for item in items if item.sandbox is not None]
         if sandboxes:
-            changed += await SandboxStore(tx).upsert(sandboxes, epochs)
+            changed += await ObjectStore(tx, SandboxRow).upsert(sandboxes, epochs)
         new_programs = [item.program for item in items if item.program is not None]
         if new_programs:
             programs = await ProgramStore(tx).insert(new_programs)
         executions = [item.execution for item in items if item.execution is not None]
-        store = ExecutionStore(tx)
+        store = ObjectStore(tx, ExecutionRow)
         if executions:
             await store.stage(executions)
         # Not before: the server would wait for this process instead.

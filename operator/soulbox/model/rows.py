@@ -1,16 +1,27 @@
 """Rows of PostgreSQL as values: what `build/rows` makes and `store` writes and reads.
 
-Field names are column names. JSON columns are plain mappings with snake_case keys.
+Field names are column names. JSON columns are plain mappings with snake_case keys. `TABLE`
+and the marks of fields say how a row is written: the statements are generated from them
+(`make generate`), so that a column stands here, in a migration and in schema.sql alone.
 """
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
-from typing import Any
+from typing import Any, ClassVar, Protocol
 from uuid import UUID
 
 from soulbox.model.billing import EndSource
+from soulbox.model.states import ExecutionState, SandboxState
+from soulbox.model.tables import Feed, First, Known, Saved, Settled, Table
+
+
+class TableRow(Protocol):
+    """A row that knows its table."""
+
+    TABLE: ClassVar[Table]
+    __dataclass_fields__: ClassVar[dict[str, Any]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -26,12 +37,19 @@ class SandboxRow:
         deleted_at: when its deletion was asked for, else when it was found gone.
     """
 
+    TABLE: ClassVar[Table] = Table(
+        name="sandboxes",
+        key=("uid",),
+        gone={"state": SandboxState.TERMINATED.lower()},
+        feed=Feed(kind="sandbox", sandbox="uid"),
+    )
+
     uid: UUID
-    cluster: UUID
-    tenant: str
-    user_name: str
-    namespace: str
-    name: str
+    cluster: First[UUID]
+    tenant: First[str]
+    user_name: First[str]
+    namespace: First[str]
+    name: First[str]
     class_name: str
     language: str | None
     state: str
@@ -45,7 +63,7 @@ class SandboxRow:
     node: str | None
     image_id: str | None
     runtime_class: str | None
-    created_at: datetime
+    created_at: First[datetime]
     started_at: datetime | None
     expires_at: datetime | None
     terminated_at: datetime | None
@@ -73,18 +91,27 @@ class ExecutionRow:
             where none was captured.
     """
 
+    TABLE: ClassVar[Table] = Table(
+        name="executions",
+        key=("uid", "created_at"),
+        month="created_at",
+        ended="completed_at",
+        feed=Feed(kind="execution", sandbox="sandbox_uid"),
+        open_states=tuple(state.lower() for state in ExecutionState if not state.is_final),
+    )
+
     uid: UUID
     created_at: datetime
-    cluster: UUID
-    tenant: str
-    user_name: str
-    sandbox_uid: UUID | None
-    one_shot: bool
-    namespace: str
-    name: str
+    cluster: First[UUID]
+    tenant: First[str]
+    user_name: First[str]
+    sandbox_uid: Settled[UUID | None]
+    one_shot: First[bool]
+    namespace: First[str]
+    name: First[str]
     class_name: str | None
     language: str | None
-    code_sha256: str | None
+    code_sha256: Settled[str | None]
     state: str
     reason: str | None
     message: str | None
@@ -103,7 +130,7 @@ class ExecutionRow:
     stderr_truncated: bool | None
     stdout_sha256: str | None
     stderr_sha256: str | None
-    output_complete: bool
+    output_complete: Saved[bool]
     error: Mapping[str, Any] | None
     resource_usage: Mapping[str, Any] | None
     billing: Mapping[str, Any] | None
@@ -123,6 +150,8 @@ class ProgramRow:
         code_sha256: hex, of the code's bytes as given (before cleaning).
         cleaned: the stored text differs from what ran by cleaned characters.
     """
+
+    TABLE: ClassVar[Table] = Table(name="programs", key=("tenant", "code_sha256"), uid="")
 
     tenant: str
     code_sha256: str
@@ -145,22 +174,26 @@ class PodRunRow:
         deleted_at: when the pod was found gone before its end was known.
     """
 
+    TABLE: ClassVar[Table] = Table(
+        name="pod_runs", key=("pod_uid",), uid="pod_uid", ended="finished_at", is_closed=True
+    )
+
     pod_uid: UUID
-    cluster: UUID
-    tenant: str
-    user_name: str
-    namespace: str
-    pod_name: str
-    owner_name: str | None
-    class_name: str | None
-    sandbox_uid: UUID | None
-    execution_uid: UUID | None
-    incarnation: int
-    node: str | None
-    cpu_millicores: int
-    memory_bytes: int
-    sku: str
-    started_at: datetime
+    cluster: First[UUID]
+    tenant: First[str]
+    user_name: First[str]
+    namespace: First[str]
+    pod_name: First[str]
+    owner_name: First[str | None]
+    class_name: First[str | None]
+    sandbox_uid: First[UUID | None]
+    execution_uid: First[UUID | None]
+    incarnation: First[int]
+    node: Known[str | None]
+    cpu_millicores: First[int]
+    memory_bytes: First[int]
+    sku: First[str]
+    started_at: First[datetime]
     finished_at: datetime | None
     end_source: EndSource | None
     exit_reason: str | None

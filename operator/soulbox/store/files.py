@@ -17,6 +17,12 @@ def sql_directory() -> Path:
     return _WHEEL if _WHEEL.is_dir() else _CHECKOUT
 
 
+def aggregates() -> list[str]:
+    """What load_queries knows, in order of their names."""
+    root = sql_directory() / "queries"
+    return sorted(path.relative_to(root).with_suffix("").as_posix() for path in root.rglob("*.sql"))
+
+
 @cache
 def load_queries(aggregate: str) -> Mapping[str, LiteralString]:
     """The statements of db/queries/<aggregate>.sql by name.

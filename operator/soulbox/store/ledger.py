@@ -11,7 +11,7 @@ from soulbox.model.billing import AccountTier, BillingEvent, BillingKind, EndSou
 from soulbox.model.errors import StoreUnavailable
 from soulbox.model.rows import PodRunRow
 from soulbox.store.files import load_queries
-from soulbox.store.objects import Absence, StoredVersion
+from soulbox.store.objects import ObjectStore
 from soulbox.store.pool import Transaction
 from soulbox.store.state import Epochs
 
@@ -39,19 +39,11 @@ class PodEnd:
     resource_version: int
 
 
-class PodRunStore:
-    """Table pod_runs."""
+class PodRunStore(ObjectStore[PodRunRow]):
+    """Table pod_runs. What was written of a start or of an end stays: bills are made from them."""
 
     def __init__(self, tx: Transaction) -> None:
-        self._tx = tx
-        self._queries = load_queries("pod_runs")
-
-    async def upsert(self, rows: Sequence[PodRunRow], epochs: Epochs) -> int:
-        """Write starts and ends; what was written of either stays. Returns how many rows
-        changed."""
-        queries = self._queries
-        await self._tx.stage(queries["stage_pod_runs"], queries["copy_pod_runs"], rows)
-        return await self._tx.execute(queries["upsert_pod_runs"], epochs.parameters())
+        super().__init__(tx, PodRunRow)
 
     async def finish(self, ends: Sequence[PodEnd], epochs: Epochs) -> int:
         """Write ends where there is a row without one. Returns how many there were."""
@@ -59,26 +51,8 @@ class PodRunStore:
             name: [getattr(end, name) for end in ends] for name in PodEnd.__dataclass_fields__
         }
         return await self._tx.execute(
-            self._queries["finish_pod_runs"], {**arrays, **epochs.parameters()}
+            load_queries("pod_runs")["finish_pod_runs"], {**arrays, **epochs.parameters()}
         )
-
-    async def get(self, pod_uids: Collection[UUID]) -> dict[UUID, PodRunRow]:
-        """Rows of these pods, as far as there are any."""
-        found = await self._tx.fetch(self._queries["pod_runs_by_uid"], {"pod_uids": list(pod_uids)})
-        return {row["pod_uid"]: pod_run_of(row) for row in found}
-
-    async def versions(
-        self, uids: Mapping[UUID, datetime], before: datetime
-    ) -> list[StoredVersion]:
-        """Which versions of these (created_at by uid) are stored."""
-        found = await self._tx.fetch(
-            self._queries["pod_run_versions"], {"uids": list(uids), "before": before}
-        )
-        return [StoredVersion(**row) for row in found]
-
-    async def mark_gone(self, absence: Absence, _epochs: Epochs) -> int:
-        """Say of running pods that they are gone; returns how many."""
-        return await self._tx.execute(self._queries["mark_gone_pod_runs"], absence.parameters())
 
 
 class LedgerStore:
@@ -161,12 +135,6 @@ def _usable(make: Callable[..., _Row], what: str, name: str, row: Mapping[str, A
         return make(**row)
     except (ValueError, TypeError) as error:
         raise StoreUnavailable(f"{what} {name!r} cannot be used ({error}); correct it") from error
-
-
-def pod_run_of(row: dict[str, Any]) -> PodRunRow:
-    """A row of pod_runs as a query of its columns gives it."""
-    source = row.pop("end_source")
-    return PodRunRow(**row, end_source=None if source is None else EndSource(source))
 
 
 def event_of(row: dict[str, Any]) -> BillingEvent:

@@ -1,15 +1,18 @@
-"""Rows of Sandboxes, Executions and programs."""
+"""Rows that show objects of the cluster, and programs. Their statements are generated."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, Generic, TypeVar
 from uuid import UUID
 
-from soulbox.model.rows import ExecutionRow, ProgramRow, SandboxRow
+from soulbox.model.rows import ProgramRow, TableRow
 from soulbox.store.files import load_queries
 from soulbox.store.pool import Transaction
+from soulbox.store.staging import row_of
 from soulbox.store.state import Epochs
+
+Row = TypeVar("Row", bound=TableRow)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,53 +60,16 @@ class Absence:
         }
 
 
-class SandboxStore:
-    """Table sandboxes."""
+class ObjectStore(Generic[Row]):
+    """The table of a row type that shows objects of the cluster. Where it is partitioned, the
+    partitions of all months in question must be there."""
 
-    def __init__(self, tx: Transaction) -> None:
+    def __init__(self, tx: Transaction, row_type: type[Row]) -> None:
         self._tx = tx
-        self._queries = load_queries("sandboxes")
+        self._row_type = row_type
+        self._queries = load_queries(f"objects/{row_type.TABLE.name}")
 
-    async def upsert(self, rows: Sequence[SandboxRow], epochs: Epochs) -> int:
-        """Write the newest of the given and the stored versions; each uid at most once.
-
-        Returns:
-            How many rows changed.
-        """
-        queries = self._queries
-        await self._tx.stage(queries["stage_sandboxes"], queries["copy_sandboxes"], rows)
-        return await self._tx.execute(queries["upsert_sandboxes"], epochs.parameters())
-
-    async def get(self, uid: UUID) -> SandboxRow | None:
-        """One row; None when there is none."""
-        found = await self._tx.fetch(self._queries["sandbox_by_uid"], {"uid": uid})
-        return SandboxRow(**found[0]) if found else None
-
-    async def versions(
-        self, uids: Mapping[UUID, datetime], before: datetime
-    ) -> list[StoredVersion]:
-        """Which versions of these (created_at by uid) are stored."""
-        found = await self._tx.fetch(
-            self._queries["sandbox_versions"], {"uids": list(uids), "before": before}
-        )
-        return [StoredVersion(**row) for row in found]
-
-    async def mark_gone(self, absence: Absence, epochs: Epochs) -> int:
-        """Say of rows that their objects are gone; returns how many."""
-        return await self._tx.execute(
-            self._queries["mark_gone_sandboxes"],
-            {**absence.parameters(), **epochs.parameters()},
-        )
-
-
-class ExecutionStore:
-    """Table executions. The partitions of all months in question must be there."""
-
-    def __init__(self, tx: Transaction) -> None:
-        self._tx = tx
-        self._queries = load_queries("executions")
-
-    async def upsert(self, rows: Sequence[ExecutionRow], epochs: Epochs) -> int:
+    async def upsert(self, rows: Sequence[Row], epochs: Epochs) -> int:
         """Write the newest of the given and the stored versions; each uid at most once.
 
         Returns:
@@ -112,43 +78,31 @@ class ExecutionStore:
         await self.stage(rows)
         return await self.upsert_staged(epochs)
 
-    async def stage(self, rows: Sequence[ExecutionRow]) -> None:
+    async def stage(self, rows: Sequence[Row]) -> None:
         """The first half of upsert: send the rows; once in a transaction."""
-        queries = self._queries
-        await self._tx.stage(queries["stage_executions"], queries["copy_executions"], rows)
+        await self._tx.stage(self._queries["stage"], self._queries["copy"], rows)
 
     async def upsert_staged(self, epochs: Epochs) -> int:
         """The other half: have the server write them."""
-        return await self._tx.execute(self._queries["upsert_executions"], epochs.parameters())
+        return await self._tx.execute(self._queries["upsert"], epochs.parameters())
 
-    async def get(self, uid: UUID, created_at: datetime) -> ExecutionRow | None:
-        """One row; None when there is none."""
-        found = await self._tx.fetch(
-            self._queries["execution_by_uid"], {"uid": uid, "created_at": created_at}
-        )
-        return ExecutionRow(**found[0]) if found else None
+    async def by_uid(self, uids: Collection[UUID]) -> dict[UUID, Row]:
+        """Rows of these objects, as far as there are any."""
+        found = await self._tx.fetch(self._queries["by_uid"], {"uids": list(uids)})
+        return {row[self._row_type.TABLE.uid]: row_of(self._row_type, row) for row in found}
 
     async def versions(
         self, uids: Mapping[UUID, datetime], before: datetime
     ) -> list[StoredVersion]:
         """Which versions of these (created_at by uid) are stored."""
-        found = await self._tx.fetch(
-            self._queries["execution_versions"],
-            {"uids": list(uids), "created_ats": list(uids.values()), "before": before},
-        )
+        given = {"uids": list(uids), "created_ats": list(uids.values()), "before": before}
+        found = await self._tx.fetch(self._queries["versions"], given)
         return [StoredVersion(**row) for row in found]
 
     async def mark_gone(self, absence: Absence, epochs: Epochs) -> int:
         """Say of rows that their objects are gone; returns how many."""
         return await self._tx.execute(
-            self._queries["mark_gone_executions"],
-            {**absence.parameters(), **epochs.parameters()},
-        )
-
-    async def mark_output_complete(self, uid: UUID, created_at: datetime) -> None:
-        """All output is saved; also where the row itself is written only later."""
-        await self._tx.execute(
-            self._queries["mark_output_complete"], {"uid": uid, "created_at": created_at}
+            self._queries["mark_gone"], {**absence.parameters(), **epochs.parameters()}
         )
 
 
@@ -157,17 +111,16 @@ class ProgramStore:
 
     def __init__(self, tx: Transaction) -> None:
         self._tx = tx
-        self._queries = load_queries("programs")
+        self._queries = load_queries("objects/programs")
 
     async def insert(self, rows: Sequence[ProgramRow]) -> int:
         """Keep code that is new in its tenant; returns how many were."""
-        queries = self._queries
-        await self._tx.stage(queries["stage_programs"], queries["copy_programs"], rows)
-        return await self._tx.execute(queries["insert_programs"])
+        await self._tx.stage(self._queries["stage"], self._queries["copy"], rows)
+        return await self._tx.execute(self._queries["insert"])
 
     async def get(self, tenant: str, code_sha256: str) -> ProgramRow | None:
         """One program; None when there is none."""
         found = await self._tx.fetch(
-            self._queries["program_by_key"], {"tenant": tenant, "code_sha256": code_sha256}
+            self._queries["by_key"], {"tenant": tenant, "code_sha256": code_sha256}
         )
-        return ProgramRow(**found[0]) if found else None
+        return row_of(ProgramRow, found[0]) if found else None

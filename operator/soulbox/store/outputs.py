@@ -64,6 +64,12 @@ class OutputStore:
             },
         )
 
+    async def mark_complete(self, uid: UUID, created_at: datetime) -> None:
+        """All output of an Execution is saved; also where its row is written only later."""
+        await self._tx.execute(
+            self._queries["mark_output_complete"], {"uid": uid, "created_at": created_at}
+        )
+
     async def owner(self, key: OutputKey, cluster: UUID) -> OutputOwner | None:
         """Whose an Execution is, by its row; None when that is not written yet."""
         found = await self._tx.fetch(self._queries["output_owner"], key.parameters())

@@ -1,4 +1,4 @@
-"""Rows of a batch into a temporary table, by binary COPY.
+"""Rows of a batch into a temporary table, by binary COPY, and rows of a query back.
 
 Measured with 500 Executions a batch: upserts from arrays 8 k/s, from one JSON document
 14 k/s, from a table filled by binary COPY 18 k/s; the rest of the difference is time of the
@@ -13,8 +13,10 @@ from enum import StrEnum
 from functools import cache
 from operator import attrgetter
 from types import UnionType
-from typing import Any, Final, Union, get_args, get_origin, get_type_hints
+from typing import Any, Final, TypeVar, Union, cast, get_args, get_origin, get_type_hints
 from uuid import UUID
+
+_Row = TypeVar("_Row")
 
 # Binary COPY takes bytes as the column's type, so both sides must agree. All integers of
 # rows are bigint: psycopg cuts a number too large for a smaller type to its low bits
@@ -46,9 +48,35 @@ def values_of(row_type: type) -> Callable[[Any], tuple[Any, ...]]:
     return attrgetter(*column_types(row_type))
 
 
-def _column_type(hint: Any) -> str:
+@cache
+def _enums(row_type: type) -> Mapping[str, type[StrEnum]]:
+    hints = {name: _plain(hint) for name, hint in get_type_hints(row_type).items()}
+    return {
+        name: hint
+        for name, hint in hints.items()
+        if isinstance(hint, type) and issubclass(hint, StrEnum)
+    }
+
+
+def row_of(row_type: type[_Row], columns: Mapping[str, Any]) -> _Row:
+    """A row as a query of its columns, or of more, gives it."""
+    of_any_type = cast(type, row_type)
+    found = {name: columns[name] for name in column_types(of_any_type)}
+    for name, members in _enums(of_any_type).items():
+        if found[name] is not None:
+            found[name] = members(found[name])
+    return row_type(**found)
+
+
+def _plain(hint: Any) -> Any:
+    """The type of a field that is not None."""
     if get_origin(hint) in (Union, UnionType):
         (hint,) = (part for part in get_args(hint) if part is not type(None))
+    return hint
+
+
+def _column_type(hint: Any) -> str:
+    hint = _plain(hint)
     if get_origin(hint) is not None:
         hint = get_origin(hint)
     if hint in _COLUMN_TYPES:

@@ -25,11 +25,13 @@ from soulbox.decide.verify import (
 from soulbox.model.billing import BillingEvent
 from soulbox.model.errors import InvalidRequest
 from soulbox.model.manifests import is_over
+from soulbox.model.rows import PodRunRow
 from soulbox.model.times import parse_time
 from soulbox.store.files import load_queries
-from soulbox.store.ledger import LedgerStore, PriceStore, event_of, pod_run_of
+from soulbox.store.ledger import LedgerStore, PriceStore, event_of
 from soulbox.store.pool import Store, Transaction
 from soulbox.store.rollups import RollupDifference, rollup_differences
+from soulbox.store.staging import row_of
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -139,7 +141,7 @@ class Verification:
         }
         ledger = LedgerStore(tx)
         async for portion in tx.stream(self._queries["pods"], self._params, portion=self._portion):
-            runs = [pod_run_of(row) for row in portion]
+            runs = [row_of(PodRunRow, row) for row in portion]
             rows: dict[UUID | None, list[BillingEvent]] = {}
             for row in await ledger.of_pods([run.pod_uid for run in runs]):
                 self.summary.ledger.add(row)

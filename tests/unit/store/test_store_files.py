@@ -17,7 +17,7 @@ from soulbox.model.billing import BillingEvent
 from soulbox.model.errors import ConfigError
 from soulbox.model.rows import ExecutionRow, PodRunRow, ProgramRow, SandboxRow
 from soulbox.store import dictionary
-from soulbox.store.files import load_queries, sql_directory
+from soulbox.store.files import aggregates, load_queries, sql_directory
 from soulbox.store.migrate import Migration, _check_server, load_migrations, plan_migrations
 from soulbox.store.staging import column_types, values_of
 
@@ -27,11 +27,7 @@ STAGED = (SandboxRow, ExecutionRow, ProgramRow, PodRunRow, BillingEvent)
 
 
 def query_names() -> list[tuple[str, str]]:
-    return [
-        (path.stem, name)
-        for path in sorted((sql_directory() / "queries").glob("*.sql"))
-        for name in load_queries(path.stem)
-    ]
+    return [(aggregate, name) for aggregate in aggregates() for name in load_queries(aggregate)]
 
 
 @pytest.mark.parametrize(("aggregate", "name"), query_names())
