@@ -12,20 +12,15 @@ from typing import Any
 import kopf
 
 from soulbox.app.queue import WorkQueue
-from soulbox.decide.execution_status import cancelled_by_deletion
+from soulbox.kinds.base import Follower
 from soulbox.kube.auth import Credentials
 from soulbox.kube.cache import ObjectCache
 from soulbox.kube.client import LIST_CHUNK
-from soulbox.kube.clock import ServerClock
 from soulbox.kube.slim import slim
-from soulbox.kube.turns import Turns, is_dispatched
 from soulbox.model.keys import GROUP
 from soulbox.model.kinds import MIRRORED, WATCHED
-from soulbox.model.manifests import class_name, is_finished, is_over, sandbox_ref
-from soulbox.model.owners import Owner, pod_owner
-from soulbox.model.specs import DEFAULT_CLASS
+from soulbox.model.manifests import is_over
 from soulbox.model.states import Kind
-from soulbox.reconcile.sandbox import COUNT_SECONDS
 from soulbox.reconcile.services import Recorder
 from soulbox.telemetry.metrics import Metrics
 
@@ -41,9 +36,8 @@ class Intake:
         mirror: Recorder,
         queue: WorkQueue,
         metrics: Metrics,
-        clock: ServerClock,
         on_stripped: Callable[[Mapping[str, Any]], object],
-        turns: Turns,
+        followers: Mapping[Kind, Follower],
     ) -> None:
         """Args:
         on_stripped: told of a pod of ours that left the watch and may not be deleted:
@@ -54,17 +48,12 @@ class Intake:
         self.on_listed: Callable[[], object] = lambda: None
         # Awaited with the namespace of each object before anybody is told of it; to be set.
         self.before_event: Callable[[str | None], Awaitable[None]] = at_once
-        # Told of an Execution that went while its code may have run; to be set.
-        self.on_unfinished: Callable[[Mapping[str, Any]], object] = lambda _: None
         self._cache = cache
-        self._turns = turns
+        self._followers = followers
         self._mirror = mirror
         self._queue = queue
         self._metrics = metrics
-        self._clock = clock
         self.last_event: dict[Kind, float] = {}
-        # By uid of a class the generation that its users were last woken for.
-        self._class_told: dict[str, object] = {}
         self._started = time.monotonic()
 
     def event(self, kind: Kind, event_type: str | None, manifest: Mapping[str, Any]) -> None:
@@ -108,141 +97,21 @@ class Intake:
 
     def gone(self, kind: Kind, manifest: Mapping[str, Any]) -> None:
         """The object exists no more; `manifest` is its last version."""
-        metadata = manifest["metadata"]
-        owner = self._owner(manifest) if kind is Kind.POD else None
-        known = self._cache.remove(kind, metadata["uid"])
-        self._class_told.pop(metadata["uid"], None)
-        if kind is Kind.SANDBOX:
-            self._turns.forget((metadata["namespace"], metadata["name"]))
-        if kind is Kind.EXECUTION and _may_run_still(manifest):
-            if known is not None:  # told once: the watch may tell what a refused write told
-                self.on_unfinished(manifest)  # and the mirror hears of it once that is done
-            self.wake(kind, manifest)
-            return
-        if kind is Kind.EXECUTION:
-            manifest = cancelled_by_deletion(manifest, self._clock.now())
-        if kind in _MIRRORED:
-            self._mirror.offer(kind, manifest, deleted=True)
-        if kind is Kind.POD:
-            self._wake_owner(owner, metadata["namespace"])
-        else:
-            self.wake(kind, manifest)
+        follower = self._followers[kind]
+        wake = follower.leaving(manifest)
+        known = self._cache.remove(kind, manifest["metadata"]["uid"])
+        last = follower.last_version(manifest, was_known=known is not None)
+        if last is not None and kind in _MIRRORED:
+            self._mirror.offer(kind, last, deleted=True)
+        wake(manifest if last is None else last)
 
     def wake(self, kind: Kind, manifest: Mapping[str, Any]) -> None:
         """Queue whatever this version of an object may matter to."""
-        metadata = manifest["metadata"]
-        match kind:
-            case Kind.SANDBOX:
-                self._queue.add(kind, metadata["uid"])
-                for execution in self._cache.unfinished(metadata["namespace"], metadata["name"]):
-                    self._queue.add(Kind.EXECUTION, execution["metadata"]["uid"])
-                self._count_on_class(manifest)
-            case Kind.EXECUTION:
-                self._queue.add(kind, metadata["uid"])
-                self._wake_neighbours(manifest)
-                self._count_later(manifest)
-            case Kind.POD:
-                self._wake_owner(self._owner(manifest), metadata["namespace"])
-            case Kind.SANDBOX_CLASS:
-                self._wake_class(manifest)
-            case Kind.NAMESPACE:
-                if metadata.get("deletionTimestamp"):
-                    for within_kind, uid in self._cache.within(metadata["name"]):
-                        self._queue.add(within_kind, uid)
-
-    def _wake_class(self, manifest: Mapping[str, Any]) -> None:
-        """A class, and all that is made from it where its spec is new: its status, which counts
-        Sandboxes, changes all the time and concerns none of them."""
-        metadata = manifest["metadata"]
-        uid, generation = metadata["uid"], metadata.get("generation")
-        self._queue.add(Kind.SANDBOX_CLASS, uid)
-        if uid in self._class_told and self._class_told[uid] == generation:
-            return
-        if self._cache.get(Kind.SANDBOX_CLASS, uid) is not None:
-            self._class_told[uid] = generation
-        for owner_kind, user in self._cache.users_of_class(metadata["name"]):
-            self._queue.add(owner_kind, user)
-
-    def _count_on_class(self, manifest: Mapping[str, Any]) -> None:
-        """How many Sandboxes a class has is written now and then only."""
-        name = class_name(manifest) or DEFAULT_CLASS
-        sandbox_class = self._cache.by_name(Kind.SANDBOX_CLASS, "", name)
-        if sandbox_class is not None:
-            uid = sandbox_class["metadata"]["uid"]
-            self._queue.add_later(Kind.SANDBOX_CLASS, uid, COUNT_SECONDS)
-
-    def _count_later(self, manifest: Mapping[str, Any]) -> None:
-        """Its Sandbox's counters may have changed; they are written now and then only."""
-        reference = sandbox_ref(manifest)
-        if reference is None:
-            return
-        sandbox = self._cache.by_name(Kind.SANDBOX, manifest["metadata"]["namespace"], reference)
-        if sandbox is not None:
-            self._queue.add_later(Kind.SANDBOX, sandbox["metadata"]["uid"], COUNT_SECONDS)
-
-    def _owner(self, pod: Mapping[str, Any]) -> Owner | None:
-        """Whose a pod is. The last version of one may say it by its label alone, and be gone from
-        the cache already; that a tenant's pod is deleted costs somebody a look at most."""
-        owner = self._cache.owner_of(pod)
-        if owner is None and pod["metadata"].get("deletionTimestamp"):
-            owner = pod_owner(pod)
-        return owner
-
-    def _wake_owner(self, owner: Owner | None, namespace: str) -> None:
-        """The owner of a pod, and the runs in it."""
-        if owner is None:
-            return
-        self._queue.add(owner.kind, owner.uid)
-        if owner.kind is not Kind.SANDBOX:
-            return
-        sandbox = self._cache.get(Kind.SANDBOX, owner.uid)
-        name = owner.name if sandbox is None else sandbox["metadata"]["name"]
-        for execution in self._cache.unfinished(namespace, name):
-            if is_dispatched(execution):
-                self._queue.add(Kind.EXECUTION, execution["metadata"]["uid"])
-
-    def _wake_neighbours(self, manifest: Mapping[str, Any]) -> None:
-        """An Execution that ended makes room for the next, and lets a sandbox go on ending."""
-        if not is_finished(manifest):
-            return
-        reference = sandbox_ref(manifest)
-        if reference is None:
-            return
-        namespace = manifest["metadata"]["namespace"]
-        sandbox = self._cache.by_name(Kind.SANDBOX, namespace, reference)
-        # As many as may run at once: another may have ended a moment ago, for whom the same
-        # one was woken.
-        room = 1 if sandbox is None else _concurrency(sandbox)
-        for uid in self._turns.first((namespace, reference), room):
-            self._queue.add(Kind.EXECUTION, uid)
-        if sandbox is not None and (_is_ending(sandbox) or _counts_on_ends(sandbox)):
-            self._queue.add(Kind.SANDBOX, sandbox["metadata"]["uid"])
-
-
-def _may_run_still(execution: Mapping[str, Any]) -> bool:
-    """Whether it went before its end was written, and after its code was handed over."""
-    return not is_finished(execution) and is_dispatched(execution)
+        self._followers[kind].wake(manifest)
 
 
 async def at_once(_: str | None) -> None:
     """Nothing to wait for."""
-
-
-def _concurrency(sandbox: Mapping[str, Any]) -> int:
-    asked = (sandbox.get("spec") or {}).get("maxConcurrentExecutions")
-    return asked if isinstance(asked, int) else 1
-
-
-def _is_ending(sandbox: Mapping[str, Any]) -> bool:
-    terminated = (sandbox.get("status") or {}).get("state") == "Terminated"
-    return terminated or bool(sandbox["metadata"].get("deletionTimestamp"))
-
-
-def _counts_on_ends(sandbox: Mapping[str, Any]) -> bool:
-    """Whether the end of an Execution is what the Sandbox waits for: to be suspended, or to
-    begin to be idle."""
-    spec = sandbox.get("spec") or {}
-    return bool(spec.get("suspend") or spec.get("idleTimeoutSeconds"))
 
 
 def _is_stripped(kind: Kind, manifest: Mapping[str, Any]) -> bool:

@@ -29,10 +29,12 @@ from soulbox.app.signing import load_signing_key
 from soulbox.app.standby import Process, ends_at_signals, open_process, stand_by
 from soulbox.app.tasks import TaskGroup
 from soulbox.box.client import RunnerClient, open_session
+from soulbox.kinds.execution.queue import Turns
+from soulbox.kinds.followers import build_followers
+from soulbox.kinds.objects import Objects
 from soulbox.kube.cache import ObjectCache
 from soulbox.kube.client import KubeClient
 from soulbox.kube.events import EventRecorder
-from soulbox.kube.turns import Turns
 from soulbox.mirror import Mirror, MirrorSettings, RowContext, Spool, check_directory
 from soulbox.model.errors import SpoolUnavailable, StoreUnavailable
 from soulbox.model.kinds import MIRRORED, WATCHED
@@ -76,22 +78,12 @@ async def run_operator(settings: Settings) -> None:
 
 async def _lead(process: Process, stack: AsyncExitStack) -> None:
     settings, kube, store = process.settings, process.kube, process.store
-    metrics, clock, cache = process.metrics, process.clock, ObjectCache()
+    metrics, clock, cache = process.metrics, process.clock, Objects()
     # What works on objects ends first; what records them ends last.
     work, record = TaskGroup(), TaskGroup()
     key = await load_signing_key(kube, settings.operator_namespace)
     namespaces = Namespaces(kube, cache)
-
-    def language_of(class_name: str) -> str | None:
-        manifest = cache.by_name(Kind.SANDBOX_CLASS, "", class_name)
-        language = (manifest or {}).get("spec", {}).get("defaultLanguage")
-        return None if language is None else str(language)
-
-    context = RowContext(
-        cluster_uid=await cluster_uid(kube),
-        tenant_of=namespaces.tenant_of,
-        language_of=language_of,
-    )
+    context = await _row_context(kube, cache, namespaces)
     mirror = Mirror(
         store,
         context,
@@ -121,7 +113,7 @@ async def _lead(process: Process, stack: AsyncExitStack) -> None:
     runner = RunnerClient(
         runner_session, key, clock.now, metrics.runner_error, guard=process.leadership.check
     )
-    turns = Turns(cache)
+    turns = Turns(cache.executions)
     health = RunnerHealth(cache, lambda kind, uid: queue.add(kind, uid), time.monotonic)  # noqa: PLW0108
     services = Services(
         kube=kube,
@@ -162,18 +154,18 @@ async def _lead(process: Process, stack: AsyncExitStack) -> None:
         on_failing=FailureTeller(services, observer).tell,
         names=cache.names,
     )
+    followers = build_followers(cache, queue, turns, clock)
     intake = Intake(
         cache,
         mirror,
         queue,
         metrics,
-        clock,
         on_stripped=lambda pod: work.spawn("restore-pod", restore_pod(kube, pod, intake.gone)),
-        turns=turns,
+        followers=followers.by_kind,
     )
     periodic = Periodic(kube, cache, mirror, intake, settings, clock, services.memory)
     _tie(intake, periodic, namespaces)
-    intake.on_unfinished = Farewell(services, observer, OutputCollector(services)).take
+    followers.execution.on_unfinished = Farewell(services, observer, OutputCollector(services)).take
     periodic.on_pods = health.forget_others
     held = HeldObjects(mirror, cache, events, settings)
     metrics.read_snapshots(
@@ -214,6 +206,21 @@ async def _lead(process: Process, stack: AsyncExitStack) -> None:
     gc.freeze()
     _log.info("operator started", action="start", objects=sum(map(cache.count, Kind)))
     await _watch(process, intake, work, record)
+
+
+async def _row_context(kube: KubeClient, cache: Objects, namespaces: Namespaces) -> RowContext:
+    """What rows hold that is not in the object they are made of."""
+
+    def language_of(class_name: str) -> str | None:
+        manifest = cache.by_name(Kind.SANDBOX_CLASS, "", class_name)
+        language = (manifest or {}).get("spec", {}).get("defaultLanguage")
+        return None if language is None else str(language)
+
+    return RowContext(
+        cluster_uid=await cluster_uid(kube),
+        tenant_of=namespaces.tenant_of,
+        language_of=language_of,
+    )
 
 
 def _tie(intake: Intake, periodic: Periodic, namespaces: Namespaces) -> None:
@@ -322,7 +329,7 @@ async def _first_lists(
             intake.queue_listed(info.kind, manifest)
 
 
-def _recorded(queue: WorkQueue, cache: ObjectCache, kind: Kind, uid: str) -> None:
+def _recorded(queue: WorkQueue, cache: Objects, kind: Kind, uid: str) -> None:
     """Final rows were committed: whoever waits for that goes on."""
     if kind is not Kind.POD:
         queue.add(kind, uid)

@@ -13,7 +13,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
-from soulbox.kube.cache import ObjectCache
+from soulbox.kinds.objects import Objects
 from soulbox.model.states import Kind
 
 # Three long calls that get no answer take half a minute; a node under load answers by then.
@@ -34,7 +34,7 @@ class RunnerHealth:
 
     def __init__(
         self,
-        cache: ObjectCache,
+        cache: Objects,
         enqueue: Callable[[Kind, str], None],
         monotonic: Callable[[], float],
     ) -> None:
@@ -56,7 +56,7 @@ class RunnerHealth:
         failing.failures += 1
         if self.is_hurt(pod_uid):
             pod = self._cache.get(Kind.POD, pod_uid)
-            owner = None if pod is None else self._cache.owner_of(pod)
+            owner = None if pod is None else self._cache.pods.owner_of(pod)
             if owner is not None:
                 self._enqueue(owner.kind, owner.uid)
 

@@ -82,7 +82,7 @@ class ExecutionObserver:
         uid, namespace = metadata["uid"], metadata["namespace"]
         spec = services.specs.execution(manifest)
         dispatched = _parse_dispatched(metadata)
-        own_pods = tuple(services.view(pod) for pod in cache.pods_of(uid, namespace))
+        own_pods = tuple(services.view(pod) for pod in cache.pods.of(uid, namespace))
         place = self._place(metadata, spec)
         pod = self._pod(metadata, spec, dispatched, place, own_pods)
         created = parse_time(metadata["creationTimestamp"])

@@ -76,7 +76,9 @@ class RunnerProbe:
         sandbox = services.cache.get(*owner) if owner[0] is Kind.SANDBOX else None
         if sandbox is not None:
             metadata = sandbox["metadata"]
-            for execution in services.cache.unfinished(metadata["namespace"], metadata["name"]):
+            for execution in services.cache.executions.unfinished(
+                metadata["namespace"], metadata["name"]
+            ):
                 services.enqueue(Kind.EXECUTION, execution["metadata"]["uid"])
 
     async def meet(self, pod_uid: str, execution_uid: str, attempt: int) -> None:

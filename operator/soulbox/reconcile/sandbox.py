@@ -20,6 +20,7 @@ from soulbox.decide.actions import (
 from soulbox.decide.limits import object_to_sandbox, sandbox_limits, workspace_bytes
 from soulbox.decide.sandbox import decide_sandbox
 from soulbox.decide.sandbox_seen import Activity, PodRefusal, SeenSandbox
+from soulbox.kinds.base import COUNT_SECONDS
 from soulbox.model.errors import InvalidManifest, KubeRefused
 from soulbox.model.keys import SANDBOX_UID_LABEL
 from soulbox.model.manifests import has_recorded
@@ -44,7 +45,6 @@ from soulbox.reconcile.writes import (
 # A refused pod (quota, policy) is tried again: what refused it may change.
 _REFUSED_RETRY_SECONDS = 10.0
 # Counters and activity are coalesced to one write in so long.
-COUNT_SECONDS = 30.0
 
 
 class SandboxReconciler:
@@ -114,14 +114,16 @@ class SandboxReconciler:
             if sandbox_class is not None:
                 objection = object_to_sandbox(spec, sandbox_class, spec.class_name)
         pods = tuple(
-            services.view(pod) for pod in services.cache.pods_of(uid, metadata["namespace"])
+            services.view(pod) for pod in services.cache.pods.of(uid, metadata["namespace"])
         )
         pod_uids = {pod.uid for pod in pods}
         sandbox_name = (metadata["namespace"], metadata["name"])
         # What is being handed over in this moment counts too.
         running = services.turns.claimed(sandbox_name) + sum(
             _dispatched_pod(execution) in pod_uids
-            for execution in services.cache.unfinished(metadata["namespace"], metadata["name"])
+            for execution in services.cache.executions.unfinished(
+                metadata["namespace"], metadata["name"]
+            )
         )
         now_seconds = services.clock.now().timestamp()
         counted_at = services.memory.counted_at.setdefault(uid, now_seconds)
@@ -181,7 +183,7 @@ class SandboxReconciler:
         """Executions that name the Sandbox; those of an earlier one of the name are not its."""
         counts = Counter[str]()
         times = []
-        for execution in self._services.cache.naming(namespace, name):
+        for execution in self._services.cache.executions.naming(namespace, name):
             metadata = execution["metadata"]
             bound = (metadata.get("labels") or {}).get(SANDBOX_UID_LABEL)
             if not dispatch_mark(metadata)[1]:

@@ -10,12 +10,12 @@ from soulbox.decide.execution_seen import RunProblem
 from soulbox.decide.pods import PodPhase, PodView, Trouble, lived_shortly, view_pod
 from soulbox.decide.prices import PriceBook
 from soulbox.decide.sandbox_seen import PodRefusal
-from soulbox.kube.cache import ObjectCache
+from soulbox.kinds.execution.queue import Turns
+from soulbox.kinds.objects import Objects
 from soulbox.kube.client import KubeClient
 from soulbox.kube.clock import ServerClock
 from soulbox.kube.events import EventRecorder
 from soulbox.kube.slim import slim
-from soulbox.kube.turns import Turns
 from soulbox.model.errors import HostileReply, RunnerRefused
 from soulbox.model.keys import RUNNER_PORT
 from soulbox.model.states import Kind
@@ -128,7 +128,7 @@ class Services:
     """One operator's tools. Shared by all reconcilers, for one event loop."""
 
     kube: KubeClient
-    cache: ObjectCache
+    cache: Objects
     clock: ServerClock
     mirror: Mirror
     runner: RunnerClient

@@ -15,7 +15,7 @@ import pytest
 from pydantic import SecretStr
 
 from soulbox.app.held import HeldObjects
-from soulbox.kube.cache import ObjectCache
+from soulbox.kinds.objects import Objects
 from soulbox.kube.events import Note
 from soulbox.mirror import Mirror, MirrorSettings, RowContext, Spool
 from soulbox.model.states import Kind
@@ -54,7 +54,7 @@ class Bench:
     """A mirror whose PostgreSQL is at no address, and what looks after its objects."""
 
     mirror: Mirror
-    cache: ObjectCache
+    cache: Objects
     told: Told
     held: HeldObjects
     recorded: list[tuple[Kind, str]]
@@ -81,7 +81,7 @@ async def bench(directory: Path | None) -> AsyncIterator[Bench]:
         spool = Spool(directory, CLUSTER_UID)
         spool.open()
         mirror.spooler.use(spool)
-    cache, told = ObjectCache(), Told()
+    cache, told = Objects(), Told()
     settings = Settings(dsn=SecretStr("postgresql:///x"))
     held = HeldObjects(mirror, cache, told, settings)  # type: ignore[arg-type]
     task = asyncio.create_task(mirror.run())

@@ -14,10 +14,11 @@ import pytest
 from soulbox.app.handlers import Intake, build_registry, build_settings
 from soulbox.app.queue import WorkQueue
 from soulbox.decide.prices import PriceBook
+from soulbox.kinds.execution.queue import Turns
+from soulbox.kinds.followers import build_followers
+from soulbox.kinds.objects import Objects
 from soulbox.kube.auth import Credentials
-from soulbox.kube.cache import ObjectCache
 from soulbox.kube.clock import ServerClock
-from soulbox.kube.turns import Turns
 from soulbox.model.keys import (
     API_VERSION,
     DISPATCHED_ANNOTATION,
@@ -61,7 +62,7 @@ class Bench:
     """An intake whose queue tells which keys it was given."""
 
     def __init__(self) -> None:
-        self.cache = ObjectCache()
+        self.cache = Objects()
         self.mirror = Offered()
         self.metrics = Metrics()
         self.stripped: list[str] = []
@@ -69,14 +70,19 @@ class Bench:
         self.queue = WorkQueue(
             {BOX: self._note(BOX), RUN: self._note(RUN)}, self.metrics, workers=2
         )
+        self.followers = build_followers(
+            self.cache,
+            self.queue,
+            Turns(self.cache.executions),
+            ServerClock(lambda: 0.0, lambda: 0.0),
+        )
         self.intake = Intake(
             self.cache,
             self.mirror,
             self.queue,
             self.metrics,
-            ServerClock(lambda: 0.0, lambda: 0.0),
             on_stripped=lambda pod: self.stripped.append(pod["metadata"]["uid"]),
-            turns=Turns(self.cache),
+            followers=self.followers.by_kind,
         )
 
     def _note(self, kind: Kind) -> Callable[[str], Coroutine[Any, Any, None]]:
@@ -349,7 +355,9 @@ async def test_status_of_a_class_wakes_nothing_made_from_it(bench: Bench) -> Non
 async def test_execution_that_went_while_its_code_ran_is_seen_off_once(bench: Bench) -> None:
     """A write that finds it gone tells it, and then the watch does."""
     seen_off: list[str] = []
-    bench.intake.on_unfinished = lambda manifest: seen_off.append(manifest["metadata"]["uid"])
+    bench.followers.execution.on_unfinished = lambda manifest: seen_off.append(
+        manifest["metadata"]["uid"]
+    )
     bench.intake.event(BOX, "ADDED", box())
     running = run_of_box("e1", dispatched=True)
     bench.intake.event(RUN, "ADDED", running)

@@ -27,7 +27,7 @@ from soulbox.app.live_output import (
     whole_inline,
 )
 from soulbox.box.client import OutputPiece, PodAddress
-from soulbox.kube.cache import ObjectCache
+from soulbox.kinds.objects import Objects
 from soulbox.kube.clock import ServerClock
 from soulbox.model.errors import HostileReply, RunnerRefused, RunnerUnavailable, StoreUnavailable
 from soulbox.model.states import Kind
@@ -67,7 +67,7 @@ class Bench:
     """One Execution, its pod, and the handler behind a real HTTP server."""
 
     def __init__(self) -> None:
-        self.cache = ObjectCache()
+        self.cache = Objects()
         self.runner = Runner()
         self.saved: bytes | None = None
         self.store_error: Exception | None = None

@@ -10,8 +10,8 @@ import pytest
 
 from soulbox.app import namespaces as module
 from soulbox.app.namespaces import Namespaces
+from soulbox.kinds.objects import Objects
 from soulbox.kube.auth import Credentials
-from soulbox.kube.cache import ObjectCache
 from soulbox.kube.client import KubeClient
 from soulbox.kube.clock import ServerClock
 from soulbox.model.errors import KubeUnavailable
@@ -28,7 +28,7 @@ class Bench:
 
     def __init__(self, api: FakeApi, kube: KubeClient) -> None:
         self.api = api
-        self.cache = ObjectCache()
+        self.cache = Objects()
         self.namespaces = Namespaces(kube, self.cache, remembered=2)
 
     def add(self, name: str, tenant: str) -> None:

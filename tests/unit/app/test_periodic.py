@@ -18,11 +18,12 @@ from soulbox.app.namespaces import Namespaces
 from soulbox.app.periodic import Periodic
 from soulbox.app.queue import WorkQueue
 from soulbox.decide.prices import PriceBook
+from soulbox.kinds.execution.queue import Turns
+from soulbox.kinds.followers import build_followers
+from soulbox.kinds.objects import Objects
 from soulbox.kube.auth import Credentials
-from soulbox.kube.cache import ObjectCache
 from soulbox.kube.client import KubeClient
 from soulbox.kube.clock import ServerClock
-from soulbox.kube.turns import Turns
 from soulbox.model.errors import KubeNotFound, KubeUnavailable, StoreUnavailable
 from soulbox.model.keys import LOST_TIME_ANNOTATION, MANAGED_BY_LABEL, TENANT_LABEL
 from soulbox.model.states import Kind
@@ -115,18 +116,19 @@ class Bench:
     def __init__(self, api: FakeApi | None, kube: Any) -> None:
         self.api = api
         self.books = Books()
-        self.cache = ObjectCache()
+        self.cache = Objects()
         self.memory = Memory()
         metrics = Metrics()
         clock = ServerClock(lambda: 0.0, NOW.timestamp)
+        queue = WorkQueue({}, metrics, workers=1)
+        followers = build_followers(self.cache, queue, Turns(self.cache.executions), clock)
         self.intake = Intake(
             self.cache,
             self.books,
-            WorkQueue({}, metrics, workers=1),
+            queue,
             metrics,
-            clock,
             on_stripped=lambda _: None,
-            turns=Turns(self.cache),
+            followers=followers.by_kind,
         )
         settings = Settings(dsn=SecretStr("postgresql:///x"), repair_period_seconds=600)
         self.periodic = Periodic(

@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from soulbox.kinds.objects import Objects
 from soulbox.kube.cache import ObjectCache, is_older
 from soulbox.model.keys import (
     API_VERSION,
@@ -48,7 +49,7 @@ def pod(uid: str, owner: str, version: int = 1, **metadata: Any) -> dict[str, An
 
 def test_namespace_that_is_ending_is_there_until_its_end() -> None:
     """Its finalizers are in its spec; what is still in it has its tenant."""
-    cache = ObjectCache()
+    cache = Objects()
     cache.put(Kind.NAMESPACE, obj("u", name="n", namespace=""))
     cache.put(Kind.NAMESPACE, obj("u", 2, name="n", namespace="", deletionTimestamp=CREATED))
     assert cache.by_name(Kind.NAMESPACE, "", "n") is not None
@@ -69,12 +70,12 @@ def execution(
 
 def waiting(cache: ObjectCache) -> list[str]:
     """Uids that wait for Sandbox `box`, in their order."""
-    return [one["metadata"]["uid"] for one in cache.unfinished("ns", "box")]
+    return [one["metadata"]["uid"] for one in cache.executions.unfinished("ns", "box")]
 
 
 def naming(cache: ObjectCache) -> set[str]:
     """Uids of all that name Sandbox `box`."""
-    return {one["metadata"]["uid"] for one in cache.naming("ns", "box")}
+    return {one["metadata"]["uid"] for one in cache.executions.naming("ns", "box")}
 
 
 VERSIONS = {
@@ -93,7 +94,7 @@ def test_versions_compare_as_numbers(one: str, other: str) -> None:
 
 
 def test_stale_version_is_dropped_and_the_same_one_again_is_no_news() -> None:
-    cache = ObjectCache()
+    cache = Objects()
     newer = obj("u", 10)
     assert cache.put(Kind.SANDBOX, newer)
     assert not cache.put(Kind.SANDBOX, obj("u", 9))
@@ -105,7 +106,7 @@ def test_stale_version_is_dropped_and_the_same_one_again_is_no_news() -> None:
 
 @given(st.permutations(range(1, 6)))
 def test_newest_version_stays_in_whatever_order_they_come(order: list[int]) -> None:
-    cache = ObjectCache()
+    cache = Objects()
     for version in order:
         cache.put(Kind.EXECUTION, execution("u", version, state="Queued"))
     found = cache.get(Kind.EXECUTION, "u")
@@ -114,18 +115,18 @@ def test_newest_version_stays_in_whatever_order_they_come(order: list[int]) -> N
 
 
 def test_lookups_of_what_is_not_there() -> None:
-    cache = ObjectCache()
+    cache = Objects()
     assert cache.get(Kind.POD, "u") is None
     assert cache.by_name(Kind.POD, "ns", "box") is None
     assert cache.remove(Kind.POD, "u") is None
-    assert cache.pods_of("u") == []
-    assert list(cache.unfinished("ns", "box")) == []
-    assert list(cache.naming("ns", "box")) == []
+    assert cache.pods.of("u") == []
+    assert list(cache.executions.unfinished("ns", "box")) == []
+    assert list(cache.executions.naming("ns", "box")) == []
     assert cache.users_of_class("python") == []
 
 
 def test_objects_of_a_kind_and_by_name() -> None:
-    cache = ObjectCache()
+    cache = Objects()
     for uid in ("a", "b"):
         cache.put(Kind.SANDBOX, obj(uid, name=uid))
     assert {one["metadata"]["uid"] for one in cache.all(Kind.SANDBOX)} == {"a", "b"}
@@ -136,7 +137,7 @@ def test_objects_of_a_kind_and_by_name() -> None:
 
 
 def test_cluster_scoped_object_is_found_without_a_namespace() -> None:
-    cache = ObjectCache()
+    cache = Objects()
     manifest = obj("c", name="python")
     del manifest["metadata"]["namespace"]
     cache.put(Kind.SANDBOX_CLASS, manifest)
@@ -148,7 +149,7 @@ OLD, NEW = obj("old", 10), obj("new", 12)
 
 
 def test_name_made_again_is_the_new_object_s_when_the_old_one_s_end_comes_late() -> None:
-    cache = ObjectCache()
+    cache = Objects()
     cache.put(Kind.SANDBOX, OLD)
     cache.put(Kind.SANDBOX, NEW)
     assert cache.by_name(Kind.SANDBOX, "ns", "box") == NEW
@@ -158,7 +159,7 @@ def test_name_made_again_is_the_new_object_s_when_the_old_one_s_end_comes_late()
 
 
 def test_late_reply_about_the_old_object_does_not_take_the_name_back() -> None:
-    cache = ObjectCache()
+    cache = Objects()
     cache.put(Kind.SANDBOX, NEW)
     cache.put(Kind.SANDBOX, OLD)  # the reply to a patch that was overtaken by the watch
     assert cache.by_name(Kind.SANDBOX, "ns", "box") == NEW
@@ -167,10 +168,10 @@ def test_late_reply_about_the_old_object_does_not_take_the_name_back() -> None:
 
 
 def test_pods_of_the_old_object_are_not_the_new_one_s() -> None:
-    cache = ObjectCache()
+    cache = Objects()
     cache.put(Kind.POD, pod("p1", "old"))
-    assert cache.pods_of("new") == []
-    assert [one["metadata"]["uid"] for one in cache.pods_of("old")] == ["p1"]
+    assert cache.pods.of("new") == []
+    assert [one["metadata"]["uid"] for one in cache.pods.of("old")] == ["p1"]
 
 
 # Replies to our own last patch: the object is gone with it.
@@ -207,7 +208,7 @@ GONE: dict[str, tuple[Kind, dict[str, Any], bool]] = {
 @pytest.mark.parametrize("name", GONE)
 def test_object_that_went_with_our_patch_is_forgotten(name: str) -> None:
     kind, metadata, want_gone = GONE[name]
-    cache = ObjectCache()
+    cache = Objects()
     cache.put(kind, obj("u", 1))
     assert cache.put(kind, obj("u", 2, **metadata))
     assert (cache.get(kind, "u") is None) is want_gone
@@ -215,22 +216,22 @@ def test_object_that_went_with_our_patch_is_forgotten(name: str) -> None:
 
 
 def test_pods_come_by_creation_then_name() -> None:
-    cache = ObjectCache()
+    cache = Objects()
     for name, created in (("c", "2026-01-02T03:04:06Z"), ("b", CREATED), ("a", CREATED)):
         cache.put(Kind.POD, pod(name, "s", creationTimestamp=created))
-    assert [one["metadata"]["uid"] for one in cache.pods_of("s")] == ["a", "b", "c"]
+    assert [one["metadata"]["uid"] for one in cache.pods.of("s")] == ["a", "b", "c"]
     cache.remove(Kind.POD, "b")
-    assert [one["metadata"]["uid"] for one in cache.pods_of("s")] == ["a", "c"]
+    assert [one["metadata"]["uid"] for one in cache.pods.of("s")] == ["a", "c"]
 
 
 def test_one_shot_pod_is_its_execution_s() -> None:
-    cache = ObjectCache()
+    cache = Objects()
     owner = {"apiVersion": API_VERSION, "kind": "Execution", "uid": "e", "controller": True}
     cache.put(
         Kind.POD,
         obj("p", labels={EXECUTION_UID_LABEL: "e"}, ownerReferences=[owner]),
     )
-    assert [one["metadata"]["uid"] for one in cache.pods_of("e")] == ["p"]
+    assert [one["metadata"]["uid"] for one in cache.pods.of("e")] == ["p"]
 
 
 # F12: labels that tenants set and take away.
@@ -246,14 +247,14 @@ STOMPED: dict[str, dict[str, Any]] = {
 def test_pod_whose_label_was_stomped_stays_its_owner_s(
     metadata: dict[str, Any], seen_before: bool
 ) -> None:
-    cache = ObjectCache()
+    cache = Objects()
     if seen_before:
         cache.put(Kind.POD, pod("p", "s", 1))
     cache.put(Kind.POD, pod("p", "s", 2, **metadata))
-    assert [one["metadata"]["uid"] for one in cache.pods_of("s")] == ["p"]
-    assert cache.pods_of("other") == []
+    assert [one["metadata"]["uid"] for one in cache.pods.of("s")] == ["p"]
+    assert cache.pods.of("other") == []
     cache.remove(Kind.POD, "p")
-    assert cache.pods_of("s") == []
+    assert cache.pods.of("s") == []
 
 
 FOREIGN: dict[str, list[dict[str, Any]] | None] = {
@@ -267,20 +268,20 @@ FOREIGN: dict[str, list[dict[str, Any]] | None] = {
 
 @pytest.mark.parametrize("references", FOREIGN.values(), ids=FOREIGN.keys())
 def test_tenant_s_pod_with_our_label_is_not_ours(references: list[Any] | None) -> None:
-    cache = ObjectCache()
+    cache = Objects()
     cache.put(Kind.POD, pod("p", "s", ownerReferences=references))
-    assert cache.pods_of("s") == []
+    assert cache.pods.of("s") == []
 
 
 def test_executions_wait_in_order_of_arrival() -> None:
-    cache = ObjectCache()
+    cache = Objects()
     for uid in ("c", "a", "b"):
         cache.put(Kind.EXECUTION, execution(uid))
     assert waiting(cache) == ["c", "a", "b"], "the same second: as the watch brought them"
 
 
 def test_list_that_comes_in_order_of_names_is_sorted_by_creation() -> None:
-    cache = ObjectCache()
+    cache = Objects()
     for uid, second in (("a", 9), ("b", 5), ("c", 7)):
         cache.put(Kind.EXECUTION, execution(uid, creationTimestamp=f"2026-01-02T03:04:0{second}Z"))
     assert waiting(cache) == ["b", "c", "a"]
@@ -288,7 +289,7 @@ def test_list_that_comes_in_order_of_names_is_sorted_by_creation() -> None:
 
 
 def test_execution_that_ends_waits_no_more_and_is_still_counted() -> None:
-    cache = ObjectCache()
+    cache = Objects()
     for uid in ("a", "b"):
         cache.put(Kind.EXECUTION, execution(uid))
     cache.put(Kind.EXECUTION, execution("a", 2, state="Completed"))
@@ -301,14 +302,14 @@ def test_execution_that_ends_waits_no_more_and_is_still_counted() -> None:
 
 
 def test_execution_that_is_seen_finished_first_never_waits() -> None:
-    cache = ObjectCache()
+    cache = Objects()
     cache.put(Kind.EXECUTION, execution("a", state="Failed"))
     assert waiting(cache) == []
     assert naming(cache) == {"a"}
 
 
 def test_users_of_a_class_are_sandboxes_and_unfinished_one_shots() -> None:
-    cache = ObjectCache()
+    cache = Objects()
     cache.put(Kind.SANDBOX, obj("s") | {"spec": {"className": "python"}})
     cache.put(Kind.EXECUTION, execution("e", sandbox=None))
     cache.put(Kind.EXECUTION, execution("f"))
@@ -334,7 +335,7 @@ MALFORMED: dict[str, dict[str, Any]] = {
 @pytest.mark.parametrize("name", MALFORMED)
 @pytest.mark.parametrize("kind", list(Kind))
 def test_malformed_object_can_be_kept_and_forgotten(name: str, kind: Kind) -> None:
-    cache = ObjectCache()
+    cache = Objects()
     manifest = obj("u") | MALFORMED[name]
     assert cache.put(kind, manifest)
     assert cache.put(kind, obj("u", 2) | MALFORMED[name])
@@ -356,7 +357,7 @@ STEPS = st.lists(
 @given(STEPS)
 def test_indexes_say_what_the_objects_say(steps: list[tuple[str, str | None, Any]]) -> None:
     """`None` as state removes the object. What an Execution names never changes."""
-    cache = ObjectCache()
+    cache = Objects()
     versions = itertools.count(1)
     names: dict[str, str | None] = {}
     for uid, sandbox, state in steps:
@@ -373,9 +374,9 @@ def test_indexes_say_what_the_objects_say(steps: list[tuple[str, str | None, Any
     }
     for sandbox in ("box", "other"):
         of_it = {uid for uid in known if names[uid] == sandbox}
-        found = [one["metadata"]["uid"] for one in cache.unfinished("ns", sandbox)]
+        found = [one["metadata"]["uid"] for one in cache.executions.unfinished("ns", sandbox)]
         assert set(found) == of_it & unfinished
         assert len(found) == len(set(found))
-        assert {one["metadata"]["uid"] for one in cache.naming("ns", sandbox)} == of_it
+        assert {one["metadata"]["uid"] for one in cache.executions.naming("ns", sandbox)} == of_it
     one_shots = {uid for uid in known if names[uid] is None}
     assert {uid for _, uid in cache.users_of_class("python")} == one_shots & unfinished

@@ -17,13 +17,14 @@ from typing import Any, Literal
 
 from soulbox.app.handlers import Intake
 from soulbox.decide.prices import PriceBook
+from soulbox.kinds.execution.queue import Turns
+from soulbox.kinds.followers import build_followers
+from soulbox.kinds.objects import Objects
 from soulbox.kube.auth import Credentials
-from soulbox.kube.cache import ObjectCache
 from soulbox.kube.client import KubeClient
 from soulbox.kube.clock import ServerClock
 from soulbox.kube.events import EventRecorder
 from soulbox.kube.slim import slim
-from soulbox.kube.turns import Turns
 from soulbox.model.errors import KubeConflict, KubeNotFound
 from soulbox.model.states import Kind
 from soulbox.reconcile.collect import OutputCollector
@@ -123,7 +124,7 @@ class Bench:
         self.records = Records()
         self.keys = Keys()
         self.metrics = Metrics()
-        self.cache = ObjectCache()
+        self.cache = Objects()
         self.clock = ServerClock()
         self.kube = KubeClient(credentials, self.clock)
         self.events: list[tuple[str, str]] = []
@@ -135,7 +136,7 @@ class Bench:
 
     def _wire(self) -> None:
         recorder = EventRecorder(self.kube, self.clock, "test", on_error=lambda _: None)
-        self.turns = Turns(self.cache)
+        self.turns = Turns(self.cache.executions)
         self.health = RunnerHealth(self.cache, self.keys.add, self.now_seconds)
         self.services = Services(
             kube=self.kube,
@@ -173,17 +174,17 @@ class Bench:
             # Writes of classes' own status would stand among those that are counted.
             Kind.SANDBOX_CLASS: _nothing_to_do,
         }
+        followers = build_followers(self.cache, self.keys, self.turns, self.clock)
         self.intake = Intake(
             self.cache,
             self.records,
             self.keys,  # type: ignore[arg-type]
             self.metrics,
-            self.clock,
             on_stripped=lambda _: None,
-            turns=self.turns,
+            followers=followers.by_kind,
         )
         farewell = Farewell(self.services, observer, OutputCollector(self.services))
-        self.intake.on_unfinished = farewell.take
+        followers.execution.on_unfinished = farewell.take
 
     def _spawn(self, name: str, coroutine: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         task = asyncio.create_task(coroutine, name=name)
@@ -195,7 +196,7 @@ class Bench:
         """A new process: nothing remembered, complete lists, every object queued."""
         await self.close()
         self.keys = Keys()
-        self.cache = ObjectCache()
+        self.cache = Objects()
         self.runner.calls.clear()
         self._watched.clear()
         self._wire()

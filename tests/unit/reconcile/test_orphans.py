@@ -186,7 +186,7 @@ async def test_pod_in_another_namespace_is_nobody_s(bench: Bench) -> None:
     pod["metadata"] |= {"namespace": "team-b", "name": "mine"}
     bench.api.add("pods", pod)
     await bench.settle()
-    assert [uid_of(one) for one in bench.cache.pods_of(uid, NAMESPACE)] == [
+    assert [uid_of(one) for one in bench.cache.pods.of(uid, NAMESPACE)] == [
         uid_of(bench.api.get("pods", NAMESPACE, pod_of(bench)))
     ]
     assert bench.sandbox()["status"]["incarnation"] == 1

@@ -6,7 +6,7 @@ from __future__ import annotations
 import hashlib
 from dataclasses import replace
 
-from soulbox.kube.turns import is_dispatched
+from soulbox.kinds.execution.queue import is_dispatched
 from soulbox.model.keys import DISPATCHED_ANNOTATION
 from soulbox.model.runs import CapturedFile
 from soulbox.model.states import Kind

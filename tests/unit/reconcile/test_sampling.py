@@ -15,7 +15,7 @@ import pytest
 from soulbox.box.client import PodAddress
 from soulbox.build.rows import Reading, RowContext, RowError, build_sample_row, is_pressed
 from soulbox.build.rows.sample import cpu_cores
-from soulbox.kube.cache import ObjectCache
+from soulbox.kinds.objects import Objects
 from soulbox.kube.clock import ServerClock
 from soulbox.model.errors import HostileReply, RunnerUnavailable, StoreUnavailable
 from soulbox.model.rows import SampleRow
@@ -121,7 +121,7 @@ class Sink:
 
 class Bench:
     def __init__(self, pods: int = 1) -> None:
-        self.cache, self.runner, self.sink = ObjectCache(), Runners(), Sink()
+        self.cache, self.runner, self.sink = Objects(), Runners(), Sink()
         self.memory, self.metrics, self.clock = Memory(), Metrics(), FakeClock(1000.0)
         self.events: list[tuple[Kind, str]] = []
         self.uids = [self.add(make_pod()) for _ in range(pods)]

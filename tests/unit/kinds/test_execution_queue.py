@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from soulbox.decide.execution_seen import Turn
-from soulbox.kube.cache import ObjectCache
-from soulbox.kube.turns import Turns
+from soulbox.kinds.execution.queue import Turns
+from soulbox.kinds.objects import Objects
 from soulbox.model.keys import DISPATCHED_ANNOTATION
 from soulbox.model.states import Kind
 from tests.support.builders import make_execution, stored
@@ -18,8 +18,8 @@ class Bench:
     """A cache and its turns."""
 
     def __init__(self) -> None:
-        self.cache = ObjectCache()
-        self.turns = Turns(self.cache)
+        self.cache = Objects()
+        self.turns = Turns(self.cache.executions)
         self.version = 0
 
     def put(self, name: str, *, mark: str | None = None, state: str = "Queued", **spec: Any) -> str:
@@ -94,14 +94,14 @@ def test_who_is_being_deleted_waits_for_nothing() -> None:
 def test_status_of_one_that_waits_does_not_reorder_the_queue() -> None:
     bench = Bench()
     bench.put("one"), bench.put("two")
-    before = bench.cache.queue_version(*BOX)
+    before = bench.cache.executions.queue_version(*BOX)
     bench.put("two")
-    assert bench.cache.queue_version(*BOX) == before
+    assert bench.cache.executions.queue_version(*BOX) == before
     bench.cache.remove(Kind.EXECUTION, "one")
     assert bench.turns.first(BOX, 5) == ["two"]
     bench.cache.remove(Kind.EXECUTION, "two")
     assert bench.turns.first(BOX, 5) == []
-    assert bench.cache.queue_version(*BOX) == 0
+    assert bench.cache.executions.queue_version(*BOX) == 0
 
 
 def test_turns_of_a_sandbox_that_is_gone_are_forgotten() -> None:

@@ -11,10 +11,8 @@ from typing import Any
 
 from soulbox.decide.execution_seen import Turn
 from soulbox.decide.queueing import Waiting, order_queue
-from soulbox.kube.cache import ObjectCache
+from soulbox.kinds.execution.index import ExecutionIndex, Name
 from soulbox.model.marks import dispatch_mark
-
-Name = tuple[str, str]  # (namespace, name of the Sandbox)
 
 
 class _Queue:
@@ -31,8 +29,8 @@ class _Queue:
 class Turns:
     """For one event loop; nothing here does I/O."""
 
-    def __init__(self, cache: ObjectCache) -> None:
-        self._cache = cache
+    def __init__(self, index: ExecutionIndex) -> None:
+        self._index = index
         self._queues: dict[Name, _Queue] = {}
         self._claimed: dict[str, Name] = {}
         # Those that could not run if it were their turn: they hold no place.
@@ -96,13 +94,13 @@ class Turns:
         self._served.pop(sandbox, None)
 
     def _queue(self, sandbox: Name) -> _Queue:
-        version = self._cache.queue_version(*sandbox)
+        version = self._index.queue_version(*sandbox)
         known = self._queues.get(sandbox)
         if known is not None and known.version == version:
             return known
         waiting: list[Waiting] = []
         running: Counter[str] = Counter()
-        for execution in self._cache.unfinished(*sandbox):
+        for execution in self._index.unfinished(*sandbox):
             spec, metadata = execution.get("spec") or {}, execution["metadata"]
             uid, user = metadata["uid"], str(spec.get("user") or "")
             if uid in self._claimed or is_dispatched(execution):

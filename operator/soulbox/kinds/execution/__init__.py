@@ -1,0 +1,1 @@
+"""Executions: their queues, and what their versions concern."""

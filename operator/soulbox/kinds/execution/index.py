@@ -1,0 +1,119 @@
+"""Executions by the Sandbox they name: those that wait, in order, and all of them."""
+
+from collections import defaultdict
+from collections.abc import Iterator
+from typing import Any
+
+from soulbox.kinds.base import Manifest
+from soulbox.kube.cache import Lookup
+from soulbox.model.manifests import is_finished, sandbox_ref
+from soulbox.model.marks import dispatch_mark
+from soulbox.model.states import Kind
+
+Name = tuple[str, str]  # (namespace, name of the Sandbox)
+
+
+class ExecutionIndex:
+    """An index of the cache."""
+
+    def __init__(self, objects: Lookup) -> None:
+        self._objects = objects
+        # Unfinished Executions by the sandbox they name, in order of arrival (a dict used
+        # as an ordered set): creationTimestamp has whole seconds and cannot order them.
+        self._waiting: defaultdict[Name, dict[str, None]] = defaultdict(dict)
+        self._unsorted: set[Name] = set()
+        # When each queue last changed in what its order depends on, as a growing count.
+        self._queue_changed: dict[Name, int] = {}
+        self._changes = 0
+        # All Executions by the sandbox they name, finished ones too, for its counters.
+        self._naming: defaultdict[Name, set[str]] = defaultdict(set)
+
+    def put(self, uid: str, manifest: Manifest, before: Manifest | None) -> None:
+        """Place it in its queue, or take it out of it."""
+        sandbox = _sandbox(manifest)
+        if sandbox is None:
+            return
+        self._naming[sandbox].add(uid)
+        if is_finished(manifest):
+            self._forget_waiting(uid, sandbox)
+        else:
+            self._append(uid, sandbox)
+        if before is None or _queue_facts(before) != _queue_facts(manifest):
+            self._queue_changes(sandbox)
+
+    def remove(self, uid: str, manifest: Manifest) -> None:
+        """Forget it."""
+        sandbox = _sandbox(manifest)
+        if sandbox is None:
+            return
+        self._forget_waiting(uid, sandbox)
+        self._queue_changes(sandbox)
+        naming = self._naming[sandbox]
+        naming.discard(uid)
+        if not naming:
+            del self._naming[sandbox]
+
+    def unfinished(self, namespace: str, sandbox_name: str) -> Iterator[Manifest]:
+        """Unfinished Executions that name the sandbox, first come first. Do not change the
+        cache while going through them."""
+        key = (namespace, sandbox_name)
+        if key in self._unsorted:
+            self._unsorted.discard(key)
+            order = sorted(self._waiting.get(key, ()), key=self._created)
+            self._waiting[key] = dict.fromkeys(order)
+        for uid in self._waiting.get(key, ()):
+            manifest = self._objects.get(Kind.EXECUTION, uid)
+            if manifest is not None:
+                yield manifest
+
+    def queue_version(self, namespace: str, sandbox_name: str) -> int:
+        """Changes when the sandbox's queue does: who waits, and who was handed over."""
+        return self._queue_changed.get((namespace, sandbox_name), 0)
+
+    def naming(self, namespace: str, sandbox_name: str) -> Iterator[Manifest]:
+        """All Executions that name the sandbox, in no particular order."""
+        for uid in self._naming.get((namespace, sandbox_name), ()):
+            manifest = self._objects.get(Kind.EXECUTION, uid)
+            if manifest is not None:
+                yield manifest
+
+    def _queue_changes(self, sandbox: Name) -> None:
+        self._changes += 1
+        if sandbox in self._waiting:
+            self._queue_changed[sandbox] = self._changes
+        else:
+            self._queue_changed.pop(sandbox, None)
+
+    def _append(self, uid: str, sandbox: Name) -> None:
+        """Put an Execution at the end of its queue, to be sorted when next looked at if an
+        older one comes late: a list comes in order of names."""
+        queue = self._waiting[sandbox]
+        if uid in queue:
+            return
+        last = next(reversed(queue), None)
+        queue[uid] = None
+        if last is not None and self._created(uid) < self._created(last):
+            self._unsorted.add(sandbox)
+
+    def _created(self, uid: str) -> str:
+        execution = self._objects.get(Kind.EXECUTION, uid)
+        return "" if execution is None else str(execution["metadata"]["creationTimestamp"])
+
+    def _forget_waiting(self, uid: str, sandbox: Name) -> None:
+        queue = self._waiting.get(sandbox)
+        if queue is not None:
+            queue.pop(uid, None)
+            if not queue:
+                del self._waiting[sandbox]
+                self._unsorted.discard(sandbox)
+
+
+def _sandbox(execution: Manifest) -> Name | None:
+    name = sandbox_ref(execution)
+    return None if name is None else (execution["metadata"].get("namespace", ""), name)
+
+
+def _queue_facts(execution: Manifest) -> tuple[Any, ...]:
+    """What an Execution's place in its queue depends on beside its immutable spec."""
+    metadata = execution["metadata"]
+    return dispatch_mark(metadata), "deletionTimestamp" in metadata, is_finished(execution)

@@ -1,0 +1,77 @@
+"""Whom an Execution concerns: itself, the next in its queue, and its Sandbox."""
+
+from collections.abc import Callable
+
+from soulbox.decide.execution_status import cancelled_by_deletion
+from soulbox.kinds.base import COUNT_SECONDS, Manifest, Waker
+from soulbox.kinds.execution.queue import Turns, is_dispatched
+from soulbox.kinds.objects import Objects
+from soulbox.kube.clock import ServerClock
+from soulbox.model.manifests import is_finished, sandbox_ref
+from soulbox.model.states import Kind
+
+
+class ExecutionFollower:
+    """See `kinds.base.Follower`."""
+
+    def __init__(self, objects: Objects, waker: Waker, turns: Turns, clock: ServerClock) -> None:
+        # Told of an Execution that went while its code may have run; to be set.
+        self.on_unfinished: Callable[[Manifest], object] = lambda _: None
+        self._objects = objects
+        self._waker = waker
+        self._turns = turns
+        self._clock = clock
+
+    def wake(self, manifest: Manifest) -> None:
+        """Itself; once it has ended its neighbours; its Sandbox's counters later."""
+        self._waker.add(Kind.EXECUTION, manifest["metadata"]["uid"])
+        reference = sandbox_ref(manifest)
+        if reference is None:
+            return
+        namespace = manifest["metadata"]["namespace"]
+        sandbox = self._objects.by_name(Kind.SANDBOX, namespace, reference)
+        if is_finished(manifest):
+            self._wake_neighbours((namespace, reference), sandbox)
+        if sandbox is not None:
+            self._waker.add_later(Kind.SANDBOX, sandbox["metadata"]["uid"], COUNT_SECONDS)
+
+    def leaving(self, manifest: Manifest) -> Callable[[Manifest], None]:
+        """The same."""
+        del manifest
+        return self.wake
+
+    def last_version(self, manifest: Manifest, *, was_known: bool) -> Manifest | None:
+        """Cancelled, if it had not ended. One whose code may run still is recorded once that is
+        ended: told once, as the watch may tell what a refused write told."""
+        if not is_finished(manifest) and is_dispatched(manifest):
+            if was_known:
+                self.on_unfinished(manifest)
+            return None
+        return cancelled_by_deletion(manifest, self._clock.now())
+
+    def _wake_neighbours(self, name: tuple[str, str], sandbox: Manifest | None) -> None:
+        """Its end makes room for the next, and lets a Sandbox go on ending."""
+        # As many as may run at once: another may have ended a moment ago, for which the same
+        # one was woken.
+        room = 1 if sandbox is None else _concurrency(sandbox)
+        for uid in self._turns.first(name, room):
+            self._waker.add(Kind.EXECUTION, uid)
+        if sandbox is not None and (_is_ending(sandbox) or _counts_on_ends(sandbox)):
+            self._waker.add(Kind.SANDBOX, sandbox["metadata"]["uid"])
+
+
+def _concurrency(sandbox: Manifest) -> int:
+    asked = (sandbox.get("spec") or {}).get("maxConcurrentExecutions")
+    return asked if isinstance(asked, int) else 1
+
+
+def _is_ending(sandbox: Manifest) -> bool:
+    terminated = (sandbox.get("status") or {}).get("state") == "Terminated"
+    return terminated or bool(sandbox["metadata"].get("deletionTimestamp"))
+
+
+def _counts_on_ends(sandbox: Manifest) -> bool:
+    """Whether the end of an Execution is what the Sandbox waits for: to be suspended, or to
+    begin to be idle."""
+    spec = sandbox.get("spec") or {}
+    return bool(spec.get("suspend") or spec.get("idleTimeoutSeconds"))

@@ -1,0 +1,1 @@
+"""Namespaces: what lies in one that is being deleted."""

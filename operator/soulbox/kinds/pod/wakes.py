@@ -1,0 +1,51 @@
+"""Whom a pod concerns: the object it was made for, and the runs in it."""
+
+from collections.abc import Callable
+
+from soulbox.kinds.base import Manifest, Waker
+from soulbox.kinds.execution.queue import is_dispatched
+from soulbox.kinds.objects import Objects
+from soulbox.model.owners import Owner, pod_owner
+from soulbox.model.states import Kind
+
+
+class PodFollower:
+    """See `kinds.base.Follower`."""
+
+    def __init__(self, objects: Objects, waker: Waker) -> None:
+        self._objects = objects
+        self._waker = waker
+
+    def wake(self, manifest: Manifest) -> None:
+        """Its owner, and the runs that were handed to it."""
+        self._wake_owner(self._owner(manifest), manifest["metadata"]["namespace"])
+
+    def leaving(self, manifest: Manifest) -> Callable[[Manifest], None]:
+        """The owner is known by the cache alone where the pod names none any more."""
+        owner = self._owner(manifest)
+        return lambda last: self._wake_owner(owner, last["metadata"]["namespace"])
+
+    def last_version(self, manifest: Manifest, *, was_known: bool) -> Manifest | None:
+        """As it was."""
+        del was_known
+        return manifest
+
+    def _owner(self, pod: Manifest) -> Owner | None:
+        """Whose a pod is. The last version of one may say it by its label alone, and be gone from
+        the cache already; that a tenant's pod is deleted costs somebody a look at most."""
+        owner = self._objects.pods.owner_of(pod)
+        if owner is None and pod["metadata"].get("deletionTimestamp"):
+            owner = pod_owner(pod)
+        return owner
+
+    def _wake_owner(self, owner: Owner | None, namespace: str) -> None:
+        if owner is None:
+            return
+        self._waker.add(owner.kind, owner.uid)
+        if owner.kind is not Kind.SANDBOX:
+            return
+        sandbox = self._objects.get(Kind.SANDBOX, owner.uid)
+        name = owner.name if sandbox is None else sandbox["metadata"]["name"]
+        for execution in self._objects.executions.unfinished(namespace, name):
+            if is_dispatched(execution):
+                self._waker.add(Kind.EXECUTION, execution["metadata"]["uid"])

@@ -1,0 +1,1 @@
+"""Sandboxes: what their versions concern."""

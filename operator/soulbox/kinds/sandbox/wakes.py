@@ -1,0 +1,44 @@
+"""Whom a Sandbox concerns: itself, the Executions that name it, and its class."""
+
+from collections.abc import Callable
+
+from soulbox.kinds.base import COUNT_SECONDS, Manifest, Waker
+from soulbox.kinds.execution.queue import Turns
+from soulbox.kinds.objects import Objects
+from soulbox.model.manifests import class_name
+from soulbox.model.specs import DEFAULT_CLASS
+from soulbox.model.states import Kind
+
+
+class SandboxFollower:
+    """See `kinds.base.Follower`."""
+
+    def __init__(self, objects: Objects, waker: Waker, turns: Turns) -> None:
+        self._objects = objects
+        self._waker = waker
+        self._turns = turns
+
+    def wake(self, manifest: Manifest) -> None:
+        """Itself and its queue; later its class, which counts it."""
+        metadata = manifest["metadata"]
+        self._waker.add(Kind.SANDBOX, metadata["uid"])
+        for execution in self._objects.executions.unfinished(
+            metadata["namespace"], metadata["name"]
+        ):
+            self._waker.add(Kind.EXECUTION, execution["metadata"]["uid"])
+        name = class_name(manifest) or DEFAULT_CLASS
+        sandbox_class = self._objects.by_name(Kind.SANDBOX_CLASS, "", name)
+        if sandbox_class is not None:
+            uid = sandbox_class["metadata"]["uid"]
+            self._waker.add_later(Kind.SANDBOX_CLASS, uid, COUNT_SECONDS)
+
+    def leaving(self, manifest: Manifest) -> Callable[[Manifest], None]:
+        """The same."""
+        del manifest
+        return self.wake
+
+    def last_version(self, manifest: Manifest, *, was_known: bool) -> Manifest | None:
+        """As it was; nobody takes turns in it any more."""
+        del was_known
+        self._turns.forget((manifest["metadata"]["namespace"], manifest["metadata"]["name"]))
+        return manifest

@@ -1,0 +1,1 @@
+"""SandboxClasses: what is made from them."""
