@@ -147,7 +147,9 @@ async def _lead(process: Process, stack: AsyncExitStack) -> None:
         {
             Kind.SANDBOX: SandboxReconciler(services, probe).reconcile,
             Kind.EXECUTION: ExecutionReconciler(services, observer, runs, probe).reconcile,
-            Kind.SANDBOX_CLASS: ClassReconciler(services).reconcile,
+            Kind.SANDBOX_CLASS: ClassReconciler(
+                services, counts=not settings.watch_namespaces
+            ).reconcile,
         },
         metrics,
         workers=settings.workers,

@@ -26,7 +26,9 @@ class SeenClass:
     status: Mapping[str, Any]
     spec: SandboxClassSpec | InvalidManifest
     has_runtime_class: bool  # True too where it names none
-    sandboxes: int  # that name it and are not Terminated
+    # That name it and are not Terminated. None: not all are seen here. Operators of different
+    # namespaces would each write a count of their own, over and over.
+    sandboxes: int | None
 
 
 def class_status(seen: SeenClass, now: datetime) -> dict[str, Any] | None:

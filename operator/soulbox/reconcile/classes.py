@@ -14,8 +14,10 @@ _LOOK_AGAIN_SECONDS = 60.0
 class ClassReconciler:
     """One pass at a time for each uid (the queue sees to that)."""
 
-    def __init__(self, services: Services) -> None:
+    def __init__(self, services: Services, *, counts: bool) -> None:
+        """`counts`: every namespace is served, so that the Sandboxes of a class can be counted."""
         self._services = services
+        self._counts = counts
 
     async def reconcile(self, uid: str) -> float | None:
         """Observe, decide, write. Returns seconds after which to look again, or None.
@@ -34,7 +36,7 @@ class ClassReconciler:
             status=manifest.get("status") or {},
             spec=spec,
             has_runtime_class=await self._has_runtime_class(spec),
-            sandboxes=self._sandboxes(metadata["name"]),
+            sandboxes=self._sandboxes(metadata["name"]) if self._counts else None,
         )
         status = class_status(seen, services.clock.now())
         if status is not None:

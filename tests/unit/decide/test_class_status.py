@@ -63,5 +63,5 @@ def test_it_is_written_once(name: str) -> None:
     seen = CASES[name][0]
     said = replace(seen, status=written(seen))
     assert class_status(said, at(60)) is None
-    for change in ({"sandboxes": 3}, {"generation": 4}):
+    for change in ({"sandboxes": 3}, {"sandboxes": None}, {"generation": 4}):
         assert class_status(replace(said, **change), at(60)) is not None  # type: ignore[arg-type]

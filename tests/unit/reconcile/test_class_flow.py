@@ -9,7 +9,7 @@ from tests.unit.reconcile.bench import Bench
 
 async def test_status_counts_sandboxes_and_is_written_once(bench: Bench) -> None:
     await bench.running_sandbox()
-    reconciler = ClassReconciler(bench.services)
+    reconciler = ClassReconciler(bench.services, counts=True)
     (uid,) = [one["metadata"]["uid"] for one in bench.cache.all(Kind.SANDBOX_CLASS)]
     bench.api.take_writes()
     assert await reconciler.reconcile(uid) is None
@@ -20,3 +20,21 @@ async def test_status_counts_sandboxes_and_is_written_once(bench: Bench) -> None
     await reconciler.reconcile(uid)
     assert bench.api.take_writes() == [], "it says so already"
     assert await reconciler.reconcile("unknown") is None
+
+
+async def test_operators_of_some_namespaces_do_not_write_against_each_other(bench: Bench) -> None:
+    """Each sees other Sandboxes: a count would be the other's to correct, for ever."""
+    await bench.running_sandbox()
+    (uid,) = [one["metadata"]["uid"] for one in bench.cache.all(Kind.SANDBOX_CLASS)]
+    await ClassReconciler(bench.services, counts=True).reconcile(uid)
+    bench.api.take_writes()
+    one, two = (ClassReconciler(bench.services, counts=False) for _ in range(2))
+    await one.reconcile(uid)
+    assert bench.api.take_writes() == [("patch", "sandboxclasses/status")], "the count goes"
+    stored = bench.cache.get(Kind.SANDBOX_CLASS, uid)
+    assert stored is not None
+    assert stored["status"]["reason"] == "Ready"
+    assert stored["status"].get("sandboxes") is None
+    for reconciler in (two, one):
+        await reconciler.reconcile(uid)
+    assert bench.api.take_writes() == []

@@ -590,7 +590,8 @@ class SandboxClassStatus(ApiModel):
             ge=0,
             description=(
                 "Sandboxes that name it and are not Terminated; at most 30 s behind. Without the"
-                " class no Execution begins in them."
+                " class no Execution begins in them. Absent where operators serve some namespaces"
+                " each: none of them sees all."
             ),
         ),
     ] = None
