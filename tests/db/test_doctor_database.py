@@ -8,7 +8,8 @@ import psycopg
 import pytest
 from psycopg import conninfo, sql
 
-from soulbox.decide.doctor import DatabaseSeen, Unseen
+from soulbox.pure.doctor.database import DatabaseSeen
+from soulbox.pure.doctor.finding import Unseen
 from soulbox.store.inspect import inspect_database
 from soulbox.store.migrate import migrate
 

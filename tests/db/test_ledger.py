@@ -12,10 +12,10 @@ from typing import Any
 import psycopg
 import pytest
 
-from soulbox.decide.prices import charge
 from soulbox.mirror import Mirror
 from soulbox.mirror.bills import BILL_ROWS
 from soulbox.model.states import Kind
+from soulbox.pure.prices import charge
 from soulbox.store.ledger import (
     APPEND_ONLY_CONSTRAINT,
     PLAN_IMMUTABLE_CONSTRAINT,
@@ -104,7 +104,7 @@ async def test_what_the_ledger_says_is_what_the_pods_ran(
 async def test_rows_are_derived_again_in_one_line_of_sql(
     make_mirror: MakeMirror, sql_connection: psycopg.Connection
 ) -> None:
-    """PostgreSQL and decide.prices round alike, and the stamped plan is enough."""
+    """PostgreSQL and pure.prices round alike, and the stamped plan is enough."""
     async with running(make_mirror()) as mirror:
         for index in range(200):
             mirror.offer(

@@ -9,9 +9,9 @@ import time
 from collections.abc import Sequence
 from datetime import datetime
 
-from soulbox.decide.metering import bill_run
 from soulbox.model.billing import BillingEvent
 from soulbox.model.rows import PodRunRow
+from soulbox.pure.metering import bill_run
 from soulbox.store.files import load_queries
 from soulbox.store.ledger import LedgerStore, PriceStore
 from soulbox.store.pool import Store, open_store

@@ -9,7 +9,7 @@
 
 Only a leader starts the queue, the watches and the mirror. Whether it may act is asked at
 every write (`Leadership.check`), by a clock that goes on while the process is stopped.
-Decisions are in decide/election.py, the calls in kube/lease.py.
+Decisions are in pure/election.py, the calls in kube/lease.py.
 """
 
 import asyncio
@@ -22,19 +22,6 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Final, assert_never
 
-from soulbox.decide.election import (
-    Create,
-    LeaseRecord,
-    LeaseSeen,
-    Lost,
-    Recreate,
-    Renew,
-    Take,
-    Wait,
-    decide_acquire,
-    decide_keep,
-    observe_lease,
-)
 from soulbox.kube.lease import LeaseLock
 from soulbox.model.errors import (
     ConfigError,
@@ -46,6 +33,19 @@ from soulbox.model.errors import (
     LeaderLost,
     NotLeader,
     SoulBoxError,
+)
+from soulbox.pure.election import (
+    Create,
+    LeaseRecord,
+    LeaseSeen,
+    Lost,
+    Recreate,
+    Renew,
+    Take,
+    Wait,
+    decide_acquire,
+    decide_keep,
+    observe_lease,
 )
 from soulbox.schema.settings import Settings
 from soulbox.telemetry.logs import get_logger

@@ -19,7 +19,6 @@ from soulbox.decide.output import (
     last_line,
     told_stderr,
 )
-from soulbox.decide.prices import charge
 from soulbox.decide.traceback import (
     MAX_STACK_TRACE_BYTES,
     UNCAUGHT_EXIT_CODE,
@@ -31,6 +30,7 @@ from soulbox.model.runs import RunDocument, RunUsage, StreamSummary
 from soulbox.model.states import ConditionType, ExecutionReason, ExecutionState, RunOutcome
 from soulbox.model.text import printable, storable
 from soulbox.model.times import format_time
+from soulbox.pure.prices import charge
 
 # Of each text in a status that has room for nothing else.
 _BARE_TEXT = 128

@@ -1,6 +1,6 @@
 """A coordination.k8s.io/v1 Lease: read, take, renew, release, each by resourceVersion.
 
-Only the calls; who may do what when is decided in decide/election.py, done in
+Only the calls; who may do what when is decided in pure/election.py, done in
 app/leader.py. Every write is a merge patch on the version that was read, so of two that
 write at once one gets a conflict.
 """
@@ -9,11 +9,11 @@ from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any, Protocol
 
-from soulbox.decide.election import LeaseRecord
 from soulbox.kube.client import KubeClient
 from soulbox.kube.resources import LEASES
 from soulbox.model.errors import KubeNotFound
 from soulbox.model.keys import MANAGED_BY, MANAGED_BY_LABEL
+from soulbox.pure.election import LeaseRecord
 
 
 class LeaseLock(Protocol):

@@ -12,8 +12,8 @@ from typing import Any, Final
 
 import yaml
 
-from soulbox.decide.doctor import CrdSeen, Right
 from soulbox.model.keys import VERSION
+from soulbox.pure.doctor.cluster import CrdSeen, Right
 
 _WHEEL: Final = Path(__file__).parent / "install.yaml"
 _CHECKOUT: Final = Path(__file__).parents[3] / "manifests" / "install.yaml"

@@ -2,7 +2,7 @@
 
 Belongs here: what is written when (bounded map, batches, back-off, repair, dead letters),
 and what may be forgotten once it is committed. Does not belong here: statements (store),
-what a row or a bill looks like (build/rows, decide/metering), what to do with a cluster
+what a row or a bill looks like (build/rows, pure/metering), what to do with a cluster
 (reconcile). It may wait for PostgreSQL; nobody waits for it.
 """
 

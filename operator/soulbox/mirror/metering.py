@@ -4,9 +4,9 @@ from collections.abc import Callable, Mapping
 from datetime import datetime
 
 from soulbox.build.rows.pod import CLOCKS_DIFFER, container_started_at
-from soulbox.decide.metering import PROOF_MARGIN, full_windows, hour_of
 from soulbox.mirror.pending import Sighting
 from soulbox.mirror.tracker import Tracker
+from soulbox.pure.metering import PROOF_MARGIN, full_windows, hour_of
 
 
 def provable(

@@ -27,7 +27,6 @@ from datetime import UTC, datetime
 from typing import Any
 
 from soulbox.build.rows import RowContext
-from soulbox.decide.prices import PriceBook
 from soulbox.mirror.fence import Fence, LeaderFenced
 from soulbox.mirror.items import is_final
 from soulbox.mirror.metering import provable
@@ -43,6 +42,7 @@ from soulbox.mirror.writer import MIRRORED, BatchResult, BatchWriter
 from soulbox.model.errors import StoreUnavailable
 from soulbox.model.rows import DeadLetterRow
 from soulbox.model.states import Kind
+from soulbox.pure.prices import PriceBook
 from soulbox.store.care import DatabaseFigures
 from soulbox.store.outputs import Stream
 from soulbox.store.pool import Store

@@ -6,12 +6,12 @@ from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 
-from soulbox.decide.prices import PriceBook
 from soulbox.mirror.fence import Fence
 from soulbox.mirror.rollups import RollupKeeper
 from soulbox.mirror.settings import MirrorSettings
 from soulbox.mirror.writer import BatchWriter
 from soulbox.model.errors import StoreUnavailable
+from soulbox.pure.prices import PriceBook
 from soulbox.store.care import DatabaseFigures, database_figures
 from soulbox.store.feed import FeedStore
 from soulbox.store.ledger import PriceStore

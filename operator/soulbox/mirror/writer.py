@@ -16,7 +16,6 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 
 from soulbox.build.rows import RowContext, RowError
-from soulbox.decide.prices import PriceBook
 from soulbox.mirror.bills import BillOutcome, Debt, PodOutcome, bill_pods, record_pods
 from soulbox.mirror.fence import Fence, LeaderFenced
 from soulbox.mirror.items import (
@@ -32,6 +31,7 @@ from soulbox.mirror.tracker import Tracker
 from soulbox.model.errors import StoreRefused, StoreUnavailable
 from soulbox.model.rows import DeadLetterRow, ExecutionRow, SandboxRow
 from soulbox.model.states import Kind
+from soulbox.pure.prices import PriceBook
 from soulbox.store.errors import STATEMENT_TIMEOUT
 from soulbox.store.feed import FeedStore
 from soulbox.store.objects import ObjectStore, ProgramStore

@@ -8,7 +8,6 @@ from typing import Any, Protocol
 from soulbox.box.client import PodAddress, RunnerClient
 from soulbox.decide.execution_seen import RunProblem
 from soulbox.decide.pods import PodPhase, PodView, Trouble, lived_shortly, view_pod
-from soulbox.decide.prices import PriceBook
 from soulbox.decide.sandbox_seen import PodRefusal
 from soulbox.kinds.execution.queue import Turns
 from soulbox.kinds.objects import Objects
@@ -19,6 +18,7 @@ from soulbox.kube.slim import slim
 from soulbox.model.errors import HostileReply, RunnerRefused
 from soulbox.model.keys import RUNNER_PORT
 from soulbox.model.states import Kind
+from soulbox.pure.prices import PriceBook
 from soulbox.reconcile.health import RunnerHealth
 from soulbox.reconcile.specs import SpecMemory
 from soulbox.telemetry.metrics import Metrics

@@ -4,9 +4,9 @@ from dataclasses import dataclass
 from decimal import Decimal
 from uuid import UUID
 
-from soulbox.decide.adjustments import adjustment_id, build_adjustment, check_payable
 from soulbox.model.billing import BillingEvent
 from soulbox.model.errors import InvalidRequest, NotFound
+from soulbox.pure.adjustments import adjustment_id, build_adjustment, check_payable
 from soulbox.store.files import load_queries
 from soulbox.store.ledger import LedgerStore
 from soulbox.store.pool import Store

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
-from soulbox.decide.care import DatabaseCare
+from soulbox.pure.doctor.care import DatabaseCare
 from soulbox.store.files import load_queries
 from soulbox.store.pool import Store, Transaction
 from soulbox.store.retention import partition_horizon

@@ -6,8 +6,9 @@ from datetime import UTC, datetime
 import psycopg
 from psycopg.rows import dict_row
 
-from soulbox.decide.doctor import DatabaseSeen, Unseen
 from soulbox.model.errors import ConfigError
+from soulbox.pure.doctor.database import DatabaseSeen
+from soulbox.pure.doctor.finding import Unseen
 from soulbox.store.errors import check_dsn, describe
 from soulbox.store.files import load_queries
 from soulbox.store.migrate import load_migrations, plan_migrations

@@ -7,10 +7,10 @@ from typing import Any, Final
 
 import orjson
 
-from soulbox.decide.invoice import Invoice, InvoiceLine, LineType, build_invoice
 from soulbox.model.billing import plain_decimal
 from soulbox.model.errors import InvalidRequest, NotFound
 from soulbox.model.periods import Period
+from soulbox.pure.invoice import Invoice, InvoiceLine, LineType, build_invoice
 from soulbox.store.files import load_queries
 from soulbox.store.pool import Store, Transaction
 

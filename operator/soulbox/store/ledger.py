@@ -6,10 +6,10 @@ from datetime import datetime
 from typing import Any, TypeVar
 from uuid import UUID
 
-from soulbox.decide.prices import PriceBook
 from soulbox.model.billing import AccountTier, BillingEvent, BillingKind, EndSource, PricePlan
 from soulbox.model.errors import StoreUnavailable
 from soulbox.model.rows import PodRunRow
+from soulbox.pure.prices import PriceBook
 from soulbox.store.files import load_queries
 from soulbox.store.objects import ObjectStore
 from soulbox.store.pool import Transaction

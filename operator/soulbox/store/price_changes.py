@@ -4,9 +4,9 @@ from collections.abc import Iterable
 from dataclasses import asdict
 from typing import Final
 
-from soulbox.decide.price_changes import PriceChanges, decide_price_changes
 from soulbox.model.billing import AccountTier, PriceList, PricePlan
 from soulbox.model.errors import CommandError, InvalidRequest, StoreRefused, StoreUnavailable
+from soulbox.pure.price_changes import PriceChanges, decide_price_changes
 from soulbox.store.files import load_queries
 from soulbox.store.ledger import (
     PLAN_IMMUTABLE_CONSTRAINT,

@@ -12,8 +12,13 @@ from decimal import Decimal
 from typing import Any
 from uuid import UUID
 
-from soulbox.decide.prices import PriceBook
-from soulbox.decide.verify import (
+from soulbox.model.billing import BillingEvent
+from soulbox.model.errors import InvalidRequest
+from soulbox.model.manifests import is_over
+from soulbox.model.rows import PodRunRow
+from soulbox.model.times import parse_time
+from soulbox.pure.prices import PriceBook
+from soulbox.pure.verify import (
     Finding,
     FindingKind,
     Refused,
@@ -22,11 +27,6 @@ from soulbox.decide.verify import (
     verify_adjustment,
     verify_pod,
 )
-from soulbox.model.billing import BillingEvent
-from soulbox.model.errors import InvalidRequest
-from soulbox.model.manifests import is_over
-from soulbox.model.rows import PodRunRow
-from soulbox.model.times import parse_time
 from soulbox.store.files import load_queries
 from soulbox.store.ledger import LedgerStore, PriceStore, event_of
 from soulbox.store.pool import Store, Transaction

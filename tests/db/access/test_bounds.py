@@ -10,8 +10,8 @@ import psycopg
 import pytest
 from psycopg import conninfo, sql
 
-from soulbox.decide.care import judge_care
 from soulbox.model.errors import InvalidRequest
+from soulbox.pure.doctor.care import judge_care
 from soulbox.store.access import grant_reader
 from soulbox.store.care import look_at
 from soulbox.store.pool import Store

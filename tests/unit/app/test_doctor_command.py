@@ -19,8 +19,8 @@ from aiohttp.test_utils import TestServer
 
 from soulbox.app.commands.doctor import Output, _examine
 from soulbox.box.signing import new_seed
-from soulbox.decide.doctor import Finding, worst
 from soulbox.kube.release import load_release
+from soulbox.pure.doctor.finding import Finding, worst
 from tests.support.builders import make_sandbox_class
 from tests.unit.kube.scripted import write_kubeconfig
 

@@ -11,10 +11,11 @@ from aiohttp import web
 from aiohttp.test_utils import TestServer
 
 from soulbox.app.doctor.probe import probe_network
-from soulbox.decide.doctor import Enforcement, NodeOpen, Unseen
 from soulbox.kube.auth import Credentials
 from soulbox.kube.client import KubeClient
 from soulbox.kube.clock import ServerClock
+from soulbox.pure.doctor.classes import Enforcement, NodeOpen
+from soulbox.pure.doctor.finding import Unseen
 from tests.support.builders import make_sandbox_class
 from tests.unit.kube.scripted import write_kubeconfig
 

@@ -13,7 +13,6 @@ import pytest
 
 from soulbox.app.handlers import Intake, build_registry, build_settings
 from soulbox.app.queue import WorkQueue
-from soulbox.decide.prices import PriceBook
 from soulbox.kinds.execution.queue import Turns
 from soulbox.kinds.followers import build_followers
 from soulbox.kinds.objects import Objects
@@ -26,6 +25,7 @@ from soulbox.model.keys import (
     SANDBOX_UID_LABEL,
 )
 from soulbox.model.states import Kind
+from soulbox.pure.prices import PriceBook
 from soulbox.telemetry.metrics import Metrics
 from tests.support.builders import make_execution, make_sandbox, make_sandbox_class, stored
 from tests.support.fix_clock import settle, virtual_time

@@ -14,7 +14,6 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from soulbox.app.leader import Leadership, Timing, make_identity
-from soulbox.decide.election import LeaseRecord
 from soulbox.model.errors import (
     ConfigError,
     KubeConflict,
@@ -25,6 +24,7 @@ from soulbox.model.errors import (
     LeaderLost,
     NotLeader,
 )
+from soulbox.pure.election import LeaseRecord
 from soulbox.schema.settings import Settings
 from soulbox.telemetry.metrics import Metrics
 from tests.support.fix_clock import settle, virtual_time

@@ -17,7 +17,6 @@ from soulbox.app.handlers import Intake
 from soulbox.app.namespaces import Namespaces
 from soulbox.app.periodic import Periodic
 from soulbox.app.queue import WorkQueue
-from soulbox.decide.prices import PriceBook
 from soulbox.kinds.execution.queue import Turns
 from soulbox.kinds.followers import build_followers
 from soulbox.kinds.objects import Objects
@@ -28,6 +27,7 @@ from soulbox.model.errors import KubeNotFound, KubeUnavailable, StoreUnavailable
 from soulbox.model.keys import LOST_TIME_ANNOTATION, MANAGED_BY_LABEL, TENANT_LABEL
 from soulbox.model.states import Kind
 from soulbox.model.times import format_time
+from soulbox.pure.prices import PriceBook
 from soulbox.reconcile.services import Memory
 from soulbox.schema.settings import Settings
 from soulbox.telemetry.metrics import Metrics

@@ -12,7 +12,6 @@ from uuid import UUID
 
 import pytest
 
-from soulbox.decide.metering import event_id
 from soulbox.model.billing import BillingKind
 from soulbox.model.states import (
     ConditionType,
@@ -21,6 +20,7 @@ from soulbox.model.states import (
     SandboxReason,
     SandboxState,
 )
+from soulbox.pure.metering import event_id
 
 ROOT = Path(__file__).parents[3]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from soulbox.decide.doctor import Right
 from soulbox.kube.release import Release, compare_crd, load_release
+from soulbox.pure.doctor.cluster import Right
 
 LEASE = "soulbox-operator"
 

@@ -10,13 +10,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from soulbox.decide.adjustments import adjustment_id, build_adjustment, parse_amount
-from soulbox.decide.invoice import InvoiceLine, LineType, build_invoice, round_to_coin
-from soulbox.decide.metering import bill_run
-from soulbox.decide.prices import PriceBook
 from soulbox.model.billing import BillingEvent, BillingKind, plain_decimal
 from soulbox.model.errors import InvalidRequest
 from soulbox.model.periods import parse_period
+from soulbox.pure.adjustments import adjustment_id, build_adjustment, parse_amount
+from soulbox.pure.invoice import InvoiceLine, LineType, build_invoice, round_to_coin
+from soulbox.pure.metering import bill_run
+from soulbox.pure.prices import PriceBook
 from tests.unit.metering.test_windows import PLAN, RUN
 
 NOW = datetime(2026, 12, 5, tzinfo=UTC)

@@ -10,9 +10,9 @@ from typing import Any
 
 import pytest
 
-from soulbox.decide.price_changes import PriceChanges, decide_price_changes
 from soulbox.model.billing import AccountTier, PriceList, PricePlan
 from soulbox.model.errors import InvalidRequest
+from soulbox.pure.price_changes import PriceChanges, decide_price_changes
 from soulbox.schema.prices import parse_prices, read_prices
 
 NOW = datetime(2026, 11, 22, 12, tzinfo=UTC)

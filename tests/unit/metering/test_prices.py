@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from soulbox.decide.prices import PriceBook, PricePlan, charge, rounding_seconds
 from soulbox.model.billing import AccountTier
+from soulbox.pure.prices import PriceBook, PricePlan, charge, rounding_seconds
 
 GIB = 2**30
 WEEK = timedelta(days=7)

@@ -10,12 +10,12 @@ from typing import Any
 import pytest
 from hypothesis import given
 
-from soulbox.decide.adjustments import build_adjustment
-from soulbox.decide.metering import bill_run
-from soulbox.decide.prices import PriceBook
-from soulbox.decide.verify import FindingKind, Refused, refused, verify_adjustment, verify_pod
 from soulbox.model.billing import BillingEvent, PricePlan
 from soulbox.model.rows import PodRunRow
+from soulbox.pure.adjustments import build_adjustment
+from soulbox.pure.metering import bill_run
+from soulbox.pure.prices import PriceBook
+from soulbox.pure.verify import FindingKind, Refused, refused, verify_adjustment, verify_pod
 from tests.unit.metering.test_windows import HOUR, PLAN, RUN, moments, spans, terms
 
 BOOK = PriceBook([PLAN])

@@ -14,7 +14,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from soulbox.decide.metering import (
+from soulbox.model.billing import AccountTier, BillingKind, EndSource
+from soulbox.model.rows import PodRunRow
+from soulbox.pure.metering import (
     EVENT_NAMESPACE,
     PROOF_MARGIN,
     bill_run,
@@ -24,9 +26,7 @@ from soulbox.decide.metering import (
     last_hour,
     windows,
 )
-from soulbox.decide.prices import PriceBook, PricePlan, charge
-from soulbox.model.billing import AccountTier, BillingKind, EndSource
-from soulbox.model.rows import PodRunRow
+from soulbox.pure.prices import PriceBook, PricePlan, charge
 
 HOUR = timedelta(hours=1)
 ANCIENT = datetime(2000, 1, 1, tzinfo=UTC)

@@ -9,13 +9,13 @@ from typing import Any
 import pytest
 
 from soulbox.build.rows import RowContext, RowError
-from soulbox.decide.metering import PROOF_MARGIN
 from soulbox.mirror.items import build_item, dead_letter, dead_program, is_final, to_json
 from soulbox.mirror.metering import provable
 from soulbox.mirror.pending import Sighting
 from soulbox.mirror.tracker import Tracker
 from soulbox.model.errors import StoreRefused
 from soulbox.model.states import Kind
+from soulbox.pure.metering import PROOF_MARGIN
 from tests.support.make_mirrored import (
     CLUSTER_UID,
     make_execution,

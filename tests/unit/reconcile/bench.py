@@ -16,7 +16,6 @@ from pathlib import Path
 from typing import Any, Literal
 
 from soulbox.app.handlers import Intake
-from soulbox.decide.prices import PriceBook
 from soulbox.kinds.execution.queue import Turns
 from soulbox.kinds.followers import build_followers
 from soulbox.kinds.objects import Objects
@@ -27,6 +26,7 @@ from soulbox.kube.events import EventRecorder
 from soulbox.kube.slim import slim
 from soulbox.model.errors import KubeConflict, KubeNotFound
 from soulbox.model.states import Kind
+from soulbox.pure.prices import PriceBook
 from soulbox.reconcile.collect import OutputCollector
 from soulbox.reconcile.execution import ExecutionReconciler
 from soulbox.reconcile.farewell import Farewell

@@ -7,9 +7,9 @@ import typer
 
 from soulbox.app.commands.db import with_store
 from soulbox.app.commands.options_db import Config
-from soulbox.decide.adjustments import parse_amount
 from soulbox.model.billing import plain_decimal
 from soulbox.model.errors import InvalidRequest
+from soulbox.pure.adjustments import parse_amount
 from soulbox.schema.settings import load_settings
 
 

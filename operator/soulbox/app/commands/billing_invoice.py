@@ -24,7 +24,7 @@ from soulbox.model.periods import Period, parse_period
 from soulbox.schema.settings import load_settings
 
 if TYPE_CHECKING:
-    from soulbox.decide.invoice import Invoice
+    from soulbox.pure.invoice import Invoice
     from soulbox.store.pool import Store
 
 _Period = Annotated[str, typer.Option(help="The month, as 2026-11 (UTC).")]

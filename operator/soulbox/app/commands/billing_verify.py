@@ -18,7 +18,7 @@ from soulbox.model.times import requested_time
 from soulbox.schema.settings import load_settings
 
 if TYPE_CHECKING:
-    from soulbox.decide.verify import Finding
+    from soulbox.pure.verify import Finding
     from soulbox.store.pool import Store
     from soulbox.store.verify import Scope, Summary, Sums
 

@@ -97,8 +97,8 @@ def db_doctor(
     config: Config = None,
 ) -> None:
     """Name what is wrong with the database, and the remedy. Exit code 1 if anything is."""
-    from soulbox.decide.care import judge_care  # noqa: PLC0415
-    from soulbox.decide.doctor import Verdict, worst  # noqa: PLC0415
+    from soulbox.pure.doctor.care import judge_care  # noqa: PLC0415
+    from soulbox.pure.doctor.finding import Verdict, worst  # noqa: PLC0415
     from soulbox.store.care import look_at  # noqa: PLC0415
     from soulbox.store.migrate import migrate  # noqa: PLC0415
 

@@ -11,28 +11,18 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from soulbox.decide.doctor import (
-    DatabaseSeen,
+from soulbox.model.errors import ConfigError
+from soulbox.pure.doctor.classes import Enforcement, judge_classes, judge_network, judge_nodes
+from soulbox.pure.doctor.cluster import judge_admission, judge_cluster, judge_crds, judge_rights
+from soulbox.pure.doctor.database import DatabaseSeen, judge_database
+from soulbox.pure.doctor.finding import Finding, Unseen, Verdict, worst
+from soulbox.pure.doctor.operator import (
     Election,
-    Enforcement,
-    Finding,
-    Unseen,
-    Verdict,
-    judge_admission,
-    judge_classes,
-    judge_cluster,
-    judge_crds,
-    judge_database,
     judge_leader,
-    judge_network,
-    judge_nodes,
     judge_records,
-    judge_rights,
     judge_settings,
     judge_signing_key,
-    worst,
 )
-from soulbox.model.errors import ConfigError
 from soulbox.schema.settings import Settings, load_settings
 
 if TYPE_CHECKING:

@@ -14,8 +14,8 @@ from soulbox.model.billing import plain_decimal
 from soulbox.schema.settings import load_settings
 
 if TYPE_CHECKING:
-    from soulbox.decide.price_changes import PriceChanges
     from soulbox.model.billing import AccountTier, PricePlan
+    from soulbox.pure.price_changes import PriceChanges
 
 app = typer.Typer(no_args_is_help=True, help="Price plans, and who is of which tier.")
 _File = Annotated[Path, typer.Argument(help="YAML with plans and tiers; see docs/billing.md.")]

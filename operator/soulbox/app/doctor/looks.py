@@ -8,18 +8,6 @@ from datetime import datetime
 from typing import Any, TypeVar
 
 from soulbox.box.signing import SigningKey
-from soulbox.decide.doctor import (
-    AdmissionSeen,
-    ClassSeen,
-    ClusterSeen,
-    CrdSeen,
-    HeldSeen,
-    LeaderSeen,
-    NodeSeen,
-    Right,
-    RightsSeen,
-    Unseen,
-)
 from soulbox.kube.client import KubeClient
 from soulbox.kube.clock import ServerClock
 from soulbox.kube.release import compare_crd, load_release
@@ -46,6 +34,10 @@ from soulbox.model.keys import (
     SIGNING_KEY_SECRET,
 )
 from soulbox.model.times import parse_time
+from soulbox.pure.doctor.classes import ClassSeen, NodeSeen
+from soulbox.pure.doctor.cluster import AdmissionSeen, ClusterSeen, CrdSeen, Right, RightsSeen
+from soulbox.pure.doctor.finding import Unseen
+from soulbox.pure.doctor.operator import HeldSeen, LeaderSeen
 from soulbox.schema.parse import parse_sandbox_class
 
 Seen = TypeVar("Seen")

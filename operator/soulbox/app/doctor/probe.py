@@ -12,10 +12,11 @@ import time
 from collections.abc import Mapping
 from typing import Any
 
-from soulbox.decide.doctor import Enforcement, NodeOpen, Unseen
 from soulbox.kube.client import KubeClient
 from soulbox.kube.resources import NAMESPACES, NETWORK_POLICIES, PODS, SANDBOX_CLASSES, Resource
 from soulbox.model.errors import KubeConflict, KubeExists, KubeRefused, SoulBoxError
+from soulbox.pure.doctor.classes import Enforcement, NodeOpen
+from soulbox.pure.doctor.finding import Unseen
 
 _ACCOUNTS = Resource(kind="ServiceAccount", plural="serviceaccounts", version="v1")
 _PORT = 8080

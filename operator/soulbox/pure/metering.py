@@ -18,7 +18,6 @@ from types import MappingProxyType
 from typing import Final
 from uuid import UUID, uuid5
 
-from soulbox.decide.prices import PriceBook, charge, rounding_seconds
 from soulbox.model.billing import (
     DEFAULT_CURRENCY,
     HOUR,
@@ -29,6 +28,7 @@ from soulbox.model.billing import (
     span_seconds,
 )
 from soulbox.model.rows import PodRunRow
+from soulbox.pure.prices import PriceBook, charge, rounding_seconds
 
 # uuid5(NAMESPACE_DNS, "billing.soulbox.dev"); part of the public key, never to change.
 EVENT_NAMESPACE: Final = UUID("be67f3a9-3bf2-5107-8102-42e6a16c85c8")

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from soulbox.decide.election import (
+from soulbox.pure.election import (
     MAX_DURATION_SECONDS,
     Acquire,
     Create,

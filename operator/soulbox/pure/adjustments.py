@@ -5,9 +5,9 @@ from decimal import Decimal, InvalidOperation
 from typing import Final
 from uuid import UUID, uuid5
 
-from soulbox.decide.metering import EVENT_NAMESPACE
 from soulbox.model.billing import BillingEvent, BillingKind
 from soulbox.model.errors import InvalidRequest
+from soulbox.pure.metering import EVENT_NAMESPACE
 
 _SMALLEST: Final = Decimal("1e-10")
 # No single row is worth more: a guess that keeps a slip of the point out of the ledger.

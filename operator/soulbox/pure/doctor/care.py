@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from soulbox.decide.doctor import Finding, Verdict
+from soulbox.pure.doctor.finding import Finding, Verdict
 
 _DAY: Final = 86_400.0
 # Autovacuum waits for transactions as old; so does every reader of the feed of changes.

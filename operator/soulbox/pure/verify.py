@@ -1,6 +1,6 @@
 """Whether the ledger says what the running times and the prices give.
 
-The rows of a pod are made again by the code that bills (`decide.metering`), with plan and tier
+The rows of a pod are made again by the code that bills (`pure.metering`), with plan and tier
 as stamped, and compared; stamp by stamp it is asked whether that plan was the one valid then.
 A finding is one thing that is wrong; a warning may be right and is worth a look.
 """
@@ -14,11 +14,11 @@ from types import MappingProxyType
 from typing import Final
 from uuid import UUID
 
-from soulbox.decide.adjustments import adjustment_id
-from soulbox.decide.metering import PROOF_MARGIN, bill_run, full_windows
-from soulbox.decide.prices import PriceBook, charge
 from soulbox.model.billing import HOUR, BillingEvent, plain_decimal
 from soulbox.model.rows import PodRunRow
+from soulbox.pure.adjustments import adjustment_id
+from soulbox.pure.metering import PROOF_MARGIN, bill_run, full_windows
+from soulbox.pure.prices import PriceBook, charge
 
 # How long after an hour's end by its node's clock a running pod's row may be missing: the
 # operator was away. As long as its repair takes to come round, six times.

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from soulbox.decide.care import DatabaseCare, judge_care
-from soulbox.decide.doctor import Verdict
+from soulbox.pure.doctor.care import DatabaseCare, judge_care
+from soulbox.pure.doctor.finding import Verdict
 
 SOUND = DatabaseCare(
     server_version="18.4",

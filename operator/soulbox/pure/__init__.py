@@ -1,0 +1,1 @@
+"""Decisions and sums that no kind owns: pure functions of what was seen."""
