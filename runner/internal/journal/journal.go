@@ -5,6 +5,7 @@
 package journal
 
 import (
+	"crypto/sha256"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -62,6 +63,9 @@ func Open(dir string) (*Journal, []Record, error) {
 			if err == nil {
 				err = json.Unmarshal(raw, &record)
 			}
+			if err == nil {
+				err = record.check(entry.Name())
+			}
 			if err != nil {
 				return nil, nil, fmt.Errorf("journal record %s: %w", path, err)
 			}
@@ -73,6 +77,35 @@ func Open(dir string) (*Journal, []Record, error) {
 		return nil, nil, err
 	}
 	return &Journal{dir: dir, tombstones: tombstones}, records, nil
+}
+
+// check refuses what is JSON and no whole record of that file's execution: half of one would
+// be told as its end.
+func (r *Record) check(name string) error {
+	doc := &r.Document
+	finished := doc.State == wire.Finished
+	switch {
+	case !wire.ValidUID(doc.UID) || doc.Attempt < 1 || name != FileName(doc.UID, doc.Attempt)+recordSuffix:
+		return fmt.Errorf("is of execution %.80q, attempt %d", doc.UID, doc.Attempt)
+	case len(r.BodySHA256) != 2*sha256.Size:
+		return errors.New("has no hash of the request")
+	case doc.State != wire.Accepted && doc.State != wire.Running && !finished:
+		return fmt.Errorf("has an unknown state %.80q", doc.State)
+	case finished != (doc.Result != nil) || finished != (doc.CompletionTime != nil):
+		return fmt.Errorf("says %s and has not what belongs to it", doc.State)
+	case doc.State == wire.Running && doc.StartTime == nil:
+		return errors.New("says Running and has no start")
+	case finished && (doc.Result.Outcome == wire.Exited) != (doc.Result.ExitCode != nil):
+		return fmt.Errorf("has an exit code that does not fit %.80q", doc.Result.Outcome)
+	}
+	if doc.Output != nil {
+		for _, s := range []wire.Stream{doc.Output.Stdout, doc.Output.Stderr} {
+			if s.StoredBytes < 0 || s.StoredBytes > s.Bytes || s.Truncated != (s.StoredBytes < s.Bytes) {
+				return errors.New("has sizes of output that contradict each other")
+			}
+		}
+	}
+	return nil
 }
 
 func (j *Journal) path(uid string, attempt int) string {

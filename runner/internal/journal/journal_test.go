@@ -15,9 +15,15 @@ import (
 )
 
 func record(uid string, state wire.State) Record {
-	return Record{BodySHA256: strings.Repeat("a", 64), Document: wire.Document{
-		UID: uid, Attempt: 1, State: state, AcceptedTime: wire.Time{Time: time.Unix(1, 2).UTC()},
-	}}
+	at := wire.Time{Time: time.Unix(1, 2).UTC()}
+	doc := wire.Document{UID: uid, Attempt: 1, State: state, AcceptedTime: at}
+	switch state {
+	case wire.Running:
+		doc.StartTime = &at
+	case wire.Finished:
+		doc.CompletionTime, doc.Result = &at, &wire.Result{Outcome: wire.StartFailed}
+	}
+	return Record{BodySHA256: strings.Repeat("a", 64), Document: doc}
 }
 
 func open(t *testing.T, dir string) (*Journal, []Record) {
@@ -49,7 +55,7 @@ func TestRecordsKeepNoOutput(t *testing.T) {
 	j, _ := open(t, dir)
 	r := record("a", wire.Finished)
 	big := []byte(strings.Repeat("x", wire.HeadBytes))
-	r.Document.Output = &wire.Outputs{Stdout: wire.Stream{Head: big, Tail: big, Bytes: 1 << 20}}
+	r.Document.Output = &wire.Outputs{Stdout: wire.Stream{Head: big, Tail: big, Bytes: 1 << 20, Truncated: true}}
 	if err := j.Write(r); err != nil {
 		t.Fatal(err)
 	}

@@ -50,8 +50,10 @@ func openTombstones(path string) (*Tombstones, error) {
 	if t.file, err = os.OpenFile(path, os.O_CREATE|os.O_RDWR|unix.O_NOFOLLOW, 0o600); err != nil {
 		return nil, err
 	}
-	// A last one may have been cut off. Doubles cannot be in the file.
-	return t, t.file.Truncate(int64(whole))
+	if len(t.order)*len(tombstone{}) < whole { // doubles, which we never write: places would be wrong
+		return t, t.rewrite(t.order)
+	}
+	return t, t.file.Truncate(int64(whole)) // a last one may have been cut off
 }
 
 func (t *Tombstones) insert(stone tombstone) {
@@ -93,8 +95,10 @@ func (t *Tombstones) add(uid string, attempt int) error {
 	return nil
 }
 
-func (t *Tombstones) forgetHalf() error {
-	keep := t.order[len(t.order)/2:]
+func (t *Tombstones) forgetHalf() error { return t.rewrite(t.order[len(t.order)/2:]) }
+
+// rewrite makes a new file of these alone.
+func (t *Tombstones) rewrite(keep []tombstone) error {
 	raw := make([]byte, 0, len(keep)*len(tombstone{}))
 	for _, stone := range keep {
 		raw = append(raw, stone[:]...)

@@ -47,7 +47,10 @@ func TestDurationDoesNotFollowTheWallClock(t *testing.T) {
 }
 
 func newTestRun() *Run {
-	return &Run{over: make(chan struct{}), stopped: make(chan struct{}), atOnce: make(chan struct{})}
+	return &Run{
+		bodySHA256: strings.Repeat("0", 64),
+		over:       make(chan struct{}), stopped: make(chan struct{}), atOnce: make(chan struct{}),
+	}
 }
 
 func TestFirstCauseCounts(t *testing.T) {

@@ -10,7 +10,9 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"path"
 	"strconv"
+	"strings"
 	"sync/atomic"
 	"time"
 
@@ -75,9 +77,7 @@ func New(o Options) *Server {
 	mux.HandleFunc("GET /v1/executions/{uid}/{attempt}/files/{path...}", s.file)
 	mux.HandleFunc("GET /v1/stats", s.getStats)
 	mux.HandleFunc("POST /v1/shutdown", s.shutdown)
-	mux.HandleFunc("/", func(w http.ResponseWriter, _ *http.Request) {
-		writeError(w, http.StatusNotFound, "NotFound", "no such call")
-	})
+	mux.HandleFunc("/", notFound)
 	s.handler = mux
 	return s
 }
@@ -85,10 +85,7 @@ func New(o Options) *Server {
 // Start serves on the listener until the context ends; then calls under way
 // have a second to be answered.
 func (s *Server) Start(ctx context.Context, listener net.Listener) error {
-	server := &http.Server{
-		Handler: s, ReadHeaderTimeout: headerTimeout, IdleTimeout: idleTimeout, MaxHeaderBytes: maxHeader,
-		ErrorLog: slog.NewLogLogger(s.log.Handler(), slog.LevelDebug),
-	}
+	server := s.http()
 	failed := make(chan error, 1)
 	go func() { failed <- server.Serve(listener) }()
 	select {
@@ -100,6 +97,14 @@ func (s *Server) Start(ctx context.Context, listener net.Listener) error {
 	defer cancel()
 	_ = server.Shutdown(closing)
 	return server.Close()
+}
+
+func (s *Server) http() *http.Server {
+	return &http.Server{
+		Handler: s, ReadHeaderTimeout: headerTimeout, IdleTimeout: idleTimeout, MaxHeaderBytes: maxHeader,
+		ErrorLog:                     slog.NewLogLogger(s.log.Handler(), slog.LevelDebug),
+		DisableGeneralOptionsHandler: true, // it would answer "OPTIONS *" by itself
+	}
 }
 
 // ServeHTTP lets through what is signed.
@@ -118,7 +123,16 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		s.refuse(w, r, err)
 		return
 	}
+	// The mux answers these itself, with a redirect or a page for people.
+	if !strings.HasPrefix(r.RequestURI, "/") || path.Clean(r.URL.EscapedPath()) != r.URL.EscapedPath() {
+		notFound(w, r)
+		return
+	}
 	s.handler.ServeHTTP(w, r.WithContext(context.WithValue(r.Context(), bodyKey{}, body)))
+}
+
+func notFound(w http.ResponseWriter, _ *http.Request) {
+	writeError(w, http.StatusNotFound, "NotFound", "no such call")
 }
 
 type bodyKey struct{}

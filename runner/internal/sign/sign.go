@@ -112,8 +112,10 @@ func (v *Verifier) Verify(method, target string, h http.Header, body []byte) err
 		return err
 	}
 	stamp, nonce := h.Get(HeaderTime), h.Get(HeaderNonce)
-	signature, err := base64.StdEncoding.DecodeString(h.Get(HeaderSignature))
-	if err != nil || len(signature) != ed25519.SignatureSize {
+	text := h.Get(HeaderSignature)
+	signature, err := base64.StdEncoding.DecodeString(text)
+	// In one spelling only: of the last digit four bits mean nothing, and line breaks are skipped.
+	if err != nil || len(signature) != ed25519.SignatureSize || base64.StdEncoding.EncodeToString(signature) != text {
 		return &Error{"Unauthorized", HeaderSignature + " is not base64 of 64 bytes"}
 	}
 	key, ok := parseNonce(nonce)
