@@ -60,6 +60,10 @@ test: venv ## Everything: check, Go tests, then db, runner, api and e2e tests on
 test-attacks: venv ## Try the attacks of the threat model on the real runner (a minute)
 	@hack/test attacks
 
+.PHONY: fuzz
+fuzz: venv ## Fuzz what hostile code can send, each target for FUZZ_SECONDS (600)
+	@hack/fuzz
+
 .PHONY: bench
 bench: venv ## Measure the operator against kubectl exec, bare pods and its goals (10 minutes)
 	@hack/bench

@@ -352,8 +352,10 @@ def _error(seen: SeenExecution, ending: Ending, status: Mapping[str, Any]) -> di
     )
     return {
         "type": ending.reason.value,
-        "message": (printable(last_line(text)) if ran else "")
-        or str(status["message"])[:_MAX_ERROR_MESSAGE],
+        # Cut last: what is written out is up to ten times as long.
+        "message": ((printable(last_line(text)) if ran else "") or str(status["message"]))[
+            :_MAX_ERROR_MESSAGE
+        ],
         "stackTrace": "",
     }
 

@@ -120,7 +120,8 @@ def _chain_start(lines: list[str], header: int) -> int:
 def _aside_above(lines: list[str], start: int) -> int | None:
     """The line above a chain that says that it did not end the program; None for none."""
     index = start - 1
-    while index > 0 and _ASIDE_DETAIL.match(lines[index]):
+    # No detail is a header: so each line is passed over once, however many headers there are.
+    while index > 0 and _ASIDE_DETAIL.match(lines[index]) and not _is_header(lines[index]):
         index -= 1
     return index if index >= 0 and _ASIDE.search(lines[index]) else None
 

@@ -36,6 +36,7 @@ from soulbox.model.runs import (
 )
 from soulbox.model.specs import InputFile
 from soulbox.model.states import RunOutcome, RunState
+from soulbox.model.text import printable
 
 MAX_EXCERPT_BYTES: Final = 32_768
 # Four excerpts in base64 are 175 KB, the names of 64 captured files at most 256 KB more.
@@ -224,13 +225,14 @@ def parse_stats(body: bytes, *, now: datetime) -> RunStats:
 
 
 def parse_error(body: bytes) -> tuple[str, str, int | None]:
-    """Code, message (at most 256 characters) and the runner's time in Unix milliseconds.
+    """Code, message (at most 256 harmless characters) and the runner's time in Unix milliseconds.
 
     Raises:
         HostileReply: not an error reply.
     """
     reply = _read(_Error, body)
-    return reply.error.code, reply.error.message[:256], reply.time_milliseconds
+    # It goes into logs, Events and conditions.
+    return reply.error.code, printable(reply.error.message[:256])[:256], reply.time_milliseconds
 
 
 def _read(model: type[_Reply], body: bytes) -> _Reply:

@@ -517,6 +517,7 @@ async def test_output_that_is_empty_is_one_call(client: RunnerClient) -> None:
         (Output(b"x" * 100, stored="9" * 40), {}),
         (Output(b"x" * 100, stored="12a"), {}),
         (Output(b"x" * 101), {"limit_bytes": 100}),
+        (Output(b"x" * 100, chunk=1), {}),
         (Output(b"x" * 2_000_000, chunk=2_000_000), {}),
     ],
     ids=[
@@ -526,6 +527,7 @@ async def test_output_that_is_empty_is_one_call(client: RunnerClient) -> None:
         "absurd",
         "no digits",
         "over the run's limit",
+        "byte by byte",
         "chunk too large",
     ],
 )
