@@ -1,11 +1,13 @@
 """What a kind may give the operator, each a small protocol of its own."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Final, Protocol
 
 from soulbox.model.states import Kind
 
 Manifest = Mapping[str, Any]
+# Unfinished Executions that name a Sandbox, first come first; by its namespace and name.
+Unfinished = Callable[[str, str], Iterator[Manifest]]
 
 # Counters on an object are written at most this often: they may change many times a second.
 COUNT_SECONDS: Final = 30.0

@@ -25,14 +25,15 @@ class Followers:
 
 def build_followers(objects: Objects, waker: Waker, turns: Turns, clock: ServerClock) -> Followers:
     """One for each kind that is watched."""
+    unfinished = objects.executions.unfinished
     execution = ExecutionFollower(objects, waker, turns, clock)
     return Followers(
         execution,
         {
             Kind.NAMESPACE: NamespaceFollower(objects, waker),
-            Kind.SANDBOX_CLASS: ClassFollower(objects, waker),
-            Kind.POD: PodFollower(objects, waker),
-            Kind.SANDBOX: SandboxFollower(objects, waker, turns),
+            Kind.SANDBOX_CLASS: ClassFollower(objects, objects.users_of_class, waker),
+            Kind.POD: PodFollower(objects, objects.pods, unfinished, waker),
+            Kind.SANDBOX: SandboxFollower(objects, unfinished, waker, turns.forget),
             Kind.EXECUTION: execution,
         },
     )

@@ -30,3 +30,10 @@ def dispatch_mark(metadata: Mapping[str, Any]) -> tuple[str, int]:
     number = int(attempt) if attempt.isascii() and attempt.isdigit() and len(attempt) < 6 else 1
     # An empty mark without its slash is no form of ours.
     return (pod_uid if slash or pod_uid else "-"), max(1, number)
+
+
+def is_dispatched(execution: Mapping[str, Any]) -> bool:
+    """Whether an Execution was handed to a pod. The mark of one whose pod was lost, and that
+    may run again, names none."""
+    pod_uid, _ = dispatch_mark(execution["metadata"])
+    return bool(pod_uid)

@@ -16,8 +16,8 @@ from aiohttp import web
 from aiohttp.test_utils import TestServer
 
 from soulbox.app.commands.live import Pump, Rest, Stream, rest_of
-from soulbox.app.commands.options import Target
 from soulbox.app.commands.person import Person
+from soulbox.app.commands.target import Target
 from soulbox.app.live_output import (
     FILE_PATH,
     KEY_HEADER,

@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from soulbox.app.commands.options import Target
 from soulbox.app.commands.person import Person, open_person
+from soulbox.app.commands.target import Target
 from soulbox.kube.resources import EXECUTIONS, SANDBOXES
 from soulbox.model.errors import CommandError, ConfigError, SoulBoxError
 from tests.unit.kube.scripted import (
@@ -133,7 +133,7 @@ async def test_context_that_does_not_exist_is_a_config_error(tmp_path: Path) -> 
 
 
 def complete(*words: str, monkeypatch: pytest.MonkeyPatch, capsys: Any) -> list[str]:
-    from soulbox.app.commands.complete import main
+    from soulbox.app.kubectl_complete import main
 
     monkeypatch.setattr("sys.argv", ["kubectl_complete-soulbox", *words])
     monkeypatch.setenv("KUBECONFIG", "/nowhere")

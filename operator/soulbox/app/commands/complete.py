@@ -1,14 +1,7 @@
-"""Completions: names out of the cluster, quickly or not at all.
+"""Completions: names out of the cluster, quickly or not at all."""
 
-`kubectl_complete-soulbox` is what kubectl asks for completions of its plugin; it answers as
-cobra's own commands do: one word a line, then a line with a directive.
-"""
-
-import contextlib
-import io
 import os
 import shlex
-import sys
 from collections.abc import Awaitable, Callable
 
 import typer
@@ -17,9 +10,6 @@ from soulbox.model.kinds import EXECUTION, NAMESPACE, SANDBOX, SANDBOX_CLASS, Ki
 
 # A person at the keyboard waits for it: a guess.
 _SECONDS = 3.0
-# ShellCompDirectiveNoFileComp of cobra: offer no files where we offer nothing.
-_NO_FILES = ":4"
-_FILES = ":0"
 
 
 def complete_namespaces(context: typer.Context, incomplete: str) -> list[str]:
@@ -96,8 +86,8 @@ def _typed() -> list[str]:
 def _names(context: typer.Context, info: KindInfo, incomplete: str) -> list[str]:
     import asyncio  # noqa: PLC0415
 
-    from soulbox.app.commands.options import Target  # noqa: PLC0415
     from soulbox.app.commands.person import open_person  # noqa: PLC0415
+    from soulbox.app.commands.target import Target  # noqa: PLC0415
     from soulbox.kube.resources import resource_of  # noqa: PLC0415
 
     async def ask() -> list[str]:
@@ -122,22 +112,3 @@ def _names(context: typer.Context, info: KindInfo, incomplete: str) -> list[str]
     except Exception:  # a completion never shows an error
         return []
     return [name for name in names if name.startswith(incomplete)]
-
-
-def main() -> None:
-    """Entry point of `kubectl_complete-soulbox`: the words so far come as arguments, the last
-    being the one to complete."""
-    from soulbox.app.cli import app  # noqa: PLC0415
-
-    words = ["soulbox", *(sys.argv[1:] or [""])]
-    # What Typer's own completion script for bash would ask.
-    os.environ |= {
-        "_SOULBOX_COMPLETE": "complete_bash",
-        "COMP_WORDS": shlex.join(words[:-1]) + f" {words[-1]}",
-        "COMP_CWORD": str(len(words) - 1),
-    }
-    said = io.StringIO()
-    with contextlib.redirect_stdout(said), contextlib.suppress(SystemExit):
-        app(prog_name="soulbox")
-    words = said.getvalue().split()
-    print("\n".join([*words, _NO_FILES if words else _FILES]))

@@ -7,7 +7,8 @@ import typer
 
 from soulbox.app.commands import options
 from soulbox.app.commands.complete import complete_executions, complete_objects
-from soulbox.app.commands.options import Format, ObjectFormat, Target
+from soulbox.app.commands.options import Format, ObjectFormat
+from soulbox.app.commands.target import Target
 
 _Names = Annotated[
     list[str], typer.Argument(help="Executions.", autocompletion=complete_executions)

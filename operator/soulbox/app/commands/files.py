@@ -7,7 +7,8 @@ import typer
 
 from soulbox.app.commands import options
 from soulbox.app.commands.complete import complete_executions
-from soulbox.app.commands.options import Format, Target
+from soulbox.app.commands.options import Format
+from soulbox.app.commands.target import Target
 
 
 @options.on_operator

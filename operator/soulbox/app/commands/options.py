@@ -4,7 +4,7 @@ import functools
 import inspect
 import os
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any
@@ -12,6 +12,7 @@ from typing import Annotated, Any
 import typer
 
 from soulbox.app.commands.complete import complete_contexts, complete_namespaces
+from soulbox.app.commands.target import Target
 from soulbox.model.errors import ConfigError
 
 
@@ -29,19 +30,6 @@ class ObjectFormat(StrEnum):
     JSON = "json"  # as the API server has them
     YAML = "yaml"
     NAME = "name"  # kind/name, which the commands take
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Target:
-    """Which cluster and namespace; None takes what the kubeconfig says."""
-
-    namespace: str | None = None
-    context: str | None = None
-    kubeconfig: Path | None = None
-    as_user: str | None = None  # None: whom the kubeconfig impersonates, mostly nobody
-    as_groups: tuple[str, ...] = ()
-    operator_namespace: str = "soulbox-system"
-    operator_url: str | None = None  # None: through the API server
 
 
 Namespace = Annotated[

@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any, Final, TypeVar
 
-from soulbox.app.commands.options import Target
+from soulbox.app.commands.target import Target
 from soulbox.kube.auth import Credentials, Impersonation
 from soulbox.kube.client import KubeClient
 from soulbox.kube.clock import ServerClock

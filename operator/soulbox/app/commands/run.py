@@ -8,8 +8,9 @@ import typer
 from soulbox.app.commands import inputs, options
 from soulbox.app.commands.complete import complete_classes, complete_sandboxes
 from soulbox.app.commands.durations import duration
-from soulbox.app.commands.options import ObjectFormat, Target
+from soulbox.app.commands.options import ObjectFormat
 from soulbox.app.commands.outcome import FAILED_AROUND
+from soulbox.app.commands.target import Target
 from soulbox.app.commands.terminal import tell
 from soulbox.model.errors import CommandError, ConfigError
 from soulbox.model.keys import API_VERSION

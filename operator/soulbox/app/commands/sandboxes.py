@@ -7,7 +7,8 @@ import typer
 from soulbox.app.commands import options
 from soulbox.app.commands.complete import complete_classes, complete_objects, complete_sandboxes
 from soulbox.app.commands.durations import duration
-from soulbox.app.commands.options import ObjectFormat, Target
+from soulbox.app.commands.options import ObjectFormat
+from soulbox.app.commands.target import Target
 
 _Names = Annotated[list[str], typer.Argument(help="Sandboxes.", autocompletion=complete_sandboxes)]
 

@@ -5,7 +5,8 @@ from typing import Annotated
 import typer
 
 from soulbox.app.commands import options
-from soulbox.app.commands.options import Format, Target
+from soulbox.app.commands.options import Format
+from soulbox.app.commands.target import Target
 
 
 @options.on_cluster

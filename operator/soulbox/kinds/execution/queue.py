@@ -6,13 +6,11 @@ lost: after a restart turns begin anew, and what was handed over has its annotat
 """
 
 from collections import Counter
-from collections.abc import Mapping
-from typing import Any
 
 from soulbox.decide.execution_seen import Turn
 from soulbox.decide.queueing import Waiting, order_queue
 from soulbox.kinds.execution.index import ExecutionIndex, Name
-from soulbox.model.marks import dispatch_mark
+from soulbox.model.marks import is_dispatched
 
 
 class _Queue:
@@ -116,10 +114,3 @@ class Turns:
         else:
             self._queues.pop(sandbox, None)
         return queue
-
-
-def is_dispatched(execution: Mapping[str, Any]) -> bool:
-    """Whether an Execution was handed to a pod. The mark of one whose pod was lost, and that
-    may run again, names none."""
-    pod_uid, _ = dispatch_mark(execution["metadata"])
-    return bool(pod_uid)

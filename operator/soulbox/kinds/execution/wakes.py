@@ -4,17 +4,20 @@ from collections.abc import Callable
 
 from soulbox.decide.execution_status import cancelled_by_deletion
 from soulbox.kinds.base import COUNT_SECONDS, Manifest, Waker
-from soulbox.kinds.execution.queue import Turns, is_dispatched
-from soulbox.kinds.objects import Objects
+from soulbox.kinds.execution.queue import Turns
+from soulbox.kube.cache import ObjectCache
 from soulbox.kube.clock import ServerClock
 from soulbox.model.manifests import is_finished, sandbox_ref
+from soulbox.model.marks import is_dispatched
 from soulbox.model.states import Kind
 
 
 class ExecutionFollower:
     """See `kinds.base.Follower`."""
 
-    def __init__(self, objects: Objects, waker: Waker, turns: Turns, clock: ServerClock) -> None:
+    def __init__(
+        self, objects: ObjectCache, waker: Waker, turns: Turns, clock: ServerClock
+    ) -> None:
         # Told of an Execution that went while its code may have run; to be set.
         self.on_unfinished: Callable[[Manifest], object] = lambda _: None
         self._objects = objects

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from typing import Final
 
 from soulbox.kinds.base import Manifest, Waker
-from soulbox.kinds.objects import Objects
+from soulbox.kube.cache import ObjectCache
 from soulbox.model.kinds import TENANTS
 
 _KINDS: Final = frozenset(info.kind for info in TENANTS)
@@ -13,7 +13,7 @@ _KINDS: Final = frozenset(info.kind for info in TENANTS)
 class NamespaceFollower:
     """See `kinds.base.Follower`."""
 
-    def __init__(self, objects: Objects, waker: Waker) -> None:
+    def __init__(self, objects: ObjectCache, waker: Waker) -> None:
         self._objects = objects
         self._waker = waker
 

@@ -2,9 +2,10 @@
 
 from collections.abc import Callable
 
-from soulbox.kinds.base import Manifest, Waker
-from soulbox.kinds.execution.queue import is_dispatched
-from soulbox.kinds.objects import Objects
+from soulbox.kinds.base import Manifest, Unfinished, Waker
+from soulbox.kinds.pod.index import PodIndex
+from soulbox.kube.cache import Lookup
+from soulbox.model.marks import is_dispatched
 from soulbox.model.owners import Owner, pod_owner
 from soulbox.model.states import Kind
 
@@ -12,8 +13,12 @@ from soulbox.model.states import Kind
 class PodFollower:
     """See `kinds.base.Follower`."""
 
-    def __init__(self, objects: Objects, waker: Waker) -> None:
+    def __init__(
+        self, objects: Lookup, pods: PodIndex, unfinished: Unfinished, waker: Waker
+    ) -> None:
         self._objects = objects
+        self._pods = pods
+        self._unfinished = unfinished
         self._waker = waker
 
     def wake(self, manifest: Manifest) -> None:
@@ -33,7 +38,7 @@ class PodFollower:
     def _owner(self, pod: Manifest) -> Owner | None:
         """Whose a pod is. The last version of one may say it by its label alone, and be gone from
         the cache already; that a tenant's pod is deleted costs somebody a look at most."""
-        owner = self._objects.pods.owner_of(pod)
+        owner = self._pods.owner_of(pod)
         if owner is None and pod["metadata"].get("deletionTimestamp"):
             owner = pod_owner(pod)
         return owner
@@ -46,6 +51,6 @@ class PodFollower:
             return
         sandbox = self._objects.get(Kind.SANDBOX, owner.uid)
         name = owner.name if sandbox is None else sandbox["metadata"]["name"]
-        for execution in self._objects.executions.unfinished(namespace, name):
+        for execution in self._unfinished(namespace, name):
             if is_dispatched(execution):
                 self._waker.add(Kind.EXECUTION, execution["metadata"]["uid"])

@@ -2,9 +2,8 @@
 
 from collections.abc import Callable
 
-from soulbox.kinds.base import COUNT_SECONDS, Manifest, Waker
-from soulbox.kinds.execution.queue import Turns
-from soulbox.kinds.objects import Objects
+from soulbox.kinds.base import COUNT_SECONDS, Manifest, Unfinished, Waker
+from soulbox.kube.cache import ObjectCache
 from soulbox.model.manifests import class_name
 from soulbox.model.specs import DEFAULT_CLASS
 from soulbox.model.states import Kind
@@ -13,18 +12,26 @@ from soulbox.model.states import Kind
 class SandboxFollower:
     """See `kinds.base.Follower`."""
 
-    def __init__(self, objects: Objects, waker: Waker, turns: Turns) -> None:
+    def __init__(
+        self,
+        objects: ObjectCache,
+        unfinished: Unfinished,
+        waker: Waker,
+        forget_turns: Callable[[tuple[str, str]], None],
+    ) -> None:
+        """Args:
+        forget_turns: told of a Sandbox that is gone, by namespace and name.
+        """
         self._objects = objects
         self._waker = waker
-        self._turns = turns
+        self._unfinished = unfinished
+        self._forget_turns = forget_turns
 
     def wake(self, manifest: Manifest) -> None:
         """Itself and its queue; later its class, which counts it."""
         metadata = manifest["metadata"]
         self._waker.add(Kind.SANDBOX, metadata["uid"])
-        for execution in self._objects.executions.unfinished(
-            metadata["namespace"], metadata["name"]
-        ):
+        for execution in self._unfinished(metadata["namespace"], metadata["name"]):
             self._waker.add(Kind.EXECUTION, execution["metadata"]["uid"])
         name = class_name(manifest) or DEFAULT_CLASS
         sandbox_class = self._objects.by_name(Kind.SANDBOX_CLASS, "", name)
@@ -40,5 +47,5 @@ class SandboxFollower:
     def last_version(self, manifest: Manifest, *, was_known: bool) -> Manifest | None:
         """As it was; nobody takes turns in it any more."""
         del was_known
-        self._turns.forget((manifest["metadata"]["namespace"], manifest["metadata"]["name"]))
+        self._forget_turns((manifest["metadata"]["namespace"], manifest["metadata"]["name"]))
         return manifest

@@ -3,15 +3,21 @@
 from collections.abc import Callable
 
 from soulbox.kinds.base import Manifest, Waker
-from soulbox.kinds.objects import Objects
+from soulbox.kube.cache import Lookup
 from soulbox.model.states import Kind
 
 
 class ClassFollower:
     """See `kinds.base.Follower`."""
 
-    def __init__(self, objects: Objects, waker: Waker) -> None:
+    def __init__(
+        self, objects: Lookup, users: Callable[[str], list[tuple[Kind, str]]], waker: Waker
+    ) -> None:
+        """Args:
+        users: what uses the class of that name.
+        """
         self._objects = objects
+        self._users = users
         self._waker = waker
         # By uid the generation that its users were last woken for.
         self._told: dict[str, object] = {}
@@ -26,7 +32,7 @@ class ClassFollower:
             return
         if self._objects.get(Kind.SANDBOX_CLASS, uid) is not None:
             self._told[uid] = generation
-        for kind, user in self._objects.users_of_class(metadata["name"]):
+        for kind, user in self._users(metadata["name"]):
             self._waker.add(kind, user)
 
     def leaving(self, manifest: Manifest) -> Callable[[Manifest], None]:
