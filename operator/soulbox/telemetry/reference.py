@@ -7,7 +7,7 @@ import sys
 from collections.abc import Iterable
 from pathlib import Path
 
-from soulbox.telemetry.metrics import FAMILIES, Family
+from soulbox.telemetry.families import FAMILIES, Family
 
 COMMAND = "python -m soulbox.telemetry.reference"
 

@@ -12,7 +12,7 @@ import pytest
 import yaml
 
 from hack.dashboard.grafana import build_dashboard
-from soulbox.telemetry.metrics import FAMILIES
+from soulbox.telemetry.families import FAMILIES
 
 ROOT = Path(__file__).parents[3]
 DASHBOARD: dict[str, Any] = json.loads((ROOT / "manifests/dashboard/soulbox.json").read_text())

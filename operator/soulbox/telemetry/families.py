@@ -1,0 +1,451 @@
+"""Every metric of the operator, with the meaning of its labels.
+
+Names are for ever. Labels are closed sets or names an admin owns (a class); never the
+name of a sandbox, an execution or an image: those are unbounded.
+
+docs/reference/metrics.md is made from these declarations (`python -m soulbox.telemetry.reference`).
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Final, Literal
+
+from soulbox.model.kinds import OURS, WATCHED, KindInfo
+
+# From a warm run (tens of milliseconds) to the longest class default (minutes).
+_RUN_BUCKETS: Final = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 1800)
+_CALL_BUCKETS: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.5, 1, 5, 30)
+# To mirror_batch_rows' default; a larger setting falls into +Inf.
+_BATCH_BUCKETS: Final = (1, 2, 5, 10, 25, 50, 100, 250, 500)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Family:
+    """One metric.
+
+    Attributes:
+        name: as it is scraped; a histogram's without its suffixes.
+        labels: name to meaning.
+        buckets: upper bounds of a histogram, in the unit of its name.
+        read: read from a snapshot at each scrape, see `Metrics.read_snapshots`.
+    """
+
+    name: str
+    type: Literal["counter", "gauge", "histogram"]
+    help: str
+    labels: Mapping[str, str] = field(default_factory=dict)
+    buckets: tuple[float, ...] = ()
+    read: bool = False
+
+
+def _one_of(infos: Iterable[KindInfo]) -> str:
+    *others, last = (f"`{info.kind}`" for info in infos)
+    return f"{', '.join(others)} or {last}"
+
+
+_OWN_KINDS: Final = _one_of(OURS)
+_WATCHED_KINDS: Final = _one_of(WATCHED)
+_FINAL_STATES: Final = "`Completed`, `Failed`, `Timeout` or `Cancelled`"
+
+FAMILIES: Final[tuple[Family, ...]] = (
+    # Leader election
+    Family(
+        name="soulbox_leader",
+        type="gauge",
+        help="1 on the operator that works, 0 on one that stands by. A leader that could not"
+        " renew its Lease in time and is silent counts 0.",
+    ),
+    Family(
+        name="soulbox_leader_transitions_total",
+        type="counter",
+        help="How often this process began to lead, fell silent, or ended leading.",
+        labels={
+            "to": "`leader`, `silent` (the Lease was not renewed in time), `released` (at its"
+            " end) or `lost` (another has it)"
+        },
+    ),
+    Family(
+        name="soulbox_lease_renew_failures_total",
+        type="counter",
+        help="Renewals of the Lease that failed.",
+    ),
+    # Reconciling
+    Family(
+        name="soulbox_reconciles_total",
+        type="counter",
+        help="Passes over an object.",
+        labels={
+            "kind": _OWN_KINDS,
+            "result": "`ok`, `retry` (it will be tried again), `refused` (the API server"
+            " forbade something) or `error` (a bug)",
+        },
+    ),
+    Family(
+        name="soulbox_reconcile_seconds",
+        type="histogram",
+        help="Duration of a pass.",
+        labels={"kind": _OWN_KINDS},
+        buckets=_CALL_BUCKETS,
+    ),
+    Family(
+        name="soulbox_queue_ready",
+        type="gauge",
+        help="Keys that wait for a worker.",
+        read=True,
+    ),
+    Family(
+        name="soulbox_queue_active",
+        type="gauge",
+        help="Keys that are worked on, at most `workers`.",
+        read=True,
+    ),
+    Family(
+        name="soulbox_queue_delayed",
+        type="gauge",
+        help="Keys that wait for their time: a deadline, a back-off.",
+        read=True,
+    ),
+    Family(
+        name="soulbox_queue_failing",
+        type="gauge",
+        help="Keys whose last pass failed.",
+        read=True,
+    ),
+    # API server
+    Family(
+        name="soulbox_api_requests_total",
+        type="counter",
+        help="Calls to the API server, watches apart. Writes are create, patch and delete.",
+        labels={
+            "verb": "`get`, `list`, `create`, `patch` or `delete`",
+            "kind": "of the object, `Pod` for example",
+            "code": "HTTP status, `0` for no answer",
+        },
+    ),
+    Family(
+        name="soulbox_api_request_seconds",
+        type="histogram",
+        help="Duration of calls to the API server.",
+        labels={"verb": "`get`, `list`, `create`, `patch` or `delete`"},
+        buckets=_CALL_BUCKETS,
+    ),
+    Family(
+        name="soulbox_watch_events_total",
+        type="counter",
+        help="Watch events received.",
+        labels={"kind": _WATCHED_KINDS},
+    ),
+    Family(
+        name="soulbox_watch_last_event_timestamp_seconds",
+        type="gauge",
+        help="Unix time of the newest event of each watch.",
+        labels={"kind": _WATCHED_KINDS},
+    ),
+    Family(
+        name="soulbox_watch_age_seconds",
+        type="gauge",
+        help="Time since each watch last brought an event, or since the start. A watch of"
+        " objects that do not change is silent too.",
+        labels={"kind": _WATCHED_KINDS},
+        read=True,
+    ),
+    Family(
+        name="soulbox_events_dropped_total",
+        type="counter",
+        help="Kubernetes Events not posted for want of room.",
+        read=True,
+    ),
+    # Sandboxes and Executions
+    Family(
+        name="soulbox_sandboxes_known",
+        type="gauge",
+        help="Sandboxes that exist.",
+        read=True,
+    ),
+    Family(
+        name="soulbox_executions_known",
+        type="gauge",
+        help="Executions that exist, finished ones too.",
+        read=True,
+    ),
+    Family(
+        name="soulbox_sandbox_start_seconds",
+        type="histogram",
+        help="Time from a Sandbox's creation to its first Running.",
+        buckets=_RUN_BUCKETS,
+    ),
+    Family(
+        name="soulbox_executions_total",
+        type="counter",
+        help="Executions that reached a final state.",
+        labels={"state": _FINAL_STATES, "reason": "one of [concepts](../concepts.md)' reasons"},
+    ),
+    Family(
+        name="soulbox_execution_queue_seconds",
+        type="histogram",
+        help="Time from an Execution's creation to its code's start.",
+        buckets=_RUN_BUCKETS,
+    ),
+    Family(
+        name="soulbox_execution_start_seconds",
+        type="histogram",
+        help="Time from an Execution's dispatch to its code's start, of those that this"
+        " process dispatched: the part of the queue time that is not waiting.",
+        buckets=_RUN_BUCKETS,
+    ),
+    Family(
+        name="soulbox_execution_duration_seconds",
+        type="histogram",
+        help="Wall time of the programs.",
+        labels={"state": _FINAL_STATES},
+        buckets=_RUN_BUCKETS,
+    ),
+    Family(
+        name="soulbox_runs_followed",
+        type="gauge",
+        help="Runs under way.",
+        read=True,
+    ),
+    Family(
+        name="soulbox_runner_errors_total",
+        type="counter",
+        help="Calls to runners that failed.",
+        labels={
+            "code": "the runner's code, or the kind of failure; `Other` for a code that no"
+            " runner of ours has"
+        },
+    ),
+    # Resource figures
+    Family(
+        name="soulbox_samples_total",
+        type="counter",
+        help="Samples of what pods use.",
+        labels={"result": "`ok`, or `failed`: its runner did not answer, or nonsense"},
+    ),
+    Family(
+        name="soulbox_memory_pressure_samples_total",
+        type="counter",
+        help="Samples in which a pod used over 90 % of its memory limit, page cache apart.",
+    ),
+    Family(
+        name="soulbox_samples_waiting",
+        type="gauge",
+        help="Samples that wait to be written to PostgreSQL.",
+        read=True,
+    ),
+    Family(
+        name="soulbox_samples_dropped_total",
+        type="counter",
+        help="Samples that were never written: too many waited while PostgreSQL was away, or"
+        " it refused them.",
+        read=True,
+    ),
+    # Mirror
+    Family(
+        name="soulbox_mirror_healthy",
+        type="gauge",
+        help="1 while PostgreSQL takes what is written; 0 also while rounds end in an error"
+        " of ours.",
+        read=True,
+    ),
+    Family(
+        name="soulbox_mirror_pending_objects",
+        type="gauge",
+        help="Objects that wait to be written to PostgreSQL: how far it is behind.",
+        read=True,
+    ),
+    Family(
+        name="soulbox_mirror_lag_seconds",
+        type="gauge",
+        help="Age of the oldest object that waits to be written.",
+        read=True,
+    ),
+    Family(
+        name="soulbox_mirror_batch_objects",
+        type="histogram",
+        help="Objects in a batch that was written.",
+        buckets=_BATCH_BUCKETS,
+    ),
+    Family(
+        name="soulbox_mirror_rows_written_total",
+        type="counter",
+        help="Rows that were new or changed.",
+        read=True,
+    ),
+    Family(
+        name="soulbox_mirror_failures_total",
+        type="counter",
+        help="Tries that failed because PostgreSQL was away.",
+        read=True,
+    ),
+    Family(
+        name="soulbox_mirror_dead_letters_total",
+        type="counter",
+        help="Rows and bills that PostgreSQL refused; they lie in `dead_letter`.",
+        read=True,
+    ),
+    Family(
+        name="soulbox_mirror_bill_conflicts_total",
+        type="counter",
+        help="Bills that contradict the ledger: look at them.",
+        read=True,
+    ),
+    Family(
+        name="soulbox_mirror_ends_unknown_total",
+        type="counter",
+        help="Pods found gone with no end told.",
+        read=True,
+    ),
+    # Deleted objects that PostgreSQL did not take in time
+    Family(
+        name="soulbox_mirror_held_objects",
+        type="gauge",
+        help="Deleted objects that stay past `record_deadline_seconds` because PostgreSQL takes"
+        " no rows and no spool volume takes them either.",
+        read=True,
+    ),
+    Family(
+        name="soulbox_spool_objects",
+        type="gauge",
+        help="Objects that are gone from the cluster and wait on the spool volume for PostgreSQL.",
+        read=True,
+    ),
+    Family(
+        name="soulbox_spool_bytes",
+        type="gauge",
+        help="Size of the files on the spool volume.",
+        read=True,
+    ),
+    Family(
+        name="soulbox_spool_age_seconds",
+        type="gauge",
+        help="How long the oldest object on the spool volume has waited there.",
+        read=True,
+    ),
+    Family(
+        name="soulbox_spool_failures_total",
+        type="counter",
+        help="Times the spool volume could not be used: full, read-only, gone. It is tried every"
+        " ten minutes (`repair_period_seconds`), needed or not.",
+        read=True,
+    ),
+    Family(
+        name="soulbox_rollup_lag_seconds",
+        type="gauge",
+        help="Age of the oldest ledger row or finished Execution that may not be in"
+        " `usage_daily` and `usage_aggregates` yet; 10 s at rest. An open transaction holds it"
+        " up, a rebuild too; the views are exact all the while.",
+        read=True,
+    ),
+    # The database, as it counts itself; looked at every half minute
+    Family(
+        name="soulbox_database_connections",
+        type="gauge",
+        help="Connections to the database, anybody's.",
+        read=True,
+    ),
+    Family(
+        name="soulbox_database_commits_total",
+        type="counter",
+        help="Transactions that were committed.",
+        read=True,
+    ),
+    Family(
+        name="soulbox_database_rollbacks_total",
+        type="counter",
+        help="Transactions that were rolled back.",
+        read=True,
+    ),
+    Family(
+        name="soulbox_database_cache_hit_ratio",
+        type="gauge",
+        help="Share of page reads that memory answered.",
+        read=True,
+    ),
+    Family(
+        name="soulbox_database_bytes",
+        type="gauge",
+        help="Size of the database on disk.",
+        read=True,
+    ),
+    Family(
+        name="soulbox_database_oldest_transaction_seconds",
+        type="gauge",
+        help="Age of the oldest open transaction.",
+        read=True,
+    ),
+    Family(
+        name="soulbox_database_notification_queue_ratio",
+        type="gauge",
+        help="How full the server's NOTIFY queue is, of all its databases; full, live queries"
+        " lose their hints and look by themselves every few seconds.",
+        read=True,
+    ),
+    Family(
+        name="soulbox_unbilled_seconds",
+        type="gauge",
+        help="For how long the oldest hour of a running pod that is in no row of the ledger has"
+        " been over; under three minutes while its node renews its Lease.",
+        read=True,
+    ),
+    Family(
+        name="soulbox_database_inserts_total",
+        type="counter",
+        help="Rows inserted.",
+        labels={"table": "a table of schema `soulbox`, its partitions together"},
+        read=True,
+    ),
+    Family(
+        name="soulbox_database_updates_total",
+        type="counter",
+        help="Rows updated.",
+        labels={"table": "a table of schema `soulbox`, its partitions together"},
+        read=True,
+    ),
+    Family(
+        name="soulbox_database_deletes_total",
+        type="counter",
+        help="Rows deleted.",
+        labels={"table": "a table of schema `soulbox`, its partitions together"},
+        read=True,
+    ),
+    Family(
+        name="soulbox_database_live_rows",
+        type="gauge",
+        help="Rows, as the statistics estimate.",
+        labels={"table": "a table of schema `soulbox`, its partitions together"},
+        read=True,
+    ),
+    Family(
+        name="soulbox_database_dead_rows",
+        type="gauge",
+        help="Rows that vacuum has still to remove.",
+        labels={"table": "a table of schema `soulbox`, its partitions together"},
+        read=True,
+    ),
+    Family(
+        name="soulbox_database_table_bytes",
+        type="gauge",
+        help="Size of a table on disk.",
+        labels={"table": "a table of schema `soulbox`, its partitions together"},
+        read=True,
+    ),
+    Family(
+        name="soulbox_database_index_bytes",
+        type="gauge",
+        help="Size of a table's indexes on disk.",
+        labels={"table": "a table of schema `soulbox`, its partitions together"},
+        read=True,
+    ),
+    Family(
+        name="soulbox_partition_horizon_seconds",
+        type="gauge",
+        help="Time from now on for which a table has partitions; rows later than that are"
+        " refused. Looked at hourly.",
+        labels={"table": "`executions`, `execution_outputs` or `resource_metrics`"},
+        read=True,
+    ),
+)
+
+# Those that read_snapshots wants a reader for.
+READ: Final[Mapping[str, Family]] = {family.name: family for family in FAMILIES if family.read}
