@@ -12,6 +12,7 @@ import time
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 
+from soulbox.model.backoff import doubled_seconds
 from soulbox.model.errors import (
     KubeConflict,
     KubeNotFound,
@@ -173,9 +174,9 @@ class WorkQueue:
             self._metrics.reconciled(kind.value, result, time.monotonic() - started)
 
     async def _retry(self, key: Key, error: BaseException, at_least_seconds: float | None) -> None:
-        count = self._failures.get(key, 0)
-        self._failures[key] = count + 1
-        delay = min(_LAST_DELAY_SECONDS, _FIRST_DELAY_SECONDS * 2 ** min(count, 20))
+        count = self._failures.get(key, 0) + 1
+        self._failures[key] = count
+        delay = doubled_seconds(_FIRST_DELAY_SECONDS, _LAST_DELAY_SECONDS, count)
         # Jitter, so that a thousand keys that failed together do not come back together.
         delay = max(at_least_seconds or 0.0, delay * (0.5 + random.random()))
         kind, uid = key
@@ -187,7 +188,7 @@ class WorkQueue:
             kind=kind.value,
             uid=uid,
             **self._names(kind, uid),
-            failures=count + 1,
+            failures=count,
             retry_seconds=round(delay, 3),
             error=str(error)[:512],
             exc_info=None if isinstance(error, Retryable | Terminal) else error,
@@ -195,4 +196,4 @@ class WorkQueue:
         self.add_later(kind, uid, delay)
         since = self._failing_since.setdefault(key, time.monotonic())
         if self._on_failing is not None:
-            await self._on_failing(kind, uid, error, count + 1, time.monotonic() - since)
+            await self._on_failing(kind, uid, error, count, time.monotonic() - since)

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 
+from soulbox.model.backoff import doubled_seconds
 from soulbox.model.retention import RetentionPolicy
 
 
@@ -53,8 +54,8 @@ class MirrorSettings:
     def backoff_seconds(self, tries: int) -> float:
         """How long to wait after so many tries in a row that failed. Doubles with each, half
         of it by chance: two operators or a fleet of them must not come back in step."""
-        longest = min(self.backoff_max_seconds, self.backoff_min_seconds * 2 ** min(tries - 1, 20))
-        return float(longest) * random.uniform(0.5, 1.0)
+        longest = doubled_seconds(self.backoff_min_seconds, self.backoff_max_seconds, tries)
+        return longest * random.uniform(0.5, 1.0)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

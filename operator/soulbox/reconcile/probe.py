@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from soulbox.box.client import PodAddress
+from soulbox.model.backoff import Backoff
 from soulbox.model.errors import HostileReply, RunnerRefused, RunnerUnavailable
 from soulbox.model.marks import dispatch_mark
 from soulbox.model.states import Kind
@@ -41,7 +42,7 @@ class RunnerProbe:
 
     async def _probe(self, pod_uid: str, owner: tuple[Kind, str]) -> None:
         services = self._services
-        retry_seconds = _FIRST_RETRY_SECONDS
+        retry = Backoff(first_seconds=_FIRST_RETRY_SECONDS, most_seconds=_LAST_RETRY_SECONDS)
         try:
             while services.cache.get(Kind.POD, pod_uid) is not None:
                 # The pod itself is not kept: a thousand wait here after a restart.
@@ -59,8 +60,7 @@ class RunnerProbe:
                             await self.meet(pod_uid, run.uid, run.attempt)
                         self._wake(owner)
                         return
-                await asyncio.sleep(retry_seconds)
-                retry_seconds = min(_LAST_RETRY_SECONDS, retry_seconds * 2)
+                await asyncio.sleep(retry.next_seconds())
         finally:
             self._tasks.pop(pod_uid, None)
             services.memory.asked_since.pop(pod_uid, None)

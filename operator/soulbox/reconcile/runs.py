@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 from soulbox.box.client import PodAddress, RunnerClient
 from soulbox.decide.execution_seen import RunProblem
 from soulbox.decide.output import FILE_CONTENT_BYTES
+from soulbox.model.backoff import Backoff
 from soulbox.model.errors import HostileReply, RunnerRefused, RunnerUnavailable
 from soulbox.model.runs import RunDocument, StartRun
 from soulbox.model.states import ExecutionReason, Kind, RunState
@@ -145,7 +146,7 @@ class RunFollower:
         self, uid: str, address: PodAddress, attempt: int, request: StartRun | None
     ) -> None:
         loop = asyncio.get_running_loop()
-        retry_seconds = _FIRST_RETRY_SECONDS
+        retry = Backoff(first_seconds=_FIRST_RETRY_SECONDS, most_seconds=_LAST_RETRY_SECONDS)
         hostile, early = 0, False
         while True:
             asked_at = loop.time()
@@ -157,7 +158,8 @@ class RunFollower:
                 if document.state is RunState.FINISHED:
                     return
                 # Known to the runner: from here on only listen.
-                request, hostile, retry_seconds = None, 0, _FIRST_RETRY_SECONDS
+                request, hostile = None, 0
+                retry.reset()
                 was_early, early = early, loop.time() - asked_at < _EARLY_SECONDS
                 if early and was_early:
                     await asyncio.sleep(_EARLY_SECONDS)
@@ -177,8 +179,7 @@ class RunFollower:
                     return
             except RunnerUnavailable:
                 pass
-            await asyncio.sleep(retry_seconds)
-            retry_seconds = min(_LAST_RETRY_SECONDS, retry_seconds * 2)
+            await asyncio.sleep(retry.next_seconds())
 
     async def _with_contents(self, address: PodAddress, run: RunDocument) -> RunDocument:
         """The document with the contents of its small files, for the status. What cannot be

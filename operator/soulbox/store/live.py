@@ -21,6 +21,7 @@ from psycopg import AsyncConnection
 from psycopg.rows import DictRow, dict_row
 from psycopg.types.json import set_json_loads
 
+from soulbox.model.backoff import Backoff
 from soulbox.model.errors import CursorExpired, InvalidRequest, StoreUnavailable
 from soulbox.store.cursors import decode_cursor, encode_cursor
 from soulbox.store.errors import check_dsn, translated
@@ -41,7 +42,8 @@ _IDLE_SECONDS: Final = 5.0
 # Over a pooler there are no hints at all.
 _POOLED_SECONDS: Final = 1.0
 _PENDING_SECONDS: Final = 0.05
-_BACKOFF_SECONDS: Final = (0.1, 5.0)
+_FIRST_SECONDS: Final = 0.1
+_MOST_SECONDS: Final = 5.0
 # A server that neither answers nor closes.
 _ANSWER_SECONDS: Final = 30.0
 
@@ -125,21 +127,20 @@ class Feed:
                 waited for.
             StoreRefused: a statement was refused, for want of a right for example.
         """
-        wait = _BACKOFF_SECONDS[0]
+        backoff = Backoff(first_seconds=_FIRST_SECONDS, most_seconds=_MOST_SECONDS)
         while True:
             try:
                 async with await self._connect() as connection:
-                    wait = _BACKOFF_SECONDS[0]
+                    backoff.reset()
                     async for change in self._follow(connection):
                         yield change
             except StoreUnavailable as error:
                 # Before the first position nothing was promised yet: say what is wrong.
                 if self._position is None:
                     raise
-                if wait == _BACKOFF_SECONDS[0]:
+                if not backoff.tries:
                     self._on_away(error)
-                await asyncio.sleep(wait)
-                wait = min(wait * 2, _BACKOFF_SECONDS[1])
+                await asyncio.sleep(backoff.next_seconds())
 
     async def _connect(self) -> AsyncConnection[DictRow]:
         with translated():

@@ -21,6 +21,7 @@ from soulbox.app.live_output import (
 )
 from soulbox.kube.client import plain_get
 from soulbox.kube.resources import EXECUTIONS
+from soulbox.model.backoff import Backoff
 from soulbox.model.errors import CommandError, KubeConflict, KubeUnavailable
 from soulbox.model.keys import OUTPUT_KEYS_ANNOTATION
 
@@ -117,13 +118,15 @@ class Pump:
     async def _pump(self, stream: Stream, *, wait: bool) -> None:
         shown = self.shown[stream]
         loop = asyncio.get_running_loop()
-        retry_seconds, over_since = _FIRST_RETRY_SECONDS, None
+        retry = Backoff(first_seconds=_FIRST_RETRY_SECONDS, most_seconds=_LAST_RETRY_SECONDS)
+        over_since = None
         while not self._has_all(stream):
             state, content = await self._fetch(stream, shown, wait=wait)
             if content:
                 await self._write(stream, content)
                 shown.offset += len(content)
-                retry_seconds, over_since = _FIRST_RETRY_SECONDS, None
+                retry.reset()
+                over_since = None
             if state == "Finished" or (not wait and state is not None and not content):
                 shown.complete, shown.problem = state == "Finished", ""
                 return
@@ -139,8 +142,7 @@ class Pump:
                 if state == "Lost" or loop.time() - over_since > patience:
                     return
             if not content:
-                await self._pause(retry_seconds)
-                retry_seconds = min(_LAST_RETRY_SECONDS, retry_seconds * 2)
+                await self._pause(retry.next_seconds())
         shown.complete, shown.problem = True, ""
 
     def _has_all(self, stream: Stream) -> bool:
