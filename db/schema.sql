@@ -207,6 +207,8 @@ CREATE TABLE soulbox.executions (
     recorded_at      timestamptz NOT NULL DEFAULT now(),
     updated_at       timestamptz NOT NULL DEFAULT now(),
     captured_files   jsonb,
+    timeout_seconds    bigint,
+    output_limit_bytes bigint,
     CONSTRAINT executions_pkey PRIMARY KEY (uid, created_at),
     CONSTRAINT executions_state_known CHECK (
         state IN ('queued', 'running', 'completed', 'failed', 'timeout', 'cancelled')),
@@ -238,8 +240,9 @@ COMMENT ON COLUMN soulbox.executions.one_shot IS 'It names a class, not a sandbo
 COMMENT ON COLUMN soulbox.executions.namespace IS 'Namespace; with name it locates, uid identifies';
 COMMENT ON COLUMN soulbox.executions.name IS 'Name in its namespace; may be used again later';
 COMMENT ON COLUMN soulbox.executions.class_name IS
-    'SandboxClass of a one-shot; null where its sandbox says it';
-COMMENT ON COLUMN soulbox.executions.language IS 'spec.language; null is the default of the class';
+    'SandboxClass it ran under: its own, or its Sandbox''s as it was at its dispatch; null while that is not known';
+COMMENT ON COLUMN soulbox.executions.language IS
+    'spec.language, else the language it was dispatched in; before that the default of its own class';
 COMMENT ON COLUMN soulbox.executions.code_sha256 IS
     'SHA-256 of the code, hex; the code is in programs unless it came from elsewhere';
 COMMENT ON COLUMN soulbox.executions.state IS
@@ -284,6 +287,10 @@ COMMENT ON COLUMN soulbox.executions.recorded_at IS 'When the row was made';
 COMMENT ON COLUMN soulbox.executions.updated_at IS 'When the row last changed; kept by trigger';
 COMMENT ON COLUMN soulbox.executions.captured_files IS
     'status.output.files: files [{path, size_bytes, sha256, truncated}], omitted; null: none were captured';
+COMMENT ON COLUMN soulbox.executions.timeout_seconds IS
+    'Wall time it was given at its dispatch, in seconds; null before, and where an earlier release dispatched it';
+COMMENT ON COLUMN soulbox.executions.output_limit_bytes IS
+    'Most bytes kept of each stream, and of all captured files together; known as timeout_seconds is';
 CREATE TRIGGER executions_touch BEFORE UPDATE ON soulbox.executions
     FOR EACH ROW EXECUTE FUNCTION soulbox.touch_updated_at();
 
@@ -1214,7 +1221,7 @@ SELECT e.uid, e.created_at, e.cluster, e.tenant, e.user_name, e.sandbox_uid, e.o
        e.exit_code, e.signal, e.stdout, e.stderr, e.stdout_bytes, e.stderr_bytes,
        e.stdout_truncated, e.stderr_truncated, e.stdout_sha256, e.stderr_sha256,
        e.output_complete, e.error, e.resource_usage, e.billing, e.receipt, e.resource_version,
-       e.deleted_at, e.recorded_at, e.updated_at
+       e.deleted_at, e.recorded_at, e.updated_at, e.timeout_seconds, e.output_limit_bytes
   FROM soulbox.executions e
   LEFT JOIN soulbox.programs p ON p.tenant = e.tenant AND p.code_sha256 = e.code_sha256;
 COMMENT ON VIEW soulbox.v_executions IS
@@ -2148,7 +2155,7 @@ BEGIN
            e.exit_code, e.signal, e.stdout, e.stderr, e.stdout_bytes, e.stderr_bytes,
            e.stdout_truncated, e.stderr_truncated, e.stdout_sha256, e.stderr_sha256,
            e.output_complete, e.error, e.resource_usage, e.billing, e.receipt, e.resource_version,
-           e.deleted_at, e.recorded_at, e.updated_at
+           e.deleted_at, e.recorded_at, e.updated_at, e.timeout_seconds, e.output_limit_bytes
       FROM soulbox.executions(of_tenant, of_user, of_sandbox, of_uid, in_state, from_at, to_at,
                               after_at, after_uid, max_rows) e
       LEFT JOIN soulbox.programs p ON p.tenant = e.tenant AND p.code_sha256 = e.code_sha256

@@ -29,7 +29,8 @@ SELECT uid, created_at, tenant, user_name, namespace, name, sandbox_uid, class_n
 -- One Execution by its UID alone.
 SELECT uid, created_at, tenant, user_name, namespace, name, sandbox_uid, class_name, language,
        code_sha256, code, state, reason, message, started_at, completed_at, duration_ms, exit_code,
-       signal, stdout, stderr, error, resource_usage, billing, deleted_at
+       signal, stdout, stderr, error, resource_usage, billing, timeout_seconds, output_limit_bytes,
+       deleted_at
   FROM soulbox.v_executions(of_uid => %(uid)s);
 
 -- list_sandboxes --

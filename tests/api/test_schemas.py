@@ -118,7 +118,7 @@ def test_full_status_is_taken_whole(kubectl: Kubectl, namespace: str) -> None:
 
 @pytest.mark.parametrize(
     "status",
-    [{"state": "Happy"}, {"exitCode": 256}, {"reason": "Because"}, {"durationMilliseconds": -1}],
+    [{"state": "Happy"}, {"exitCode": 256}, {"reason": "Because"}, {"timeoutSeconds": -1}],
     ids=repr,
 )
 def test_status_outside_the_closed_sets_is_refused(
@@ -179,7 +179,7 @@ def test_columns(resource: str, want: list[str], kubectl: Kubectl, namespace: st
     assert header.split() == want
     assert {"sbe": "none", "sbx": "100m"}[resource] in row.split()
     wide, _ = kubectl.run("get", resource, "--namespace", namespace, "--output=wide").splitlines()
-    more = {"sbe": "CLASS LANGUAGE USER NODE", "sbx": "POD USER NETWORK EXPIRES"}[resource]
+    more = {"sbe": "CLASS LANGUAGE USER NODE TIMEOUT", "sbx": "POD USER NETWORK EXPIRES"}[resource]
     assert wide.split() == [*want, *more.split()]
 
 

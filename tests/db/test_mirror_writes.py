@@ -26,6 +26,7 @@ from tests.support.fix_mirror import (
     until,
 )
 from tests.support.make_mirrored import (
+    make_execution,
     make_finished_execution,
     make_pod,
     make_running_sandbox,
@@ -216,6 +217,31 @@ async def test_old_changes_are_removed_and_young_ones_stay(
             return row == (100,)
 
         await until(left)
+
+
+async def test_terms_of_a_run_are_columns_and_its_label_is_no_class(
+    make_mirror: MakeMirror, sql_connection: psycopg.Connection
+) -> None:
+    label = {"metadata": {"labels": {"soulbox.dev/class": "gold"}}}
+    waiting = make_execution(**label)
+    uid, metadata = waiting["metadata"]["uid"], waiting["metadata"]
+    ended = make_finished_execution(
+        metadata={"uid": uid, "labels": metadata["labels"]}, spec={"language": None}
+    )
+    query = (
+        "select class_name, language, timeout_seconds, output_limit_bytes from soulbox.{}()"
+        " where uid = %s"
+    )
+    async with running(make_mirror()) as mirror:
+        mirror.offer(Kind.EXECUTION, waiting)
+        await drained(mirror)
+        told = sql_connection.execute(query.format("executions").encode(), [uid]).fetchone()
+        assert told == (None, "python", None, None)
+        mirror.offer(Kind.EXECUTION, newer(ended))
+        await drained(mirror)
+    for relation in ("executions", "v_executions"):
+        told = sql_connection.execute(query.format(relation).encode(), [uid]).fetchone()
+        assert told == ("python", "python", 300, 10 * 2**20), relation
 
 
 async def test_where_and_what_an_execution_ran_is_fixed_once_it_has_ended(

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from datetime import datetime
 from typing import Any
 
 import pytest
 
 from tests.support.builders import make_execution, make_sandbox
+from tests.support.classes import class_like
 from tests.support.fix_operator import OperatorProcess
 from tests.support.waiting import Manifest, World
 
@@ -26,18 +26,6 @@ def ran(world: World, sandbox_uid: str) -> list[Manifest]:
         " where sandbox_uid = %(uid)s order by incarnation",
         uid=sandbox_uid,
     )
-
-
-@contextmanager
-def class_like(world: World, base: str, **spec: Any) -> Iterator[str]:
-    """A class of the test's own, made from one that is there."""
-    known = world.kubectl.get("sandboxclass", base)
-    name = f"{base}-{world.namespace}"
-    world.kubectl.create({**known, "metadata": {"name": name}, "spec": {**known["spec"], **spec}})
-    try:
-        yield name
-    finally:
-        world.kubectl.run("delete", "sandboxclass", name)
 
 
 def test_suspended_sandbox_costs_nothing_and_its_workspace_survives(

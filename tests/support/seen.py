@@ -36,6 +36,7 @@ from soulbox.model.states import (
     RunState,
     SandboxState,
 )
+from soulbox.model.terms import RunTerms
 from tests.support.fix_clock import NOW, at
 
 POD_UID = "0b0e7f0c-5a5e-4a55-9d5e-3f0a1c2b3d4e"
@@ -80,6 +81,20 @@ def make_class_spec(**changes: Any) -> SandboxClassSpec:
         sku="default",
         env=(),
         replace_lost_pods=True,
+    )
+    return replace(base, **changes)
+
+
+def make_terms(**changes: Any) -> RunTerms:
+    """What the class gives a run that asks for nothing."""
+    base = RunTerms(
+        class_name="python",
+        language="python",
+        interpreter=Interpreter(command=("python3",), extension=".py"),
+        timeout_seconds=300,
+        output_limit_bytes=10 * 2**20,
+        max_processes=128,
+        limits=LIMITS,
     )
     return replace(base, **changes)
 
@@ -170,11 +185,10 @@ def make_seen(**changes: Any) -> SeenExecution:
         run=None,
         silent_seconds=None,
         followed_seconds=None,
-        timeout_seconds=300,
+        terms=make_terms(),
         recorded=False,
         recorded_pods=frozenset(),
         output_saved=False,
-        limits=LIMITS,
         price_plan=PLAN,
         runner_version="0.1.0",
         sandbox_not_found_seconds=60.0,
@@ -196,10 +210,12 @@ def make_one_shot(pod: PodView | None = None, **changes: Any) -> SeenExecution:
 
 
 def make_dispatched(**changes: Any) -> SeenExecution:
-    """An Execution that was handed to the pod, and nothing heard of it yet."""
+    """An Execution that was handed to the pod, and nothing heard of it yet. `terms` are those
+    of its receipt; None: it has none, and its class is gone."""
+    terms = changes.get("terms", make_terms())
     base = {
         "has_finalizer": True,
-        "dispatched": Dispatched(pod_uid=POD_UID, attempt=1),
+        "dispatched": Dispatched(pod_uid=POD_UID, attempt=1, terms=terms),
     }
     return make_seen(**base | changes)
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from soulbox.model.specs import NetworkProfile
+from soulbox.model.terms import RunTerms
 
 Status = Mapping[str, Any]
 
@@ -70,12 +71,13 @@ class AskWhyPending:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Dispatch:
-    """One metadata patch: finalizer, dispatched annotation, sandbox label. Only after it is
-    written may the runner be asked to start."""
+    """One metadata patch: finalizer, dispatched annotation, terms, sandbox label. Only after it
+    is written may the runner be asked to start."""
 
     pod_uid: str
     attempt: int
     sandbox_uid: str | None
+    terms: RunTerms
     # Hash of code that is not in the object, for the record; None for code that is.
     code_sha256: str | None = None
 

@@ -348,6 +348,8 @@ def _dispatch(
 ) -> Decision:
     if seen.code_missing is not None:
         return _wait_for_code(seen, seen.code_missing, now)
+    if seen.terms is None:  # its class went, or its Sandbox became malformed, in this moment
+        return _wait(seen, "Waiting to know the class of its Sandbox.", now)
     attempt = seen.lost_attempts + 1
     return Decision(
         actions=(
@@ -355,6 +357,7 @@ def _dispatch(
                 pod_uid=pod.uid,
                 attempt=attempt,
                 sandbox_uid=sandbox_uid,
+                terms=seen.terms,
                 code_sha256=seen.code_sha256,
             ),
             FollowRun(pod_uid=pod.uid, attempt=attempt, may_start=True),
@@ -414,7 +417,7 @@ def _keep_following(
     )
     if run is None:
         # Asked for the first time there is no silence yet: look once it could be too long.
-        first = (seen.timeout_seconds or 0) + GRACE_SECONDS
+        first = GRACE_SECONDS + (0 if seen.terms is None else seen.terms.timeout_seconds)
         return Decision(actions=(follow,), requeue_after_seconds=look or first)
     actions: list[Action] = []
     overdue = over is not None and over >= GRACE_SECONDS

@@ -9,8 +9,16 @@ from soulbox.decide.pods import PodView
 from soulbox.model.billing import PricePlan
 from soulbox.model.errors import InvalidManifest
 from soulbox.model.runs import RunDocument
-from soulbox.model.specs import EnvVar, ExecutionSpec, FileEncoding, Limits, SandboxClassSpec
+from soulbox.model.specs import (
+    EnvVar,
+    ExecutionSpec,
+    FileEncoding,
+    Limits,
+    SandboxClassSpec,
+    SandboxSpec,
+)
 from soulbox.model.states import ExecutionReason, ExecutionState, SandboxState
+from soulbox.model.terms import RunTerms
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -19,6 +27,8 @@ class Dispatched:
 
     pod_uid: str
     attempt: int
+    # The receipt: under what terms. None: an earlier release, which kept none, dispatched it.
+    terms: RunTerms | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,6 +52,8 @@ class SandboxSeen:
     message: str
     # Its current pod's uid, None while it has none that runs.
     pod_uid: str | None
+    # None: it is malformed.
+    spec: SandboxSpec | None = None
     # Since when it says that it cannot run as it is; None: it does not.
     stalled_since: datetime | None = None
     # Whom it is billed to; None: nobody by name, so that anybody's Executions may run in it.
@@ -122,13 +134,13 @@ class SeenExecution:
     silent_seconds: float | None
     # Seconds since it first told of the run, by the operator's clock; None: it has not.
     followed_seconds: float | None
-    # Wall time the run was given, None: its class is gone.
-    timeout_seconds: int | None
+    # Once it was dispatched those it was dispatched under, as far as they are known; until then
+    # those it would be run under now. None: its class is gone, or lacks its language.
+    terms: RunTerms | None
     # Final rows of the Execution, and of which of its pods, are committed.
     recorded: bool
     recorded_pods: frozenset[str]
     output_saved: bool  # or given up
-    limits: Limits | None
     price_plan: PricePlan | None
     runner_version: str | None
     sandbox_not_found_seconds: float
@@ -148,8 +160,15 @@ class SeenExecution:
             return ExecutionState.QUEUED
 
     @property
+    def limits(self) -> Limits | None:
+        """Of its pod; None: not known."""
+        return None if self.terms is None else self.terms.limits
+
+    @property
     def kept_bytes(self) -> int | None:
-        """Of each stream at most; None: what the class keeps."""
+        """Of each stream at most; None: not known, as much as its runner kept."""
+        if self.terms is not None:
+            return self.terms.output_limit_bytes
         return self.spec.output_limit_bytes if isinstance(self.spec, ExecutionSpec) else None
 
     @property

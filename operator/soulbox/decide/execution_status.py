@@ -32,6 +32,8 @@ from soulbox.model.text import printable, storable
 from soulbox.model.times import format_time
 from soulbox.pure.prices import charge
 
+# Fields of a status that tell the terms of a dispatch.
+_TERMS = ("className", "language", "timeoutSeconds", "outputLimitBytes")
 # Of each text in a status that has room for nothing else.
 _BARE_TEXT = 128
 # The CRD takes twice as many characters.
@@ -74,8 +76,9 @@ def lost_status(seen: SeenExecution, message: str, attempts: int, now: datetime)
     status = _frame(seen, ExecutionState.QUEUED, "Queued", message, now)
     status["queuedTime"] = format_time(seen.created_at)
     status["attempt"] = attempts
-    if "startTime" in seen.status:
-        status["startTime"] = None
+    for of_the_attempt in ("startTime", *_TERMS):
+        if of_the_attempt in seen.status:
+            status[of_the_attempt] = None
     return status
 
 
@@ -86,6 +89,7 @@ def running_status(seen: SeenExecution, run: RunDocument, now: datetime) -> dict
     if run.start_time is not None:
         status["startTime"] = format_time(run.start_time)
     status["attempt"] = run.attempt
+    status.update(_terms(seen))
     return status
 
 
@@ -105,6 +109,7 @@ def final_status(
         status["startTime"] = seen.status["startTime"]
     if seen.dispatched is not None:
         status["attempt"] = seen.dispatched.attempt
+    status.update(_terms(seen))
     # A runner that says the program did not start leaves no doubt: there is no output to lose.
     has_run = started and (run is None or run.start_time is not None) and not ending.never_started
     if has_run and "output" not in status:
@@ -154,7 +159,9 @@ def shrink_status(status: Mapping[str, Any]) -> dict[str, Any]:
 def bare_status(status: Mapping[str, Any]) -> dict[str, Any]:
     """The same end in a kilobyte or two, for an object whose spec leaves room for no more."""
     kept = ("state", "reason", "observedGeneration", "completionTime", "startTime", "attempt")
-    bare: dict[str, Any] = {key: status[key] for key in (*kept, "exitCode") if key in status}
+    bare: dict[str, Any] = {
+        key: status[key] for key in (*kept, "exitCode", *_TERMS) if key in status
+    }
     bare["message"] = str(status.get("message", ""))[:_BARE_TEXT]
     bare["conditions"] = [
         {**condition, "message": condition["message"][:_BARE_TEXT]}
@@ -276,7 +283,7 @@ def _of_run(run: RunDocument, inline_bytes: int, kept_bytes: int | None) -> dict
     """Everything the runner's document tells, in the API's names.
 
     Args:
-        kept_bytes: spec.outputLimitBytes; what is beyond it is not kept here either.
+        kept_bytes: the run's outputLimitBytes; what is beyond it is not kept here either.
     """
     found: dict[str, Any] = {"attempt": run.attempt}
     if run.start_time is not None:
@@ -360,9 +367,23 @@ def _error(seen: SeenExecution, ending: Ending, status: Mapping[str, Any]) -> di
     }
 
 
+def _terms(seen: SeenExecution) -> dict[str, Any]:
+    """What the run was promised at its dispatch; of one that never was dispatched, or by a
+    release that kept no receipt, only its class is known."""
+    terms = None if seen.dispatched is None else seen.dispatched.terms
+    if terms is None:
+        return {"className": seen.class_name} if seen.class_name else {}
+    return {
+        "className": terms.class_name,
+        "language": terms.language,
+        "timeoutSeconds": terms.timeout_seconds,
+        "outputLimitBytes": terms.output_limit_bytes,
+    }
+
+
 def _receipt(seen: SeenExecution) -> dict[str, Any]:
     """Under what isolation the code ran; absent members are not known."""
-    pod, limits = seen.pod, seen.limits
+    pod, terms = seen.pod, seen.terms
     profile = None if pod is None else pod.network_profile
     receipt: dict[str, Any] = {"networkProfile": profile or "none"}
     if seen.dispatched is not None:
@@ -370,8 +391,10 @@ def _receipt(seen: SeenExecution) -> dict[str, Any]:
     if pod is not None:
         known = {"imageID": pod.image_id, "runtimeClass": pod.runtime_class, "node": pod.node}
         receipt.update({key: value for key, value in known.items() if value})
-    if limits is not None:
-        receipt["limits"] = limit_texts(limits, seen.sandbox_class)
+    if terms is not None:
+        receipt["limits"] = limit_texts(terms.limits, terms.max_processes)
+    if seen.dispatched is not None and seen.dispatched.terms is not None:
+        receipt["command"] = list(seen.dispatched.terms.interpreter.command)
     if seen.runner_version:
         receipt["runnerVersion"] = printable(seen.runner_version)[:128]
     return receipt

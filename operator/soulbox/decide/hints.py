@@ -26,9 +26,9 @@ _END_CHARACTERS: Final = 4_096
 def hint_of(seen: SeenExecution, stderr: str) -> str:
     """A sentence, with a space before it, on a program that failed with this; "" for none."""
     end = stderr[-_END_CHARACTERS:]
-    if seen.sandbox_class is not None and _NO_PROCESS.search(end):
+    if seen.terms is not None and _NO_PROCESS.search(end):
         return (
-            f" Its class allows {seen.sandbox_class.max.pids} processes and threads at once"
+            f" Its class allows {seen.terms.max_processes} processes and threads at once"
             " (max.pids of the SandboxClass), counting all that run in its pod."
         )
     code = seen.spec.code if isinstance(seen.spec, ExecutionSpec) else None

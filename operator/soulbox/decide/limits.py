@@ -4,28 +4,16 @@ A class is another object, so neither schema nor CEL can say this at apply.
 """
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from soulbox.model.quantity import format_bytes, format_millicores
 from soulbox.model.specs import (
     ExecutionSpec,
-    Interpreter,
     Limits,
     Resources,
     SandboxClassSpec,
     SandboxSpec,
 )
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RunTerms:
-    """Under what terms a run is started."""
-
-    interpreter: Interpreter
-    language: str
-    timeout_seconds: int
-    output_limit_bytes: int  # kept of each stream, and of all captured files
 
 
 def sandbox_limits(spec: SandboxSpec, of: SandboxClassSpec) -> Limits:
@@ -47,15 +35,14 @@ def _limits(asked: Resources, of: SandboxClassSpec) -> Limits:
     )
 
 
-def limit_texts(limits: Limits, of: SandboxClassSpec | None) -> dict[str, Any]:
-    """The limits of a pod as people write them, for a status; processes where the class is
-    known."""
+def limit_texts(limits: Limits, pids: int | None) -> dict[str, Any]:
+    """The limits of a pod as people write them, for a status; processes where they are known."""
     found: dict[str, Any] = {
         "cpu": format_millicores(limits.cpu_millicores),
         "memory": format_bytes(limits.memory_bytes),
         "disk": format_bytes(limits.disk_bytes),
     }
-    return found if of is None else found | {"pids": of.max.pids}
+    return found if pids is None else found | {"pids": pids}
 
 
 def workspace_bytes(spec: SandboxSpec, of: SandboxClassSpec) -> int:
@@ -155,19 +142,3 @@ def object_to_execution(spec: ExecutionSpec, of: SandboxClassSpec, class_name: s
     if spec.sandbox_name is None:
         checks += _resource_checks(execution_limits(spec, of), of)
     return _first_objection(checks, class_name)
-
-
-def run_terms(spec: ExecutionSpec, of: SandboxClassSpec, sandbox: SandboxSpec | None) -> RunTerms:
-    """How to run a spec to which there is no objection."""
-    language = spec.language or of.default_language
-    default = of.defaults.timeout_seconds
-    if sandbox is not None and sandbox.default_timeout_seconds is not None:
-        default = min(sandbox.default_timeout_seconds, of.max.timeout_seconds)
-    return RunTerms(
-        interpreter=of.interpreters[language],
-        language=language,
-        timeout_seconds=spec.timeout_seconds or default,
-        output_limit_bytes=of.max.output_bytes
-        if spec.output_limit_bytes is None
-        else spec.output_limit_bytes,
-    )

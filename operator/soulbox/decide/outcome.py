@@ -129,7 +129,7 @@ def _whom(seen: SeenExecution) -> str:
 def _timeout(seen: SeenExecution) -> str:
     if isinstance(seen.spec, ExecutionSpec) and seen.spec.timeout_seconds is not None:
         return f"timeoutSeconds ({seen.spec.timeout_seconds} s)"
-    return "time limit"
+    return f"time limit ({seen.terms.timeout_seconds} s)" if seen.terms else "time limit"
 
 
 def _cancelled(seen: SeenExecution, run: RunDocument) -> Ending:

@@ -22,7 +22,7 @@ LOSSES = frozenset({ExecutionReason.LOST, ExecutionReason.EVICTED, ExecutionReas
 
 def over_seconds(seen: SeenExecution, now: datetime) -> float | None:
     """Seconds since the run should have ended, negative before; None: not to be told."""
-    if seen.timeout_seconds is None:
+    if seen.terms is None:
         return None
     run = seen.run
     started = run.start_time if isinstance(run, RunDocument) else None
@@ -35,7 +35,7 @@ def over_seconds(seen: SeenExecution, now: datetime) -> float | None:
         seen.silent_seconds if started is None else None,
     ]
     known = [seconds for seconds in lasted if seconds is not None]
-    return max(known) - seen.timeout_seconds if known else None
+    return max(known) - seen.terms.timeout_seconds if known else None
 
 
 def ending_of_overdue(seen: SeenExecution, now: datetime) -> Ending | None:

@@ -90,7 +90,7 @@ def _status(seen: SeenSandbox, news: News, now: datetime) -> dict[str, Any]:
     }
     if isinstance(seen.spec, SandboxSpec) and seen.sandbox_class is not None:
         limits = sandbox_limits(seen.spec, seen.sandbox_class)
-        status["resources"] = limit_texts(limits, seen.sandbox_class)
+        status["resources"] = limit_texts(limits, seen.sandbox_class.max.pids)
     if pod is not None:
         status["pod"] = _pod_status(seen.status, pod)
         status |= _runtime(seen.status, pod)

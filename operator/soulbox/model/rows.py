@@ -82,6 +82,9 @@ class ExecutionRow:
 
     Attributes:
         sandbox_uid: None for a one-shot, and until it was dispatched to its sandbox.
+        class_name, language: its own, else those it was dispatched under.
+        timeout_seconds, output_limit_bytes: as it was dispatched; None before, and where a
+            release that kept no receipt dispatched it.
         code_sha256: hex; None when the code is not in the object and nobody told.
         exit_code: None also when a signal ended it.
         stdout, stderr: what the status holds inline; None when no code has started.
@@ -136,6 +139,8 @@ class ExecutionRow:
     billing: Mapping[str, Any] | None
     receipt: Mapping[str, Any] | None
     captured_files: Mapping[str, Any] | None
+    timeout_seconds: int | None
+    output_limit_bytes: int | None
     resource_version: int
     cleaned: bool
     deleted_at: datetime | None

@@ -10,9 +10,7 @@ from collections.abc import AsyncIterator
 from soulbox.box.client import PodAddress
 from soulbox.decide.actions import CollectOutput
 from soulbox.decide.execution_seen import SeenExecution
-from soulbox.decide.limits import run_terms
 from soulbox.model.errors import HostileReply, RunnerRefused, SoulBoxError
-from soulbox.model.specs import ExecutionSpec
 from soulbox.model.states import Kind
 from soulbox.reconcile.services import Services, address_of, runner_error_code
 from soulbox.telemetry.logs import get_logger
@@ -25,7 +23,7 @@ _RETRY_SECONDS = 2.0
 # the longest of a busy node; it holds one of few places to save.
 _PATIENCE_SECONDS = 60.0
 _LEAST_BYTES_PER_SECOND = 2**20
-# Of an Execution whose class is gone, so that its limit is not known.
+# Of an Execution whose limit is not known: an earlier release dispatched it, and its class is gone.
 _UNKNOWN_LIMIT_BYTES = 256 * 2**20
 
 
@@ -120,9 +118,6 @@ class _Patience:
 
 
 def _patience_seconds(seen: SeenExecution) -> float:
-    limit_bytes = _UNKNOWN_LIMIT_BYTES
-    spec, of = seen.spec, seen.sandbox_class
-    if isinstance(spec, ExecutionSpec) and of is not None and not seen.class_objection:
-        limit_bytes = run_terms(spec, of, None).output_limit_bytes
+    limit_bytes = _UNKNOWN_LIMIT_BYTES if seen.kept_bytes is None else seen.kept_bytes
     # Of each of two streams, and of all captured files.
     return _PATIENCE_SECONDS + 3 * limit_bytes / _LEAST_BYTES_PER_SECOND

@@ -29,6 +29,7 @@ from soulbox.model.keys import (
     CODE_SHA256_ANNOTATION,
     DISPATCHED_ANNOTATION,
     SANDBOX_UID_LABEL,
+    TERMS_ANNOTATION,
 )
 from soulbox.model.marks import write_mark
 from soulbox.model.specs import NO_NETWORK, ExecutionSpec
@@ -49,6 +50,7 @@ from soulbox.reconcile.writes import (
     patch_metadata,
     write_status,
 )
+from soulbox.schema.terms import write_terms
 
 _REFUSED_RETRY_SECONDS = 5.0
 # The documented word to the API server to keep no record of who set which field. Keeping it
@@ -141,10 +143,12 @@ class ExecutionReconciler:
     async def _dispatch(
         self, action: Dispatch, manifest: Mapping[str, Any], seen: SeenExecution
     ) -> Mapping[str, Any]:
+        mark = write_mark(action.pod_uid, action.attempt, seen.uid)
         metadata: dict[str, Any] = {
             "finalizers": finalizers_with(manifest),
             "annotations": {
-                DISPATCHED_ANNOTATION: write_mark(action.pod_uid, action.attempt, seen.uid)
+                DISPATCHED_ANNOTATION: mark,
+                TERMS_ANNOTATION: write_terms(action.terms, mark),
             },
         }
         if action.code_sha256 is not None:
@@ -175,7 +179,7 @@ class ExecutionReconciler:
     ) -> Mapping[str, Any]:
         uid = manifest["metadata"]["uid"]
         mark = write_mark("", action.attempts, uid)
-        metadata = {"annotations": {DISPATCHED_ANNOTATION: mark}}
+        metadata = {"annotations": {DISPATCHED_ANNOTATION: mark, TERMS_ANNOTATION: None}}
         updated = await patch_metadata(self._services, Kind.EXECUTION, manifest, metadata)
         self._runs.forget(uid)
         return updated

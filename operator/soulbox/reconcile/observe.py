@@ -4,7 +4,6 @@ import base64
 import hashlib
 import math
 from collections.abc import Iterable, Mapping
-from dataclasses import replace
 from datetime import datetime
 from typing import Any, TypeVar
 
@@ -15,15 +14,9 @@ from soulbox.decide.execution_seen import (
     SeenExecution,
     Turn,
 )
-from soulbox.decide.limits import (
-    concurrency,
-    execution_limits,
-    object_to_execution,
-    run_terms,
-    sandbox_limits,
-    workspace_bytes,
-)
+from soulbox.decide.limits import concurrency, object_to_execution
 from soulbox.decide.pods import PodPhase, PodView, view_pod
+from soulbox.decide.terms import decide_terms, within
 from soulbox.kube.resources import CONFIG_MAPS, SECRETS
 from soulbox.model.billing import DEFAULT_SKU, PricePlan
 from soulbox.model.errors import InvalidManifest, KubeNotFound, KubeRefused
@@ -45,16 +38,16 @@ from soulbox.model.specs import (
     ExecutionSpec,
     FileEncoding,
     KeySource,
-    Limits,
     SandboxClassSpec,
-    SandboxSpec,
 )
 from soulbox.model.states import ConditionType, Kind, SandboxState
+from soulbox.model.terms import RunTerms
 from soulbox.model.times import parse_time
 from soulbox.reconcile.runs import RunFollower
 from soulbox.reconcile.sandbox import find_class
 from soulbox.reconcile.services import Services
 from soulbox.schema.crds.common import MAX_ENV_VALUE
+from soulbox.schema.terms import read_terms
 
 _T = TypeVar("_T")
 # A guess: the default soft limit of most Linux systems.
@@ -95,7 +88,7 @@ class ExecutionObserver:
                 found = await self._read_key(namespace, spec.code_from, "spec.codeFrom")
                 missing, code_read = _missing_or(found)
             if missing is None:
-                read = await self._read_envs(namespace, spec, place.sandbox_spec)
+                read = await self._read_envs(namespace, spec, place.sandbox)
                 missing, env_read = _missing_or(read)
             if spec.sandbox_name is not None:
                 sandbox_name = (namespace, spec.sandbox_name)
@@ -132,14 +125,13 @@ class ExecutionObserver:
             run=self._runs.newest(uid),
             silent_seconds=self._runs.silent_seconds(uid),
             followed_seconds=self._runs.followed_seconds(uid),
-            timeout_seconds=self._timeout_seconds(namespace, spec, place),
+            terms=_terms(spec, dispatched, place, pod),
             recorded=services.mirror.is_recorded(uid),
             recorded_pods=frozenset(
                 one.uid for one in own_pods if services.mirror.is_recorded(one.uid)
             ),
             # Of an object that waits for PostgreSQL no longer, what is not saved is given up.
             output_saved=uid in services.memory.saved_outputs or services.mirror.is_spooled(uid),
-            limits=_limits_of(place.limits, pod),
             price_plan=self._price_plan(namespace, pod),
             runner_version=None if pod is None else services.memory.runner_versions.get(pod.uid),
             sandbox_not_found_seconds=services.sandbox_not_found_seconds,
@@ -150,9 +142,13 @@ class ExecutionObserver:
 
     async def start_request(self, seen: SeenExecution) -> StartRun | None:
         """What the runner is asked to run; None when it cannot be known (any more)."""
-        spec, sandbox_class = seen.spec, seen.sandbox_class
+        spec, sandbox_class, terms = seen.spec, seen.sandbox_class, seen.terms
         if not isinstance(spec, ExecutionSpec) or sandbox_class is None or seen.class_objection:
             return None
+        if terms is None:
+            return None
+        if seen.dispatched is not None:
+            terms = within(terms, sandbox_class.max)
         code, encoding = spec.code or "", FileEncoding.UTF8
         if seen.code_read is not None:
             code, encoding = seen.code_read
@@ -161,14 +157,12 @@ class ExecutionObserver:
             if isinstance(found, CodeMissing):
                 return None
             code, encoding = found
-        sandbox = self._sandbox_spec(seen.namespace, spec)
         env = seen.env_read
         if env is None:
-            read = await self._read_envs(seen.namespace, spec, sandbox)
+            read = await self._read_envs(seen.namespace, spec, seen.sandbox)
             if isinstance(read, CodeMissing):
                 return None
             env = read
-        terms = run_terms(spec, sandbox_class, sandbox)
         return StartRun(
             command=terms.interpreter.command,
             extension=terms.interpreter.extension,
@@ -176,7 +170,7 @@ class ExecutionObserver:
             code_encoding=encoding,
             timeout_seconds=terms.timeout_seconds,
             output_limit_bytes=terms.output_limit_bytes,
-            max_processes=sandbox_class.max.pids,
+            max_processes=terms.max_processes,
             max_open_files=_MAX_OPEN_FILES,
             max_file_size_bytes=_MAX_FILE_SIZE_BYTES,
             files=spec.files,
@@ -201,8 +195,6 @@ class ExecutionObserver:
             class_name = spec.class_name or ""
             sandbox_class, objection = find_class(services, class_name)
             place = _Place(class_name=class_name, sandbox_class=sandbox_class, objection=objection)
-            if sandbox_class is not None:
-                place.limits = execution_limits(spec, sandbox_class)
         else:
             bound = (metadata.get("labels") or {}).get(SANDBOX_UID_LABEL)
             if _parse_dispatched(metadata) is not None and bound:
@@ -228,6 +220,7 @@ class ExecutionObserver:
         place = _Place()
         status = manifest.get("status") or {}
         state = status.get("state", SandboxState.CREATED)
+        spec = services.specs.sandbox(manifest)
         place.sandbox = SandboxSeen(
             uid=manifest["metadata"]["uid"],
             state=SandboxState(state) if state in set(SandboxState) else SandboxState.CREATED,
@@ -235,20 +228,17 @@ class ExecutionObserver:
             suspended=bool((manifest.get("spec") or {}).get("suspend")),
             message=str(status.get("message", "not started yet")),
             pod_uid=(status.get("pod") or {}).get("uid"),
+            spec=None if isinstance(spec, InvalidManifest) else spec,
             stalled_since=_stalled_since(status),
             user=(manifest.get("spec") or {}).get("user"),
         )
-        spec = services.specs.sandbox(manifest)
         if isinstance(spec, InvalidManifest):
             return place
-        place.sandbox_spec = spec
         place.class_name = spec.class_name
         place.concurrency = spec.max_concurrent_executions
         place.sandbox_class, place.objection = find_class(services, spec.class_name)
         if place.sandbox_class is not None:
-            disk_bytes = workspace_bytes(spec, place.sandbox_class)
             place.concurrency = concurrency(spec, place.sandbox_class)
-            place.limits = replace(sandbox_limits(spec, place.sandbox_class), disk_bytes=disk_bytes)
         return place
 
     def _pod(
@@ -319,21 +309,6 @@ class ExecutionObserver:
         now_seconds = self._services.clock.now().timestamp()
         return now_seconds - self._services.memory.told.setdefault(uid, now_seconds)
 
-    def _timeout_seconds(
-        self, namespace: str, spec: ExecutionSpec | InvalidManifest, place: "_Place"
-    ) -> int | None:
-        if isinstance(spec, InvalidManifest) or place.sandbox_class is None or place.objection:
-            return None
-        sandbox = self._sandbox_spec(namespace, spec)
-        return run_terms(spec, place.sandbox_class, sandbox).timeout_seconds
-
-    def _sandbox_spec(self, namespace: str, spec: ExecutionSpec) -> SandboxSpec | None:
-        if spec.sandbox_name is None:
-            return None
-        manifest = self._services.cache.by_name(Kind.SANDBOX, namespace, spec.sandbox_name)
-        sandbox = None if manifest is None else self._services.specs.sandbox(manifest)
-        return None if isinstance(sandbox, InvalidManifest) else sandbox
-
     def _price_plan(self, namespace: str, pod: PodView | None) -> PricePlan | None:
         book = self._services.mirror.price_book()
         if book is None or pod is None:
@@ -348,11 +323,11 @@ class ExecutionObserver:
         return book.plan_for(annotations.get(SKU_ANNOTATION, DEFAULT_SKU), tier, now)
 
     async def _read_envs(
-        self, namespace: str, spec: ExecutionSpec, sandbox: SandboxSpec | None
+        self, namespace: str, spec: ExecutionSpec, sandbox: SandboxSeen | None
     ) -> tuple[EnvVar, ...] | CodeMissing:
         """The Sandbox's variables, then the Execution's own."""
         own = {variable.name for variable in spec.env}
-        of_sandbox = () if sandbox is None else sandbox.env
+        of_sandbox = () if sandbox is None or sandbox.spec is None else sandbox.spec.env
         inherited = [variable for variable in of_sandbox if variable.name not in own]
         first = await self._read_env(namespace, inherited, f' of Sandbox "{spec.sandbox_name}"')
         if isinstance(first, CodeMissing):
@@ -466,15 +441,19 @@ def _sha256(code: str, encoding: FileEncoding) -> str:
     return hashlib.sha256(raw).hexdigest()
 
 
-def _limits_of(limits: Limits | None, pod: PodView | None) -> Limits | None:
-    """What its pod has: what the Sandbox asks for may have changed since it was made."""
-    if limits is None or pod is None:
-        return limits
-    return replace(
-        limits,
-        cpu_millicores=pod.cpu_millicores or limits.cpu_millicores,
-        memory_bytes=pod.memory_bytes or limits.memory_bytes,
-    )
+def _terms(
+    spec: ExecutionSpec | InvalidManifest,
+    dispatched: Dispatched | None,
+    place: "_Place",
+    pod: PodView | None,
+) -> RunTerms | None:
+    """The receipt's, else what its place gives it now: an earlier release kept no receipt."""
+    if dispatched is not None and dispatched.terms is not None:
+        return dispatched.terms
+    if isinstance(spec, InvalidManifest) or place.sandbox_class is None:
+        return None
+    sandbox = None if place.sandbox is None else place.sandbox.spec
+    return decide_terms(spec, place.sandbox_class, place.class_name, sandbox=sandbox, pod=pod)
 
 
 class _Place:
@@ -483,11 +462,9 @@ class _Place:
     __slots__ = (
         "class_name",
         "concurrency",
-        "limits",
         "objection",
         "sandbox",
         "sandbox_class",
-        "sandbox_spec",
     )
 
     def __init__(
@@ -498,11 +475,9 @@ class _Place:
         objection: str = "",
     ) -> None:
         self.sandbox: SandboxSeen | None = None
-        self.sandbox_spec: SandboxSpec | None = None
         self.class_name = class_name
         self.sandbox_class = sandbox_class
         self.objection = objection
-        self.limits: Limits | None = None
         self.concurrency = 1
 
 
@@ -535,7 +510,9 @@ def _parse_dispatched(metadata: Mapping[str, Any]) -> Dispatched | None:
     """The annotation; what a tenant wrote there by hand that is not of our form reads as a
     pod that does not exist, which harms his own Execution only."""
     pod_uid, attempt = dispatch_mark(metadata)
-    return Dispatched(pod_uid=pod_uid, attempt=attempt) if pod_uid else None
+    if not pod_uid:
+        return None
+    return Dispatched(pod_uid=pod_uid, attempt=attempt, terms=read_terms(metadata))
 
 
 def _lost_attempts(metadata: Mapping[str, Any]) -> int:

@@ -98,6 +98,9 @@ DESCRIBED: Final = (
             Column("Language", "string", ".spec.language", "Language, if named.", wide=True),
             Column("User", "string", ".spec.user", "User it is billed to.", wide=True),
             Column("Node", "string", ".status.receipt.node", "Node it ran on.", wide=True),
+            Column(
+                "Timeout", "integer", ".status.timeoutSeconds", "Wall time it has, s.", wide=True
+            ),
         ),
         selectable=(
             ".status.state",

@@ -50,7 +50,6 @@ from soulbox.schema.crds.execution_status import ExecutionStatus
 from soulbox.schema.crds.sandbox import SandboxStatus
 from tests.support.fix_clock import NOW, at
 from tests.support.seen import (
-    LIMITS,
     PLAN,
     POD_UID,
     RUN_UID,
@@ -59,6 +58,7 @@ from tests.support.seen import (
     make_sandbox_seen,
     make_seen,
     make_seen_sandbox,
+    make_terms,
     make_usage,
     merged,
 )
@@ -168,6 +168,7 @@ STATUSES = st.fixed_dictionaries(
         "conditions": st.just([]),
     },
 )
+TERMS = st.builds(make_terms, timeout_seconds=st.sampled_from([1, 300]))
 EXECUTIONS = st.builds(
     make_seen,
     generation=st.integers(1, 2),
@@ -177,7 +178,12 @@ EXECUTIONS = st.builds(
     status=STATUSES,
     spec=st.just(INVALID) | EXECUTION_SPECS | EXECUTION_SPECS | EXECUTION_SPECS,
     dispatched=st.none()
-    | st.builds(Dispatched, pod_uid=st.sampled_from([POD_UID, "pod-2"]), attempt=st.integers(1, 2)),
+    | st.builds(
+        Dispatched,
+        pod_uid=st.sampled_from([POD_UID, "pod-2"]),
+        attempt=st.integers(1, 2),
+        terms=st.none() | TERMS,
+    ),
     sandbox_class=CLASSES,
     class_objection=st.sampled_from(["", "", "", "spec.language: no"]),
     sandbox=st.none()
@@ -196,13 +202,12 @@ EXECUTIONS = st.builds(
     lost_attempts=st.integers(0, 2),
     silent_seconds=st.none() | st.floats(0, 7200),
     followed_seconds=st.none() | st.floats(0, 7200),
-    timeout_seconds=st.none() | st.sampled_from([1, 300]),
+    terms=st.none() | TERMS,
     code_missing=st.none() | st.builds(CodeMissing, message=TEXTS),
     run=st.none() | RUNS | PROBLEMS,
     recorded=st.booleans(),
     recorded_pods=st.frozensets(st.sampled_from([POD_UID, "pod-2", "pod-3"])),
     output_saved=st.booleans(),
-    limits=st.none() | st.just(LIMITS),
     price_plan=st.none() | st.just(PLAN),
     runner_version=st.none() | st.just("0.1.0"),
 )

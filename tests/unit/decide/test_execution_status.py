@@ -19,7 +19,6 @@ from soulbox.decide.execution_status import (
 from soulbox.decide.outcome import ending_of_run
 from soulbox.decide.output import INLINE_BYTES, MINIMAL_BYTES, encoded_bytes
 from soulbox.model.runs import RunDocument
-from soulbox.model.specs import ExecutionSpec
 from soulbox.model.states import ExecutionReason, ExecutionState, RunOutcome
 from soulbox.model.text import printable, storable
 from tests.support.fix_clock import NOW, at
@@ -31,6 +30,7 @@ from tests.support.seen import (
     make_run,
     make_seen,
     make_stream,
+    make_terms,
     make_usage,
 )
 
@@ -88,8 +88,13 @@ def test_everything_about_a_program_that_ended_well() -> None:
             "imageID": "soulbox/python@sha256:abc",
             "node": "node-1",
             "limits": {"cpu": "250m", "memory": "256Mi", "disk": "1Gi", "pids": 128},
+            "command": ["python3"],
             "runnerVersion": "0.1.0",
         },
+        "className": "python",
+        "language": "python",
+        "timeoutSeconds": 300,
+        "outputLimitBytes": 10 * 2**20,
     }
 
 
@@ -179,9 +184,7 @@ LIMITED = {
 @pytest.mark.parametrize("name", LIMITED)
 def test_status_holds_no_more_of_a_stream_than_is_kept(name: str) -> None:
     limit, want = LIMITED[name]
-    seen = make_dispatched(
-        spec=ExecutionSpec(sandbox_name="box", code="", output_limit_bytes=limit)
-    )
+    seen = make_dispatched(terms=make_terms(output_limit_bytes=limit))
     run = make_finished(stdout=b"secret" * 10, stderr=b"secret" * 10, exit_code=1)
     status = status_of(run, seen)
     output = status["output"]
@@ -272,7 +275,7 @@ def test_figures_that_are_not_known_are_left_out() -> None:
 
 @pytest.mark.parametrize(
     "changes",
-    [{"price_plan": None}, {"limits": None}],
+    [{"price_plan": None}, {"terms": None}],
     ids=["no price plan", "no limits"],
 )
 def test_share_of_the_bill_is_absent_where_it_is_not_known(changes: dict[str, Any]) -> None:
@@ -309,7 +312,7 @@ def test_loss_keeps_the_start_that_was_written() -> None:
 
 
 def test_receipt_says_only_what_is_known() -> None:
-    seen = make_dispatched(pod=None, limits=None, runner_version=None)
+    seen = make_dispatched(pod=None, terms=None, runner_version=None)
     assert status_of(make_finished(), seen)["receipt"] == {
         "networkProfile": "none",
         "podUID": POD_UID,

@@ -35,6 +35,7 @@ from tests.support.seen import (
     make_pod,
     make_sandbox_seen,
     make_seen,
+    make_terms,
 )
 
 
@@ -50,7 +51,7 @@ class Waits:
 
 
 BEHIND = Turn(position=3, running=1, room=1)
-NOT_FOUND = {"sandbox": None, "pod": None, "sandbox_class": None, "limits": None}
+NOT_FOUND = {"sandbox": None, "pod": None, "sandbox_class": None}
 TROUBLE = Trouble(reason=SandboxReason.IMAGE_PULL_FAILED, message="no such image")
 
 WAITS = {
@@ -430,7 +431,7 @@ GOES_ON: dict[str, tuple[SeenExecution, tuple[Any, ...], float | None]] = {
     "a free slot in a running sandbox: the annotation, then the run": (
         make_seen(),
         (
-            Dispatch(pod_uid=POD_UID, attempt=1, sandbox_uid=BOX_UID),
+            Dispatch(pod_uid=POD_UID, attempt=1, sandbox_uid=BOX_UID, terms=make_terms()),
             FollowRun(pod_uid=POD_UID, attempt=1, may_start=True),
         ),
         None,
@@ -457,7 +458,7 @@ GOES_ON: dict[str, tuple[SeenExecution, tuple[Any, ...], float | None]] = {
     "a one-shot's runner answers": (
         make_one_shot(make_pod()),
         (
-            Dispatch(pod_uid=POD_UID, attempt=1, sandbox_uid=None),
+            Dispatch(pod_uid=POD_UID, attempt=1, sandbox_uid=None, terms=make_terms()),
             FollowRun(pod_uid=POD_UID, attempt=1, may_start=True),
         ),
         None,

@@ -12,9 +12,9 @@ from soulbox.decide.limits import (
     lifetime_seconds,
     object_to_execution,
     object_to_sandbox,
-    run_terms,
     sandbox_limits,
 )
+from soulbox.decide.terms import decide_terms
 from soulbox.model.specs import ExecutionSpec, Limits, Resources, SandboxSpec
 from tests.support.seen import LIMITS, make_class_spec
 
@@ -56,7 +56,8 @@ def test_what_was_raised_over_the_class_is_not_in_force() -> None:
     )
     assert lifetime_seconds(spec, CLASS) == CLASS.max.lifetime_seconds
     assert concurrency(spec, CLASS) == CLASS.max.concurrency
-    terms = run_terms(ExecutionSpec(sandbox_name="box"), CLASS, spec)
+    terms = decide_terms(ExecutionSpec(sandbox_name="box"), CLASS, "python", sandbox=spec)
+    assert terms is not None
     assert terms.timeout_seconds == CLASS.max.timeout_seconds
 
 
@@ -124,25 +125,3 @@ def test_class_objects_to_execution(name: str) -> None:
     found = object_to_execution(ExecutionSpec(code="1", **fields), CLASS, "python")
     assert found.startswith(want_objection)
     assert bool(found) is bool(want_objection)
-
-
-TERMS: dict[str, tuple[dict[str, Any], SandboxSpec | None, str, int]] = {
-    "nothing asked: the class's": ({}, None, "python", 300),
-    "a sandbox without a time-out of its own": ({}, SandboxSpec(), "python", 300),
-    "the sandbox's time-out": ({}, SandboxSpec(default_timeout_seconds=7), "python", 7),
-    "its own time-out and language": (
-        {"timeout_seconds": 3, "language": "bash"},
-        SandboxSpec(default_timeout_seconds=7),
-        "bash",
-        3,
-    ),
-}
-
-
-@pytest.mark.parametrize("name", TERMS)
-def test_terms_of_a_run(name: str) -> None:
-    fields, sandbox, want_language, want_timeout_seconds = TERMS[name]
-    terms = run_terms(ExecutionSpec(code="1", **fields), CLASS, sandbox)
-    assert terms.language == want_language
-    assert terms.interpreter == CLASS.interpreters[want_language]
-    assert terms.timeout_seconds == want_timeout_seconds

@@ -156,7 +156,7 @@ def test_time_limit_that_was_asked_for_is_named() -> None:
 
 def test_memory_limit_that_is_not_known_is_not_named() -> None:
     run = make_finished(RunOutcome.OOM_KILLED)
-    assert "its limit." in ending_of_run(make_dispatched(limits=None), run).message
+    assert "its limit." in ending_of_run(make_dispatched(terms=None), run).message
 
 
 OUT_OF_MEMORY = {
@@ -179,7 +179,7 @@ def test_memory_kill_of_a_child_is_told_whatever_the_end(name: str) -> None:
         " limit of 256Mi."
     )
     killed = replace(run, result=replace(run.result, oom_kills=3))
-    message = ending_of_run(make_dispatched(limits=None), killed).message
+    message = ending_of_run(make_dispatched(terms=None), killed).message
     assert message.endswith(
         "killed 3 processes of its sandbox, which had reached its memory limit."
     )

@@ -113,7 +113,7 @@ OVERDUE = {
         "has not answered for 60 s",
     ),
     "its class is gone, so its time is not known": Overdue(
-        make_dispatched(run=RUNS, silent_seconds=1000.0, timeout_seconds=None), 2000
+        make_dispatched(run=RUNS, silent_seconds=1000.0, terms=None), 2000
     ),
 }
 
@@ -287,7 +287,7 @@ def test_one_shot_that_waits_for_its_pod_times_out_and_its_pod_goes() -> None:
 
 def test_a_missing_sandbox_has_a_reason_of_its_own_after_the_queue_timeout() -> None:
     missing: dict[str, Any] = {
-        "spec": FIVE, "sandbox": None, "pod": None, "sandbox_class": None, "limits": None
+        "spec": FIVE, "sandbox": None, "pod": None, "sandbox_class": None
     }  # fmt: skip
     assert not [
         w

@@ -10,11 +10,17 @@ import pytest
 
 from soulbox.decide.execution_seen import RunProblem
 from soulbox.model.errors import HostileReply, KubeUnavailable, RunnerRefused, RunnerUnavailable
-from soulbox.model.keys import DISPATCHED_ANNOTATION, RECORDED_FINALIZER, SANDBOX_UID_LABEL
+from soulbox.model.keys import (
+    DISPATCHED_ANNOTATION,
+    RECORDED_FINALIZER,
+    SANDBOX_UID_LABEL,
+    TERMS_ANNOTATION,
+)
 from soulbox.model.runs import RunDocument
 from soulbox.model.states import ExecutionReason, Kind, RunOutcome
+from soulbox.schema.terms import write_terms
 from tests.support.fake_api import Refusal
-from tests.support.seen import make_finished, make_run
+from tests.support.seen import make_finished, make_run, make_terms
 from tests.unit.reconcile.bench import NAMESPACE, Bench, uid_of
 
 BOX, RUN = Kind.SANDBOX, Kind.EXECUTION
@@ -68,7 +74,9 @@ async def test_execution_in_a_running_sandbox_takes_two_writes(bench: Bench) -> 
     execution = bench.execution()
     metadata, status = execution["metadata"], execution["status"]
     assert metadata["finalizers"] == [RECORDED_FINALIZER]
-    assert metadata["annotations"] == {DISPATCHED_ANNOTATION: f"{pod_uid}/1/{uid}"}
+    mark = f"{pod_uid}/1/{uid}"
+    assert metadata["annotations"].pop(TERMS_ANNOTATION) == write_terms(make_terms(), mark)
+    assert metadata["annotations"] == {DISPATCHED_ANNOTATION: mark}
     assert metadata["labels"] == {SANDBOX_UID_LABEL: box_uid}
     assert (status["state"], status["reason"], status["exitCode"]) == ("Completed", "Completed", 0)
     assert status["output"]["stdout"] == "42\n"

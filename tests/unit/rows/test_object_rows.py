@@ -146,6 +146,22 @@ def test_execution_row_shows_all_of_a_finished_execution() -> None:
     assert row.receipt is not None
     assert (row.receipt["image_id"], row.receipt["pod_uid"]) == ("sha256:abc", "a1b2")
     assert row.output_complete
+    assert (row.class_name, row.timeout_seconds, row.output_limit_bytes) == (
+        "python",
+        300,
+        10 << 20,
+    )
+
+
+def test_class_of_an_execution_is_its_place_s_whatever_its_labels_say() -> None:
+    label = {"metadata": {"labels": {"soulbox.dev/class": "gold"}}}
+    waiting = build_execution_row(make_execution(**label), CONTEXT)
+    assert (waiting.class_name, waiting.timeout_seconds) == (None, None)
+    manifest = merge(make_finished_execution(spec={"language": None}), label)
+    row = build_execution_row(manifest, CONTEXT)
+    assert (row.class_name, row.language) == ("python", "python")
+    own = merge(manifest, {"spec": {"sandboxRef": None, "className": "bash"}})
+    assert build_execution_row(own, CONTEXT).class_name == "bash"
 
 
 def test_execution_row_before_the_first_status_is_queued() -> None:

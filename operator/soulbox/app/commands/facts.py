@@ -9,7 +9,7 @@ from soulbox.app.commands.person import Manifest, status_of
 from soulbox.app.commands.show import mebibytes, seconds
 from soulbox.app.commands.terminal import one_line
 from soulbox.model.manifests import sandbox_ref
-from soulbox.model.quantity import parse_bytes
+from soulbox.model.quantity import format_bytes, parse_bytes
 
 Fact = tuple[str, str]
 
@@ -94,12 +94,13 @@ def _of_execution(manifest: Manifest) -> list[tuple[str, Any]]:
     spec, status = manifest["spec"], status_of(manifest)
     pod, error = status.get("pod") or {}, status.get("error") or {}
     facts: list[tuple[str, Any]] = [
-        ("Class", spec.get("className")),
+        ("Class", spec.get("className") or status.get("className")),
         ("Sandbox", sandbox_ref(manifest)),
-        ("Language", spec.get("language")),
+        ("Language", spec.get("language") or status.get("language")),
         ("User", spec.get("user")),
         ("Arguments", " ".join(spec.get("args") or ())),
-        ("Timeout", _duration(spec.get("timeoutSeconds"))),
+        ("Timeout", _duration(status.get("timeoutSeconds", spec.get("timeoutSeconds")))),
+        ("Output limit", _size(status.get("outputLimitBytes", spec.get("outputLimitBytes")))),
         ("Queue timeout", _duration(spec.get("queueTimeoutSeconds"))),
         ("Priority", spec.get("priority") or None),
         ("Queue position", status.get("queuePosition")),
@@ -128,6 +129,13 @@ def _of_execution(manifest: Manifest) -> list[tuple[str, Any]]:
         ("Stack trace", error.get("stackTrace")),
     ]
     return facts
+
+
+def _size(size_bytes: int | None) -> str | None:
+    if size_bytes is None:
+        return None
+    text = format_bytes(int(size_bytes))
+    return f"{text} bytes" if text.isdecimal() else text
 
 
 def _duration(whole_seconds: int | None) -> str | None:
@@ -160,7 +168,7 @@ def _plain(key: str, value: Any) -> str:
         return _limits(value)
     if isinstance(value, Mapping):
         return ", ".join(f"{name} {part}" for name, part in value.items())
-    return str(value)
+    return " ".join(map(str, value)) if isinstance(value, list) else str(value)
 
 
 def _limits(limits: Mapping[str, Any] | None) -> str:

@@ -18,7 +18,7 @@ from soulbox.build.rows.fields import (
     resource_version,
     uid_of,
 )
-from soulbox.model.keys import CLASS_LABEL, CODE_SHA256_ANNOTATION, SANDBOX_UID_LABEL
+from soulbox.model.keys import CODE_SHA256_ANNOTATION, SANDBOX_UID_LABEL
 from soulbox.model.kinds import EXECUTION
 from soulbox.model.manifests import sandbox_ref
 from soulbox.model.rows import ExecutionRow, ProgramRow
@@ -48,8 +48,9 @@ def build_execution_row(
     namespace = str(metadata.get("namespace") or "")
     state = (text(status.get("state")) or ExecutionState.QUEUED).lower()
     one_shot = "className" in spec and sandbox_ref(manifest) is None
-    class_name = text(spec.get("className")) or text(labels.get(CLASS_LABEL))
-    language = text(spec.get("language"))
+    # Not by a label: on an Execution nobody but a tenant would write one of its class.
+    class_name = text(spec.get("className")) or text(status.get("className"))
+    language = text(spec.get("language")) or text(status.get("language"))
     if language is None and class_name is not None:
         language = context.language_of(class_name)
     deleted_at = optional_time(metadata.get("deletionTimestamp"), "metadata.deletionTimestamp")
@@ -75,6 +76,8 @@ def build_execution_row(
         user_name=text(spec.get("user")) or "",
         class_name=class_name,
         language=language,
+        timeout_seconds=optional_int(status.get("timeoutSeconds"), "status.timeoutSeconds"),
+        output_limit_bytes=optional_int(status.get("outputLimitBytes"), "outputLimitBytes"),
         reason=text(status.get("reason")),
         message=text(status.get("message")),
         signal=text(status.get("signal")),

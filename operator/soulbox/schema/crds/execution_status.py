@@ -194,6 +194,15 @@ class ExecutionReceipt(ApiModel):
     pod_uid: Annotated[
         str | None, Field(alias="podUID", max_length=64, description="UID of its pod.")
     ] = None
+    command: Annotated[
+        list[Annotated[str, Field(max_length=1024)]],
+        Field(
+            default_factory=list,
+            max_length=64,
+            description="Interpreter and its first arguments, as the class had them at dispatch.",
+            json_schema_extra=ATOMIC,
+        ),
+    ]
     runner_version: Annotated[
         str | None, Field(max_length=128, description="Version of the runner that ran it.")
     ] = None
@@ -247,6 +256,34 @@ class ExecutionStatus(ApiModel):
     ] = None
     attempt: Annotated[
         int | None, Field(ge=0, description="How many times it was handed to a runner.")
+    ] = None
+    class_name: Annotated[
+        str | None,
+        Field(max_length=253, description="SandboxClass it runs under: its own, or its Sandbox's."),
+    ] = None
+    language: Annotated[
+        str | None,
+        Field(max_length=63, description="Language it was dispatched in."),
+    ] = None
+    timeout_seconds: Annotated[
+        int | None,
+        Field(
+            ge=0,
+            description=(
+                "Wall time it was given at its dispatch, in seconds; what becomes of its class and"
+                " Sandbox afterwards does not change it."
+            ),
+        ),
+    ] = None
+    output_limit_bytes: Annotated[
+        int | None,
+        Field(
+            ge=0,
+            description=(
+                "Most bytes kept of each stream, and of all captured files together; fixed at its"
+                " dispatch like timeoutSeconds."
+            ),
+        ),
     ] = None
     exit_code: Annotated[
         int | None,
