@@ -93,6 +93,8 @@ def test_shrunk_status_keeps_names_that_fit_and_counts_the_rest() -> None:
     small = shrink_status(status)["output"]
     assert [set(file) for file in small["files"]] == [{"path", "size", "sha256"}] * 10
     assert small["filesOmitted"] == 54
+    status["output"]["filesOmitted"] = 7
+    assert shrink_status(status)["output"]["filesOmitted"] == 61, "with those omitted before"
 
 
 def test_files_are_saved_in_the_order_of_the_status_before_the_release() -> None:

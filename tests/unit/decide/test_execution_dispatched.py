@@ -256,6 +256,16 @@ def test_run_killed_without_a_time_waits_for_the_pod_too() -> None:
     assert decide_execution(make_dispatched(run=run), NOW).requeue_after_seconds == 1.0
 
 
+def test_run_killed_says_so_once_the_operator_itself_has_waited_long_enough() -> None:
+    """The runner's clock is ahead: by that alone it would be waited for an hour."""
+    run = make_finished(RunOutcome.CANCELLED, completion_time=at(3600))
+    waits = decide_execution(make_dispatched(run=run, silent_seconds=9.9), NOW)
+    assert (waits.actions, waits.requeue_after_seconds) == ((), 1.0)
+    write = decide_execution(make_dispatched(run=run, silent_seconds=10.0), NOW).actions[0]
+    assert isinstance(write, WriteStatus)
+    assert write.status["state"] in ("Cancelled", "Failed")
+
+
 def test_finished_run_without_a_result_is_lost_and_not_a_crash() -> None:
     seen = make_dispatched(run=make_finished(result=None))
     write = decide_execution(seen, NOW).actions[0]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from typing import Any
 
@@ -10,6 +11,7 @@ import pytest
 from soulbox.decide.execution_seen import SeenExecution
 from soulbox.decide.execution_status import (
     Ending,
+    bare_status,
     cancelled_by_deletion,
     final_status,
     running_status,
@@ -381,6 +383,17 @@ def test_status_that_is_too_large_keeps_its_end_and_a_kibibyte_of_each_stream() 
     for name in ("state", "reason", "completionTime", "exitCode", "conditions"):
         assert small[name] == status[name]
     assert len(small["error"]["stackTrace"]) <= MINIMAL_BYTES
+
+
+def test_status_for_which_there_is_no_room_keeps_what_happened_and_when() -> None:
+    status = status_of(make_finished(exit_code=1, stdout=b"o" * 30_000, stderr=TRACEBACK))
+    bare = bare_status(status)
+    assert len(json.dumps(bare)) < 2048
+    for name in ("state", "reason", "startTime", "completionTime", "attempt", "exitCode"):
+        assert bare[name] == status[name], name
+    sizes = ("stdoutBytes", "stderrBytes")
+    assert [bare["output"][name] for name in sizes] == [30_000, len(TRACEBACK)]
+    assert (bare["output"]["stdout"], bare["output"]["stdoutTruncated"]) == ("", True)
 
 
 def test_status_that_is_small_already_is_not_cut() -> None:

@@ -171,6 +171,15 @@ def test_idempotent_execution_is_run_again_after_a_loss(name: str) -> None:
     assert status_of(once)["reason"] == reason, "without the field it is over"
 
 
+def test_start_of_the_attempt_that_was_lost_is_taken_back() -> None:
+    """Not left out: a merge patch keeps what it does not name."""
+    began = {"state": "Running", "startTime": "2026-01-02T03:04:05.000Z"}
+    status = status_of(decide_execution(make_dispatched(spec=AGAIN, status=began, **GONE), at(5)))
+    assert status["startTime"] is None
+    unseen = make_dispatched(spec=AGAIN, status={"state": "Queued"}, **GONE)
+    assert "startTime" not in status_of(decide_execution(unseen, at(5)))
+
+
 NOT_AGAIN = {
     "cancelled meanwhile": {
         "spec": ExecutionSpec(sandbox_name="box", code="1", idempotent=True, cancel=True),

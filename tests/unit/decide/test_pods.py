@@ -129,6 +129,10 @@ CAUSES: dict[str, tuple[dict[str, Any], EndCause]] = {
         make_pod(ended(), conditions=disruption("DeletionByTaintManager"), **DELETING),
         EndCause.NODE_LOST,
     ),
+    "collected with the node that it was on": (
+        make_pod(ended(), conditions=disruption("DeletionByPodGC"), phase="Failed", **DELETING),
+        EndCause.NODE_LOST,
+    ),
     "a disruption that did not happen": (
         make_pod(ended(exitCode=0), conditions=disruption("PreemptionByScheduler", "False")),
         EndCause.FINISHED,
@@ -140,6 +144,7 @@ CAUSES: dict[str, tuple[dict[str, Any], EndCause]] = {
     ),
     "node lost": (make_pod(phase="Failed", reason="NodeLost"), EndCause.NODE_LOST),
     "node shut down": (make_pod(phase="Failed", reason="Terminated"), EndCause.NODE_LOST),
+    "node shut down in time": (make_pod(phase="Failed", reason="NodeShutdown"), EndCause.NODE_LOST),
     "failed without a container": (make_pod(phase="Failed"), EndCause.UNKNOWN),
     "succeeded without a container": (make_pod(phase="Succeeded"), EndCause.UNKNOWN),
 }
@@ -254,6 +259,10 @@ TROUBLES: dict[str, tuple[dict[str, Any], tuple[str, str] | None]] = {
     "run error": (
         make_pod(waiting("RunContainerError", "exec format")),
         ("StartFailed", "RunContainerError: exec format"),
+    ),
+    "runner that ends as soon as it is started": (
+        make_pod(waiting("CrashLoopBackOff", "back-off 10s")),
+        ("StartFailed", "CrashLoopBackOff: back-off 10s"),
     ),
     "no node": (make_pod(conditions=UNSCHEDULABLE), ("Unschedulable", "0/1 nodes")),
     "another reason not to be scheduled": (

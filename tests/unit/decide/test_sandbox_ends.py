@@ -150,6 +150,17 @@ def test_lost_node_is_told_apart_from_an_end_that_was_seen() -> None:
     assert "finishTime" not in write.status["pod"]
 
 
+@pytest.mark.parametrize("end_cause", [EndCause.FINISHED, EndCause.NODE_LOST])
+def test_seconds_of_a_pod_are_added_once_however_its_end_is_known(end_cause: EndCause) -> None:
+    """The next pod cannot be made, so that the status is written again while this one goes."""
+    seen = had_pod(make_ended_pod(end_cause=end_cause, deleting=True))
+    told = after(seen, decide_sandbox(seen, NOW))
+    assert told.status["runtimeSeconds"] == 10
+    again = decide_sandbox(replace(told, spec=replace(told.spec, suspend=True)), at(1.0))
+    assert [one for one in again.actions if isinstance(one, WriteStatus)]
+    assert after(told, again).status["runtimeSeconds"] == 10
+
+
 def test_pod_that_somebody_deletes_is_told_while_it_still_goes() -> None:
     seen = had_pod(make_pod(deleting=True))
     told = decide_sandbox(seen, NOW)
