@@ -6,6 +6,7 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any, Final
 
+from soulbox.model.containers import RunnerContainer, runner_container
 from soulbox.model.keys import (
     INCARNATION_LABEL,
     LOST_TIME_ANNOTATION,
@@ -15,7 +16,7 @@ from soulbox.model.keys import (
 from soulbox.model.manifests import has_recorded, is_over
 from soulbox.model.quantity import parse_bytes, parse_millicores
 from soulbox.model.states import SandboxReason
-from soulbox.model.times import if_real, parse_time
+from soulbox.model.times import parse_time
 
 
 class PodPhase(StrEnum):
@@ -107,20 +108,18 @@ def view_pod(manifest: Mapping[str, Any]) -> PodView:
     metadata = manifest["metadata"]
     spec = manifest.get("spec") or {}
     status = manifest.get("status") or {}
-    container = _runner_status(status)
-    state = container.get("state") or {}
-    running, terminated = state.get("running"), state.get("terminated")
+    container = runner_container(status, lambda value, _: parse_time(value))
     deleting = bool(metadata.get("deletionTimestamp"))
-    phase = _phase(status, running, terminated)
+    phase = _phase(status, container)
     # Written on pods that are being deleted only; on another a tenant wrote it.
     told = (metadata.get("annotations") or {}).get(LOST_TIME_ANNOTATION) if deleting else None
     lost_at = parse_time(told)
-    if terminated is None and lost_at is not None:
+    if container.terminated is None and lost_at is not None:
         phase = PodPhase.ENDED
     cause = None
     if phase is PodPhase.ENDED:
-        cause = _end_cause(status, terminated, deleting=deleting)
-        if terminated is None and lost_at is not None:
+        cause = _end_cause(status, container.end, deleting=deleting)
+        if container.end is None and lost_at is not None:
             cause = EndCause.NODE_LOST
     label = (metadata.get("labels") or {}).get(INCARNATION_LABEL, "")
     created = parse_time(metadata["creationTimestamp"])
@@ -135,13 +134,13 @@ def view_pod(manifest: Mapping[str, Any]) -> PodView:
         created_at=created,
         node=spec.get("nodeName"),
         ip=status.get("podIP"),
-        image_id=container.get("imageID") or None,
+        image_id=container.status.get("imageID") or None,
         runtime_class=spec.get("runtimeClassName"),
-        started_at=if_real(parse_time((running or terminated or {}).get("startedAt"))),
-        finished_at=if_real(parse_time((terminated or {}).get("finishedAt"))) or lost_at,
+        started_at=container.started_at,
+        finished_at=container.finished_at or lost_at,
         end_cause=cause,
-        end_message=_end_message(status, terminated, deleting=deleting),
-        trouble=_trouble(status, state) if phase is PodPhase.PENDING else None,
+        end_message=_end_message(status, container.end, deleting=deleting),
+        trouble=_trouble(status, container) if phase is PodPhase.PENDING else None,
         cpu_millicores=_limit(spec, "cpu", parse_millicores),
         memory_bytes=_limit(spec, "memory", parse_bytes),
         network_profile=(metadata.get("labels") or {}).get(NETWORK_PROFILE_LABEL),
@@ -189,20 +188,10 @@ def lived_shortly(pod: PodView) -> bool:
     return (pod.finished_at - pod.started_at).total_seconds() <= HEALTHY_SECONDS
 
 
-def _runner_status(status: Mapping[str, Any]) -> Mapping[str, Any]:
-    for container in status.get("containerStatuses") or ():
-        if container.get("name") == RUNNER_CONTAINER:
-            found: Mapping[str, Any] = container
-            return found
-    return {}
-
-
-def _phase(
-    status: Mapping[str, Any], running: object | None, terminated: object | None
-) -> PodPhase:
-    if terminated is not None or is_over({"status": status}):
+def _phase(status: Mapping[str, Any], container: RunnerContainer) -> PodPhase:
+    if container.terminated is not None or is_over({"status": status}):
         return PodPhase.ENDED
-    return PodPhase.RUNNING if running is not None else PodPhase.PENDING
+    return PodPhase.RUNNING if container.running is not None else PodPhase.PENDING
 
 
 def _end_cause(
@@ -252,8 +241,8 @@ def _end_message(
     return "; ".join(dict.fromkeys(str(text) for text in words if text))[:1024]
 
 
-def _trouble(status: Mapping[str, Any], state: Mapping[str, Any]) -> Trouble | None:
-    waiting = state.get("waiting") or {}
+def _trouble(status: Mapping[str, Any], container: RunnerContainer) -> Trouble | None:
+    waiting = (container.status.get("state") or {}).get("waiting") or {}
     reason, message = str(waiting.get("reason") or ""), str(waiting.get("message") or "")[:1024]
     if reason in _PULL_REASONS:
         return Trouble(reason=SandboxReason.IMAGE_PULL_FAILED, message=message or reason)

@@ -282,7 +282,7 @@ REFUSED: dict[str, tuple[dict[str, Any], str]] = {
         {"status": runner({"running": {"startedAt": "soon"}})},
         "startedAt is not an RFC 3339 time",
     ),
-    "state is text": ({"status": runner({"running": "yes"})}, "state is not an object"),
+    "state is text": ({"status": runner({"running": "yes"})}, "running is not an object"),
 }
 
 

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
-from typing import Any, Final
+from typing import Final
 from uuid import UUID
 
 from soulbox.build.rows.fields import (
@@ -26,6 +26,7 @@ from soulbox.build.rows.fields import (
     uid_of,
 )
 from soulbox.model.billing import DEFAULT_SKU, EndSource
+from soulbox.model.containers import RunnerContainer, runner_container
 from soulbox.model.keys import (
     CLASS_LABEL,
     EXECUTION_UID_LABEL,
@@ -42,7 +43,6 @@ from soulbox.model.manifests import owners_of
 from soulbox.model.quantity import parse_bytes, parse_millicores
 from soulbox.model.rows import PodRunRow
 from soulbox.model.states import Kind
-from soulbox.model.times import if_real
 
 _ENDED_PHASES: Final = ("Succeeded", "Failed")
 # A node's clock against the API server's, at the most: time before or after is never billed.
@@ -106,12 +106,14 @@ def build_pod_sight(
             names the field.
     """
     status = mapping(manifest, "status")
-    times = _container_times(status)
-    started = times.started_at if times.started_at is not None else started_at
-    finish = _finish(manifest, times, status)
+    container = _container(status)
+    started = container.started_at if container.started_at is not None else started_at
+    finish = _finish(manifest, container, status)
     _check_not_ahead("startedAt", started, seen_at)
     _check_not_ahead("finishedAt", finish.finished_at if finish is not None else None, seen_at)
-    life = _life(manifest, times, status, started=started, finish=finish, gone=gone_at is not None)
+    life = _life(
+        manifest, container, status, started=started, finish=finish, gone=gone_at is not None
+    )
     run: PodRunRow | None = None
     if started is not None:
         run = _run(manifest, context, started, finish)
@@ -136,7 +138,7 @@ def _check_not_ahead(name: str, moment: datetime | None, seen_at: datetime) -> N
 def container_started_at(manifest: Manifest) -> datetime | None:
     """When the container of a pod started, if this version says so; malformed is None."""
     try:
-        return _container_times(mapping(manifest, "status")).started_at
+        return _container(mapping(manifest, "status")).started_at
     except RowError:
         return None
 
@@ -144,51 +146,32 @@ def container_started_at(manifest: Manifest) -> datetime | None:
 def is_end_untold(manifest: Manifest) -> bool:
     """Whether the container is over and this version does not say since when."""
     try:
-        times = _container_times(mapping(manifest, "status"))
+        container = _container(mapping(manifest, "status"))
     except RowError:
         return False
-    return times.ended and times.finished_at is None
+    return container.end is not None and container.finished_at is None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Times:
-    started_at: datetime | None
-    finished_at: datetime | None
-    running: bool
-    ended: bool
-    reason: str | None
+def _container(status: Manifest) -> RunnerContainer:
+    """The runner's container.
+
+    Raises:
+        RowError: what is said of it cannot be read.
+    """
+    try:
+        return runner_container(status, optional_time)
+    except RowError:
+        raise
+    except ValueError as error:
+        raise RowError(str(error)) from error
 
 
-def _container_times(status: Manifest) -> _Times:
-    """Times of the runner's container. Its last state counts where the present one says
-    nothing: a kubelet that could not find the container reports the end there."""
-    container: Mapping[str, Any] = {}
-    for item in status.get("containerStatuses") or ():
-        if isinstance(item, Mapping) and item.get("name") == RUNNER_CONTAINER:
-            container = item
-    state, last = mapping(container, "state"), mapping(container, "lastState")
-    running, terminated = state.get("running"), state.get("terminated")
-    if running is None and terminated is None:
-        terminated = last.get("terminated")
-    found = running if running is not None else terminated
-    if found is not None and not isinstance(found, Mapping):
-        raise RowError("status.containerStatuses.state is not an object")
-    found = found or {}
-    return _Times(
-        started_at=if_real(optional_time(found.get("startedAt"), "startedAt")),
-        finished_at=if_real(optional_time(found.get("finishedAt"), "finishedAt")),
-        running=running is not None,
-        ended=terminated is not None and running is None,
-        reason=str(found.get("reason")) if found.get("reason") else None,
-    )
-
-
-def _finish(manifest: Manifest, times: _Times, status: Manifest) -> PodFinish | None:
-    reason = status.get("reason") or times.reason
+def _finish(manifest: Manifest, container: RunnerContainer, status: Manifest) -> PodFinish | None:
+    reason = status.get("reason") or (container.end or {}).get("reason")
     cleaned = Cleaner().text(reason) if isinstance(reason, str) else None
-    if times.ended and times.finished_at is not None:
+    if container.end is not None and container.finished_at is not None:
         return PodFinish(
-            finished_at=times.finished_at, end_source=EndSource.KUBELET, exit_reason=cleaned
+            finished_at=container.finished_at, end_source=EndSource.KUBELET, exit_reason=cleaned
         )
     metadata = mapping(manifest, "metadata")
     if not metadata.get("deletionTimestamp") and status.get("phase") not in _ENDED_PHASES:
@@ -204,18 +187,18 @@ def _finish(manifest: Manifest, times: _Times, status: Manifest) -> PodFinish | 
 
 def _life(
     manifest: Manifest,
-    times: _Times,
+    container: RunnerContainer,
     status: Manifest,
     *,
     started: datetime | None,
     finish: PodFinish | None,
     gone: bool,
 ) -> PodLife:
-    ended = times.ended or status.get("phase") in _ENDED_PHASES or gone
+    ended = container.end is not None or status.get("phase") in _ENDED_PHASES or gone
     if started is not None:
         if finish is not None:
             return PodLife.FINISHED
-        return PodLife.END_UNKNOWN if ended and not times.running else PodLife.RUNNING
+        return PodLife.END_UNKNOWN if ended and container.running is None else PodLife.RUNNING
     if ended or _never_will_start(manifest):
         return PodLife.NEVER_STARTED
     return PodLife.NOT_STARTED
