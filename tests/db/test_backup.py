@@ -16,7 +16,9 @@ from psycopg import conninfo, sql
 from typer.testing import CliRunner
 
 from soulbox.app.cli import app
+from soulbox.kinds.entries import ENTRIES
 from soulbox.mirror import Mirror
+from soulbox.mirror.items import ItemBuilder
 from soulbox.model.errors import ConfigError, CursorExpired
 from soulbox.store.backup import BackupWrong, back_up, restore, verify_backup
 from soulbox.store.migrate import check_schema, migrate
@@ -221,7 +223,7 @@ async def test_schema_alone_is_an_empty_database_to_work_with(
         assert value(target, f"select count(*) from soulbox.{table}") == 0, table
     # An operator that comes to it writes, bills and sums up.
     store = await open_store(target)
-    mirror = Mirror(store, CONTEXT, on_recorded=lambda *_: None)
+    mirror = Mirror(store, ItemBuilder(ENTRIES, CONTEXT), on_recorded=lambda *_: None)
     await write_both(lambda: mirror)
     await close(store, target)
     ledger = "select sum(amount) from soulbox.billing_events"

@@ -13,6 +13,7 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from soulbox.app.cli import app
+from soulbox.kinds.entries import ENTRIES
 from soulbox.mirror.retry import retry_dead_letters
 from soulbox.model.errors import InvalidRequest, NotFound
 from soulbox.model.periods import parse_period
@@ -302,7 +303,7 @@ async def test_refused_pod_is_found_until_it_is_written(
     assert f"{odd['metadata']['namespace']}/{odd['metadata']['name']} lies in the" in line
     assert line.endswith(f"`soulbox db dead-letter retry {letter}`")
     sql_connection.execute("alter table soulbox.pod_runs drop constraint no_pod")
-    assert [done.problem for done in await retry_dead_letters(store, None)] == [None]
+    assert [done.problem for done in await retry_dead_letters(store, ENTRIES, None)] == [None]
     assert (await verify(store))[0] == []
 
 

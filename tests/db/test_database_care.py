@@ -12,6 +12,7 @@ from typer.testing import CliRunner
 
 from soulbox.app.cli import app
 from soulbox.app.readings import database_readers
+from soulbox.kinds.entries import ENTRIES
 from soulbox.mirror.retry import retry_dead_letters
 from soulbox.model.errors import ConfigError
 from soulbox.model.states import Kind
@@ -109,7 +110,7 @@ async def test_dead_letters_are_written_once_mended(
     make_mirror: MakeMirror, store: Store, sql_connection: psycopg.Connection
 ) -> None:
     objects = await bury(make_mirror, sql_connection)
-    refused = await retry_dead_letters(store, None)
+    refused = await retry_dead_letters(store, ENTRIES, None)
     assert len(refused) == 3
     assert all("probe_" in str(one.problem) for one in refused)
     sql_connection.execute(
@@ -121,9 +122,9 @@ async def test_dead_letters_are_written_once_mended(
     async with running(make_mirror()) as mirror:
         mirror.offer(Kind.SANDBOX, newer(objects["Sandbox"], status={"state": "Terminated"}))
         await drained(mirror)
-    done = await retry_dead_letters(store, None)
+    done = await retry_dead_letters(store, ENTRIES, None)
     assert [one.problem for one in done] == [None, None, None]
-    assert await retry_dead_letters(store, None) == []
+    assert await retry_dead_letters(store, ENTRIES, None) == []
     for table, want in (("sandboxes", 1), ("executions", 1), ("programs", 1), ("pod_runs", 1)):
         count = sql_connection.execute(f"select count(*) from soulbox.{table}".encode()).fetchone()
         assert count == (want,), table
@@ -145,7 +146,7 @@ async def test_bills_that_contradict_the_ledger_are_left_to_a_person(
         " values (gen_random_uuid(), 'BillingEvent', 'x', 'contradicts', '{}'),"
         " (gen_random_uuid(), 'Sandbox', 'y', 'odd', '[]')"
     )
-    done = await retry_dead_letters(store, None)
+    done = await retry_dead_letters(store, ENTRIES, None)
     assert done[0].problem is not None
     assert "a person must look" in done[0].problem
     assert done[1].problem is not None

@@ -15,7 +15,9 @@ from uuid import UUID
 import psycopg
 import pytest
 
+from soulbox.kinds.entries import ENTRIES
 from soulbox.mirror import Mirror
+from soulbox.mirror.items import ItemBuilder
 from soulbox.model.errors import CursorExpired, InvalidRequest, StoreUnavailable
 from soulbox.model.states import Kind
 from soulbox.store.live import Change, ChangeFilter, Feed
@@ -113,7 +115,9 @@ async def test_every_version_once_in_order_with_both_sides_killed(
     dsn = own_server.dsn("feed")
     await asyncio.to_thread(migrate, dsn)
     store = await open_store(dsn)
-    mirror = Mirror(store, CONTEXT, on_recorded=lambda *_: None, settings=FAST)
+    mirror = Mirror(
+        store, ItemBuilder(ENTRIES, CONTEXT), on_recorded=lambda *_: None, settings=FAST
+    )
     boxes = [make_sandbox() for _ in range(4)]
     watchers = [await Watcher.start(dsn)]
     await until(lambda: is_following(dsn))

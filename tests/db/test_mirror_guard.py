@@ -19,7 +19,9 @@ from soulbox.build.rows import (
     build_program_row,
     build_sandbox_row,
 )
+from soulbox.kinds.entries import ENTRIES
 from soulbox.mirror.fence import Fence
+from soulbox.mirror.items import ItemBuilder
 from soulbox.mirror.pending import Sighting
 from soulbox.mirror.tracker import Tracker
 from soulbox.mirror.writer import BatchResult, BatchWriter
@@ -74,7 +76,8 @@ def pod_runs(tx: Transaction) -> ObjectStore[PodRunRow]:
 async def write(store: Store, batch: Sequence[Sighting]) -> BatchResult:
     """As another process would: with a memory and an epoch of its own."""
     result = BatchResult()
-    writer = BatchWriter(store, CONTEXT, Fence(store, CONTEXT.cluster_uid, None), Tracker())
+    fence = Fence(store, CONTEXT.cluster_uid, None)
+    writer = BatchWriter(store, ItemBuilder(ENTRIES, CONTEXT), fence, Tracker(ENTRIES))
     await writer.write(batch, result)
     return result
 

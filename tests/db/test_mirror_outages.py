@@ -12,6 +12,8 @@ import psycopg
 import pytest
 from psycopg import conninfo, sql
 
+from soulbox.kinds.entries import ENTRIES
+from soulbox.mirror.items import ItemBuilder
 from soulbox.model.errors import StoreUnavailable
 from soulbox.model.states import Kind
 from soulbox.store.migrate import migrate
@@ -264,7 +266,7 @@ async def test_overflow_asks_for_a_relist_once_postgresql_is_back(
     own_server.kill()
     mirror = Mirror(
         own_store,
-        CONTEXT,
+        ItemBuilder(ENTRIES, CONTEXT),
         on_recorded=recorded.add,
         settings=replace(FAST, max_pending=10),
         on_relist_needed=lambda: asked.append(True),

@@ -9,7 +9,9 @@ from typing import Any
 import psycopg
 import pytest
 
+from soulbox.kinds.entries import ENTRIES
 from soulbox.mirror import LeaderFenced, acquire_epoch
+from soulbox.mirror.items import ItemBuilder
 from soulbox.model.errors import StoreUnavailable
 from soulbox.model.states import Kind
 from soulbox.store.pool import Store
@@ -418,7 +420,12 @@ async def test_two_clusters_write_side_by_side(
         for index in range(4)
     ]
     mirrors = [
-        Mirror(store, one, on_recorded=lambda *_: None, settings=replace(FAST, batch_size=7))
+        Mirror(
+            store,
+            ItemBuilder(ENTRIES, one),
+            on_recorded=lambda *_: None,
+            settings=replace(FAST, batch_size=7),
+        )
         for one in contexts
     ]
     created = [f"2026-{month:02}-01T00:00:00Z" for month in range(1, 13)]

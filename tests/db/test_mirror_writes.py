@@ -8,8 +8,10 @@ from typing import Any
 
 import psycopg
 
+from soulbox.kinds.entries import ENTRIES
 from soulbox.mirror import Mirror, RowContext
 from soulbox.mirror.fence import Fence
+from soulbox.mirror.items import ItemBuilder
 from soulbox.mirror.pending import Sighting
 from soulbox.mirror.tracker import Tracker
 from soulbox.mirror.writer import BatchResult, BatchWriter
@@ -118,7 +120,7 @@ async def test_defect_at_one_object_holds_no_other_up_and_loses_nothing(
         return namespace
 
     context = RowContext(cluster_uid=CONTEXT.cluster_uid, tenant_of=tenant_of)
-    mirror = Mirror(store, context, on_recorded=recorded.add, settings=FAST)
+    mirror = Mirror(store, ItemBuilder(ENTRIES, context), on_recorded=recorded.add, settings=FAST)
     odd = make_running_sandbox(metadata={"namespace": "odd"})
     async with running(mirror):
         mirror.offer(Kind.SANDBOX, odd)
@@ -133,7 +135,8 @@ async def test_defect_at_one_object_holds_no_other_up_and_loses_nothing(
 
 def make_writer(store: Store, *, known_programs: int = 10) -> BatchWriter:
     fence = Fence(store, CONTEXT.cluster_uid, None)
-    return BatchWriter(store, CONTEXT, fence, Tracker(), known_programs=known_programs)
+    builder = ItemBuilder(ENTRIES, CONTEXT)
+    return BatchWriter(store, builder, fence, Tracker(ENTRIES), known_programs=known_programs)
 
 
 def sighting_of(manifest: dict[str, Any]) -> Sighting:

@@ -10,7 +10,9 @@ from typing import Any
 import psycopg
 import pytest
 
+from soulbox.kinds.entries import ENTRIES
 from soulbox.mirror import Mirror, RowContext, Spool
+from soulbox.mirror.items import ItemBuilder
 from soulbox.mirror.pending import Sighting
 from soulbox.model.errors import SpoolUnavailable
 from soulbox.model.states import Kind
@@ -93,7 +95,9 @@ async def test_kept_objects_count_as_recorded_and_the_next_process_writes_them(
     await asyncio.to_thread(own_server.start)
     # Their namespace is gone too: nobody can say any more whose it was.
     context = RowContext(cluster_uid=CLUSTER_UID, tenant_of=lambda namespace: namespace)
-    after = Mirror(own_store, context, on_recorded=recorded.add, settings=FAST)
+    after = Mirror(
+        own_store, ItemBuilder(ENTRIES, context), on_recorded=recorded.add, settings=FAST
+    )
     async with running(with_spool(after, tmp_path)):
         await until(lambda: after.spooler.statistics().objects == 0)
         assert after.failing_seconds() == 0

@@ -21,7 +21,9 @@ from psycopg.types.json import set_json_dumps
 
 from soulbox.app.memory import COLLECT_THRESHOLDS
 from soulbox.build.rows import build_execution_row
+from soulbox.kinds.entries import ENTRIES
 from soulbox.mirror.fence import Fence
+from soulbox.mirror.items import ItemBuilder
 from soulbox.mirror.pending import Sighting
 from soulbox.mirror.tracker import Tracker
 from soulbox.mirror.writer import BatchResult, BatchWriter
@@ -77,7 +79,7 @@ async def write_all(dsn: str, manifests: list[dict[str, Any]], batch: int) -> tu
     """Seconds it took, and CPU seconds of this process, that is of an operator."""
     store = await open_store(dsn)
     fence = Fence(store, CONTEXT.cluster_uid, None)
-    writer = BatchWriter(store, CONTEXT, fence, Tracker())
+    writer = BatchWriter(store, ItemBuilder(ENTRIES, CONTEXT), fence, Tracker(ENTRIES))
     result = BatchResult()
     seen = sightings(manifests)
     await writer.ensure_partitions(sighting.seen_at for sighting in seen)  # Mirror has them ahead

@@ -24,9 +24,11 @@ from aiohttp import web
 from soulbox.box.client import RunnerClient, open_session
 from soulbox.box.signing import SigningKey, new_seed
 from soulbox.build.rows import RowContext
+from soulbox.kinds.entries import ENTRIES
 from soulbox.kube.cache import ObjectCache
 from soulbox.kube.clock import ServerClock
 from soulbox.mirror import Mirror
+from soulbox.mirror.items import ItemBuilder
 from soulbox.model.keys import RUNNER_PORT
 from soulbox.model.states import Kind
 from soulbox.reconcile.sampling import Sampler
@@ -99,7 +101,7 @@ async def measure(dsn: str) -> tuple[float, float]:
     """CPU seconds and wall seconds of a round."""
     store, cache, memory, clock = await open_store(dsn), ObjectCache(), Memory(), ServerClock()
     context = RowContext(cluster_uid=CLUSTER_UID, tenant_of=lambda namespace: namespace)
-    mirror = Mirror(store, context, on_recorded=lambda *_: None)
+    mirror = Mirror(store, ItemBuilder(ENTRIES, context), on_recorded=lambda *_: None)
     for pod in pods():
         cache.put(Kind.POD, pod)
         memory.runner_versions[pod["metadata"]["uid"]] = "1"

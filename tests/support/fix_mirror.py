@@ -11,7 +11,9 @@ from typing import Any
 
 import pytest
 
+from soulbox.kinds.entries import ENTRIES
 from soulbox.mirror import Mirror, MirrorSettings, RowContext
+from soulbox.mirror.items import ItemBuilder
 from soulbox.model.states import Kind
 from soulbox.store.pool import Store
 from tests.support.make_mirrored import CLUSTER_UID
@@ -58,7 +60,7 @@ def make_mirror(store: Store, recorded: Recorded) -> MakeMirror:
     def make(*, on: Store | None = None, epoch: int | None = None, **settings: Any) -> Mirror:
         return Mirror(
             on or store,
-            CONTEXT,
+            ItemBuilder(ENTRIES, CONTEXT),
             on_recorded=recorded.add,
             epoch=epoch,
             settings=replace(FAST, **settings),

@@ -29,13 +29,14 @@ from soulbox.app.signing import load_signing_key
 from soulbox.app.standby import Process, ends_at_signals, open_process, stand_by
 from soulbox.app.tasks import TaskGroup
 from soulbox.box.client import RunnerClient, open_session
+from soulbox.kinds.entries import ENTRIES
 from soulbox.kinds.execution.queue import Turns
 from soulbox.kinds.followers import build_followers
 from soulbox.kinds.objects import Objects
 from soulbox.kube.cache import ObjectCache
 from soulbox.kube.client import KubeClient
 from soulbox.kube.events import EventRecorder
-from soulbox.mirror import Mirror, MirrorSettings, RowContext, Spool, check_directory
+from soulbox.mirror import ItemBuilder, Mirror, MirrorSettings, RowContext, Spool, check_directory
 from soulbox.model.errors import SpoolUnavailable, StoreUnavailable
 from soulbox.model.kinds import MIRRORED, WATCHED
 from soulbox.model.owners import pod_owner
@@ -86,7 +87,7 @@ async def _lead(process: Process, stack: AsyncExitStack) -> None:
     context = await _row_context(kube, cache, namespaces)
     mirror = Mirror(
         store,
-        context,
+        ItemBuilder(ENTRIES, context),
         on_recorded=lambda kind, uid: _recorded(queue, cache, kind, uid),
         settings=MirrorSettings(
             linger_seconds=settings.mirror_flush_seconds,

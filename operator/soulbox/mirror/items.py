@@ -1,27 +1,18 @@
 """From a sighting to what is written of it."""
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
-from soulbox.build.rows import (
-    PodSight,
-    RowContext,
-    RowError,
-    build_execution_row,
-    build_pod_sight,
-    build_program_row,
-    build_sandbox_row,
-)
-from soulbox.build.rows.fields import Cleaner
+from soulbox.build.rows.fields import Cleaner, RowContext, RowError
+from soulbox.build.rows.pod import PodSight
+from soulbox.kinds.entry import Look, MirrorEntry
 from soulbox.mirror.pending import Sighting
 from soulbox.mirror.tracker import namespace_of
 from soulbox.model.errors import StoreRefused
-from soulbox.model.manifests import is_finished, is_over
-from soulbox.model.rows import DeadLetterRow, ExecutionRow, ProgramRow, SandboxRow
-from soulbox.model.states import Kind
+from soulbox.model.rows import DeadLetterRow, ProgramRow, TableRow
 
 # Kind of a dead letter that holds a program PostgreSQL would not take.
 PROGRAM_KIND = "Program"
@@ -29,82 +20,83 @@ PROGRAM_KIND = "Program"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Item:
-    """A sighting with its rows; exactly one of sandbox, execution and pod is set.
+    """A sighting with what is written of it; exactly one of row and pod is set.
 
     Attributes:
-        program: of an Execution whose code is in the object and not known to be written.
+        program: the code that the object holds, if it is not known to be written.
+        pod: running time, which is billed.
         proven_until: bill a still running pod's hours up to this Lease renewTime.
     """
 
     sighting: Sighting
-    sandbox: SandboxRow | None = None
-    execution: ExecutionRow | None = None
+    row: TableRow | None = None
     program: ProgramRow | None = None
     pod: PodSight | None = None
     proven_until: datetime | None = None
 
 
-def build_item(
-    sighting: Sighting,
-    context: RowContext,
-    *,
-    started_at: datetime | None = None,
-    proven_until: datetime | None = None,
-    is_known_program: Callable[[str, str], bool] = lambda _tenant, _code_sha256: False,
-) -> Item:
-    """The rows of a sighting.
+class ItemBuilder:
+    """Makes rows of the kinds that are mirrored.
 
-    Args:
-        started_at: see build_pod_sight.
-        is_known_program: whether a program, by tenant and code_sha256, is written already.
-
-    Raises:
-        RowError: no rows can be made of it. A stored object can be malformed in ways
-            nobody thought of, so whatever a builder trips over counts as this.
+    Attributes:
+        entries: what is known of each kind, in the order in which they are repaired.
+        metered: the kind whose running time is billed.
     """
-    gone_at = sighting.seen_at if sighting.deleted else None
-    manifest = sighting.manifest
-    context = _context_of(sighting, context)
-    try:
-        match sighting.kind:
-            case Kind.SANDBOX:
-                row = build_sandbox_row(manifest, context, gone_at=gone_at)
-                return Item(sighting=sighting, sandbox=row)
-            case Kind.EXECUTION:
-                execution = build_execution_row(manifest, context, gone_at=gone_at)
-                sha256 = execution.code_sha256
-                if sha256 is not None and is_known_program(execution.tenant, sha256):
-                    return Item(sighting=sighting, execution=execution)
-                program = build_program_row(manifest, context)
-                return Item(sighting=sighting, execution=execution, program=program)
-            case Kind.POD:
-                sight = build_pod_sight(
-                    manifest,
-                    context,
-                    seen_at=sighting.seen_at,
-                    started_at=started_at,
-                    gone_at=gone_at,
-                )
-                return Item(sighting=sighting, pod=sight, proven_until=proven_until)
-            case _:
-                raise RowError(f"{sighting.kind} is not mirrored")
-    except RowError:
-        raise
-    except Exception as error:
-        raise RowError(f"malformed ({type(error).__name__})") from error
 
+    def __init__(self, entries: Sequence[MirrorEntry], context: RowContext) -> None:
+        self.entries = {entry.kind: entry for entry in entries}
+        self.context = context
+        (self.metered,) = (entry.kind for entry in entries if entry.is_metered)
 
-def is_final(sighting: Sighting) -> bool:
-    """Whether nothing more is to be written of an object once this version is; for pods
-    of which no row can be made. Malformed objects are as final as they look."""
-    manifest = sighting.manifest
-    metadata, status = manifest.get("metadata"), manifest.get("status")
-    deleting = isinstance(metadata, Mapping) and bool(metadata.get("deletionTimestamp"))
-    if sighting.kind is Kind.EXECUTION:
-        return is_finished(manifest) or sighting.deleted
-    if sighting.kind is Kind.POD and isinstance(status, Mapping):
-        return deleting or is_over(manifest)
-    return deleting or sighting.deleted
+    def is_metered(self, sighting: Sighting) -> bool:
+        """Whether its running time is billed."""
+        return sighting.kind is self.metered
+
+    def build(
+        self,
+        sighting: Sighting,
+        *,
+        started_at: datetime | None = None,
+        proven_until: datetime | None = None,
+        is_known_program: Callable[[str, str], bool] = lambda _tenant, _code_sha256: False,
+    ) -> Item:
+        """What is written of a sighting.
+
+        Args:
+            started_at, is_known_program: see Look.
+
+        Raises:
+            RowError: no rows can be made of it. A stored object can be malformed in ways
+                nobody thought of, so whatever a builder trips over counts as this.
+        """
+        entry = self.entries.get(sighting.kind)
+        if entry is None:
+            raise RowError(f"{sighting.kind} is not mirrored")
+        look = Look(
+            seen_at=sighting.seen_at,
+            gone_at=sighting.seen_at if sighting.deleted else None,
+            started_at=started_at,
+            is_known_program=is_known_program,
+        )
+        try:
+            built = entry.build(sighting.manifest, _context_of(sighting, self.context), look)
+        except RowError:
+            raise
+        except Exception as error:
+            raise RowError(f"malformed ({type(error).__name__})") from error
+        return Item(
+            sighting=sighting,
+            row=built.row,
+            program=built.program,
+            pod=built.pod,
+            proven_until=proven_until,
+        )
+
+    def is_final(self, sighting: Sighting) -> bool:
+        """Whether nothing more is to be written of an object once this version is. Of what is
+        billed it tells only where no row can be made."""
+        entry = self.entries.get(sighting.kind)
+        return entry is not None and entry.is_final(sighting.manifest, sighting.deleted)
 
 
 def dead_letter(sighting: Sighting, error: Exception, context: RowContext) -> DeadLetterRow:

@@ -26,9 +26,8 @@ from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Any
 
-from soulbox.build.rows import RowContext
 from soulbox.mirror.fence import Fence, LeaderFenced
-from soulbox.mirror.items import is_final
+from soulbox.mirror.items import ItemBuilder
 from soulbox.mirror.metering import provable
 from soulbox.mirror.outputs import OutputSaver
 from soulbox.mirror.pending import PendingMap, Sighting, sighting_of
@@ -38,7 +37,7 @@ from soulbox.mirror.settings import MirrorSettings, MirrorStatistics
 from soulbox.mirror.spooler import Spooler
 from soulbox.mirror.tracker import Tracker
 from soulbox.mirror.upkeep import Upkeep
-from soulbox.mirror.writer import MIRRORED, BatchResult, BatchWriter
+from soulbox.mirror.writer import BatchResult, BatchWriter
 from soulbox.model.errors import StoreUnavailable
 from soulbox.model.rows import DeadLetterRow
 from soulbox.model.states import Kind
@@ -56,9 +55,10 @@ def _utc_now() -> datetime:
 
 
 class Mirror:
-    """Mirrors Sandboxes, Executions and their pods. For one event loop.
+    """Mirrors all objects of some kinds. For one event loop.
 
     Args:
+        builder: makes their rows.
         on_recorded: told (kind, uid) after the commit in which `is_recorded` became true.
         epoch: from `acquire_epoch`; None acquires one when PostgreSQL is first reached.
         on_relist_needed: told once PostgreSQL is back after objects had to be dropped:
@@ -74,7 +74,7 @@ class Mirror:
     def __init__(
         self,
         store: Store,
-        context: RowContext,
+        builder: ItemBuilder,
         *,
         on_recorded: Callable[[Kind, str], None],
         epoch: int | None = None,
@@ -88,16 +88,17 @@ class Mirror:
         self._on_relist_needed = on_relist_needed
         self._clock = clock
         self._pending = PendingMap(self._settings.max_pending)
-        self._tracker = Tracker()
+        self._tracker = Tracker(builder.entries.values())
+        self._builder, context = builder, builder.context
         self._fence = Fence(store, context.cluster_uid, epoch)
-        self._writer = BatchWriter(store, context, self._fence, self._tracker)
+        self._writer = BatchWriter(store, builder, self._fence, self._tracker)
         self._saver = OutputSaver(
             store, context, self._fence, self._tracker, self._writer, self._settings.output_saves
         )
         # Resource figures: apart from the objects, which never wait for them.
         self.samples = SampleWriter(store, self._fence, self._settings.sample_capacity)
         self._upkeep = Upkeep(store, self._fence, self._writer, self._settings)
-        self.spooler = Spooler(context, self._tracker, clock, on_recorded)
+        self.spooler = Spooler(builder, self._tracker, clock, on_recorded)
         self._context = context
         # One batch at a time, whoever it comes from.
         self._writing = asyncio.Lock()
@@ -120,7 +121,7 @@ class Mirror:
         """Take a version of an object; the newest by resourceVersion is written.
 
         Args:
-            kind: Sandbox, Execution or Pod; others are ignored.
+            kind: what is not mirrored is ignored.
             deleted: the object no longer exists, `manifest` is the last that was seen.
         """
         sighting = self.sighting(kind, manifest, deleted=deleted)
@@ -268,7 +269,7 @@ class Mirror:
         """Those that have hours to bill, and until when they are known to have run."""
         found = []
         for manifest in pods:
-            sighting = self.sighting(Kind.POD, manifest)
+            sighting = self.sighting(self._builder.metered, manifest)
             if sighting is None:
                 continue
             self._tracker.see(sighting)
@@ -294,16 +295,16 @@ class Mirror:
             StoreUnavailable: not all was compared; run it again.
             LeaderFenced: another operator writes now.
         """
-        repair = Repair(self._store, self._context, self._fence, self._clock, self._settings)
+        repair = Repair(self._store, self._builder, self._fence, self._clock, self._settings)
         before = await repair.begin()
-        tracked = {kind: self._tracker.uids(kind) for kind in MIRRORED}
+        tracked = {kind: self._tracker.uids(kind) for kind in self._builder.entries}
         self._relist_needed = self._relist_asked = False
         try:
             async for kind, manifests in lister:
-                if kind not in MIRRORED:
+                if kind not in self._builder.entries:
                     continue
                 present = await self._repair_kind(repair, kind, manifests, before)
-                gone = tracked.get(kind, set()) - present
+                gone = tracked[kind] - present
                 self._tracker.forget(uid for uid in gone if uid not in self._pending)
         except StoreUnavailable:
             self._relist_needed = True
@@ -465,8 +466,9 @@ class Mirror:
             if sighting.deleted and sighting.uid not in self._pending
         )
         for sighting in result.recorded:
-            # A version offered meanwhile decides about a Sandbox when it is written.
-            if sighting.kind is Kind.SANDBOX and sighting.uid in self._pending:
+            # A version offered meanwhile may decide when it is written.
+            newest_decides = self._builder.entries[sighting.kind].newest_decides
+            if newest_decides and sighting.uid in self._pending:
                 continue
             if self._tracker.set_recorded(sighting.uid):
                 self._on_recorded(sighting.kind, sighting.uid)
@@ -493,7 +495,7 @@ class Mirror:
             sighting
             for sighting in sightings
             if sighting.uid in differing
-            or (is_final(sighting) and not self._tracker.is_recorded(sighting.uid))
+            or (self._builder.is_final(sighting) and not self._tracker.is_recorded(sighting.uid))
         ]
         for start in range(0, len(wanted), size):
             await self._write(wanted[start : start + size])
@@ -504,13 +506,13 @@ class Mirror:
                 "objects were found gone",
                 extra={"action": "repair-gone", "kind": kind.value, "count": gone},
             )
-        if kind is Kind.POD:
+        if kind is self._builder.metered:
             self._ends_unknown += gone
         return {sighting.uid for sighting in sightings}
 
     def sighting(self, kind: Kind, manifest: Manifest, *, deleted: bool = False) -> Sighting | None:
         """This version, seen now; None for what is not mirrored."""
-        if kind not in MIRRORED:
+        if kind not in self._builder.entries:
             return None
         return sighting_of(
             kind, manifest, deleted=deleted, seen_at=self._clock(), waiting_since=_monotonic()

@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator
 from datetime import datetime
 from uuid import UUID
 
-from soulbox.build.rows import RowContext
+from soulbox.build.rows.fields import RowContext
 from soulbox.mirror.fence import Fence
 from soulbox.mirror.tracker import Tracker
 from soulbox.mirror.writer import BatchWriter

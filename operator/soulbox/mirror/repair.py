@@ -1,20 +1,18 @@
 """Rows against complete lists: what a lost event, a crash or a restored etcd left wrong."""
 
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from uuid import UUID
 
-from soulbox.build.rows import RowContext
 from soulbox.build.rows.fields import optional_uuid
+from soulbox.kinds.entry import MirrorEntry
 from soulbox.mirror.fence import Fence
-from soulbox.mirror.items import is_final
+from soulbox.mirror.items import ItemBuilder
 from soulbox.mirror.pending import Sighting
 from soulbox.mirror.settings import MirrorSettings
-from soulbox.model.retention import RetentionPolicy
-from soulbox.model.rows import ExecutionRow, PodRunRow, SandboxRow, TableRow
+from soulbox.model.rows import TableRow
 from soulbox.model.states import Kind
-from soulbox.model.times import parse_time
 from soulbox.store.objects import Absence, ObjectStore, StoredVersion
 from soulbox.store.pool import Store, Transaction
 from soulbox.store.state import Epochs, StateStore
@@ -23,11 +21,6 @@ _log = logging.getLogger(__name__)
 
 # Versions looked up in one statement.
 _CHUNK = 2_000
-_ROWS: Mapping[Kind, type[TableRow]] = {
-    Kind.SANDBOX: SandboxRow,
-    Kind.EXECUTION: ExecutionRow,
-    Kind.POD: PodRunRow,
-}
 _NO_TIME = datetime(1970, 1, 1, tzinfo=UTC)
 
 
@@ -37,13 +30,14 @@ class Repair:
     def __init__(
         self,
         store: Store,
-        context: RowContext,
+        builder: ItemBuilder,
         fence: Fence,
         clock: Callable[[], datetime],
         settings: MirrorSettings,
     ) -> None:
         self._store = store
-        self._context = context
+        self._builder = builder
+        self._cluster = builder.context.cluster
         self._fence = fence
         self._clock = clock
         self._retention = settings.retention
@@ -60,8 +54,8 @@ class Repair:
     async def differing(
         self, kind: Kind, sightings: Sequence[Sighting], before: datetime
     ) -> set[str]:
-        """UIDs whose rows are missing or show an older version than the list. An Execution
-        whose row retention has dropped is not among them: it would be dropped again.
+        """UIDs whose rows are missing or show an older version than the list. An object whose
+        row retention has dropped is not among them: it would be dropped again.
 
         Begins a new mirror epoch when a row shows a version the cluster has never
         reached: then every row differs.
@@ -77,7 +71,7 @@ class Repair:
             epochs = await self._fence.check(tx)
             for start in range(0, len(uids), _CHUNK):
                 chunk = {uid: created[uid] for uid in uids[start : start + _CHUNK]}
-                found = await _table(kind, tx).versions(chunk, before)
+                found = await self._table(kind, tx).versions(chunk, before)
                 stored.update({version.uid: version for version in found})
         backwards = sum(
             _is_ahead(stored.get(_uuid(sighting)), sighting, epochs) for sighting in sightings
@@ -85,18 +79,21 @@ class Repair:
         if backwards:
             await self._new_epoch(kind, backwards)
             return {sighting.uid for sighting in sightings}
-        now = self._clock()
+        entry, now = self._builder.entries[kind], self._clock()
         return {
             sighting.uid
             for sighting in sightings
-            if _is_behind(stored.get(_uuid(sighting)), sighting, epochs)
-            and (_uuid(sighting) in stored or not _is_expired(sighting, now, self._retention))
+            if _is_behind(stored.get(_uuid(sighting)), sighting, entry, epochs)
+            and (
+                _uuid(sighting) in stored
+                or not entry.is_expired(sighting.manifest, now, self._retention)
+            )
         }
 
     async def mark_gone(self, kind: Kind, sightings: Sequence[Sighting], before: datetime) -> int:
         """Say of rows whose objects the list lacks that they are gone; how many."""
         absence = Absence(
-            cluster=self._context.cluster,
+            cluster=self._cluster,
             seen=[uid for item in sightings if (uid := optional_uuid(item.uid)) is not None],
             before=before,
             gone_at=self._clock(),
@@ -104,12 +101,15 @@ class Repair:
         )
         async with self._store.transaction() as tx:
             epochs = await self._fence.check(tx)
-            return await _table(kind, tx).mark_gone(absence, epochs)
+            return await self._table(kind, tx).mark_gone(absence, epochs)
+
+    def _table(self, kind: Kind, tx: Transaction) -> ObjectStore[TableRow]:
+        return ObjectStore(tx, self._builder.entries[kind].row_type)
 
     async def _new_epoch(self, kind: Kind, count: int) -> None:
         async with self._store.transaction() as tx:
             await self._fence.check(tx)
-            epoch = await StateStore(tx).next_mirror_epoch(self._context.cluster)
+            epoch = await StateStore(tx).next_mirror_epoch(self._cluster)
         _log.error(
             "resource versions went backwards (etcd was restored); all objects are written again",
             extra={
@@ -119,10 +119,6 @@ class Repair:
                 "mirror_epoch": epoch,
             },
         )
-
-
-def _table(kind: Kind, tx: Transaction) -> ObjectStore[TableRow]:
-    return ObjectStore(tx, _ROWS[kind])
 
 
 def _is_ahead(version: StoredVersion | None, sighting: Sighting, epochs: Epochs) -> bool:
@@ -135,33 +131,18 @@ def _is_ahead(version: StoredVersion | None, sighting: Sighting, epochs: Epochs)
     )
 
 
-def _is_behind(version: StoredVersion | None, sighting: Sighting, epochs: Epochs) -> bool:
-    """Whether a row has to be written. That of a pod which has ended never changes."""
+def _is_behind(
+    version: StoredVersion | None, sighting: Sighting, entry: MirrorEntry, epochs: Epochs
+) -> bool:
+    """Whether a row has to be written."""
     if version is None:
         return True
-    if sighting.kind is Kind.POD and version.is_deleted:
+    if entry.row_type.TABLE.is_closed and version.is_deleted:
         return False
     return (version.mirror_epoch, version.resource_version) < (
         epochs.mirror_epoch,
         sighting.version,
     )
-
-
-def _is_expired(sighting: Sighting, now: datetime, retention: RetentionPolicy) -> bool:
-    """Whether an Execution ended in a month whose partition is past its retention, as that of
-    its creation then is too."""
-    status = sighting.manifest.get("status")
-    if sighting.kind is not Kind.EXECUTION or not isinstance(status, Mapping):
-        return False
-    ended_at = parse_time(str(status.get("completionTime")))
-    if ended_at is None or not is_final(sighting):
-        return False
-    return _month(ended_at) + retention.executions_months < _month(now)
-
-
-def _month(moment: datetime) -> int:
-    utc = moment.astimezone(UTC)
-    return utc.year * 12 + utc.month
 
 
 def _uuid(sighting: Sighting) -> UUID:

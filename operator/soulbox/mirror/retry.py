@@ -11,20 +11,18 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from soulbox.build.rows import RowContext, RowError
+from soulbox.build.rows.fields import RowContext, RowError
+from soulbox.kinds.entry import MirrorEntry
 from soulbox.mirror.bills import Debt, bill_pods, record_pods
-from soulbox.mirror.items import Item, build_item
+from soulbox.mirror.items import Item, ItemBuilder
+from soulbox.mirror.objects import write_objects
 from soulbox.mirror.pending import Sighting
 from soulbox.model.errors import StoreRefused
-from soulbox.model.rows import ExecutionRow, SandboxRow
 from soulbox.model.states import Kind
 from soulbox.store.care import DeadLetter, DeadLetterStore
 from soulbox.store.feed import FeedStore
-from soulbox.store.objects import ObjectStore, ProgramStore
 from soulbox.store.pool import Store, Transaction
 from soulbox.store.state import Epochs, StateStore
-
-_KINDS = {kind.value: kind for kind in (Kind.SANDBOX, Kind.EXECUTION, Kind.POD)}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,29 +35,45 @@ class Retried:
     problem: str | None
 
 
-async def retry_dead_letters(store: Store, ids: Sequence[int] | None) -> list[Retried]:
+async def retry_dead_letters(
+    store: Store, entries: Sequence[MirrorEntry], ids: Sequence[int] | None
+) -> list[Retried]:
     """Try these, or all for None.
+
+    Args:
+        entries: the kinds that are mirrored.
 
     Raises:
         StoreUnavailable: PostgreSQL cannot be used; those before are done.
     """
     async with store.transaction() as tx:
         letters = await DeadLetterStore(tx).take(ids)
+    kinds = {entry.kind.value: entry for entry in entries}
     return [
-        Retried(id=letter.id, kind=letter.kind, uid=letter.uid, problem=await _retry(store, letter))
+        Retried(
+            id=letter.id,
+            kind=letter.kind,
+            uid=letter.uid,
+            problem=await _retry(store, letter, kinds.get(letter.kind), entries),
+        )
         for letter in letters
     ]
 
 
-async def _retry(store: Store, letter: DeadLetter) -> str | None:
-    kind = _KINDS.get(letter.kind)
-    if kind is None:
+async def _retry(
+    store: Store,
+    letter: DeadLetter,
+    entry: MirrorEntry | None,
+    entries: Sequence[MirrorEntry],
+) -> str | None:
+    if entry is None:
         return f"a {letter.kind} is not tried again: a person must look at it"
     try:
-        item = _item(letter, kind)
-        if item.execution is not None:
+        item = _item(letter, entry.kind, entries)
+        if item.row is not None and item.row.TABLE.month is not None:
             async with store.transaction() as tx:
-                await StateStore(tx).ensure_partitions([item.execution.created_at])
+                moment = getattr(item.row, item.row.TABLE.month)
+                await StateStore(tx).ensure_partitions([moment])
         async with store.transaction() as tx:
             if not await DeadLetterStore(tx).take([letter.id]):
                 return "another retry has it"
@@ -81,7 +95,7 @@ async def _retry(store: Store, letter: DeadLetter) -> str | None:
     return None
 
 
-def _item(letter: DeadLetter, kind: Kind) -> Item:
+def _item(letter: DeadLetter, kind: Kind, entries: Sequence[MirrorEntry]) -> Item:
     manifest: Any = json.loads(letter.payload)
     metadata = manifest.get("metadata") if isinstance(manifest, dict) else None
     version = str(metadata.get("resourceVersion")) if isinstance(metadata, dict) else ""
@@ -98,17 +112,12 @@ def _item(letter: DeadLetter, kind: Kind) -> Item:
     context = RowContext(
         cluster_uid=str(letter.cluster), tenant_of=lambda namespace: tenant or namespace
     )
-    return build_item(sighting, context)
+    return ItemBuilder(entries, context).build(sighting)
 
 
 async def _write(tx: Transaction, item: Item, epochs: Epochs) -> Sequence[Debt]:
     """Returns what is still to be billed."""
-    if item.sandbox is not None:
-        await ObjectStore(tx, SandboxRow).upsert([item.sandbox], epochs)
-    if item.program is not None:
-        await ProgramStore(tx).insert([item.program])
-    if item.execution is not None:
-        await ObjectStore(tx, ExecutionRow).upsert([item.execution], epochs)
+    await write_objects(tx, [item], epochs)
     if item.pod is not None:
         return (await record_pods(tx, [item], epochs)).bills.rest
     return ()

@@ -30,7 +30,6 @@ from soulbox.model.times import format_time, parse_time
 # A full file is not appended to any more: read files are removed whole.
 _MAX_FILE_BYTES: Final = 64 * 1024 * 1024
 _SUFFIX: Final = ".jsonl"
-_KINDS: Final = {kind.value: kind for kind in (Kind.SANDBOX, Kind.EXECUTION, Kind.POD)}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -279,7 +278,7 @@ def _parse(line: bytes, file: str, number: int) -> SpooledObject | BrokenLine:
         if spooled_at is None or not isinstance(manifest, dict):
             raise ValueError("no time, or no object")
         return SpooledObject(
-            kind=_KINDS[found["kind"]],
+            kind=Kind(found["kind"]),
             uid=str(uid),
             manifest=manifest,
             version=int(found["version"]),

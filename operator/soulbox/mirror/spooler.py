@@ -14,9 +14,9 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
 
-from soulbox.build.rows import RowContext, RowError
+from soulbox.build.rows.fields import RowError
 from soulbox.build.rows.pod import PodLife
-from soulbox.mirror.items import build_item, is_final, to_json
+from soulbox.mirror.items import ItemBuilder, to_json
 from soulbox.mirror.pending import Sighting
 from soulbox.mirror.spool import BrokenLine, Spool, SpooledObject
 from soulbox.mirror.tracker import Tracker, namespace_of
@@ -59,14 +59,15 @@ class Spooler:
 
     def __init__(
         self,
-        context: RowContext,
+        builder: ItemBuilder,
         tracker: Tracker,
         clock: Callable[[], datetime],
         on_recorded: Callable[[Kind, str], None],
     ) -> None:
         self._on_recorded = on_recorded
         self._spool: Spool | None = None
-        self._context = context
+        self._builder = builder
+        self._context = builder.context
         self._tracker = tracker
         self._clock = clock
         # The files are changed by one at a time.
@@ -105,13 +106,13 @@ class Spooler:
 
     def is_last(self, sighting: Sighting) -> bool:
         """Whether this version says all that is to be written of the object."""
-        if sighting.kind is not Kind.POD:
-            return is_final(sighting)
+        if not self._builder.is_metered(sighting):
+            return self._builder.is_final(sighting)
         started_at = self._tracker.started_at(sighting.uid)
         try:
-            pod = build_item(sighting, self._context, started_at=started_at).pod
+            pod = self._builder.build(sighting, started_at=started_at).pod
         except RowError:
-            return is_final(sighting)  # for the dead letters
+            return self._builder.is_final(sighting)  # for the dead letters
         assert pod is not None
         return pod.life in _OVER
 

@@ -1,24 +1,21 @@
 """What the mirror must remember of living objects; nothing of those that are gone."""
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from soulbox.build.rows.pod import container_started_at
+from soulbox.kinds.entry import MirrorEntry, Remembered
 from soulbox.mirror.pending import Sighting
 from soulbox.model.states import Kind
 from soulbox.model.times import parse_time
 
 
-@dataclass(slots=True)
-class _Memory:
+@dataclass(slots=True, kw_only=True)
+class _Memory(Remembered):
     kind: Kind
     namespace: str = ""
-    user_name: str = ""
     recorded: bool = False
-    # A kubelet that lost the container forgets when it started.
-    started_at: datetime | None = None
     # Last hour of a running pod that was billed.
     metered_until: datetime | None = None
     # Version that went to the dead letters: not tried again and again.
@@ -28,11 +25,12 @@ class _Memory:
     deleted_at: datetime | None = None
 
 
-@dataclass(slots=True)
 class Tracker:
     """Memory by uid. A few hundred bytes an object that exists in the cluster."""
 
-    _memories: dict[str, _Memory] = field(default_factory=dict)
+    def __init__(self, entries: Iterable[MirrorEntry]) -> None:
+        self._entries = {entry.kind: entry for entry in entries}
+        self._memories: dict[str, _Memory] = {}
 
     def __len__(self) -> int:
         return len(self._memories)
@@ -41,17 +39,13 @@ class Tracker:
         """Remember what later versions may no longer say."""
         memory = self._memories.get(sighting.uid)
         if memory is None:
-            memory = self._memories[sighting.uid] = _Memory(sighting.kind)
+            memory = self._memories[sighting.uid] = _Memory(kind=sighting.kind)
             memory.namespace = namespace_of(sighting.manifest)
         memory.newest_version = max(sighting.version, memory.newest_version)
         memory.deleted_at = _deletion_time(sighting.manifest)
-        if sighting.kind is Kind.EXECUTION:
-            spec = sighting.manifest.get("spec")
-            user = spec.get("user") if isinstance(spec, Mapping) else None
-            memory.user_name = user if isinstance(user, str) else ""
-        elif sighting.kind is Kind.POD and memory.started_at is None:
-            memory.started_at = container_started_at(sighting.manifest)
-        elif sighting.kind is Kind.SANDBOX:
+        entry = self._entries[sighting.kind]
+        entry.remember(memory, sighting.manifest)
+        if entry.newest_decides:
             # A newer version waits: what is committed is not its end.
             memory.recorded = False
 
@@ -73,22 +67,22 @@ class Tracker:
         return None if memory is None else memory.newest_version
 
     def overdue(self, before: datetime) -> list[tuple[Kind, str]]:
-        """Objects whose deletion was asked for before this and that are not recorded: pods
-        first, which their owners wait for."""
+        """Objects whose deletion was asked for before this and that are not recorded: first those
+        that are billed, which their owners wait for."""
         found = [
             (memory.kind, uid)
             for uid, memory in self._memories.items()
             if memory.deleted_at is not None and memory.deleted_at <= before and not memory.recorded
         ]
-        return sorted(found, key=lambda item: item[0] is not Kind.POD)
+        return sorted(found, key=lambda item: not self._entries[item[0]].is_metered)
 
     def started_at(self, uid: str) -> datetime | None:
-        """When a pod's container started, by any version offered."""
+        """When the container of what is billed started, by any version offered."""
         memory = self._memories.get(uid)
         return None if memory is None else memory.started_at
 
     def owner(self, uid: str) -> tuple[str, str] | None:
-        """Namespace and user of an Execution; None when it was never offered."""
+        """Namespace and user of an object; None when it was never offered."""
         memory = self._memories.get(uid)
         return None if memory is None else (memory.namespace, memory.user_name)
 

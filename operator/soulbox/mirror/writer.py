@@ -15,28 +15,20 @@ from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 
-from soulbox.build.rows import RowContext, RowError
+from soulbox.build.rows.fields import RowError
 from soulbox.mirror.bills import BillOutcome, Debt, PodOutcome, bill_pods, record_pods
 from soulbox.mirror.fence import Fence, LeaderFenced
-from soulbox.mirror.items import (
-    Item,
-    bare_letter,
-    build_item,
-    dead_letter,
-    dead_program,
-    is_final,
-)
+from soulbox.mirror.items import Item, ItemBuilder, bare_letter, dead_letter, dead_program
+from soulbox.mirror.objects import write_objects
 from soulbox.mirror.pending import Sighting
 from soulbox.mirror.tracker import Tracker
 from soulbox.model.errors import StoreRefused, StoreUnavailable
-from soulbox.model.rows import DeadLetterRow, ExecutionRow, SandboxRow
-from soulbox.model.states import Kind
+from soulbox.model.rows import DeadLetterRow
 from soulbox.pure.prices import PriceBook
 from soulbox.store.errors import STATEMENT_TIMEOUT
 from soulbox.store.feed import FeedStore
-from soulbox.store.objects import ObjectStore, ProgramStore
-from soulbox.store.pool import Store, Transaction
-from soulbox.store.state import Epochs, StateStore
+from soulbox.store.pool import Store
+from soulbox.store.state import StateStore
 
 _log = logging.getLogger(__name__)
 
@@ -75,14 +67,15 @@ class BatchWriter:
     def __init__(
         self,
         store: Store,
-        context: RowContext,
+        builder: ItemBuilder,
         fence: Fence,
         tracker: Tracker,
         *,
         known_programs: int = _KNOWN_PROGRAMS,
     ) -> None:
         self._store = store
-        self._context = context
+        self._builder = builder
+        self._context = builder.context
         self._fence = fence
         self._tracker = tracker
         self._known_programs_max = known_programs
@@ -131,7 +124,7 @@ class BatchWriter:
         items: list[Item] = []
         for sighting in sightings:
             if self._tracker.is_buried(sighting):
-                self._finish(sighting, result, recorded=is_final(sighting))
+                self._finish(sighting, result, recorded=self._builder.is_final(sighting))
                 continue
             ready = self._prepared.pop(sighting.uid, None)
             if ready is not None and ready.sighting is sighting:
@@ -139,9 +132,8 @@ class BatchWriter:
                 continue
             try:
                 items.append(
-                    build_item(
+                    self._builder.build(
                         sighting,
-                        self._context,
                         started_at=sighting.started_at or self._tracker.started_at(sighting.uid),
                         proven_until=proven_until.get(sighting.uid),
                         is_known_program=self._is_known_program,
@@ -254,25 +246,28 @@ class BatchWriter:
             await self._commit(items, result)
 
     async def _commit(self, items: Sequence[Item], result: BatchResult) -> None:
-        executions = [item.execution for item in items if item.execution is not None]
-        await self.ensure_partitions(row.created_at for row in executions)
+        rows = [item.row for item in items if item.row is not None]
+        await self.ensure_partitions(
+            getattr(row, row.TABLE.month) for row in rows if row.TABLE.month is not None
+        )
         async with self._store.transaction() as tx:
             epochs = await self._fence.check(tx)
-            changed, programs = await self._write_objects(tx, items, epochs)
+            # Not before all is sent: the server would wait for this process instead.
+            written = await write_objects(tx, items, epochs, on_sent=self._begin_preparing)
             pods = [item for item in items if item.pod is not None]
             outcome: PodOutcome | None = None
             if pods:
                 outcome = await record_pods(tx, pods, epochs)
-            if changed:
+            if written.is_told:
                 FeedStore(tx).notify(self._context.cluster)
         result.batches += 1
-        result.rows_written += changed + programs
+        result.rows_written += written.rows
         for item in items:
             if item.program is not None:
                 self._remember_program(item.program.tenant, item.program.code_sha256)
         for item in items:
             if item.pod is None:
-                self._finish(item.sighting, result, recorded=is_final(item.sighting))
+                self._finish(item.sighting, result, recorded=self._builder.is_final(item.sighting))
         if outcome is not None:
             result.rows_written += outcome.rows_written
             _count_bills(outcome.bills, result)
@@ -290,27 +285,6 @@ class BatchWriter:
                 bills = await bill_pods(tx, debts)
             _count_bills(bills, result)
             debts = bills.rest
-
-    async def _write_objects(
-        self, tx: Transaction, items: Sequence[Item], epochs: Epochs
-    ) -> tuple[int, int]:
-        """Rows of Sandboxes and Executions that changed, and programs that were new."""
-        changed = programs = 0
-        sandboxes = [item.sandbox for item in items if item.sandbox is not None]
-        if sandboxes:
-            changed += await ObjectStore(tx, SandboxRow).upsert(sandboxes, epochs)
-        new_programs = [item.program for item in items if item.program is not None]
-        if new_programs:
-            programs = await ProgramStore(tx).insert(new_programs)
-        executions = [item.execution for item in items if item.execution is not None]
-        store = ObjectStore(tx, ExecutionRow)
-        if executions:
-            await store.stage(executions)
-        # Not before: the server would wait for this process instead.
-        self._begin_preparing()
-        if executions:
-            changed += await store.upsert_staged(epochs)
-        return changed, programs
 
     def _begin_preparing(self) -> None:
         if self._upcoming:
@@ -330,11 +304,11 @@ class BatchWriter:
         for index, sighting in enumerate(sightings):
             if index % _PREPARE_SLICE == 0:
                 await asyncio.sleep(0)
-            # A pod's row depends on what was seen of it before.
-            if sighting.kind is not Kind.POD and not self._tracker.is_buried(sighting):
+            # What is billed depends on what was seen of it before.
+            if not (self._builder.is_metered(sighting) or self._tracker.is_buried(sighting)):
                 with suppress(RowError):  # told again, and buried, when it is written
-                    self._prepared[sighting.uid] = build_item(
-                        sighting, self._context, is_known_program=self._is_known_program
+                    self._prepared[sighting.uid] = self._builder.build(
+                        sighting, is_known_program=self._is_known_program
                     )
 
     async def _give_up(self, item: Item, error: Exception, result: BatchResult) -> None:
@@ -361,7 +335,7 @@ class BatchWriter:
             )
         await self.bury(dead_letter(sighting, error, self._context), result)
         self._tracker.set_buried(sighting)
-        self._finish(sighting, result, recorded=is_final(sighting))
+        self._finish(sighting, result, recorded=self._builder.is_final(sighting))
 
     def _finish(self, sighting: Sighting, result: BatchResult, *, recorded: bool) -> None:
         result.done.append(sighting)
@@ -398,6 +372,3 @@ def _count_bills(bills: BillOutcome, result: BatchResult) -> None:
 def _lacks_partition(error: StoreRefused) -> bool:
     """Whether a row had no partition: the one check_violation that no constraint is named of."""
     return error.sqlstate == "23514" and error.constraint is None
-
-
-MIRRORED = (Kind.SANDBOX, Kind.EXECUTION, Kind.POD)

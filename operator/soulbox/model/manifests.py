@@ -37,6 +37,12 @@ def is_over(pod: Manifest) -> bool:
     return isinstance(status, Mapping) and status.get("phase") in ("Succeeded", "Failed")
 
 
+def is_deleting(manifest: Manifest) -> bool:
+    """Whether somebody asked for its deletion."""
+    metadata = manifest.get("metadata")
+    return isinstance(metadata, Mapping) and bool(metadata.get("deletionTimestamp"))
+
+
 def has_recorded(manifest: Manifest) -> bool:
     """Whether an object has our finalizer: of a pod, that the operator made it. Anybody may
     write a label on a pod of their own."""

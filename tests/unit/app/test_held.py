@@ -15,9 +15,11 @@ import pytest
 from pydantic import SecretStr
 
 from soulbox.app.held import HeldObjects
+from soulbox.kinds.entries import ENTRIES
 from soulbox.kinds.objects import Objects
 from soulbox.kube.events import Note
 from soulbox.mirror import Mirror, MirrorSettings, RowContext, Spool
+from soulbox.mirror.items import ItemBuilder
 from soulbox.model.states import Kind
 from soulbox.schema.settings import Settings
 from soulbox.store.pool import open_store
@@ -72,7 +74,9 @@ async def bench(directory: Path | None) -> AsyncIterator[Bench]:
     recorded: list[tuple[Kind, str]] = []
     mirror = Mirror(
         store,
-        RowContext(cluster_uid=CLUSTER_UID, tenant_of=lambda namespace: namespace),
+        ItemBuilder(
+            ENTRIES, RowContext(cluster_uid=CLUSTER_UID, tenant_of=lambda namespace: namespace)
+        ),
         on_recorded=lambda kind, uid: recorded.append((kind, uid)),
         settings=MirrorSettings(linger_seconds=0.01, backoff_max_seconds=0.1),
         clock=lambda: NOW,

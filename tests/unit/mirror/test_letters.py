@@ -9,12 +9,14 @@ from typing import Any
 import pytest
 
 from soulbox.build.rows import RowContext, RowError
-from soulbox.mirror.items import bare_letter, build_item, dead_letter
+from soulbox.kinds.entries import ENTRIES
+from soulbox.mirror.items import ItemBuilder, bare_letter, dead_letter
 from soulbox.mirror.pending import Sighting, sighting_of
 from soulbox.model.states import Kind
 from tests.support.make_mirrored import CLUSTER_UID, make_execution, make_pod, merge
 
 CONTEXT = RowContext(cluster_uid=CLUSTER_UID, tenant_of=lambda namespace: namespace)
+BUILDER = ItemBuilder(ENTRIES, CONTEXT)
 
 
 def seen(kind: Kind, manifest: dict[str, Any]) -> Sighting:
@@ -49,7 +51,7 @@ def test_every_text_of_a_letter_can_be_stored() -> None:
 def test_object_nested_too_deeply_is_a_row_error_and_its_letter_says_so() -> None:
     deep = make_execution(status={"state": "Failed", "error": nested(30_000)})
     with pytest.raises(RowError, match="RecursionError"):
-        build_item(seen(Kind.EXECUTION, deep), CONTEXT)
+        BUILDER.build(seen(Kind.EXECUTION, deep))
     letter = dead_letter(seen(Kind.EXECUTION, deep), RowError("malformed"), CONTEXT)
     assert json.loads(letter.payload) == "nested too deeply to be kept"
 
@@ -71,7 +73,7 @@ def test_builder_that_overflows_is_a_row_error() -> None:
         {"metadata": {"creationTimestamp": "0001-01-01T00:00:00Z"}},
     )
     with pytest.raises(RowError, match="OverflowError"):
-        build_item(seen(Kind.POD, first), CONTEXT)
+        BUILDER.build(seen(Kind.POD, first))
 
 
 def vars_of(letter: Any) -> dict[str, Any]:

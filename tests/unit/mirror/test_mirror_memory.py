@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 
 from soulbox.build.rows import RowContext, RowError
-from soulbox.mirror.items import build_item, dead_letter, dead_program, is_final, to_json
+from soulbox.kinds.entries import ENTRIES
+from soulbox.mirror.items import ItemBuilder, dead_letter, dead_program, to_json
 from soulbox.mirror.metering import provable
 from soulbox.mirror.pending import Sighting
 from soulbox.mirror.tracker import Tracker
@@ -27,6 +28,7 @@ from tests.support.make_mirrored import (
 )
 
 CONTEXT = RowContext(cluster_uid=CLUSTER_UID, tenant_of=lambda namespace: f"tenant-{namespace}")
+BUILDER = ItemBuilder(ENTRIES, CONTEXT)
 NOW = datetime(2026, 11, 22, 12, tzinfo=UTC)
 DELETING = {"metadata": {"deletionTimestamp": "2026-11-22T11:00:00Z"}}
 
@@ -46,7 +48,7 @@ def seen(kind: Kind, manifest: Any, *, version: int = 1, deleted: bool = False) 
 
 
 def test_tracker_remembers_the_start_a_later_version_forgets() -> None:
-    tracker, uid = Tracker(), new_uid()
+    tracker, uid = Tracker(ENTRIES), new_uid()
     tracker.see(seen(Kind.POD, make_pod(uid=uid)))
     assert tracker.started_at(uid) is None
     tracker.see(seen(Kind.POD, make_pod(uid=uid, started="2026-11-22T10:00:00Z")))
@@ -55,7 +57,7 @@ def test_tracker_remembers_the_start_a_later_version_forgets() -> None:
 
 
 def test_tracker_tells_news_once_and_nothing_of_what_is_gone() -> None:
-    tracker, sandbox = Tracker(), make_sandbox()
+    tracker, sandbox = Tracker(ENTRIES), make_sandbox()
     uid = sandbox["metadata"]["uid"]
     assert not tracker.set_recorded(uid)
     tracker.see(seen(Kind.SANDBOX, sandbox))
@@ -68,7 +70,7 @@ def test_tracker_tells_news_once_and_nothing_of_what_is_gone() -> None:
 
 
 def test_sandbox_is_not_recorded_while_a_newer_version_waits_but_an_execution_stays_so() -> None:
-    tracker, sandbox, execution = Tracker(), make_sandbox(), make_finished_execution()
+    tracker, sandbox, execution = Tracker(ENTRIES), make_sandbox(), make_finished_execution()
     for kind, manifest in ((Kind.SANDBOX, sandbox), (Kind.EXECUTION, execution)):
         tracker.see(seen(kind, manifest))
         tracker.set_recorded(manifest["metadata"]["uid"])
@@ -78,7 +80,7 @@ def test_sandbox_is_not_recorded_while_a_newer_version_waits_but_an_execution_st
 
 
 def test_tracker_knows_whose_an_execution_is() -> None:
-    tracker, execution = Tracker(), make_execution(spec={"user": "ada"})
+    tracker, execution = Tracker(ENTRIES), make_execution(spec={"user": "ada"})
     assert tracker.owner("unknown") is None
     tracker.see(seen(Kind.EXECUTION, execution))
     assert tracker.owner(execution["metadata"]["uid"]) == ("team-a", "ada")
@@ -88,7 +90,7 @@ def test_tracker_knows_whose_an_execution_is() -> None:
 
 
 def test_tracker_of_unknown_objects_says_nothing_and_keeps_nothing() -> None:
-    tracker, sighting = Tracker(), seen(Kind.POD, make_pod())
+    tracker, sighting = Tracker(ENTRIES), seen(Kind.POD, make_pod())
     tracker.set_metered(sighting.uid, NOW)
     tracker.set_buried(sighting)
     assert tracker.metered_until(sighting.uid) is None
@@ -98,7 +100,7 @@ def test_tracker_of_unknown_objects_says_nothing_and_keeps_nothing() -> None:
 
 
 def test_only_the_version_that_was_buried_is_not_tried_again() -> None:
-    tracker, sandbox = Tracker(), make_sandbox()
+    tracker, sandbox = Tracker(ENTRIES), make_sandbox()
     tracker.see(seen(Kind.SANDBOX, sandbox))
     tracker.set_buried(seen(Kind.SANDBOX, sandbox, version=5))
     assert tracker.is_buried(seen(Kind.SANDBOX, sandbox, version=5))
@@ -128,7 +130,7 @@ FINALS: dict[str, tuple[Kind, dict[str, Any], bool, bool]] = {
 @pytest.mark.parametrize("what", FINALS)
 def test_is_final(what: str) -> None:
     kind, manifest, deleted, want = FINALS[what]
-    assert is_final(seen(kind, manifest, deleted=deleted)) is want
+    assert BUILDER.is_final(seen(kind, manifest, deleted=deleted)) is want
 
 
 EVERY_KIND = (Kind.SANDBOX, Kind.EXECUTION, Kind.POD)
@@ -149,12 +151,12 @@ def test_whatever_a_builder_trips_over_is_a_row_error(what: str) -> None:
     kinds, manifest = TRIPS[what]
     for kind in kinds:
         with pytest.raises(RowError):
-            build_item(seen(kind, manifest), CONTEXT)
+            BUILDER.build(seen(kind, manifest))
 
 
 def test_kind_that_is_not_mirrored_is_a_row_error() -> None:
     with pytest.raises(RowError, match="Namespace is not mirrored"):
-        build_item(seen(Kind.NAMESPACE, make_sandbox()), CONTEXT)
+        BUILDER.build(seen(Kind.NAMESPACE, make_sandbox()))
 
 
 def test_dead_letter_holds_the_whole_object_even_what_postgresql_cannot() -> None:
@@ -176,7 +178,7 @@ def test_dead_letter_of_an_object_without_names() -> None:
 
 
 def test_dead_program_is_named_by_its_hash() -> None:
-    item = build_item(seen(Kind.EXECUTION, make_execution()), CONTEXT)
+    item = BUILDER.build(seen(Kind.EXECUTION, make_execution()))
     assert item.program is not None
     letter = dead_program(item, StoreRefused("no", sqlstate="54000"), CONTEXT)
     assert (letter.kind, letter.uid) == ("Program", item.program.code_sha256)
@@ -187,7 +189,7 @@ def test_to_json_writes_what_json_does_not_know_as_text() -> None:
 
 
 def test_provable_hours_of_a_running_pod() -> None:
-    tracker = Tracker()
+    tracker = Tracker(ENTRIES)
     pod = seen(Kind.POD, make_pod(started="2026-11-22T09:30:00Z"))
     tracker.see(pod)
     ten = datetime(2026, 11, 22, 10, tzinfo=UTC)
@@ -216,4 +218,4 @@ def test_provable_hours_of_a_running_pod() -> None:
     ],
 )
 def test_nothing_is_provable_of_a_pod_without_start_or_node(manifest: Any) -> None:
-    assert provable(seen(Kind.POD, manifest), Tracker(), lambda _: NOW) is None
+    assert provable(seen(Kind.POD, manifest), Tracker(ENTRIES), lambda _: NOW) is None

@@ -149,10 +149,11 @@ def retry(
 ) -> None:
     """Write them again, once what refused them is mended; the operator may go on meanwhile.
     Exit code 1 if any is refused again or is not there."""
+    from soulbox.kinds.entries import ENTRIES  # noqa: PLC0415
     from soulbox.mirror.retry import retry_dead_letters  # noqa: PLC0415
 
     settings = load_settings(config)
-    done = with_store(settings, lambda store: retry_dead_letters(store, ids or None))
+    done = with_store(settings, lambda store: retry_dead_letters(store, ENTRIES, ids or None))
     for one in done:
         typer.echo(f"{one.id} {one.kind} {one.uid}: {one.problem or 'written'}")
     missing = [number for number in ids or () if number not in {one.id for one in done}]

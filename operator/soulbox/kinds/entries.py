@@ -1,0 +1,10 @@
+"""The kinds whose objects have rows, in the order in which they are repaired."""
+
+from typing import Final
+
+from soulbox.kinds.entry import MirrorEntry
+from soulbox.kinds.execution.mirrored import EXECUTION_ENTRY
+from soulbox.kinds.pod.mirrored import POD_ENTRY
+from soulbox.kinds.sandbox.mirrored import SANDBOX_ENTRY
+
+ENTRIES: Final[tuple[MirrorEntry, ...]] = (POD_ENTRY, SANDBOX_ENTRY, EXECUTION_ENTRY)

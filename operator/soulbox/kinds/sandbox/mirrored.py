@@ -1,0 +1,27 @@
+"""How Sandboxes are mirrored."""
+
+from typing import Final
+
+from soulbox.build.rows.fields import RowContext
+from soulbox.build.rows.sandbox import build_sandbox_row
+from soulbox.kinds.entry import Built, Look, Manifest, MirrorEntry
+from soulbox.model.manifests import is_deleting
+from soulbox.model.rows import SandboxRow
+from soulbox.model.states import Kind
+
+
+def _build(manifest: Manifest, context: RowContext, look: Look) -> Built:
+    return Built(row=build_sandbox_row(manifest, context, gone_at=look.gone_at))
+
+
+def _is_final(manifest: Manifest, gone: bool) -> bool:
+    return gone or is_deleting(manifest)
+
+
+SANDBOX_ENTRY: Final = MirrorEntry(
+    kind=Kind.SANDBOX,
+    row_type=SandboxRow,
+    build=_build,
+    is_final=_is_final,
+    newest_decides=True,
+)
