@@ -9,7 +9,7 @@ import platform
 
 import pytest
 
-from tests.support.attack_pod import attack
+from tests.support.attack_pod import words
 from tests.support.runner_client import Runner
 
 pytestmark = pytest.mark.skipif(platform.machine() != "x86_64", reason="numbers of x86-64")
@@ -18,6 +18,10 @@ pytestmark = pytest.mark.skipif(platform.machine() != "x86_64", reason="numbers 
 # A word of None: the kernel refuses it too, from whoever has no privilege.
 REFUSED: dict[str, tuple[str, str, str | None]] = {
     "A03 queued fault signal to PID 1": ("sigqueue(1, signal.SIGURG)", "EPERM", "done"),
+    "A03 the same to the launcher": ("sigqueue(launcher, signal.SIGURG)", "EPERM", "done"),
+    "A03 the same with the upper half set": (
+        "call(129, (1 << 32) | 1, signal.SIGURG, info)", "EPERM", "done"),
+    "A03 a descriptor's owner, a group": ("fcntl.fcntl(pipe, fcntl.F_SETOWN, -1)", "EPERM", None),
     "A03 the same to one thread": ("call(297, 1, 1, signal.SIGURG, info)", "EPERM", "done"),
     "A03 the same by a pidfd": (
         "call(424, os.pidfd_open(1), signal.SIGURG, info, 0)", "EPERM", "done"),
@@ -32,6 +36,10 @@ REFUSED: dict[str, tuple[str, str, str | None]] = {
     "A05 pidfd_getfd": ("call(438, os.pidfd_open(os.getpid()), 0, 0)", "EPERM", "done"),
     "A06 ptrace attach": ("call(101, 16, child, 0, 0)", "EPERM", "done"),
     "A06 ptrace seize": ("call(101, 0x4206, sibling, 0, 0)", "EPERM", "done"),
+    "A07 the same with the upper half set": (
+        "call(302, (1 << 32) | 1, 0, limit_of_1, 0)", "EPERM", "done"),
+    "A07 memory of PID 1": ("prlimit(1, resource.RLIMIT_AS, (1 << 46, -1))", "EPERM", "done"),
+    "A07 threads of PID 1": ("prlimit(1, resource.RLIMIT_NPROC, (4096, -1))", "EPERM", "done"),
     "A07 CPU limit of PID 1": ("prlimit(1, resource.RLIMIT_CPU, (99999, -1))", "EPERM", "done"),
     "A08 file size limit of PID 1": ("prlimit(1, resource.RLIMIT_FSIZE, (1 << 40, -1))",
         "EPERM", "done"),
@@ -53,9 +61,18 @@ REFUSED: dict[str, tuple[str, str, str | None]] = {
     "A11 memory of PID 1 to other nodes": ("call(256, 1, 8, 0, 0)", "EPERM", None),
     "A11 process_madvise": ("call(440, -1, 0, 0, 0, 0)", "EPERM", "EBADF"),
     "A11 process_mrelease": ("call(448, -1, 0)", "EPERM", "EBADF"),
-    "A45 unshare user": ("call(272, 0x10000000)", "EPERM", None),
-    "A45 unshare time": ("call(272, 0x80)", "EPERM", None),
-    "A45 clone user": ("call(56, 0x10000000 | 17, 0, 0, 0, 0)", "EPERM", None),
+    "A45 unshare user": ("alone('call(272, 0x10000000)')", "EPERM", None),
+    "A45 unshare time": ("alone('call(272, 0x80)')", "EPERM", None),
+    "A45 clone user": ("alone('call(56, 0x10000000 | 17, 0, 0, 0, 0)')", "EPERM", None),
+    "A45 unshare mounts": ("alone('call(272, 0x20000)')", "EPERM", None),
+    "A45 unshare names of the host": ("alone('call(272, 0x4000000)')", "EPERM", None),
+    "A45 unshare IPC": ("alone('call(272, 0x8000000)')", "EPERM", None),
+    "A45 unshare processes": ("alone('call(272, 0x20000000)')", "EPERM", None),
+    "A45 unshare the network": ("alone('call(272, 0x40000000)')", "EPERM", None),
+    "A45 unshare cgroups": ("alone('call(272, 0x2000000)')", "EPERM", None),
+    "A45 a flag hidden among others": ("alone('call(272, 0x400 | 0x10000000)')", "EPERM", None),
+    "A45 clone with a flag and the upper half set":
+        ("alone('call(56, (7 << 32) | 0x20000000 | 17, 0, 0, 0, 0)')", "EPERM", None),
     "A45 clone3": ("call(435, 0, 0)", "ENOSYS", "EINVAL"),
     "A45 setns": ("call(308, -1, 0)", "EPERM", "EBADF"),
     "A46 mount": ("call(165, 0, 0, 0, 0, 0)", "EPERM", None),
@@ -67,6 +84,9 @@ REFUSED: dict[str, tuple[str, str, str | None]] = {
     "A46 open_tree_attr": ("call(467, -1, b'nowhere', 0, 0, 0)", "EPERM", "EBADF"),
     "A46 move_mount": ("call(429, -1, b'', -1, b'', 0)", "EPERM", None),
     "A46 mount_setattr": ("call(442, -1, b'nowhere', 0, 0, 0)", "EPERM", "EINVAL"),
+    "A46 fspick": ("call(433, -1, b'nowhere', 0)", "EPERM", None),
+    "A46 fsconfig": ("call(431, -1, 0, 0, 0, 0)", "EPERM", "EINVAL"),
+    "A46 fsmount": ("call(432, -1, 0, 0)", "EPERM", None),
     "A47 bpf": ("call(321, 99, 0, 0)", "EPERM", None),
     "A47 perf_event_open": ("call(298, 0, 0, 0, -1, 0)", "EPERM", "EFAULT"),
     "A47 userfaultfd": ("call(323, 0xffff)", "EPERM", None),
@@ -82,6 +102,26 @@ REFUSED: dict[str, tuple[str, str, str | None]] = {
     "A47 quotactl": ("call(179, 0, 0, 0, 0)", "EPERM", None),
     "A47 modify_ldt": ("call(154, 0, 0, 0)", "EPERM", "done"),
     "A47 iopl": ("call(172, 3)", "EPERM", None),
+    "A47 kexec_file_load": ("call(320, -1, -1, 0, 0, 0)", "EPERM", None),
+    "A47 finit_module": ("call(313, -1, b'', 0)", "EPERM", None),
+    "A47 delete_module": ("call(176, b'none', 0)", "EPERM", None),
+    "A47 reboot": ("call(169, 0, 0, 0, 0)", "EPERM", None),
+    "A47 acct": ("call(163, 0)", "EPERM", None),
+    "A47 swapon": ("call(167, b'/dev/null', 0)", "EPERM", None),
+    "A47 swapoff": ("call(168, b'/dev/null')", "EPERM", None),
+    "A47 quotactl_fd": ("call(443, -1, 0, 0, 0)", "EPERM", "EBADF"),
+    "A47 settimeofday": ("call(164, 0, 0)", "EPERM", None),
+    "A47 clock_settime": ("call(227, 0, 0)", "EPERM", "EFAULT"),
+    "A47 sethostname": ("call(170, b'x', 1)", "EPERM", None),
+    "A47 setdomainname": ("call(171, b'x', 1)", "EPERM", None),
+    "A47 vhangup": ("call(153)", "EPERM", None),
+    "A47 ioperm": ("call(173, 0, 1, 1)", "EPERM", None),
+    "A47 fanotify_mark": ("call(301, -1, 0, 0, -1, 0)", "EPERM", "EINVAL"),
+    "A47 ustat": ("call(136, 0, 0)", "EPERM", "EINVAL"),
+    "A47 sysfs": ("call(139, 3)", "EPERM", "done"),
+    "A47 a character pushed into a terminal":
+        ("fcntl.ioctl(sock, 0x5412, b'x')", "EPERM", "ENOTTY"),
+    "A47 a terminal's selection": ("fcntl.ioctl(sock, 0x541c, b'x')", "EPERM", "ENOTTY"),
     "A47 a call newer than the filter": ("call(468, -1, 0, 0, 0, 0)", "ENOSYS", "EINVAL"),
     "A47 the x32 door": ("call(0x40000000 + 39)", "ENOSYS", None),
     "A48 io_uring_setup": ("call(425, 8, ring)", "EPERM", "done"),
@@ -94,6 +134,10 @@ REFUSED: dict[str, tuple[str, str, str | None]] = {
     "A49 AF_XDP": ("socket.socket(44, socket.SOCK_RAW)", "EAFNOSUPPORT", None),
     "A49 netlink of the firewall": ("socket.socket(16, socket.SOCK_RAW, 12)", "EAFNOSUPPORT", None),
     "A49 netlink of udev": ("socket.socket(16, socket.SOCK_RAW, 15)", "EAFNOSUPPORT", "done"),
+    "A49 Bluetooth": ("socket.socket(31, socket.SOCK_RAW)", "EAFNOSUPPORT", None),
+    "A49 CAN": ("socket.socket(29, socket.SOCK_RAW)", "EAFNOSUPPORT", None),
+    "A49 a family with the upper half set":
+        ("call(41, (1 << 32) | 40, 1, 0)", "EAFNOSUPPORT", "done"),
     "A49 a pair of TIPC": ("call(53, 30, 1, 0, pair)", "EAFNOSUPPORT", None),
     "A18 closed to the runner's look": ("call(157, 4, 0, 0, 0, 0)", "EPERM", "done"),
 }  # fmt: skip
@@ -125,54 +169,6 @@ ALLOWED: dict[str, str] = {
     "memfd": "os.memfd_create('x')",
     "a filter of one's own": "call(317, 2, 0, errno_action)",
 }  # fmt: skip
-
-SETUP = """
-import fcntl, struct, threading
-pipe, other = os.pipe()
-sock = socket.socket()
-one = struct.pack('i', 1)
-info = struct.pack('iii', signal.SIGURG, 0, -1).ljust(128, b'\\0')
-owner_ex = struct.pack('ii', 1, 1)
-sched_attr = struct.pack('IIQiIQQQ', 48, 0, 0, 19, 0, 0, 0, 0)
-ring = ctypes.create_string_buffer(512)
-pair = ctypes.create_string_buffer(8)
-errno_action = struct.pack('I', 0x00050000)
-def sleeper():
-    pid = os.fork()
-    if pid == 0:
-        time.sleep(60)
-        os._exit(0)
-    return pid
-child, sibling = sleeper(), sleeper()
-def prlimit(pid, what, limits):
-    # The soft limit alone, and so high that the control's runner does not feel it.
-    limits = (limits[0], resource.prlimit(pid, what)[1] if limits[1] == -1 else limits[1])
-    resource.prlimit(pid, what, limits)
-def sigqueue(pid, sig):
-    if libc.sigqueue(pid, int(sig), ctypes.c_void_p(0)) != 0:
-        raise OSError(ctypes.get_errno(), '')
-def traced_child():
-    pid = os.fork()
-    if pid == 0:
-        libc.ptrace(0, 0, 0, 0)
-        os.kill(os.getpid(), signal.SIGSTOP)
-        os._exit(0)
-    _, status = os.waitpid(pid, 0)
-    assert os.WIFSTOPPED(status)
-    assert libc.ptrace(7, pid, 0, 0) == 0
-    assert os.waitpid(pid, 0)[1] == 0
-def tried(expression):
-    try:
-        value = eval(expression)
-        return value if isinstance(value, str) else 'done'
-    except OSError as error:
-        return errno.errorcode[error.errno]
-"""
-
-
-def words(runner: Runner, uid: str, expressions: list[str]) -> list[str]:
-    code = SETUP + f"for expression in {expressions!r}: print(tried(expression), flush=True)\n"
-    return attack(runner, uid, code + "os.kill(child, 9); os.kill(sibling, 9)\n")
 
 
 @pytest.fixture(scope="module")

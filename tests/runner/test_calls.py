@@ -150,6 +150,9 @@ def test_what_is_not_known_is_not_found(runner: Runner, method: str, target: str
     [
         ("GET", "/v1/executions/a%2Fb/1", "uid"),
         ("GET", "/v1/executions/%2e%2e/1", "uid"),
+        ("GET", "/v1/executions/a%00b/1", "uid"),
+        ("GET", f"/v1/executions/{'a' * 64}/1", "uid"),
+        ("GET", "/v1/executions/a/99999999999", "attempt"),
         ("GET", "/v1/executions/a/0", "attempt"),
         ("GET", "/v1/executions/a/01", "attempt"),
         ("GET", "/v1/executions/a/x", "attempt"),

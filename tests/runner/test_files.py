@@ -135,6 +135,69 @@ open('file.x', 'w').write('fine')
     assert [f["path"] for f in doc["files"]] == ["file.x"]
 
 
+SWAP = """
+import ctypes, os
+libc = ctypes.CDLL(None, use_errno=True)
+os.mkdir('dir'); open('dir/x', 'w').write('inside'); open('file', 'w').write('inside')
+os.symlink(OUTSIDE, 'link-dir'); os.symlink(OUTSIDE + '/x', 'link-file')
+print('swapping', flush=True)
+count = 0
+while not os.path.exists('enough'):
+    for one, other in ((b'dir', b'link-dir'), (b'file', b'link-file')):
+        assert libc.renameat2(-100, one, -100, other, 2) == 0  # RENAME_EXCHANGE
+    count += 1
+print(count > 100)
+"""
+
+
+def test_a36_files_swapped_for_links_while_they_are_captured(binary: Path, base: Path) -> None:
+    outside = base / "outside"
+    outside.mkdir()
+    (outside / "x").write_text("outside")
+    inside = hashlib.sha256(b"inside").hexdigest()
+    with start_runner(binary, base, "--max-concurrent", "2", "--max-unreleased", "64") as runner:
+        runner.put("swap", code=f"OUTSIDE = {str(outside)!r}\n{SWAP}")
+        target = "/v1/executions/swap/1/output/stdout?offset=0"
+        wait_until(lambda: runner.call("GET", target).body != b"", 60, "the swaps to begin")
+        found = []
+        for i in range(30):
+            globs = ["**/x", "dir/x", "link-dir/x", "file", "link-file"]
+            doc = runner.run(f"capture{i}", "", command=["true"], captureFiles=globs)
+            found += [file["sha256"] for file in doc.get("files", [])]
+        (runner.workspace / "enough").touch()
+        assert text(runner.finish("swap")["output"]["stdout"]) == "swapping\nTrue\n"
+    assert set(found) == {inside}, "nothing from outside, and some of what is inside"
+
+
+LEASED = """
+import fcntl, os, signal, time
+signal.signal(signal.SIGIO, signal.SIG_IGN)  # asked to give it up, it does not
+f = os.open('leased', os.O_CREAT | os.O_RDWR)
+os.write(f, b'mine')
+fcntl.fcntl(f, 1024, fcntl.F_WRLCK)
+print('leased', flush=True)
+time.sleep(60)
+"""
+
+
+def test_a34_file_that_another_run_has_a_lease_on_holds_up_nothing(
+    binary: Path, base: Path
+) -> None:
+    """Whoever opens it waits for the lease to be given up: 45 s, as the kernel has it."""
+    with start_runner(binary, base, "--max-concurrent", "2", prefix=SETPRIV) as runner:
+        runner.put("holder", code=LEASED)
+        target = "/v1/executions/holder/1/output/stdout?offset=0"
+        wait_until(lambda: runner.call("GET", target).body != b"", 60, "the lease")
+        doc = runner.run("a", "", command=["true"], captureFiles=["leased"], within=30)
+        assert (doc["result"]["outcome"], doc.get("files", [])) == ("Exited", [])
+        assert '"leased" could not be copied' in doc["filesOmittedReason"]
+        files = [{"path": "leased", "content": "new"}]
+        doc = runner.run("b", "print(open('leased').read())", files=files, within=30)
+        assert text(doc["output"]["stdout"]) == "new\n", doc["result"]
+        runner.cancel("holder")
+        runner.finish("holder")
+
+
 def test_ten_thousand_captured_files_name_sixty_four(runner: Runner) -> None:
     code = "for i in range(10_000): open(f'{i:05}.txt', 'w').write(str(i))"
     doc = runner.run("a", code, captureFiles=["*.txt"])

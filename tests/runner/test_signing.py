@@ -180,6 +180,78 @@ def test_requests_from_beside_the_pod_are_answered(
         assert doc["usage"]["networkRxBytes"] >= 0
 
 
+INSIDE = """
+import errno, re, socket, sys
+port, own = int(sys.argv[1]), sys.argv[2]
+taken = set()
+for family, host in ((2, '0.0.0.0'), (2, own), (2, '127.0.0.1'), (10, '::'), (10, '::1')):
+    for options in ((), (2,), (15,), (2, 15)):  # SO_REUSEADDR, SO_REUSEPORT
+        with socket.socket(family) as one:
+            for option in options: one.setsockopt(1, option, 1)
+            try:
+                one.bind((host, port))
+                taken.add('bound')
+            except OSError as error:
+                taken.add(errno.errorcode[error.errno])
+print(*taken)
+
+def call(host, *lines):
+    with socket.create_connection((host, port), timeout=20) as one:
+        one.sendall('\\r\\n'.join(lines).encode())
+        one.shutdown(socket.SHUT_WR)
+        answer = b''
+        while part := one.recv(65536): answer += part
+    return re.findall(r'HTTP/1.1 (\\d+)', answer.decode())
+
+CALLS = ['GET /v1/executions', 'PUT /v1/executions/a/1', 'GET /v1/executions/a/1',
+    'DELETE /v1/executions/a/1', 'POST /v1/executions/a/1/release', 'GET /v1/stats',
+    'GET /v1/executions/a/1/output/stdout', 'GET /v1/executions/a/1/files/x', 'POST /v1/shutdown',
+    'POST /healthz', 'HEAD /v1/executions', 'GET //v1/executions', 'GET /healthz/../v1/executions',
+    'GET /v1/../healthz/', 'GET http://elsewhere/v1/executions', 'TRACE /v1/executions']
+seen = set()
+for host in ('127.0.0.1', own, '::1', '0.0.0.0', '::', '::ffff:127.0.0.1', 'localhost'):
+    for line in CALLS:
+        seen.update(call(host, line + ' HTTP/1.1', 'Host: x', 'X-Forwarded-For: 198.51.100.1',
+                         'Forwarded: for=198.51.100.1', 'Content-Length: 0', '', ''))
+print(*sorted(seen))
+healthy = ('GET /healthz HTTP/1.1', 'Host: x', '')
+print(*call(own, *healthy, 'POST /v1/shutdown HTTP/1.1', 'Host: x', '', ''))
+print(*call(own, 'GET http://elsewhere/healthz HTTP/1.1', 'Host: x', '', ''))
+
+held = []
+for _ in range(600):
+    try:
+        one = socket.create_connection((own, port), timeout=20)
+        one.sendall(b'GET /healthz HTTP/1.1\\r\\nX: ')
+    except OSError:  # closed at once
+        continue
+    held.append(one)
+print('held', flush=True)
+import time
+"""
+
+
+def test_a25_a26_a27_nothing_inside_takes_calls_or_holds_the_port(
+    binary: Path, base: Path, neighbour: tuple[str, str]
+) -> None:
+    name, address = neighbour
+    flags = ("--max-concurrent", "2")
+    prefix = ("ip", "netns", "exec", name)
+    with start_runner(binary, base, *flags, prefix=prefix, host="") as runner:
+        runner.host = address
+        runner.put("a", code=INSIDE + "time.sleep(60)", args=[str(runner.port), address])
+        target = "/v1/executions/a/1/output/stdout?offset=0"
+        end = time.monotonic() + 60
+        while b"held" not in (out := runner.call("GET", target).body):
+            assert time.monotonic() < end, (out, runner.get("a").json)
+        lines = out.decode().splitlines()
+        assert lines[:4] == ["EADDRINUSE", "403", "200 403", "200"]
+        # All the while calls from outside are answered.
+        assert runner.run("b", "print(1)")["result"]["outcome"] == "Exited"
+        runner.cancel("a")
+        assert runner.finish("a")["result"]["outcome"] == "Cancelled"
+
+
 def test_slow_and_endless_requests_hold_up_nobody(runner: Runner) -> None:
     slow = [socket.create_connection((runner.host, runner.port)) for _ in range(20)]
     try:

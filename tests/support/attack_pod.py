@@ -107,6 +107,71 @@ def attack(runner: Runner, uid: str, code: str, **request: object) -> list[str]:
     return out.splitlines()
 
 
+# Before expressions whose words are wanted; call(), attempt() and these helpers are theirs to use.
+TRIED = """
+import fcntl, struct, threading
+pipe, other = os.pipe()
+sock = socket.socket()
+one = struct.pack('i', 1)
+info = struct.pack('iii', signal.SIGURG, 0, -1).ljust(128, b'\\0')
+owner_ex = struct.pack('ii', 1, 1)
+sched_attr = struct.pack('IIQiIQQQ', 48, 0, 0, 19, 0, 0, 0, 0)
+ring = ctypes.create_string_buffer(512)
+pair = ctypes.create_string_buffer(8)
+limit_of_1 = struct.pack('qq', *resource.prlimit(1, resource.RLIMIT_CPU))
+errno_action = struct.pack('I', 0x00050000)
+def sleeper():
+    pid = os.fork()
+    if pid == 0:
+        time.sleep(60)
+        os._exit(0)
+    return pid
+child, sibling = sleeper(), sleeper()
+def prlimit(pid, what, limits):
+    # The soft limit alone, and so high that the control's runner does not feel it.
+    limits = (limits[0], resource.prlimit(pid, what)[1] if limits[1] == -1 else limits[1])
+    resource.prlimit(pid, what, limits)
+def sigqueue(pid, sig):
+    if libc.sigqueue(pid, int(sig), ctypes.c_void_p(0)) != 0:
+        raise OSError(ctypes.get_errno(), '')
+def traced_child():
+    pid = os.fork()
+    if pid == 0:
+        libc.ptrace(0, 0, 0, 0)
+        os.kill(os.getpid(), signal.SIGSTOP)
+        os._exit(0)
+    _, status = os.waitpid(pid, 0)
+    assert os.WIFSTOPPED(status)
+    assert libc.ptrace(7, pid, 0, 0) == 0
+    assert os.waitpid(pid, 0)[1] == 0
+def alone(expression):  # in a process of its own: what it gains is not the next one's
+    reader, writer = os.pipe()
+    pid = os.fork()
+    if pid == 0:
+        os.write(writer, tried(expression).encode())
+        os._exit(0)
+    os.waitpid(pid, 0)
+    os.close(writer)
+    return os.read(reader, 100).decode()
+def tried(expression):
+    try:
+        value = eval(expression)
+        return value if isinstance(value, str) else 'done'
+    except OSError as error:
+        return errno.errorcode[error.errno]
+    except ValueError:  # by Python, before the kernel is asked
+        return 'ValueError'
+"""
+
+
+def words(runner: Runner, uid: str, expressions: list[str], more: str = "") -> list[str]:
+    """What came of each expression: its text, else done, else the name of its errno."""
+    code = (
+        TRIED + more + f"for expression in {expressions!r}: print(tried(expression), flush=True)\n"
+    )
+    return attack(runner, uid, code + "os.kill(child, 9); os.kill(sibling, 9)\n")
+
+
 def still_works(runner: Runner, uid: str) -> None:
     """The runner lives, the next run works, and nobody of an earlier one is left."""
     listing = "import os; print(len([p for p in os.listdir('/proc') if p.isdigit()]))"
