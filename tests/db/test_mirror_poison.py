@@ -209,6 +209,7 @@ HOSTILE_CODE = {
     "hosts and paths": " ".join(f"h{index}.example.com/a/b?c=d" for index in range(9_000)),
     "ideographs apart": " ".join(chr(0x4E00 + index % 20_000) for index in range(32_000)),
     "e-mail and numbers": " ".join(f"a{index}@b.cd -1.5e{index % 99}" for index in range(9_000)),
+    "C31 quotes and the end of a statement": "'; DROP TABLE soulbox.executions;-- \\' $$ %s {} \"",
     "NUL and half a pair": "a\x00\ud800b",
     "empty": "",
 }
