@@ -109,3 +109,20 @@ def test_event_id_is_made_as_the_page_says() -> None:
         datetime.fromisoformat(names["hour"]).astimezone(UTC),
     )
     assert printed.getvalue().strip() == str(want)
+
+
+ATTACK = re.compile(r"^\| ([A-F]\d\d) \| ([^|]+) \| ([^|]+) \| ([^|]+) \|$", re.MULTILINE)
+
+
+def test_each_attack_of_the_threat_model_names_tests_that_are_there() -> None:
+    page = ROOT / "docs" / "threat-model.md"
+    rows = ATTACK.findall(page.read_text())
+    assert len(rows) > 100
+    assert len({row[0] for row in rows}) == len(rows)
+    for name, _, _, cell in rows:
+        places = re.findall(r"\]\(([^)]+)\)((?: ?`[^`]+`,?)+)", cell)
+        assert places, name
+        for path, names in places:
+            text = (page.parent / path).read_text()
+            for one in re.findall(r"`([^`]+)`", names):
+                assert one in text, f"{name}: {one} is not in {path}"
