@@ -13,7 +13,8 @@ import pytest
 
 from hack.cluster.config import API_PORT, BRIDGE, FIRST_SERVICE_ADDRESS, NODE_ADDRESS
 from hack.cluster.console import run
-from tests.support.builders import make_execution, make_sandbox
+from tests.support.builders import make_execution, make_sandbox, make_sandbox_class
+from tests.support.fix_operator import OperatorProcess
 from tests.support.waiting import World
 
 pytestmark = [pytest.mark.e2e, pytest.mark.slow]
@@ -263,3 +264,62 @@ def test_no_pod_gets_out_before_its_policy_holds(world: World, listener: Listene
         assert "OPEN" not in said
         assert int(said.split()[-1]) >= 3  # it did try
     assert listener.peers == []
+
+
+OUT = """
+import socket
+try:
+    socket.create_connection((HOST, PORT), timeout=1.5).close()
+    print("open")
+except OSError:
+    print("closed")
+"""
+
+
+def test_no_code_starts_before_its_policy_is_seen_in_force(
+    world: World, operator: OperatorProcess, listener: Listener
+) -> None:
+    """Policies add up: one of the namespace's that allows everything takes the wall away, as a
+    network plugin does that enforces none, or is late."""
+    operator.stop()
+    operator.start(SOULBOX_ENFORCEMENT_WAIT_SECONDS="8")
+    name = f"walled-{world.namespace}"
+    found = world.kubectl.get("sandboxclass", "python")
+    spec = {**found["spec"], "network": {"requireEnforcement": True}}
+    world.kubectl.create(make_sandbox_class(name) | {"spec": spec})
+    code = OUT.replace("HOST", repr(NODE_ADDRESS)).replace("PORT", str(listener.port))
+    try:
+        world.create(policy("open", {}, egress=[{}]))
+        world.create(make_sandbox("box", className=name, resources={"cpu": "50m"}))
+        world.create(make_execution("queued", sandboxRef={"name": "box"}, code=code))
+        world.create(make_execution("alone", sandboxRef=None, className=name, code=code))
+        told = world.wait(
+            "sandbox",
+            "box",
+            lambda one: one["status"].get("reason") == "NetworkNotEnforced",
+            "word of the missing wall",
+        )["status"]
+        assert "its pod could connect to the operator" in told["message"]
+        assert "network.requireEnforcement: false" in told["message"]
+        failed = world.execution("alone")["status"]
+        assert (failed["state"], failed["reason"]) == ("Failed", "NetworkNotEnforced")
+        assert failed["message"].endswith("None of its code ran.")
+        error = world.sandbox("box", "Error")["status"]
+        assert error["reason"] == "NetworkNotEnforced"
+        assert {"NetworkNotEnforced"} <= {one["reason"] for one in world.events_of("box")}
+        waits = world.get("execution", "queued")["status"]
+        assert waits["state"] == "Queued"
+        assert "its pod could connect to the operator" in waits["message"]
+        assert listener.peers == []  # no code ran
+
+        world.delete("networkpolicy", "open")
+        ran = world.execution("queued", 120)["status"]
+        assert (ran["state"], ran["output"]["stdout"]) == ("Completed", "closed\n")
+        assert world.get("sandbox", "box")["status"]["reason"] == "Running"
+        world.create(make_execution("after", sandboxRef=None, className=name, code=code))
+        assert world.execution("after")["status"]["output"]["stdout"] == "closed\n"
+        assert listener.peers == []
+    finally:
+        world.kubectl.run("delete", "sandboxclass", name, "--wait=false")
+        operator.stop()
+        operator.start()

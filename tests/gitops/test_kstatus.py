@@ -35,6 +35,7 @@ IN_PROGRESS = {
     "Sandbox Error QuotaExceeded",
     "Sandbox Error PodRefused",
     "Sandbox Error NetworkPolicyRefused",
+    "Sandbox Error NetworkNotEnforced",
     "Sandbox Error ReconcileFailed",
     "Sandbox Error RunnerFailed",
     "Sandbox Starting Unschedulable",

@@ -379,6 +379,18 @@ REFUSALS: dict[str, Refusal] = {
         want_api=("cidr that is not a range of addresses", "write it as 10.1.0.0/16"),
         want_field="spec.networkProfiles[0].egress[0].cidr",
     ),
+    "a class that wants to see a wall where it has none": Refusal(
+        make=make_sandbox_class,
+        spec={
+            "network": {"requireEnforcement": True},
+            "networkProfiles": [
+                {"name": "ok", "egress": [{"cidr": "0.0.0.0/0", "except": ["10.0.0.0/8"]}]},
+                {"name": "all", "egress": [{"dns": True}, {"cidr": "::/0"}]},
+            ],
+        },
+        want_api=("nothing is forbidden that could be tried", "give the rule an except"),
+        want_field="spec.networkProfiles[1]",
+    ),
     "a class with an exception elsewhere": Refusal(
         make=make_sandbox_class,
         spec={

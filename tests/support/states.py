@@ -42,6 +42,7 @@ _SANDBOXES: dict[SandboxReason, SandboxState] = {
     SandboxReason.START_FAILED: SandboxState.STARTING,
     SandboxReason.STORAGE_REFUSED: SandboxState.ERROR,
     SandboxReason.NETWORK_POLICY_REFUSED: SandboxState.ERROR,
+    SandboxReason.NETWORK_NOT_ENFORCED: SandboxState.ERROR,
     SandboxReason.RECONCILE_FAILED: SandboxState.ERROR,
     SandboxReason.RUNNER_FAILED: SandboxState.ERROR,
     SandboxReason.SUSPENDING: SandboxState.RUNNING,

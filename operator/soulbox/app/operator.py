@@ -29,6 +29,7 @@ from soulbox.app.signing import load_signing_key
 from soulbox.app.standby import Process, ends_at_signals, open_process, stand_by
 from soulbox.app.tasks import TaskGroup
 from soulbox.box.client import RunnerClient, open_session
+from soulbox.box.target import ForbiddenTarget
 from soulbox.kinds.entries import ENTRIES
 from soulbox.kinds.execution.queue import Turns
 from soulbox.kinds.followers import build_followers
@@ -103,8 +104,8 @@ async def _lead(process: Process, stack: AsyncExitStack) -> None:
     if settings.spool_directory is not None:
         mirror.spooler.use(await _open_spool(settings.spool_directory, context))
     mirror.on_batch = metrics.batch_written
-    runner_session = open_session()
-    stack.push_async_callback(runner_session.close)
+    runner_session = await stack.enter_async_context(open_session())
+    target = await stack.enter_async_context(ForbiddenTarget())
     events = EventRecorder(
         kube,
         clock,
@@ -131,6 +132,8 @@ async def _lead(process: Process, stack: AsyncExitStack) -> None:
         spawn=work.spawn,
         operator_namespace=settings.operator_namespace,
         sandbox_not_found_seconds=settings.sandbox_not_found_seconds,
+        enforcement_wait_seconds=settings.enforcement_wait_seconds,
+        target=target,
         run_poll_seconds=settings.run_poll_seconds,
         gone=lambda kind, manifest: intake.gone(kind, manifest),  # noqa: PLW0108 - made below
         wrote=lambda kind, manifest: intake.wake(kind, manifest),  # noqa: PLW0108 - made below

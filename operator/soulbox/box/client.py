@@ -22,7 +22,7 @@ from soulbox.box.signing import Call, SigningKey
 from soulbox.model.errors import HostileReply, NotLeader, RunnerRefused, RunnerUnavailable
 from soulbox.model.keys import RUNNER_PORT
 from soulbox.model.runs import RunDocument, RunList, RunStats, StartRun
-from soulbox.model.states import RunState
+from soulbox.model.states import PolicyFinding, RunState
 from soulbox.schema import wire
 
 Stream = Literal["stdout", "stderr"]
@@ -277,6 +277,23 @@ class RunnerClient:
             raise HostileReply(f"runner's reply: less of {what} than it says is stored")
         finished = reply.headers.get("soulbox-state") == RunState.FINISHED
         return OutputPiece(content=reply.body, stored_bytes=stored_bytes, finished=finished)
+
+    async def look_at_policy(
+        self, pod: PodAddress, target: tuple[str, int]
+    ) -> tuple[PolicyFinding, str]:
+        """Have the runner try to connect to `target`, where this process listens and which the
+        pod's network policy forbids. Takes a third of a second where nothing comes back.
+
+        Returns:
+            What it found, and its words to it. After BLOCKED the same call gives SEEN.
+
+        Raises:
+            RunnerUnavailable, RunnerRefused, HostileReply: see `start`.
+        """
+        body = wire.dump_enforcement(*target)
+        call = Call(method="POST", path="/v1/enforcement", body=body, pod_uid=pod.uid)
+        reply = await self._signed(pod, call, _MAX_ERROR_BYTES)
+        return wire.parse_enforcement(reply.body)
 
     async def stats(self, pod: PodAddress) -> RunStats:
         """Resource figures of the pod.

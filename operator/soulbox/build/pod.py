@@ -193,6 +193,9 @@ def _container(plan: PodPlan) -> dict[str, Any]:
     ]
     if plan.one_shot:
         command.append("--one-shot")
+    if plan.sandbox_class.require_enforcement:
+        # A runner of an older image refuses the flag, and starts nothing.
+        command.append("--require-enforcement")
     if plan.sandbox_class.log_output:
         command.append("--log-output")
     container: dict[str, Any] = {

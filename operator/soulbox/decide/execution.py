@@ -284,14 +284,25 @@ def _pod_ended_unused(seen: SeenExecution, pod: PodView, now: datetime) -> Decis
 
 
 def _wait_for_runner(seen: SeenExecution, pod: PodView, now: datetime) -> Decision:
-    """Its own pod's container runs; the runner in it answers in a moment, or never."""
+    """Its own pod's container runs; the runner in it answers in a moment, or never, or starts no
+    code for want of a network policy that holds."""
+    probe = ProbeRunner(pod_uid=pod.uid)
+    if seen.unenforced is not None:
+        message = f"{seen.unenforced.message} None of its code ran."
+        if seen.unenforced.is_over:
+            ending = _failed(ExecutionReason.NETWORK_NOT_ENFORCED, message)
+            return _finish(seen, replace(ending, never_started=True), now)
+        waited = _wait(seen, message, now) if seen.unenforced.is_news else Decision()
+        return Decision(
+            actions=(*waited.actions, probe),
+            requeue_after_seconds=seen.unenforced.look_again_seconds,
+        )
     asked = seen.pod_asked_seconds or 0.0
     if asked >= _TROUBLE_SECONDS:
         message = (
             f"The runner in its pod has not answered for {int(asked)} s. None of its code ran."
         )
         return _finish(seen, _failed(ExecutionReason.START_FAILED, message), now)
-    probe = ProbeRunner(pod_uid=pod.uid)
     return Decision(actions=(probe,), requeue_after_seconds=_TROUBLE_SECONDS - asked)
 
 

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+from soulbox.decide.enforcement import Unenforced
 from soulbox.decide.pods import PodView
 from soulbox.model.billing import PricePlan
 from soulbox.model.errors import InvalidManifest
@@ -148,6 +149,8 @@ class SeenExecution:
     refused_seconds: float | None = None
     # Whether its pod's runner can be reached, and is of no use again and again.
     runner_hurt: bool = False
+    # Its own pod's runner starts no code: the network policy was not seen in force. None: it may.
+    unenforced: Unenforced | None = None
     # Whether its namespace is being deleted, and it with it.
     namespace_ending: bool = False
 

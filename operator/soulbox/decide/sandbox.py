@@ -17,7 +17,6 @@ from soulbox.decide.actions import (
     Decision,
     DeletePod,
     EnsureNetworkPolicy,
-    ProbeRunner,
     ReleasePod,
     RemoveFinalizer,
     WriteStatus,
@@ -25,6 +24,7 @@ from soulbox.decide.actions import (
 from soulbox.decide.limits import lifetime_seconds
 from soulbox.decide.pods import EndCause, PodPhase, PodView
 from soulbox.decide.sandbox_seen import SeenSandbox
+from soulbox.decide.sandbox_start import await_runner, told_again, was_unenforced
 from soulbox.decide.sandbox_status import News, report
 from soulbox.model.errors import InvalidManifest
 from soulbox.model.specs import NO_NETWORK, SandboxClassSpec, SandboxSpec
@@ -323,7 +323,7 @@ def _watch_pod(
 ) -> Decision:
     if pod.phase is PodPhase.RUNNING:
         if pod.uid not in seen.ready_pods:
-            return Decision(actions=(ProbeRunner(pod_uid=pod.uid),))
+            return await_runner(seen, sandbox_class, pod, now)
         if pod.uid in seen.hurt_pods:
             return _replace_hurt(seen, pod, now)
         return Decision(actions=_report_running(seen, spec, sandbox_class, pod, now))
@@ -374,6 +374,8 @@ def _lose(
 ) -> tuple[Action, ...]:
     """The pod ended: say so, once, and clear it away."""
     last = max(old, key=lambda pod: pod.incarnation)
+    if was_unenforced(seen):  # why it goes was told, its times were not
+        return (*report(seen, told_again(seen, last), now), *_clear(seen, old))
     # The deadline was set when the pod was made; the lifetime may have been raised since.
     until = _expiration(seen, spec, sandbox_class)
     expired = last.end_cause is EndCause.DEADLINE and (
@@ -414,18 +416,16 @@ def _lost_without_trace(
 
 def _delay_left(seen: SeenSandbox, now: datetime) -> float:
     """Back-off before the next incarnation: none after a healthy life, else doubling with each
-    short one in a row."""
-    conditions = seen.status.get("conditions") or []
-    lost = next(
-        (parse_time(c.get("lastTransitionTime")) for c in conditions if c.get("type") == "Ready"),
-        None,
-    )
-    if seen.state is not SandboxState.ERROR or lost is None:
+    short one in a row. Counted from its pod's end, which Ready tells only of one that was."""
+    if seen.state is not SandboxState.ERROR or seen.short_lives == 0:
         return 0.0
-    if seen.short_lives == 0:
+    conditions = seen.status.get("conditions") or []
+    ready = (c.get("lastTransitionTime") for c in conditions if c.get("type") == "Ready")
+    ends = [one for one in (parse_time(next(ready, None)), seen.last_end) if one is not None]
+    if not ends:
         return 0.0
     delay = min(_MAX_DELAY_SECONDS, 2.0 ** min(seen.short_lives - 1, 9) - 1.0)
-    return delay - (now - lost).total_seconds()
+    return delay - (now - max(ends)).total_seconds()
 
 
 def _expire(seen: SeenSandbox, now: datetime) -> Decision:

@@ -1,10 +1,11 @@
 """What one pass over a Sandbox looks at: one frozen value."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
+from soulbox.decide.enforcement import Unenforced
 from soulbox.decide.pods import PodView
 from soulbox.model.errors import InvalidManifest
 from soulbox.model.specs import SandboxClassSpec, SandboxSpec
@@ -70,8 +71,12 @@ class SeenSandbox:
     pod_refusal: PodRefusal | None
     # How many pods in a row ended within a minute; 0 when the last one lived longer.
     short_lives: int
+    # When this operator saw the newest of its ended pods end; None: it saw none.
+    last_end: datetime | None = None
     # Whose runner can be reached, and is of no use again and again.
     hurt_pods: frozenset[str] = frozenset()
+    # Pods whose runner starts no code, because their network policy was not seen in force.
+    unenforced: Mapping[str, Unenforced] = field(default_factory=dict)
     # When the deletion of its namespace was asked for; None: it was not.
     namespace_deletion_time: datetime | None = None
 

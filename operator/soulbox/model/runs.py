@@ -118,6 +118,8 @@ class RunList:
     runner_version: str
     pod_uid: str
     time: datetime  # the runner's clock
+    # It starts no code until it has seen its pod's network policy in force.
+    policy_unseen: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

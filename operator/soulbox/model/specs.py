@@ -216,6 +216,7 @@ class SandboxClassSpec:
     do_not_disrupt: bool = False  # autoscalers leave its nodes alone
     image_pull_secrets: tuple[str, ...] = ()
     pod_user: PodUser = PodUser.OWN
+    require_enforcement: bool = False  # no code starts until its network policy is seen to hold
 
     def profile(self, name: str) -> NetworkProfile | None:
         """The profile of that name, None if the class has none."""

@@ -79,6 +79,7 @@ class ExecutionReason(StrEnum):
     INVALID_SPEC = "InvalidSpec"  # what the schema could not refuse; the message names the field
     QUOTA_EXCEEDED = "QuotaExceeded"  # the namespace's ResourceQuota refused the pod
     BUDGET_EXCEEDED = "BudgetExceeded"
+    NETWORK_NOT_ENFORCED = "NetworkNotEnforced"  # its policy was never seen to hold
 
 
 class SandboxReason(StrEnum):
@@ -99,6 +100,7 @@ class SandboxReason(StrEnum):
     SUSPENDED = "Suspended"  # no pod, nothing billed; spec.suspend: false brings it back
     NETWORK_POLICY_REFUSED = "NetworkPolicyRefused"  # without it no pod is made
     RECONCILE_FAILED = "ReconcileFailed"  # the operator's passes fail; the message says at what
+    NETWORK_NOT_ENFORCED = "NetworkNotEnforced"  # its policy is not seen to hold; no code starts
     STORAGE_REFUSED = "StorageRefused"  # the claim of its workspace was refused
     RUNNER_FAILED = "RunnerFailed"  # its runner is of no use any more: its pod is replaced
     POD_LOST = "PodLost"  # the pod ended; the next incarnation follows
@@ -139,6 +141,16 @@ class RunOutcome(StrEnum):
     OOM_KILLED = "OOMKilled"
     DISK_LIMIT = "DiskLimit"
     START_FAILED = "StartFailed"
+
+
+class PolicyFinding(StrEnum):
+    """What a runner found when it looked whether its pod's network policy is in force."""
+
+    CONNECTED = "Connected"  # what the policy forbids came about
+    BLOCKED = "Blocked"  # it did not; one more call proves why
+    SEEN = "Seen"  # the policy is in force
+    TRANSLATED = "Translated"  # the operator's address is another one there
+    UNTRIED = "Untried"  # the runner could not try
 
 
 class RunState(StrEnum):

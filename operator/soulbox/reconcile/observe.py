@@ -137,6 +137,7 @@ class ExecutionObserver:
             sandbox_not_found_seconds=services.sandbox_not_found_seconds,
             refused_seconds=self._refused_seconds(uid),
             runner_hurt=dispatched is not None and services.health.is_hurt(dispatched.pod_uid),
+            unenforced=None if pod is None else services.unenforced(pod.uid),
             namespace_ending=cache.namespace_deletion_time(namespace) is not None,
         )
 

@@ -12,12 +12,14 @@ from soulbox.box.client import PodAddress
 from soulbox.model.backoff import Backoff
 from soulbox.model.errors import HostileReply, RunnerRefused, RunnerUnavailable
 from soulbox.model.marks import dispatch_mark
-from soulbox.model.states import Kind
+from soulbox.model.states import Kind, PolicyFinding
 from soulbox.reconcile.runs import RunFollower
 from soulbox.reconcile.services import Services, address_of
 
 _FIRST_RETRY_SECONDS = 0.02
 _LAST_RETRY_SECONDS = 2.0
+# While a network policy is not in force yet: a start waits for it.
+_POLICY_RETRY_SECONDS = 0.5
 # After a restart every pod is asked at once; each open connection costs some 15 KiB.
 _AT_ONCE = 64
 
@@ -51,19 +53,43 @@ class RunnerProbe:
                     try:
                         async with self._slots:
                             listed = await services.runner.list(address)
+                            may_start = not listed.policy_unseen or await self._sees_policy(
+                                address, owner
+                            )
                     except (RunnerUnavailable, RunnerRefused, HostileReply) as error:
                         services.metrics.runner_error(type(error).__name__)
-                    else:
+                        may_start = False
+                    if may_start:
                         services.health.answered(pod_uid)
                         services.memory.runner_versions[pod_uid] = listed.runner_version
                         for run in listed.executions:
                             await self.meet(pod_uid, run.uid, run.attempt)
                         self._wake(owner)
                         return
-                await asyncio.sleep(retry.next_seconds())
+                delay_seconds = retry.next_seconds()
+                if pod_uid in services.memory.unenforced:
+                    delay_seconds = min(delay_seconds, _POLICY_RETRY_SECONDS)
+                await asyncio.sleep(delay_seconds)
         finally:
             self._tasks.pop(pod_uid, None)
             services.memory.asked_since.pop(pod_uid, None)
+            services.memory.unenforced.pop(pod_uid, None)
+
+    async def _sees_policy(self, pod: PodAddress, owner: tuple[Kind, str]) -> bool:
+        """Whether the runner has seen its pod's network policy in force, now that it looked."""
+        services = self._services
+        target = await services.target.towards(pod.ip)
+        finding, words = await services.runner.look_at_policy(pod, target)
+        if finding is PolicyFinding.BLOCKED:
+            finding, words = await services.runner.look_at_policy(pod, target)
+        if finding is PolicyFinding.SEEN:
+            return True
+        known = services.memory.unenforced.get(pod.uid)
+        since = services.clock.now().timestamp() if known is None else known[2]
+        services.memory.unenforced[pod.uid] = (finding, words, since)
+        if known is None or known[0] is not finding:
+            services.enqueue(*owner)
+        return False
 
     def _address(self, pod_uid: str) -> PodAddress | None:
         pod = self._services.cache.get(Kind.POD, pod_uid)

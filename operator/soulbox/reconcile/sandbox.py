@@ -128,6 +128,8 @@ class SandboxReconciler:
         now_seconds = services.clock.now().timestamp()
         counted_at = services.memory.counted_at.setdefault(uid, now_seconds)
         due = counted_at + COUNT_SECONDS - now_seconds
+        lives = services.memory.short_lives.setdefault(uid, ShortLives())
+        short_lives = lives.count(pods, services.clock.now())
         created = parse_time(metadata["creationTimestamp"])
         assert created is not None, "the API server sets creationTimestamp"
         return SeenSandbox(
@@ -150,11 +152,15 @@ class SandboxReconciler:
             activity=self._activity(metadata["namespace"], metadata["name"], uid),
             activity_due_seconds=max(0.0, due),
             pod_refusal=services.memory.sandbox_refusals.get(uid),
+            unenforced={
+                one: found for one in pod_uids if (found := services.unenforced(one)) is not None
+            },
             hurt_pods=frozenset(one for one in pod_uids if services.health.is_hurt(one)),
             namespace_deletion_time=parse_time(
                 services.cache.namespace_deletion_time(metadata["namespace"])
             ),
-            short_lives=services.memory.short_lives.setdefault(uid, ShortLives()).count(pods),
+            short_lives=short_lives,
+            last_end=lives.last_end,
         )
 
     async def _apply(

@@ -6,6 +6,8 @@ from datetime import datetime
 from typing import Any, Protocol
 
 from soulbox.box.client import PodAddress, RunnerClient
+from soulbox.box.target import ForbiddenTarget
+from soulbox.decide.enforcement import Unenforced
 from soulbox.decide.execution_seen import RunProblem
 from soulbox.decide.pods import PodPhase, PodView, Trouble, lived_shortly, view_pod
 from soulbox.decide.sandbox_seen import PodRefusal
@@ -17,7 +19,7 @@ from soulbox.kube.events import EventRecorder
 from soulbox.kube.slim import slim
 from soulbox.model.errors import HostileReply, RunnerRefused
 from soulbox.model.keys import RUNNER_PORT
-from soulbox.model.states import Kind
+from soulbox.model.states import Kind, PolicyFinding
 from soulbox.pure.prices import PriceBook
 from soulbox.reconcile.health import RunnerHealth
 from soulbox.reconcile.specs import SpecMemory
@@ -84,12 +86,14 @@ class ShortLives:
 
     in_a_row: int = 0
     last_incarnation: int = 0  # the newest that was counted
+    last_end: datetime | None = None  # when that one had ended
 
-    def count(self, pods: Iterable[PodView]) -> int:
+    def count(self, pods: Iterable[PodView], now: datetime) -> int:
         """Take in pods, each once when it has ended; how many in a row lived shortly."""
         for pod in sorted(pods, key=lambda one: one.incarnation):
             if pod.phase is PodPhase.ENDED and pod.incarnation > self.last_incarnation:
                 self.last_incarnation = pod.incarnation
+                self.last_end = now
                 self.in_a_row = self.in_a_row + 1 if lived_shortly(pod) else 0
         return self.in_a_row
 
@@ -115,6 +119,9 @@ class Memory:
     saved_outputs: set[str] = field(default_factory=set)
     # When this process dispatched each Execution that has not ended yet.
     dispatched_at: dict[str, datetime] = field(default_factory=dict)
+    # What runners found that start no code, because their policy was not seen in force: what,
+    # its words, and since when, Unix seconds, by pod uid.
+    unenforced: dict[str, tuple[PolicyFinding, str, float]] = field(default_factory=dict)
     # When an Execution's place in the queue was last written, Unix seconds.
     told: dict[str, float] = field(default_factory=dict)
     # Pods of each Sandbox seen ended, and how many of them in a row lived shortly.
@@ -140,6 +147,8 @@ class Services:
     spawn: Spawn
     operator_namespace: str
     sandbox_not_found_seconds: float
+    enforcement_wait_seconds: float
+    target: ForbiddenTarget
     run_poll_seconds: float
     memory: Memory = field(default_factory=Memory)
     specs: SpecMemory = field(default_factory=SpecMemory)
@@ -163,6 +172,19 @@ class Services:
         if view.phase is PodPhase.PENDING and view.trouble is None:
             return replace(view, trouble=self.memory.pod_troubles.get(view.uid))
         return view
+
+    def unenforced(self, pod_uid: str) -> Unenforced | None:
+        """What keeps a pod's runner from starting code; None: nothing known does."""
+        known = self.memory.unenforced.get(pod_uid)
+        if known is None:
+            return None
+        finding, detail, since = known
+        return Unenforced(
+            finding=finding,
+            detail=detail,
+            seconds=self.clock.now().timestamp() - since,
+            limit_seconds=self.enforcement_wait_seconds,
+        )
 
     def missed(self, kind: Kind, uid: str) -> None:
         """The API server has the object no more. A watch that began after its deletion never

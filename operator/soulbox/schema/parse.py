@@ -46,6 +46,9 @@ def parse_sandbox_class(manifest: Mapping[str, Any]) -> specs.SandboxClassSpec:
             )
     defaults, maximum = _class_defaults(spec.defaults), _class_max(spec.max)
     _refuse_over_max(defaults, maximum)
+    profiles = _profiles(spec.network_profiles)
+    if spec.network.require_enforcement:
+        _refuse_all_allowed(profiles)
     return specs.SandboxClassSpec(
         image=spec.image,
         image_pull_policy=spec.image_pull_policy,
@@ -74,12 +77,13 @@ def parse_sandbox_class(manifest: Mapping[str, Any]) -> specs.SandboxClassSpec:
         env=_env(spec.env),
         replace_lost_pods=spec.replace_lost_pods,
         log_output=spec.log_output,
-        network_profiles=_profiles(spec.network_profiles),
+        network_profiles=profiles,
         disk_request_percent=spec.disk_request_percent,
         priority_class_name=spec.priority_class_name,
         do_not_disrupt=spec.do_not_disrupt,
         image_pull_secrets=tuple(spec.image_pull_secrets),
         pod_user=spec.pod_user,
+        require_enforcement=spec.network.require_enforcement,
     )
 
 
@@ -310,6 +314,19 @@ def _profiles(
         )
         found[profile.name] = specs.NetworkProfile(name=profile.name, egress=egress)
     return tuple(found.values())
+
+
+def _refuse_all_allowed(profiles: Iterable[specs.NetworkProfile]) -> None:
+    """What forbids nothing cannot be seen to hold."""
+    for index, profile in enumerate(profiles):
+        for rule in profile.egress:
+            if (rule.cidr or "").endswith("/0") and not rule.excluded and not rule.ports:
+                raise InvalidManifest(
+                    f"spec.networkProfiles[{index}]",
+                    "allows every address and port, so that spec.network.requireEnforcement has"
+                    " nothing to try",
+                    "give the rule an except with the cluster's addresses, or ports",
+                )
 
 
 def _egress(field: str, rule: sandbox_class.Egress) -> specs.Egress:

@@ -205,6 +205,14 @@ class Settings(BaseSettings):
         description="How long an Execution waits for a Sandbox that does not exist, in seconds;"
         " GitOps tools apply objects in any order.",
     )
+    enforcement_wait_seconds: float = Field(
+        default=30,
+        ge=1,
+        le=50,
+        description="How long a pod whose class has network.requireEnforcement may take until its"
+        " NetworkPolicy is seen in force, in seconds; then it is given up. Network plugins take a"
+        " second or two. At most 50: a pod that lived for a minute counts as a healthy one.",
+    )
 
     # Mirror
     mirror_flush_seconds: float = Field(

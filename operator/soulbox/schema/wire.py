@@ -35,7 +35,7 @@ from soulbox.model.runs import (
     StreamSummary,
 )
 from soulbox.model.specs import InputFile
-from soulbox.model.states import RunOutcome, RunState
+from soulbox.model.states import PolicyFinding, RunOutcome, RunState
 from soulbox.model.text import printable
 
 MAX_EXCERPT_BYTES: Final = 32_768
@@ -124,6 +124,12 @@ class _List(_Message):
     runner_version: Annotated[str, StringConstraints(max_length=128)]
     pod_uid: _Identity
     time: AwareDatetime
+    policy_unseen: bool = False
+
+
+class _Enforcement(_Message):
+    finding: PolicyFinding
+    message: Annotated[str, StringConstraints(max_length=4096)] = ""
 
 
 class _Stats(_Message):
@@ -212,7 +218,23 @@ def parse_list(body: bytes, *, now: datetime) -> RunList:
         runner_version=reply.runner_version,
         pod_uid=reply.pod_uid,
         time=_time("time", reply.time, now),
+        policy_unseen=reply.policy_unseen,
     )
+
+
+def dump_enforcement(address: str, port: int) -> bytes:
+    """The body of the call that has the runner look at its policy."""
+    return orjson.dumps({"address": address, "port": port})
+
+
+def parse_enforcement(body: bytes) -> tuple[PolicyFinding, str]:
+    """What the runner found, and its words to it (at most 256 characters).
+
+    Raises:
+        HostileReply: see `parse_document`.
+    """
+    reply = _read(_Enforcement, body)
+    return reply.finding, printable(reply.message[:256])[:256]
 
 
 def parse_stats(body: bytes, *, now: datetime) -> RunStats:

@@ -16,6 +16,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/soulbox-dev/soulbox/runner/internal/enforce"
 	"github.com/soulbox-dev/soulbox/runner/internal/output"
 	"github.com/soulbox-dev/soulbox/runner/internal/proc"
 	"github.com/soulbox-dev/soulbox/runner/internal/reap"
@@ -42,6 +43,7 @@ type settings struct {
 	listen     string
 	cgroupRoot string
 	logOutput  bool
+	enforced   bool
 	keys       sign.Keys
 	podUID     string
 }
@@ -64,6 +66,7 @@ func parse(args []string) (*settings, error) {
 	f.BoolVar(&s.run.Landlock, "landlock", true, "use Landlock where the kernel has it")
 	f.BoolVar(&s.run.Seccomp, "seccomp", true, "put the runner's seccomp filter on programs")
 	f.BoolVar(&s.logOutput, "log-output", false, "copy the output of programs to the container's log")
+	f.BoolVar(&s.enforced, "require-enforcement", false, "start no code until the pod's network policy was seen in force")
 	f.StringVar(&s.cgroupRoot, "cgroup-root", "/sys/fs/cgroup", "where the cgroup file system is")
 	if err := f.Parse(args); err != nil {
 		return nil, usageError{err}
@@ -132,6 +135,11 @@ func serve(args []string, stops *signals.Stops) error {
 		outputLog = output.NewLog(os.Stdout)
 		s.run.Tee = outputLog.Tee
 	}
+	var policy *enforce.Watch
+	if s.enforced {
+		policy = &enforce.Watch{}
+		s.run.Barred = func() bool { return !policy.Seen() }
+	}
 	manager, err := run.New(s.run, reaper, cgroup, log)
 	if err != nil {
 		return err
@@ -140,6 +148,7 @@ func serve(args []string, stops *signals.Stops) error {
 	api := server.New(server.Options{
 		Manager: manager, Verifier: sign.NewVerifier(s.keys, s.podUID, time.Now), Log: log,
 		Stats:   func() wire.Stats { return stats.Gather(cgroup, manager.Disk(), time.Now()) },
+		Policy:  policy,
 		Version: version, PodUID: s.podUID, Now: time.Now, IsOwn: isOwn,
 	})
 

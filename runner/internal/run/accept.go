@@ -54,6 +54,8 @@ func (m *Manager) hasRoom() error {
 	switch {
 	case m.draining:
 		return refuse(503, "Draining", "the runner is shutting down")
+	case m.config.Barred != nil && m.config.Barred():
+		return refuse(503, "PolicyUnseen", "the pod's network policy was not seen in force; no code starts before")
 	case m.config.OneShot && len(m.runs) > 0:
 		return refuse(503, "Draining", "this runner serves one execution and has it already")
 	case len(m.active) >= m.config.MaxConcurrent:

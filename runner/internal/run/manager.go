@@ -38,6 +38,8 @@ type Config struct {
 	DrainTimeout       time.Duration
 	Landlock           bool
 	Seccomp            bool
+	// Barred, if not nil, tells that nothing may start yet.
+	Barred func() bool
 	// Tee, if not nil, sees the output of every run; it must not block.
 	Tee func(execution, stream string, block []byte)
 }

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"io"
 	"net/http"
+	"net/netip"
 	"os"
 	"strconv"
 	"time"
@@ -81,7 +82,26 @@ func wait(w http.ResponseWriter, r *http.Request, done <-chan struct{}) error {
 func (s *Server) list(w http.ResponseWriter, _ *http.Request) {
 	writeJSON(w, http.StatusOK, wire.List{
 		Executions: s.manager.List(), RunnerVersion: s.version, PodUID: s.podUID, Time: wire.Time{Time: s.now()},
+		PolicyUnseen: s.policy != nil && !s.policy.Seen(),
 	})
+}
+
+// enforcement looks whether the pod's network policy is in force.
+func (s *Server) enforcement(w http.ResponseWriter, r *http.Request) {
+	if s.policy == nil {
+		writeError(w, http.StatusNotFound, "NotFound", "the runner was started without --require-enforcement")
+		return
+	}
+	body, _ := r.Context().Value(bodyKey{}).([]byte)
+	told, err := wire.ParseEnforcementRequest(body)
+	if err != nil {
+		fail(w, err)
+		return
+	}
+	caller, _ := netip.AddrFromSlice(remoteIP(r))
+	result := s.policy.Look(r.Context(), caller, told)
+	s.log.Info("looked at the network policy", "finding", result.Finding, "from", told.String(), "message", result.Message)
+	writeJSON(w, http.StatusOK, result)
 }
 
 func (s *Server) put(w http.ResponseWriter, r *http.Request) {

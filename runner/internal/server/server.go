@@ -16,6 +16,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/soulbox-dev/soulbox/runner/internal/enforce"
 	"github.com/soulbox-dev/soulbox/runner/internal/run"
 	"github.com/soulbox-dev/soulbox/runner/internal/sign"
 	"github.com/soulbox-dev/soulbox/runner/internal/wire"
@@ -38,6 +39,7 @@ type Server struct {
 	manager  *run.Manager
 	verifier *sign.Verifier
 	stats    func() wire.Stats
+	policy   *enforce.Watch
 	log      *slog.Logger
 	version  string
 	podUID   string
@@ -49,11 +51,13 @@ type Server struct {
 }
 
 // Options of New. IsOwn tells the pod's own addresses, which are answered
-// nothing but /healthz; nil where callers are local on purpose.
+// nothing but /healthz; nil where callers are local on purpose. Policy is nil
+// where nobody asks for it.
 type Options struct {
 	Manager  *run.Manager
 	Verifier *sign.Verifier
 	Stats    func() wire.Stats
+	Policy   *enforce.Watch
 	Log      *slog.Logger
 	Version  string
 	PodUID   string
@@ -64,8 +68,8 @@ type Options struct {
 // New makes a server; Start runs it.
 func New(o Options) *Server {
 	s := &Server{
-		manager: o.Manager, verifier: o.Verifier, stats: o.Stats, log: o.Log, version: o.Version,
-		podUID: o.PodUID, now: o.Now, isOwn: o.IsOwn, bodies: make(chan struct{}, bodiesAtOnce),
+		manager: o.Manager, verifier: o.Verifier, stats: o.Stats, policy: o.Policy, log: o.Log,
+		version: o.Version, podUID: o.PodUID, now: o.Now, isOwn: o.IsOwn, bodies: make(chan struct{}, bodiesAtOnce),
 	}
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /v1/executions", s.list)
@@ -76,6 +80,7 @@ func New(o Options) *Server {
 	mux.HandleFunc("GET /v1/executions/{uid}/{attempt}/output/{stream}", s.output)
 	mux.HandleFunc("GET /v1/executions/{uid}/{attempt}/files/{path...}", s.file)
 	mux.HandleFunc("GET /v1/stats", s.getStats)
+	mux.HandleFunc("POST /v1/enforcement", s.enforcement)
 	mux.HandleFunc("POST /v1/shutdown", s.shutdown)
 	mux.HandleFunc("/", notFound)
 	s.handler = mux

@@ -130,6 +130,34 @@ type List struct {
 	RunnerVersion string     `json:"runnerVersion"`
 	PodUID        string     `json:"podUid"`
 	Time          Time       `json:"time"`
+	// PolicyUnseen: no code starts until the pod's network policy was seen in force.
+	PolicyUnseen bool `json:"policyUnseen,omitempty"`
+}
+
+// EnforcementRequest is the body of POST /v1/enforcement: where the caller
+// listens for a connection that the pod's policy forbids. The address must be
+// the one the call comes from.
+type EnforcementRequest struct {
+	Address string `json:"address"`
+	Port    uint16 `json:"port"`
+}
+
+// Finding is what a look at the pod's network policy showed.
+type Finding string
+
+// The closed set of findings.
+const (
+	Connected  Finding = "Connected"  // the connection came about: the policy is not in force
+	Blocked    Finding = "Blocked"    // it did not; the next call from the same address proves why
+	PolicySeen Finding = "Seen"       // the policy is in force; code may start
+	Translated Finding = "Translated" // the call came from another address than it says
+	Untried    Finding = "Untried"    // the connection could not be tried; the message says why
+)
+
+// Enforcement is the reply of POST /v1/enforcement.
+type Enforcement struct {
+	Finding Finding `json:"finding"`
+	Message string  `json:"message,omitempty"`
 }
 
 // Stats is the reply of GET /v1/stats. A figure that cannot be read is absent.

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"net/netip"
 	"time"
 )
 
@@ -110,19 +111,43 @@ type DecodedFile struct {
 // a newer caller asked for would be worse.
 func ParseRequest(body []byte) (*Program, error) {
 	var req Request
-	dec := json.NewDecoder(bytes.NewReader(body))
-	dec.DisallowUnknownFields()
-	if err := dec.Decode(&req); err != nil {
-		var typeErr *json.UnmarshalTypeError
-		if errors.As(err, &typeErr) && typeErr.Field != "" {
-			return nil, invalid(typeErr.Field, "must be %s, not a JSON %s", typeErr.Type, typeErr.Value)
-		}
-		return nil, invalid("body", "%v", err)
-	}
-	if _, err := dec.Token(); !errors.Is(err, io.EOF) {
-		return nil, invalid("body", "has data after the JSON object")
+	if err := decodeStrictly(body, &req); err != nil {
+		return nil, err
 	}
 	return req.check()
+}
+
+func decodeStrictly(body []byte, into any) error {
+	dec := json.NewDecoder(bytes.NewReader(body))
+	dec.DisallowUnknownFields()
+	if err := dec.Decode(into); err != nil {
+		var typeErr *json.UnmarshalTypeError
+		if errors.As(err, &typeErr) && typeErr.Field != "" {
+			return invalid(typeErr.Field, "must be %s, not a JSON %s", typeErr.Type, typeErr.Value)
+		}
+		return invalid("body", "%v", err)
+	}
+	if _, err := dec.Token(); !errors.Is(err, io.EOF) {
+		return invalid("body", "has data after the JSON object")
+	}
+	return nil
+}
+
+// ParseEnforcementRequest reads the body of POST /v1/enforcement. Errors as
+// those of ParseRequest.
+func ParseEnforcementRequest(body []byte) (netip.AddrPort, error) {
+	var req EnforcementRequest
+	if err := decodeStrictly(body, &req); err != nil {
+		return netip.AddrPort{}, err
+	}
+	address, err := netip.ParseAddr(req.Address)
+	if err != nil {
+		return netip.AddrPort{}, invalid("address", "must be an IP address")
+	}
+	if req.Port == 0 {
+		return netip.AddrPort{}, invalid("port", "must be a port")
+	}
+	return netip.AddrPortFrom(address, req.Port), nil
 }
 
 func (r *Request) check() (*Program, error) {

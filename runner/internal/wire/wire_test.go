@@ -33,6 +33,10 @@ func TestGoldenFilesRoundTrip(t *testing.T) {
 				value = &List{}
 			case "stats":
 				value = &Stats{}
+			case "enforcement-request":
+				value = &EnforcementRequest{}
+			case "enforcement":
+				value = &Enforcement{}
 			case "error":
 				value = &ErrorBody{}
 			case "signing-vectors":

@@ -56,6 +56,7 @@ CODES: dict[ExecutionReason, int] = {
     ExecutionReason.INVALID_SPEC: 125,
     ExecutionReason.QUOTA_EXCEEDED: 125,
     ExecutionReason.BUDGET_EXCEEDED: 125,
+    ExecutionReason.NETWORK_NOT_ENFORCED: 125,
 }
 STATES = {
     ExecutionReason.COMPLETED: "Completed",

@@ -34,6 +34,7 @@ PROGRESSING = {
     "Sandbox Error QuotaExceeded",
     "Sandbox Error PodRefused",
     "Sandbox Error NetworkPolicyRefused",
+    "Sandbox Error NetworkNotEnforced",
     "Sandbox Error ReconcileFailed",
     "Sandbox Error RunnerFailed",
     "Sandbox Starting Unschedulable",

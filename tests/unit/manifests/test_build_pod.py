@@ -223,6 +223,13 @@ def test_runner_is_told_where_things_are_and_whether_it_serves_one_run() -> None
         assert option(build_pod(make_plan()), flag) in mounts
     assert "--one-shot" not in command
     assert container(build_pod(one_shot_plan()))["command"][-1] == "--one-shot"
+
+
+def test_runner_looks_at_the_policy_where_the_class_asks_for_it() -> None:
+    flag = "--require-enforcement"
+    assert flag not in container(build_pod(make_plan()))["command"]
+    wants = replace(make_plan().sandbox_class, require_enforcement=True)
+    assert flag in container(build_pod(make_plan(sandbox_class=wants)))["command"]
     (port,) = container(build_pod(make_plan()))["ports"]
     assert option(build_pod(make_plan()), "listen") == f":{port['containerPort']}"
 

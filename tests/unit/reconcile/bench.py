@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from soulbox.app.handlers import Intake
+from soulbox.box.target import ForbiddenTarget
 from soulbox.kinds.execution.queue import Turns
 from soulbox.kinds.followers import build_followers
 from soulbox.kinds.objects import Objects
@@ -115,6 +116,13 @@ async def _nothing_to_do(_: str) -> None:
     """A pass that changes nothing."""
 
 
+class SomeTarget(ForbiddenTarget):
+    """An address, and nothing that listens there."""
+
+    async def towards(self, pod_ip: str) -> tuple[str, int]:
+        return "192.0.2.1", 9
+
+
 class Bench:
     """One operator's reconcilers, one API server, one runner."""
 
@@ -153,6 +161,8 @@ class Bench:
             spawn=self._spawn,
             operator_namespace="soulbox-system",
             sandbox_not_found_seconds=60.0,
+            enforcement_wait_seconds=30.0,
+            target=SomeTarget(),
             run_poll_seconds=30.0,
             gone=lambda kind, manifest: self.intake.gone(kind, manifest),  # noqa: PLW0108
             wrote=lambda kind, manifest: self.intake.wake(kind, manifest),  # noqa: PLW0108

@@ -14,7 +14,7 @@ from dataclasses import replace
 from soulbox.box.client import PodAddress, Stream
 from soulbox.model.errors import RunnerRefused
 from soulbox.model.runs import RunDocument, RunList, StartRun
-from soulbox.model.states import RunState
+from soulbox.model.states import PolicyFinding, RunState
 from tests.support.fix_clock import NOW
 from tests.support.seen import make_finished, make_run
 
@@ -34,6 +34,9 @@ class PretendRunner:
         self.faults: defaultdict[str, deque[Exception]] = defaultdict(deque)
         # What a started run becomes at once; a run without an end stays running.
         self.outcome: RunDocument = make_finished()
+        # What its next looks at the network policy find, the last one again and again; None: its
+        # class does not ask for them.
+        self.findings: deque[PolicyFinding] | None = None
         self._ended: defaultdict[str, asyncio.Event] = defaultdict(asyncio.Event)
 
     def said(self, what: str) -> list[str]:
@@ -79,7 +82,23 @@ class PretendRunner:
     async def list(self, pod: PodAddress) -> RunList:
         self._note("list", pod.uid)
         bare = [replace(run, stdout=None, stderr=None) for run in self.runs.values()]
-        return RunList(executions=tuple(bare), runner_version="0.1.0", pod_uid=pod.uid, time=NOW)
+        return RunList(
+            executions=tuple(bare),
+            runner_version="0.1.0",
+            pod_uid=pod.uid,
+            time=NOW,
+            policy_unseen=self.findings is not None,
+        )
+
+    async def look_at_policy(
+        self, pod: PodAddress, target: tuple[str, int]
+    ) -> tuple[PolicyFinding, str]:
+        self._note("look", pod.uid)
+        assert self.findings is not None
+        finding = self.findings.popleft() if len(self.findings) > 1 else self.findings[0]
+        if finding is PolicyFinding.SEEN:
+            self.findings = None
+        return finding, ""
 
     async def cancel(self, pod: PodAddress, uid: str, attempt: int) -> RunDocument:
         self._note("cancel", uid)

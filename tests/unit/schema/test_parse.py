@@ -166,6 +166,7 @@ def test_class_that_says_everything() -> None:
             doNotDisrupt=True,
             imagePullSecrets=["registry"],
             podUser="Platform",
+            network={"requireEnforcement": True},
             networkProfiles=[
                 {"name": "web", "egress": [{"dns": True, "dnsServers": {"namespace": "dns"}}]}
             ],
@@ -183,6 +184,7 @@ def test_class_that_says_everything() -> None:
     assert (spec.disk_request_percent, spec.priority_class_name) == (10, "low")
     assert (spec.do_not_disrupt, spec.image_pull_secrets) == (True, ("registry",))
     assert spec.pod_user is PodUser.PLATFORM
+    assert spec.require_enforcement
     (dns,) = spec.network_profiles[0].egress
     assert dns.dns_servers == DnsServers(namespace="dns")
 

@@ -17,10 +17,12 @@ from hypothesis import strategies as st
 from soulbox.model.errors import HostileReply
 from soulbox.model.runs import RunResult, RunUsage, StartRun
 from soulbox.model.specs import EnvVar, FileEncoding, InputFile
-from soulbox.model.states import RunOutcome, RunState
+from soulbox.model.states import PolicyFinding, RunOutcome, RunState
 from soulbox.schema.wire import (
+    dump_enforcement,
     dump_start,
     parse_document,
+    parse_enforcement,
     parse_error,
     parse_list,
     parse_stats,
@@ -336,6 +338,25 @@ def test_every_outcome_has_a_golden_document() -> None:
         for path in GOLDEN.glob("execution.finished.*.json")
     )
     assert {result.outcome for result in results if result} == set(RunOutcome)
+
+
+def test_golden_findings_are_taken_over() -> None:
+    assert parse_list((GOLDEN / "list.unseen.json").read_bytes(), now=GOLDEN_NOW).policy_unseen
+    found = {
+        path.stem.partition(".")[2]: parse_enforcement(path.read_bytes())
+        for path in GOLDEN.glob("enforcement.*.json")
+    }
+    assert found["connected"] == (PolicyFinding.CONNECTED, "")
+    assert found["translated"][0] is PolicyFinding.TRANSLATED
+    assert "198.18.0.1" in found["translated"][1]
+    golden = json.loads((GOLDEN / "enforcement-request.json").read_bytes())
+    assert json.loads(dump_enforcement(golden["address"], golden["port"])) == golden
+
+
+@pytest.mark.parametrize("reply", [b"{}", b'{"finding": "Maybe"}', b'{"finding": 1}', b"[]"])
+def test_finding_that_is_none_is_not_believed(reply: bytes) -> None:
+    with pytest.raises(HostileReply):
+        parse_enforcement(reply)
 
 
 @pytest.mark.parametrize("name", ["full", "minimal"])

@@ -317,6 +317,24 @@ class NetworkProfile(ApiModel):
     ]
 
 
+class ClassNetwork(ApiModel):
+    """What holds for the network of every pod of the class."""
+
+    require_enforcement: Annotated[
+        bool,
+        Field(
+            default_factory=lambda: False,
+            description=(
+                "true: no code starts in a pod until its runner has seen that the pod's"
+                " NetworkPolicy is in force; without it code may get out in a pod's first second,"
+                " and for good where the cluster's network plugin enforces no policies. Costs a"
+                " third of a second at a pod's start. What is not seen within"
+                " enforcement_wait_seconds ends as NetworkNotEnforced."
+            ),
+        ),
+    ]
+
+
 class SandboxClassSpec(ApiModel):
     """What sandboxes of this class are made of and may use."""
 
@@ -519,6 +537,14 @@ class SandboxClassSpec(ApiModel):
             },
         ),
     ]
+    network: Annotated[
+        ClassNetwork,
+        Field(
+            default_factory=ClassNetwork,
+            description="What holds for the network of every pod of the class.",
+            json_schema_extra={"default": {}},
+        ),
+    ]
     log_output: Annotated[
         bool,
         Field(
@@ -561,6 +587,17 @@ SPEC_RULES = validations(
         "spec.defaults.timeoutSeconds is more than spec.max.timeoutSeconds:"
         " lower it or raise the maximum",
         field_path=".defaults.timeoutSeconds",
+    ),
+    cel(
+        "!has(self.network) || !has(self.network.requireEnforcement) ||"
+        " !self.network.requireEnforcement || !has(self.networkProfiles) ||"
+        " self.networkProfiles.all(p, !has(p.egress) || p.egress.all(e, !has(e.cidr) ||"
+        " !e.cidr.endsWith('/0') || (has(e.except) && size(e.except) > 0) ||"
+        " (has(e.ports) && size(e.ports) > 0)))",
+        "spec.network.requireEnforcement is true, and spec.networkProfiles has a rule that allows"
+        " every address and port, so that nothing is forbidden that could be tried: give the rule"
+        " an except with the cluster's addresses, or ports",
+        field_path=".networkProfiles",
     ),
 )
 
