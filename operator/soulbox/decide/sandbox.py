@@ -94,7 +94,11 @@ def _suspend(seen: SeenSandbox, spec: SandboxSpec, now: datetime) -> Decision:
         return _expire(seen, now)
     look = None if expiration is None else (expiration - now).total_seconds()
     last = max(seen.pods, key=lambda pod: pod.incarnation, default=None)
-    if seen.running_executions and _live(seen):
+    live = _live(seen)
+    hurt = next((pod for pod in live if pod.uid in seen.hurt_pods), None)
+    if seen.running_executions and hurt is not None:  # they may never end by themselves
+        return _replace_hurt(seen, hurt, now)
+    if seen.running_executions and live:
         many = seen.running_executions
         runs = "1 Execution ends" if many == 1 else f"{many} Executions end"
         news = News(

@@ -299,12 +299,9 @@ class ExecutionReconciler:
         self._refused(seen.uid, problem)
 
     def _accepted(self, uid: str) -> None:
-        self._services.memory.execution_refusals.pop(uid, None)
-        self._services.memory.refused_since.pop(uid, None)
+        self._services.memory.execution_refusals.drop(uid)
 
     def _refused(self, uid: str, problem: RunProblem) -> None:
         now_seconds = self._services.clock.now().timestamp()
-        self._services.memory.refused_since.setdefault(uid, now_seconds)
-        if self._services.memory.execution_refusals.get(uid) != problem:
-            self._services.memory.execution_refusals[uid] = problem
+        if self._services.memory.execution_refusals.note(uid, problem, now_seconds):
             self._services.enqueue(Kind.EXECUTION, uid)

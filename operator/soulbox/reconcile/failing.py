@@ -1,10 +1,12 @@
 """Telling an object that its passes fail: else it is known in the operator's log only."""
 
+from collections.abc import Mapping
 from datetime import datetime
-from typing import Final
+from typing import Any, Final
 
 from soulbox.decide.actions import Action, PostEvent, WriteStatus
 from soulbox.decide.execution import give_up
+from soulbox.decide.execution_seen import SeenExecution
 from soulbox.decide.failing import (
     failing_execution,
     failing_message,
@@ -60,7 +62,7 @@ class FailureTeller:
             else:
                 actions = failing_execution(manifest, message) if is_due else ()
                 if failing_seconds >= self._services.sandbox_not_found_seconds:
-                    seen = await self._observer.observe(manifest)
+                    seen = await self._seen(manifest)
                     last = given_up_message(words, failing_seconds)
                     actions = give_up(seen, last, now) or actions
             for action in actions:
@@ -72,6 +74,13 @@ class FailureTeller:
                     manifest = await add_finalizer(self._services, kind, manifest)
         except Exception as problem:  # it is what fails, perhaps; the log has the first error
             _log.debug("failure not told", kind=kind.value, uid=uid, error=str(problem)[:256])
+
+    async def _seen(self, manifest: Mapping[str, Any]) -> SeenExecution:
+        """As much as its end needs; to look at the rest may be what fails."""
+        try:
+            return await self._observer.observe(manifest)
+        except Exception:  # whatever it is, it must not keep the Execution for ever
+            return self._observer.glimpse(manifest)
 
 
 def _is_everybody_s(error: BaseException) -> bool:

@@ -2,7 +2,6 @@
 
 import base64
 import hashlib
-import math
 from collections.abc import Iterable, Mapping
 from datetime import datetime
 from typing import Any, TypeVar
@@ -56,7 +55,7 @@ _MAX_OPEN_FILES = 1024
 # a file takes of the disk the runner looks at.
 _MAX_FILE_SIZE_BYTES = 2**40
 # Less than an Execution waits until it looks again.
-_ABSENT_SECONDS = 0.9
+_MISSING_SECONDS = 0.9
 
 
 class ExecutionObserver:
@@ -65,8 +64,8 @@ class ExecutionObserver:
     def __init__(self, services: Services, runs: RunFollower) -> None:
         self._services = services
         self._runs = runs
-        # Objects that were not there when last asked for: source, namespace, name.
-        self._absent: dict[tuple[str, str, str], float] = {}
+        # Keys that could not be read when last asked for, when, and what is said of each.
+        self._missing: dict[tuple[KeySource, str], tuple[float, str]] = {}
 
     async def observe(self, manifest: Mapping[str, Any]) -> SeenExecution:
         """The Execution and all that bears on it, as of now."""
@@ -139,6 +138,48 @@ class ExecutionObserver:
             runner_hurt=dispatched is not None and services.health.is_hurt(dispatched.pod_uid),
             unenforced=None if pod is None else services.unenforced(pod.uid),
             namespace_ending=cache.namespace_deletion_time(namespace) is not None,
+        )
+
+    def glimpse(self, manifest: Mapping[str, Any]) -> SeenExecution:
+        """The Execution by itself alone, as if nothing bore on it."""
+        metadata = manifest["metadata"]
+        created = parse_time(metadata["creationTimestamp"])
+        assert created is not None, "the API server sets creationTimestamp"
+        return SeenExecution(
+            uid=metadata["uid"],
+            namespace=metadata["namespace"],
+            name=metadata["name"],
+            generation=metadata.get("generation", 1),
+            created_at=created,
+            deleting=bool(metadata.get("deletionTimestamp")),
+            has_finalizer=has_recorded(manifest),
+            status=manifest.get("status") or {},
+            spec=InvalidManifest("spec", "was not looked at", "look at the operator's log"),
+            dispatched=_parse_dispatched(metadata),
+            sandbox_class=None,
+            class_name="",
+            class_objection="",
+            sandbox=None,
+            pod=None,
+            pod_ready=False,
+            pod_asked_seconds=None,
+            run_awaited=False,
+            own_pods=(),
+            pod_refusal=None,
+            turn=None,
+            told_seconds_ago=None,
+            lost_attempts=_lost_attempts(metadata),
+            code_missing=None,
+            run=None,
+            silent_seconds=None,
+            followed_seconds=None,
+            terms=None,
+            recorded=False,
+            recorded_pods=frozenset(),
+            output_saved=False,
+            price_plan=None,
+            runner_version=None,
+            sandbox_not_found_seconds=self._services.sandbox_not_found_seconds,
         )
 
     async def start_request(self, seen: SeenExecution) -> StartRun | None:
@@ -280,7 +321,7 @@ class ExecutionObserver:
                 self._services.enqueue(Kind.EXECUTION, other)
 
     def _refused_seconds(self, uid: str) -> float | None:
-        since = self._services.memory.refused_since.get(uid)
+        since = self._services.memory.execution_refusals.since(uid)
         return None if since is None else self._now_seconds() - since
 
     def _asked_seconds(self, pod: PodView | None) -> float | None:
@@ -361,40 +402,53 @@ class ExecutionObserver:
     async def _read_key(
         self, namespace: str, source: KeySource, field: str
     ) -> tuple[str, FileEncoding] | CodeMissing:
-        """One key of a ConfigMap or Secret; `field` begins what is said of a missing one."""
-        resource = SECRETS if source.source is CodeSource.SECRET else CONFIG_MAPS
+        """One key of a ConfigMap or Secret; `field` begins what is said of a missing one.
+
+        A crowd that waits for one asks for it once a second, all together.
+        """
+        key, now_seconds = (source, namespace), self._now_seconds()
+        known = self._missing.get(key)
+        if known is not None and abs(now_seconds - known[0]) < _MISSING_SECONDS:
+            return CodeMissing(message=f"{field}: {known[1]}")
+        found = await self._ask_for_key(namespace, source)
+        if not isinstance(found, CodeMissing):
+            return found
+        fresh = {
+            other: told
+            for other, told in self._missing.items()
+            if now_seconds - told[0] < _MISSING_SECONDS
+        }
+        self._missing = {**fresh, key: (now_seconds, found.message)}
+        return CodeMissing(message=f"{field}: {found.message}")
+
+    async def _ask_for_key(
+        self, namespace: str, source: KeySource
+    ) -> tuple[str, FileEncoding] | CodeMissing:
+        """The same of the API server; what is said of a missing one is without a field."""
+        is_secret = source.source is CodeSource.SECRET
         what = f'{source.source} "{source.name}"'
-        missing = CodeMissing(message=f"{field}: {what} does not exist; create it.")
-        if source.source is CodeSource.SECRET:
+        missing = CodeMissing(message=f"{what} does not exist; create it.")
+        if is_secret:
             # One word for both: who may not read Secrets is not told here which exist.
             missing = CodeMissing(
-                message=f'{field}: there is no {what} with the label {READABLE_LABEL}: "true", '
+                message=f'there is no {what} with the label {READABLE_LABEL}: "true", '
                 "which Executions need to read it; create the Secret, or label it."
             )
-        key, now_seconds = (source.source.value, namespace, source.name), self._now_seconds()
-        if abs(now_seconds - self._absent.get(key, -math.inf)) < _ABSENT_SECONDS:
-            return missing
         try:
-            manifest = await self._services.kube.get(resource, source.name, namespace)
+            manifest = await self._services.kube.get(
+                SECRETS if is_secret else CONFIG_MAPS, source.name, namespace
+            )
         except KubeNotFound:
-            self._remember_absent(key, now_seconds)
             return missing
         except KubeRefused as error:
-            return CodeMissing(message=f"{field}: {what} cannot be read: {error.message}")
+            return CodeMissing(message=f"{what} cannot be read: {error.message}")
         labels = manifest["metadata"].get("labels") or {}
-        if source.source is CodeSource.SECRET and labels.get(READABLE_LABEL) != "true":
+        if is_secret and labels.get(READABLE_LABEL) != "true":
             return missing
-        return _value_of(manifest, source, f"{field}: {what}")
+        return _value_of(manifest, source, what)
 
     def _now_seconds(self) -> float:
         return self._services.clock.now().timestamp()
-
-    def _remember_absent(self, key: tuple[str, str, str], now_seconds: float) -> None:
-        """A crowd that waits for one object asks for it once a second, all together."""
-        fresh = {
-            known: at for known, at in self._absent.items() if now_seconds - at < _ABSENT_SECONDS
-        }
-        self._absent = {**fresh, key: now_seconds}
 
 
 def _stalled_since(status: Mapping[str, Any]) -> datetime | None:

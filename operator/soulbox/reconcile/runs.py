@@ -167,7 +167,7 @@ class RunFollower:
             except RunnerRefused as error:
                 if error.code == "Conflict":  # known, though we would build it anew now
                     request = None
-                elif error.code not in ("Busy", "TableFull", "Draining"):
+                elif error.code not in ("Busy", "TableFull"):
                     self._heard(uid, _problem(error))
                     return
                 else:  # it has no room (yet), and says so

@@ -62,7 +62,7 @@ class SandboxReconciler:
         services = self._services
         manifest = services.cache.get(Kind.SANDBOX, uid)
         if manifest is None:
-            services.memory.sandbox_refusals.pop(uid, None)
+            services.memory.sandbox_refusals.drop(uid)
             services.memory.counted_at.pop(uid, None)
             services.memory.short_lives.pop(uid, None)
             await clear_orphans(services, uid)
@@ -257,14 +257,13 @@ class SandboxReconciler:
                 reason = SandboxReason.STORAGE_REFUSED
             refusal = PodRefusal(reason=reason, message=error.message)
         else:
-            services.memory.sandbox_refusals.pop(seen.uid, None)
+            services.memory.sandbox_refusals.drop(seen.uid)
             return
         self._refused(seen.uid, refusal)
 
     def _refused(self, uid: str, refusal: PodRefusal) -> None:
-        known = self._services.memory.sandbox_refusals.get(uid)
-        self._services.memory.sandbox_refusals[uid] = refusal
-        if known != refusal:
+        now_seconds = self._services.clock.now().timestamp()
+        if self._services.memory.sandbox_refusals.note(uid, refusal, now_seconds):
             self._services.enqueue(Kind.SANDBOX, uid)  # the next pass writes it down
 
 

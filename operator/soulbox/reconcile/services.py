@@ -22,6 +22,7 @@ from soulbox.model.keys import RUNNER_PORT
 from soulbox.model.states import Kind, PolicyFinding
 from soulbox.pure.prices import PriceBook
 from soulbox.reconcile.health import RunnerHealth
+from soulbox.reconcile.refusals import Refusals
 from soulbox.reconcile.specs import SpecMemory
 from soulbox.telemetry.metrics import Metrics
 
@@ -106,11 +107,9 @@ class Memory:
     runner_versions: dict[str, str] = field(default_factory=dict)
     # When each pod that has not answered yet was first asked, Unix seconds.
     asked_since: dict[str, float] = field(default_factory=dict)
-    # The API server's last refusal of an owner's pod, by owner uid.
-    sandbox_refusals: dict[str, PodRefusal] = field(default_factory=dict)
-    execution_refusals: dict[str, RunProblem] = field(default_factory=dict)
-    # Since when, Unix seconds, by Execution uid.
-    refused_since: dict[str, float] = field(default_factory=dict)
+    # Why the API server refuses owners' pods.
+    sandbox_refusals: Refusals[PodRefusal] = field(default_factory=Refusals)
+    execution_refusals: Refusals[RunProblem] = field(default_factory=Refusals)
     # Why pods that have not started do not, by their Events.
     pod_troubles: dict[str, Trouble] = field(default_factory=dict)
     # Executions that are gone, and whose code is being ended.

@@ -695,10 +695,12 @@ async def test_malformed_execution_fails_with_the_field_and_stops_nobody(bench: 
 
 async def test_pass_over_an_execution_that_is_gone_forgets_it(bench: Bench) -> None:
     memory = bench.services.memory
-    memory.execution_refusals["gone"] = RunProblem(reason=ExecutionReason.LOST, message="x")
+    problem = RunProblem(reason=ExecutionReason.LOST, message="x")
+    memory.execution_refusals.note("gone", problem, 0.0)
     memory.saved_outputs.add("gone")
     await bench.reconcile(RUN, "gone")
-    assert (memory.execution_refusals, memory.saved_outputs) == ({}, set())
+    assert memory.execution_refusals.get("gone") is None
+    assert memory.saved_outputs == set()
     assert bench.api.writes == []
 
 

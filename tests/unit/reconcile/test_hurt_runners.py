@@ -129,6 +129,24 @@ async def test_sandbox_whose_runner_is_hurt_gets_another_pod_and_its_runs_end(
     assert bench.sandbox()["status"]["state"] == "Running"
 
 
+async def test_suspended_sandbox_does_not_wait_for_a_hurt_runner(bench: Bench) -> None:
+    await bench.running_sandbox()
+    bench.runner.never_ends()
+    bench.add_execution()
+    await bench.settle()
+    bench.api.edit("sandboxes", NAMESPACE, "box", {"spec": {"suspend": True}})
+    await bench.settle()
+    assert bench.sandbox()["status"]["reason"] == "Suspending"
+    name = bench.pod_name
+    await wedge(bench)
+    assert ("Warning", "RunnerFailed") in bench.posted()
+    bench.api.end_pod(name, exit_code=137)
+    await bench.settle()
+    assert bench.execution()["status"]["reason"] == "Lost"
+    status = bench.sandbox()["status"]
+    assert (status["state"], status["reason"]) == ("Stopped", "Suspended")
+
+
 async def test_one_shot_whose_runner_is_hurt_ends(bench: Bench) -> None:
     bench.add_class()
     bench.runner.never_ends()

@@ -55,6 +55,26 @@ async def test_refused_network_policy_ends_a_one_shot_after_a_minute(bench: Benc
     assert bench.api.named("pods") == []
 
 
+async def test_refusals_whose_words_differ_each_time_keep_their_pause(bench: Bench) -> None:
+    """What is written wakes its object at once."""
+    bench.add_class()
+    for number in range(500):
+        bench.api.refuse("create", "pods", Refusal(403, "Forbidden", f"hook: request {number}"))
+    bench.add_sandbox()
+    bench.add_execution(**ONE_SHOT)
+    await bench.settle()
+    await bench.elapse(10)
+    for _ in range(2):
+        bench.api.take_writes()
+        await bench.elapse(10)
+        assert bench.api.take_writes().count(("create", "pods")) <= 4
+    words = bench.sandbox()["status"]["message"]
+    for _ in range(4):
+        await bench.elapse(10)
+    assert bench.sandbox()["status"]["message"] != words, "told anew after a while"
+    assert bench.execution()["status"]["reason"] == "StartFailed"
+
+
 async def test_policy_that_somebody_else_made_is_put_right_with_an_event(bench: Bench) -> None:
     lax = {"podSelector": {}, "policyTypes": ["Egress"], "egress": [{}]}
     metadata = {"name": "soulbox-none", "namespace": NAMESPACE}
@@ -120,6 +140,26 @@ async def test_a_crowd_asks_for_what_is_missing_once_at_a_time(bench: Bench) -> 
     assert message.endswith("It gave up after 60 s; none of its code ran.")
 
 
+async def test_a_crowd_asks_for_a_key_that_its_config_map_lacks_once_at_a_time(
+    bench: Bench,
+) -> None:
+    await bench.running_sandbox()
+    metadata = {"name": "there", "namespace": NAMESPACE}
+    bench.api.add("configmaps", {"metadata": metadata, "data": {"other": "1"}})
+    lacking = {"code": None, "codeFrom": {"configMapKeyRef": {"name": "there", "key": "main"}}}
+    for number in range(8):
+        bench.add_execution(f"run-{number:02}", **lacking)
+        await bench.settle()
+    assert bench.api.reads.count("configmaps") < 8
+    await bench.elapse(2)
+    message = bench.execution("run-07")["status"]["message"]
+    assert message == 'spec.codeFrom: ConfigMap "there" has no key "main".'
+    bench.api.edit("configmaps", NAMESPACE, "there", {"data": {"main": "print(1)"}})
+    for _ in range(3):
+        await bench.elapse(2)
+    assert bench.execution("run-07")["status"]["state"] == "Completed"
+
+
 # What passes fail at.
 
 
@@ -169,6 +209,21 @@ async def test_execution_that_cannot_be_brought_further_ends_after_a_minute(
     status = bench.execution()["status"]
     assert (status["state"], status["reason"]) == ("Failed", "StartFailed")
     assert status["message"].startswith("The operator tried for 61 s and could not start it")
+
+
+async def test_execution_that_cannot_even_be_looked_at_ends_too(bench: Bench) -> None:
+    await bench.running_sandbox()
+    uid = bench.add_execution()
+    bench.watch()
+
+    def broken() -> None:
+        raise RuntimeError("the price book")
+
+    bench.records.price_book = broken  # type: ignore[method-assign]
+    await teller(bench).tell(RUN, uid, RuntimeError(), 20, 61.0)
+    status = bench.execution()["status"]
+    assert (status["state"], status["reason"]) == ("Failed", "StartFailed")
+    assert "none of its code ran" in status["message"]
 
 
 async def test_nobody_is_given_up_for_the_time_that_the_api_server_was_away(bench: Bench) -> None:

@@ -101,7 +101,7 @@ async def test_listening_asks_at_once_first_and_then_waits() -> None:
     assert bench.runner.said("start") == []
 
 
-@pytest.mark.parametrize("code", ["Busy", "TableFull", "Draining"])
+@pytest.mark.parametrize("code", ["Busy", "TableFull"])
 @virtual_time
 async def test_runner_that_has_no_room_is_asked_again_to_start(code: str) -> None:
     bench = Bench()
