@@ -16,7 +16,7 @@ from soulbox.pure.adjustments import build_adjustment
 from soulbox.pure.metering import bill_run
 from soulbox.pure.prices import PriceBook
 from soulbox.pure.verify import FindingKind, Refused, refused, verify_adjustment, verify_pod
-from tests.unit.metering.test_windows import HOUR, PLAN, RUN, moments, spans, terms
+from tests.unit.metering.test_windows import HOUR, PLAN, RUN, moments, short_spans, terms
 
 BOOK = PriceBook([PLAN])
 ROWS = list(bill_run(RUN, BOOK))
@@ -33,7 +33,7 @@ def kinds(
     return [one.kind for one in found]
 
 
-@given(moments, spans, terms)
+@given(moments, short_spans, terms)
 def test_what_was_billed_is_right(start: datetime, span: timedelta, plan: PricePlan) -> None:
     run = replace(RUN, started_at=start, finished_at=start + span)
     book = PriceBook([plan])
