@@ -25,7 +25,9 @@ from tests.support.waiting import World
 
 pytestmark = [pytest.mark.e2e, pytest.mark.slow]
 
-PATIENCE_SECONDS = 60.0
+PATIENCE_SECONDS = 120.0
+# What a pod that takes five seconds to start is worth, on a machine that does other things too.
+STILL_WAITS = re.compile(r"^soulbox: Execution \S+: (?:created|Queued .*)\n", re.MULTILINE)
 
 
 class Shell:
@@ -60,10 +62,10 @@ class Shell:
         )
 
     def call(self, *arguments: str, stdin: bytes = b"", **environment: str) -> tuple[int, str, str]:
-        """Exit code, stdout and stderr."""
+        """Exit code, stdout and stderr, without the word that it still waits."""
         process = self.start(*arguments, stdin=subprocess.PIPE, **environment)
         out, err = process.communicate(stdin, timeout=PATIENCE_SECONDS)
-        return process.returncode, out.decode(), err.decode()
+        return process.returncode, out.decode(), STILL_WAITS.sub("", err.decode())
 
     def json(self, *arguments: str) -> Any:
         code, out, err = self.call(arguments[0], "-o", "json", *arguments[1:])
@@ -552,6 +554,7 @@ def test_as_a_kubectl_plugin_with_completions(box: World, shell: Shell) -> None:
     assert done.stdout.splitlines() == ["box", ":4"]
 
 
+@pytest.mark.alone
 def test_first_line_comes_within_a_second_of_its_printing(
     box: World, shell: Shell, tmp_path: Path
 ) -> None:

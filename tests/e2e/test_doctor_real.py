@@ -13,7 +13,7 @@ import pytest
 from tests.support.fix_kube import ROOT, Kubectl
 from tests.support.fix_operator import OperatorProcess
 
-pytestmark = [pytest.mark.e2e, pytest.mark.slow]
+pytestmark = [pytest.mark.e2e, pytest.mark.slow, pytest.mark.alone]
 
 
 def doctor(dsn: str, *arguments: str, **environment: str) -> tuple[int, dict[str, dict[str, Any]]]:
@@ -33,7 +33,7 @@ def doctor(dsn: str, *arguments: str, **environment: str) -> tuple[int, dict[str
 
 
 def test_installation_that_works_has_nothing_to_mend(
-    operator: OperatorProcess, database: str
+    running_operator: OperatorProcess, database: str
 ) -> None:
     code, found = doctor(database)
     assert code == 0, found
@@ -46,7 +46,7 @@ def test_installation_that_works_has_nothing_to_mend(
 
 
 def test_right_that_was_taken_away_is_named(
-    operator: OperatorProcess, database: str, kubectl: Kubectl
+    running_operator: OperatorProcess, database: str, kubectl: Kubectl
 ) -> None:
     role = kubectl.get("clusterrole", "soulbox-operator-cluster")
     # Not that to read classes, which everybody with a login has.
@@ -64,7 +64,7 @@ def test_right_that_was_taken_away_is_named(
 
 
 def test_policy_without_its_binding_is_named(
-    operator: OperatorProcess, database: str, kubectl: Kubectl
+    running_operator: OperatorProcess, database: str, kubectl: Kubectl
 ) -> None:
     kind = "validatingadmissionpolicybinding"
     binding = kubectl.get(kind, "soulbox-user")
@@ -80,7 +80,7 @@ def test_policy_without_its_binding_is_named(
 
 
 def test_probe_tells_whether_policies_are_enforced_and_leaves_nothing(
-    operator: OperatorProcess, database: str, kubectl: Kubectl
+    running_operator: OperatorProcess, database: str, kubectl: Kubectl
 ) -> None:
     """The local node does; what the probe says of one that does not is tested without one."""
     _, found = doctor(database, "--probe-network")

@@ -8,7 +8,6 @@ under a class whose pods tolerate that for no time; its kubelet is alive and end
 
 from __future__ import annotations
 
-import uuid
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -18,7 +17,7 @@ import pytest
 from soulbox.model.states import ExecutionReason, ExecutionState
 from tests.support.builders import make_execution, make_sandbox
 from tests.support.fix_kube import Kubectl
-from tests.support.fix_operator import OperatorProcess
+from tests.support.fix_operator import OperatorProcess, Places
 from tests.support.waiting import Manifest, World
 
 pytestmark = [pytest.mark.e2e, pytest.mark.slow]
@@ -68,6 +67,7 @@ def evict(world: World, name: str) -> None:
 
 
 def lose_node(world: World, name: str) -> None:
+    """The node controller takes the taint off again; other pods tolerate it for five minutes."""
     node = world.get("sandbox", name)["status"]["pod"]["node"]
     world.kubectl.run("taint", "node", node, f"{UNREACHABLE}=:NoExecute", "--overwrite")
 
@@ -208,13 +208,13 @@ class Stage:
 
 
 @pytest.fixture(scope="module")
-def stage(kubectl: Kubectl, database: str, operator: OperatorProcess) -> Iterator[Stage]:
+def stage(
+    kubectl: Kubectl, database: str, operator: OperatorProcess, places: Places
+) -> Iterator[Stage]:
     """Everything is under way."""
+    names = [places.take() for _ in range(2)]
     if not operator.runs:
         operator.start()
-    names = [f"test-{uuid.uuid4().hex[:12]}" for _ in range(2)]
-    for name in names:
-        kubectl.run("create", "namespace", name)
     worlds = [World(kubectl, name, database, operator.log) for name in names]
     made = Stage(*worlds)
     try:
@@ -222,8 +222,7 @@ def stage(kubectl: Kubectl, database: str, operator: OperatorProcess) -> Iterato
         yield made
     finally:
         made.end()
-        for name in names:
-            kubectl.run("delete", "namespace", name, "--wait=false", "--ignore-not-found")
+        places.give_back(*names)
 
 
 def conditions(manifest: Manifest) -> str:

@@ -90,5 +90,4 @@ def test_every_execution_ends_once_and_ran_once(
 def executions(world: World, names: list[str]) -> list[dict]:
     """Those of these names."""
     wanted = set(names)
-    found = world.kubectl.get("executions", "--namespace", world.namespace)["items"]
-    return [one for one in found if one["metadata"]["name"] in wanted]
+    return [one for one in world.list("executions") if one["metadata"]["name"] in wanted]

@@ -18,15 +18,14 @@ import pytest
 
 from soulbox.mirror.fence import Fence, LeaderFenced
 from soulbox.store.pool import open_store
+from tests.support.audit import WRITES, audit_log
 from tests.support.builders import make_execution, make_sandbox
-from tests.support.fix_kube import ROOT, Kubectl
+from tests.support.fix_kube import Kubectl
 from tests.support.fix_operator import OperatorProcess
 from tests.support.waiting import World
 
-pytestmark = [pytest.mark.e2e, pytest.mark.slow]
+pytestmark = [pytest.mark.e2e, pytest.mark.slow, pytest.mark.alone]
 
-AUDIT_LOG = ROOT / ".local" / "audit.log"
-WRITES = {"create", "update", "patch", "delete"}
 COUNT = 50
 AT_ONCE = 4
 # Appends its name to a file each time it runs, so that a second run would show.
@@ -92,10 +91,8 @@ def pair(
 
 def audited(process: OperatorProcess, since: float) -> list[tuple[float, str]]:
     """Writes of a process that the API server received since then: when, and what."""
-    if not AUDIT_LOG.exists():
-        pytest.skip("this cluster keeps no audit log for us")
     found = []
-    for line in AUDIT_LOG.read_bytes().splitlines():
+    for line in audit_log(process.kubectl).read_bytes().splitlines():
         entry: dict[str, Any] = json.loads(line)
         at = datetime.fromisoformat(entry["requestReceivedTimestamp"]).timestamp()
         about = entry.get("objectRef") or {}
@@ -126,8 +123,9 @@ def begin(world: World) -> list[str]:
 
 def ended(world: World) -> list[dict[str, Any]]:
     """Executions that are over."""
-    found = world.kubectl.get("executions", "--namespace", world.namespace)["items"]
-    return [one for one in found if "completionTime" in (one.get("status") or {})]
+    return [
+        one for one in world.list("executions") if "completionTime" in (one.get("status") or {})
+    ]
 
 
 def assert_each_ran_once(world: World, names: list[str]) -> None:

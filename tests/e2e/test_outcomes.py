@@ -103,6 +103,7 @@ def test_a_signal_is_failed_with_the_signal_and_no_exit_code(box: World) -> None
     assert "exitCode" not in status
 
 
+@pytest.mark.alone
 def test_a_timeout_keeps_partial_output_and_leaves_no_process(box: World) -> None:
     code = "import time\nprint('before')\ntime.sleep(60)\n"
     box.create(make_execution("slow", code=code, timeoutSeconds=1))
@@ -113,6 +114,7 @@ def test_a_timeout_keeps_partial_output_and_leaves_no_process(box: World) -> Non
     assert "python3" not in processes(box)
 
 
+@pytest.mark.alone
 def test_cancel_ends_a_run_within_two_seconds(box: World) -> None:
     code = "import time\nprint('begun')\ntime.sleep(600)\n"
     box.create(make_execution("long", code=code))
@@ -206,6 +208,7 @@ def test_files_arguments_stdin_and_environment_reach_the_program(box: World) -> 
     assert status["output"]["stdout"] == "helper ['one', 'two words'] from stdin blue\n[]\n"
 
 
+@pytest.mark.alone
 def test_one_shot_has_a_pod_of_its_own_that_goes_and_is_billed(world: World) -> None:
     created = world.create(
         make_execution(

@@ -8,7 +8,7 @@ import os
 
 import pytest
 
-from tests.e2e.test_budget import Meter
+from tests.support.audit import Meter
 from tests.support.builders import make_execution, make_sandbox
 from tests.support.waiting import World
 
@@ -72,6 +72,7 @@ def test_queue_timeout_is_a_timeout_of_its_own(box: World) -> None:
     assert box.execution("long")["status"]["state"] == "Completed"
 
 
+@pytest.mark.alone
 def test_a_crowd_in_one_sandbox_ends_in_order_with_few_writes(box: World) -> None:
     names = [f"run-{number:04}" for number in range(CROWD)]
     manifests = [make_execution(name, box.namespace, code="pass") for name in names]
@@ -80,8 +81,7 @@ def test_a_crowd_in_one_sandbox_ends_in_order_with_few_writes(box: World) -> Non
     box.kubectl.run("create", "--filename=-", stdin=json.dumps(crowd))
 
     def ended() -> list[dict]:
-        found = box.kubectl.get("executions", "--namespace", box.namespace)["items"]
-        return [one for one in found if "completionTime" in one["status"]]
+        return [one for one in box.list("executions") if "completionTime" in one["status"]]
 
     box.poll(lambda: len(ended()) == CROWD, f"{CROWD} ends", seconds=60 + CROWD * 0.5)
     found = ended()

@@ -42,6 +42,7 @@ def test_killed_during_a_run_the_execution_completes_once(
     assert world.shell(world.pod_of("box"), "cat", "/workspace/runs") == "ran\n"
 
 
+@pytest.mark.alone
 def test_a_run_that_ended_while_the_operator_was_away_keeps_its_result(
     world: World, operator: OperatorProcess
 ) -> None:
@@ -96,6 +97,7 @@ def test_a_pod_deleted_while_the_operator_is_away_is_billed_to_its_real_end(
     assert status["metadata"]["uid"] == created["metadata"]["uid"]
 
 
+@pytest.mark.alone
 def test_sigterm_ends_within_two_seconds_even_with_a_run_under_way(
     world: World, operator: OperatorProcess
 ) -> None:

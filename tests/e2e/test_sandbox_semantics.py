@@ -99,7 +99,6 @@ def test_suspend_lets_what_runs_end_and_nothing_new_begin(world: World) -> None:
 def test_idle_sandbox_is_terminated_and_one_in_use_is_not(world: World) -> None:
     world.create(make_sandbox("idle", idleTimeoutSeconds=3))
     world.create(make_sandbox("box", idleTimeoutSeconds=3))
-    world.sandbox("box")
     world.create(make_execution("busy", code=SLEEP.format(6)))
     status = world.sandbox("idle", "Terminated")["status"]
     assert status["reason"] == "IdleExpired"
@@ -112,6 +111,7 @@ def test_idle_sandbox_is_terminated_and_one_in_use_is_not(world: World) -> None:
     world.poll(lambda: not world.pods(), "their pods to go")
 
 
+@pytest.mark.alone
 def test_lifetime_ends_to_the_second(world: World) -> None:
     created = world.create(make_sandbox("box", lifetimeSeconds=6))
     status = world.sandbox("box", "Terminated")["status"]
@@ -144,6 +144,7 @@ def test_lifetime_that_is_raised_in_time_keeps_the_pod_and_what_runs(world: Worl
     assert world.sandbox("box", "Terminated")["status"]["reason"] == "LifetimeExpired"
 
 
+@pytest.mark.alone
 def test_class_s_most_lifetime_ends_while_no_operator_looks(
     world: World, operator: OperatorProcess
 ) -> None:
@@ -216,6 +217,7 @@ def test_variables_come_from_labelled_secrets_and_config_maps(world: World) -> N
     assert "from a Secret" not in inputs
 
 
+@pytest.mark.alone
 def test_class_says_what_it_lacks_and_who_lost_theirs_says_so(world: World) -> None:
     def status_of(name: str) -> dict[str, Any]:
         return dict(world.kubectl.get("sandboxclass", name).get("status") or {})

@@ -65,7 +65,7 @@ def test_deleted_pod_is_replaced_and_its_run_says_lost(world: World) -> None:
     assert second != first
     world.create(make_execution("next", code="print('second life')"))
     assert world.execution("next")["status"]["state"] == "Completed"
-    assert "PodLost" in {event["reason"] for event in world.events_of("box")}
+    world.poll(lambda: "PodLost" in {e["reason"] for e in world.events_of("box")}, "its Event")
 
 
 def test_lifetime_ends_the_sandbox_and_what_runs_in_it(world: World) -> None:
@@ -168,7 +168,8 @@ def test_quota_is_visible_and_heals(world: World) -> None:
 
 
 def test_a_foreign_pod_of_our_name_is_not_adopted(world: World) -> None:
-    created = world.create(make_sandbox("box", className="no-such-class"))
+    class_name = f"made-late-{world.namespace}"
+    created = world.create(make_sandbox("box", className=class_name))
     uid = created["metadata"]["uid"]
     from soulbox.build.names import pod_name
 
@@ -181,7 +182,7 @@ def test_a_foreign_pod_of_our_name_is_not_adopted(world: World) -> None:
     own = {
         "apiVersion": sandbox_class["apiVersion"],
         "kind": "SandboxClass",
-        "metadata": {"name": "no-such-class"},
+        "metadata": {"name": class_name},
         "spec": sandbox_class["spec"],
     }
     world.kubectl.create(own)
@@ -192,7 +193,7 @@ def test_a_foreign_pod_of_our_name_is_not_adopted(world: World) -> None:
         world.delete("pod", name, "--grace-period=0", "--force")
         world.sandbox("box")
     finally:
-        world.kubectl.run("delete", "sandboxclass", "no-such-class")
+        world.kubectl.run("delete", "sandboxclass", class_name)
 
 
 def test_image_without_a_runner_is_told_and_costs_nothing(world: World) -> None:

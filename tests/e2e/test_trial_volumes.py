@@ -14,6 +14,7 @@ from tests.support.waiting import World
 pytestmark = [pytest.mark.e2e, pytest.mark.slow]
 
 
+@pytest.mark.alone
 def test_volume_of_a_deleted_sandbox_is_empty_and_free_after_the_next_up(
     world: World, kubectl: Kubectl
 ) -> None:

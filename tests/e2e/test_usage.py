@@ -77,6 +77,7 @@ def usage(world: World, name: str, code: str) -> dict[str, Any]:
     return found
 
 
+@pytest.mark.alone
 def test_usage_is_that_of_known_work(box: World) -> None:
     idle = usage(box, "idle", "pass")
     # An interpreter's start is work too: it is measured, not guessed.
@@ -145,6 +146,7 @@ def test_receipt_tells_what_it_ran_on_in_kubernetes_and_in_sql(box: World, one_s
     assert row["resource_usage"]["cpu_time_milliseconds"] == status["usage"]["cpuTimeMilliseconds"]
 
 
+@pytest.mark.alone
 def test_samples_over_time_tell_what_runs_and_what_it_uses(
     world: World, operator: OperatorProcess
 ) -> None:

@@ -18,16 +18,15 @@ from tests.support.waiting import World
 
 @dataclass
 class OwnDatabase:
-    """Start `operator` with `environment`: it serves the test's namespace only."""
+    """An operator that serves the test's namespace only, once it is started."""
 
     server: PostgresServer
     operator: OperatorProcess
-    environment: dict[str, str]
     world: World
 
     def start(self, **more: str) -> None:
         """Start the operator."""
-        self.operator.start(**self.environment, **more)
+        self.operator.start(**more)
 
     def figure(self, name: str) -> float | None:
         """A figure of the operator's /metrics; None as long as it does not lead."""
@@ -48,15 +47,11 @@ def own_database(
             connection.execute("CREATE DATABASE soulbox")
         dsn = server.dsn("soulbox")
         migrate(dsn)
-        operator = OperatorProcess(kubectl, dsn, folder)
-        environment = {
-            "SOULBOX_WATCH_NAMESPACES": namespace,
-            # The one that the ServiceAccount may take.
-            "SOULBOX_LEASE_NAME": "soulbox-operator",
-        }
+        # The other's Lease is one that the ServiceAccount may take.
+        operator = OperatorProcess(kubectl, dsn, folder, lease=other.lease, serves=(namespace,))
         world = World(kubectl, namespace, dsn, operator.log)
         try:
-            yield OwnDatabase(server, operator, environment, world)
+            yield OwnDatabase(server, operator, world)
         finally:
             if operator.runs:
                 operator.stop()

@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import subprocess
-import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -14,13 +11,14 @@ from typing import Any
 import psycopg
 from psycopg.rows import dict_row
 
+from tests.support.direct import direct
 from tests.support.fix_kube import Kubectl, KubectlError
 
 Manifest = dict[str, Any]
 
 # A pod is started at the kubelet's one-second look; everything else takes milliseconds.
-# A machine that runs other things at the same time takes several times that.
-PATIENCE_SECONDS = 60.0
+# A machine that runs other things at the same time takes many times that.
+PATIENCE_SECONDS = 120.0
 
 
 class World:
@@ -30,16 +28,21 @@ class World:
         self.kubectl = kubectl
         self.namespace = namespace
         self.dsn = dsn
+        self._api = direct(kubectl)
         self._operator_log = operator_log
 
     def create(self, manifest: Manifest) -> Manifest:
         """Create an object in the namespace."""
         metadata = {**manifest["metadata"], "namespace": self.namespace}
-        return self.kubectl.create({**manifest, "metadata": metadata})
+        return self._api.create({**manifest, "metadata": metadata})
 
     def get(self, kind: str, name: str) -> Manifest:
         """An object as it is now."""
-        return self.kubectl.get(kind, name, "--namespace", self.namespace)
+        return self._api.get(kind, name, self.namespace)
+
+    def list(self, kind: str) -> list[Manifest]:
+        """All objects of a kind in the namespace."""
+        return self._api.list(kind, self.namespace)
 
     def find(self, kind: str, name: str) -> Manifest | None:
         """An object, None if it does not exist."""
@@ -52,22 +55,25 @@ class World:
 
     def patch(self, kind: str, name: str, patch: Manifest) -> Manifest:
         """Merge-patch an object."""
-        return self.kubectl.merge_patch(kind, name, self.namespace, patch)
+        return self._api.patch(kind, name, self.namespace, patch)
 
     def delete(self, kind: str, name: str, *options: str) -> None:
-        """Delete an object and return at once."""
+        """Delete an object and return at once; with kubectl's options where there are any."""
+        if not options:
+            self._api.delete(kind, name, self.namespace)
+            return
         self.kubectl.run(
             "delete", kind, name, "--namespace", self.namespace, "--wait=false", *options
         )
 
     def pods(self) -> list[Manifest]:
         """All pods of the namespace."""
-        return list(self.kubectl.get("pods", "--namespace", self.namespace)["items"])
+        return self.list("pods")
 
     def events_of(self, name: str) -> list[Manifest]:
         """Events on the objects of that name."""
-        selector = f"--field-selector=involvedObject.name={name}"
-        return list(self.kubectl.get("events", "--namespace", self.namespace, selector)["items"])
+        selector = f"involvedObject.name={name}"
+        return self._api.list("events", self.namespace, fieldSelector=selector)
 
     def pod_of(self, sandbox: str) -> str:
         """Name of the pod that a Sandbox's status names."""
@@ -91,33 +97,10 @@ class World:
             AssertionError: not within `seconds`; with the object, its Events, the pods and
                 the end of the operator's log.
         """
-        command = [
-            self.kubectl.program, "--kubeconfig", self.kubectl.kubeconfig, "get", kind,
-            "--namespace", self.namespace, f"--field-selector=metadata.name={name}",
-            "--watch", "--output=json",
-        ]  # fmt: skip
         newest: Manifest | None = None
-        with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) as watch:
-            timer = threading.Timer(seconds, watch.kill)
-            timer.start()
-            try:
-                assert watch.stdout is not None
-                decoder, buffer = json.JSONDecoder(), ""
-                while chunk := os.read(watch.stdout.fileno(), 65_536):
-                    # A read may begin with the line end of the object before.
-                    buffer = (buffer + chunk.decode()).lstrip()
-                    while buffer:
-                        try:
-                            newest, end = decoder.raw_decode(buffer)
-                        except json.JSONDecodeError:
-                            break
-                        buffer = buffer[end:].lstrip()
-                        assert newest is not None
-                        if done(newest):
-                            return newest
-            finally:
-                timer.cancel()
-                watch.kill()
+        for newest in self._api.watch(kind, name, self.namespace, seconds):
+            if done(newest):
+                return newest
         raise AssertionError(self._explain(kind, name, newest, what, seconds))
 
     def wait_gone(self, kind: str, name: str, seconds: float = PATIENCE_SECONDS) -> None:
@@ -163,15 +146,21 @@ class World:
             found = self.rows(query, **params)
             return done(found)
 
-        self.poll(look, f"rows of {query} ({params}), last {found}", seconds)
+        self.poll(look, lambda: f"rows of {query} ({params}), last {found}", seconds)
         return found
 
-    def poll(self, done: Callable[[], bool], what: str, seconds: float = PATIENCE_SECONDS) -> None:
+    def poll(
+        self,
+        done: Callable[[], bool],
+        what: str | Callable[[], str],
+        seconds: float = PATIENCE_SECONDS,
+    ) -> None:
         """Until `done`, for what no watch tells."""
         deadline = time.monotonic() + seconds
         while not done():
             if time.monotonic() > deadline:
-                raise AssertionError(f"waited {seconds} s for {what}\n{self._log_end()}")
+                said = what if isinstance(what, str) else what()
+                raise AssertionError(f"waited {seconds} s for {said}\n{self._log_end()}")
             time.sleep(0.05)
 
     def pause(self, seconds: float) -> None:
@@ -181,8 +170,6 @@ class World:
     def _explain(
         self, kind: str, name: str, newest: Manifest | None, what: str, seconds: float
     ) -> str:
-        if newest is not None:
-            newest["metadata"].pop("managedFields", None)
         events = [f"{e.get('reason')}: {e.get('message')}" for e in self.events_of(name)]
         pods = [
             {"name": pod["metadata"]["name"], "status": pod.get("status")} for pod in self.pods()
