@@ -66,7 +66,8 @@ class PodView:
     runtime_class: str | None
     started_at: datetime | None
     finished_at: datetime | None
-    end_cause: EndCause | None  # None while it has not ended
+    # None while it has not ended; of one that is going, whose doing it is where that is told.
+    end_cause: EndCause | None
     end_message: str
     trouble: Trouble | None
     # What it was made with, which its owner's spec need not say any more; None: it says
@@ -121,6 +122,8 @@ def view_pod(manifest: Mapping[str, Any]) -> PodView:
         cause = _end_cause(status, container.end, deleting=deleting)
         if container.end is None and lost_at is not None:
             cause = EndCause.NODE_LOST
+    elif deleting:
+        cause = _disruption(status)
     label = (metadata.get("labels") or {}).get(INCARNATION_LABEL, "")
     created = parse_time(metadata["creationTimestamp"])
     assert created is not None, "the API server sets creationTimestamp"
@@ -198,11 +201,9 @@ def _end_cause(
     status: Mapping[str, Any], terminated: Mapping[str, Any] | None, *, deleting: bool
 ) -> EndCause:
     reason = status.get("reason")
-    for condition in status.get("conditions") or ():
-        if condition.get("type") == "DisruptionTarget" and condition.get("status") == "True":
-            if condition.get("reason") in ("DeletionByTaintManager", "DeletionByPodGC"):
-                return EndCause.NODE_LOST
-            return EndCause.EVICTED
+    disruption = _disruption(status)
+    if disruption is not None:
+        return disruption
     if reason == "Evicted":
         return EndCause.EVICTED
     if reason == "DeadlineExceeded":
@@ -216,6 +217,16 @@ def _end_cause(
     if terminated.get("reason") == "ContainerStatusUnknown":
         return EndCause.NODE_LOST
     return EndCause.DELETED if deleting else EndCause.FINISHED
+
+
+def _disruption(status: Mapping[str, Any]) -> EndCause | None:
+    """Whose doing its end is, told before it ends; None where nobody says so."""
+    for condition in status.get("conditions") or ():
+        if condition.get("type") == "DisruptionTarget" and condition.get("status") == "True":
+            if condition.get("reason") in ("DeletionByTaintManager", "DeletionByPodGC"):
+                return EndCause.NODE_LOST
+            return EndCause.EVICTED
+    return None
 
 
 def _end_message(

@@ -9,6 +9,7 @@ import pytest
 
 from soulbox.build.pod import build_pod
 from soulbox.build.policy import profile_key
+from soulbox.decide.outcome import ending_of_pod
 from soulbox.decide.pods import EndCause, PodPhase, Trouble, trouble_of_events, view_pod
 from soulbox.model.keys import INCARNATION_LABEL, LOST_TIME_ANNOTATION, RECORDED_FINALIZER
 from soulbox.model.specs import NetworkProfile
@@ -217,6 +218,20 @@ def test_runner_that_was_told_to_go_explains_nothing() -> None:
     assert (pod.end_cause, pod.end_message) == (EndCause.EVICTED, "Eviction API: evicting")
     assert view_pod(make_pod(went, metadata=deleting)).end_message == ""
     assert view_pod(make_pod(went)).end_message == "Completed; exit code 0"
+
+
+def test_pod_that_goes_says_whose_doing_it_is_before_it_has_ended() -> None:
+    """Its runner goes first: what ran in it must not be told that somebody deleted the pod."""
+    for reason, want in (
+        ("EvictionByEvictionAPI", EndCause.EVICTED),
+        ("DeletionByTaintManager", EndCause.NODE_LOST),
+    ):
+        goes = make_pod(RUNNING, conditions=disruption(reason), **DELETING)
+        assert (view_pod(goes).phase, view_pod(goes).end_cause) == (PodPhase.RUNNING, want)
+        assert ending_of_pod(view_pod(goes), started=True).reason.value == want.value
+    assert view_pod(make_pod(RUNNING, **DELETING)).end_cause is None
+    stays = make_pod(RUNNING, conditions=disruption("EvictionByEvictionAPI"))
+    assert view_pod(stays).end_cause is None
 
 
 def test_end_message_has_no_words_that_a_program_may_have_written() -> None:
