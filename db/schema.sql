@@ -257,15 +257,17 @@ COMMENT ON COLUMN soulbox.executions.duration_ms IS 'Wall time of the code in mi
 COMMENT ON COLUMN soulbox.executions.exit_code IS 'Exit code; null when a signal ended it';
 COMMENT ON COLUMN soulbox.executions.signal IS 'Signal that ended it, for example SIGSEGV';
 COMMENT ON COLUMN soulbox.executions.stdout IS
-    'Standard output as in the status: head and tail; all of it is in execution_outputs';
+    'Standard output as in the status: its head and tail, all of it where stdout_truncated is false and it is text; otherwise the whole is in execution_outputs';
 COMMENT ON COLUMN soulbox.executions.stderr IS
-    'Standard error as in the status: head and tail; all of it is in execution_outputs';
+    'Standard error as in the status: its head and tail, all of it where stderr_truncated is false and it is text; otherwise the whole is in execution_outputs';
 COMMENT ON COLUMN soulbox.executions.stdout_bytes IS 'Bytes the program wrote to standard output';
 COMMENT ON COLUMN soulbox.executions.stderr_bytes IS 'Bytes the program wrote to standard error';
 COMMENT ON COLUMN soulbox.executions.stdout_truncated IS 'stdout is not all that was written';
 COMMENT ON COLUMN soulbox.executions.stderr_truncated IS 'stderr is not all that was written';
-COMMENT ON COLUMN soulbox.executions.stdout_sha256 IS 'SHA-256 of all that was kept of standard output, hex';
-COMMENT ON COLUMN soulbox.executions.stderr_sha256 IS 'SHA-256 of all that was kept of standard error, hex';
+COMMENT ON COLUMN soulbox.executions.stdout_sha256 IS
+    'SHA-256 of all that the program wrote to standard output, hex; also of what was not kept';
+COMMENT ON COLUMN soulbox.executions.stderr_sha256 IS
+    'SHA-256 of all that the program wrote to standard error, hex; also of what was not kept';
 COMMENT ON COLUMN soulbox.executions.output_complete IS
     'All kept output is in PostgreSQL: in stdout and stderr, or in execution_outputs';
 COMMENT ON COLUMN soulbox.executions.error IS 'status.error: type, message, stack_trace';

@@ -1,5 +1,5 @@
 """What a decision may ask for. Every action may be carried out twice with the effect of
-once; `reconcile.apply` holds the one `match` over them."""
+once. `reconcile.apply` carries out those that kinds share, each reconciler those of its own."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace

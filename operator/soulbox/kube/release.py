@@ -1,7 +1,7 @@
 """What this release's own install manifest asks of a cluster: rights, CRDs, policies.
 
-In the wheel the manifest lies beside this module, in a checkout under manifests/. It is the
-one place that says what the operator needs; nothing here repeats it.
+In the wheel the manifest lies beside this module, in a checkout under manifests/. It is made from
+the chart, whose lists of our kinds come from model/kinds; nothing here repeats them.
 """
 
 from collections.abc import Iterator, Mapping, Sequence

@@ -1,1 +1,1 @@
-"""Metrics (all declared in metrics.py), logging and the health state. No business rules."""
+"""Metrics (all declared in families.py) and logging. No business rules."""

@@ -1,4 +1,4 @@
-"""Sandbox: a pod that stays, in which Executions run one after another. Namespaced."""
+"""Sandbox: a pod that stays, in which Executions run. Namespaced."""
 
 from datetime import datetime
 from typing import Annotated
@@ -308,9 +308,9 @@ STATUS_DEFAULT = {
 
 
 class Sandbox(ApiModel):
-    """A Sandbox is a pod of its own that stays, with a workspace, in which Executions run
-    one after another. When its time is over it becomes Terminated; the object stays until
-    somebody deletes it."""
+    """A Sandbox is a pod of its own that stays, with a workspace, in which Executions run: one
+    at a time, or as many as spec.maxConcurrentExecutions allows. When its time is over it becomes
+    Terminated; the object stays until somebody deletes it."""
 
     spec: Annotated[
         SandboxSpec,
