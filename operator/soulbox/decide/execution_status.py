@@ -38,6 +38,8 @@ _TERMS = ("className", "language", "timeoutSeconds", "outputLimitBytes")
 _BARE_TEXT = 128
 # The CRD takes twice as many characters.
 _MAX_ERROR_MESSAGE = 4096
+# The CRD takes four times as many, in the message and in each condition.
+_MAX_MESSAGE = 8192
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,7 +62,7 @@ def queued_status(
     Args:
         position: its place in the queue; None: it waits for something else.
     """
-    message = printable(message)
+    message = _words(message)
     same = seen.status.get("queuePosition") == position
     if same and seen.status.get("message") == message and "queuedTime" in seen.status:
         return None
@@ -236,7 +238,7 @@ def _is_inline(output: Mapping[str, Any], name: str, stream: StreamSummary) -> b
 def _frame(
     seen: SeenExecution, state: ExecutionState, reason: str, message: str, now: datetime
 ) -> dict[str, Any]:
-    message = printable(message)
+    message = _words(message)
     wanted = _conditions(state, reason, message)
     old = seen.status.get("conditions") or []
     conditions = merge_conditions(old, wanted, generation=seen.generation, now=now)
@@ -251,6 +253,11 @@ def _frame(
     if state.is_final:  # the closed list of reasons is of ends
         frame["reason"] = reason
     return frame
+
+
+def _words(message: str) -> str:
+    """A message as a status has it: written out, a runner's words may be ten times as long."""
+    return printable(message)[:_MAX_MESSAGE]
 
 
 def _conditions(state: ExecutionState, reason: str, message: str) -> list[Condition]:
