@@ -57,7 +57,7 @@ test: venv ## Everything: check, Go tests, then db, runner, api and e2e tests on
 	@hack/test
 
 .PHONY: test-attacks
-test-attacks: venv ## Try the attacks of the threat model on the real runner (a minute)
+test-attacks: venv ## Try the attacks of the threat model, and 300 honest programs, on the real runner
 	@hack/test attacks
 
 .PHONY: fuzz
