@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from tests.support.builders import make_execution, make_sandbox
-from tests.support.fix_operator import OperatorProcess
+from tests.support.fix_operator import OperatorProcess, Places
 from tests.support.waiting import World
 
 pytestmark = [pytest.mark.e2e, pytest.mark.slow]
@@ -24,12 +24,11 @@ SECRET = "s3cret-of-theirs"
 
 
 @pytest.fixture
-def theirs(world: World, operator: OperatorProcess) -> Iterator[World]:
+def theirs(places: Places, world: World, operator: OperatorProcess) -> Iterator[World]:
     """The other tenant's namespace."""
-    name = f"{world.namespace}-b"
-    world.kubectl.run("create", "namespace", name)
+    name = places.take()
     yield World(world.kubectl, name, world.dsn, operator.log)
-    world.kubectl.run("delete", "namespace", name, "--wait=false")
+    places.give_back(name)
 
 
 def keyed(name: str, key: str, **spec: Any) -> dict[str, Any]:

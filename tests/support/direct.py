@@ -47,14 +47,19 @@ class Direct:
         KubectlError: by every call that the API server refuses; the text is its answer.
     """
 
-    def __init__(self, shown: Mapping[str, Any]) -> None:
-        """`shown`: a kubeconfig of one context, with all data in it."""
+    def __init__(self, shown: Mapping[str, Any], user: str | None = None) -> None:
+        """`shown`: a kubeconfig of one context, with all data in it; `user`: to be instead."""
         (cluster,), (user,) = shown["clusters"], shown["users"]
         self._server = str(cluster["cluster"]["server"]).rstrip("/")
         credentials = user["user"]
         self._headers = {"Accept": "application/json"}
         if token := credentials.get("token"):
             self._headers["Authorization"] = f"Bearer {token}"
+        if user is not None:
+            self._headers |= {
+                "Impersonate-User": user,
+                "Impersonate-Group": "system:authenticated",
+            }
         # OpenSSL reads a client's key from a file only.
         with tempfile.TemporaryDirectory(prefix="soulbox-tests-") as folder:
             files = {}
@@ -179,7 +184,7 @@ class Direct:
 def direct(kubectl: Kubectl) -> Direct:
     """The same cluster and rights as kubectl's."""
     shown = kubectl.run("config", "view", "--raw", "--minify", "--flatten", "-o", "json")
-    return Direct(json.loads(shown))
+    return Direct(json.loads(shown), kubectl.user)
 
 
 def _shown(manifest: Manifest) -> Manifest:
