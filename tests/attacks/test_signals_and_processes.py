@@ -234,6 +234,38 @@ def test_a15_a_fork_bomb_takes_neither_the_runner_nor_its_neighbours(
             still_works(runner, "after")
 
 
+def test_a15_descriptors_on_their_way_keep_no_other_run_from_starting_for_ever(
+    binary: Path,
+) -> None:
+    """The kernel counts those in sockets by user, and refuses the runner's own from then on."""
+    many = "ulimit -n 3000\n"  # the bound is what a process may have open
+    with start_pod(binary, "--max-concurrent=2", before=many) as runner:
+        runner.put("hold", code=PRELUDE + """
+resource.setrlimit(resource.RLIMIT_NOFILE, (resource.getrlimit(resource.RLIMIT_NOFILE)[1],) * 2)
+null, pairs, word = os.open('/dev/null', os.O_RDONLY), [], ''
+while not word:
+    pairs.append(socket.socketpair())
+    pairs[-1][0].setblocking(False)
+    try:
+        while True: socket.send_fds(pairs[-1][0], [b'x'], [null] * 250)
+    except BlockingIOError:
+        continue
+    except OSError as error:
+        word = errno.errorcode[error.errno]
+print(word, flush=True)
+time.sleep(600)
+""")  # fmt: skip
+        target = "/v1/executions/hold/1/output/stdout?offset=0"
+        wait_until(lambda: runner.call("GET", target).body == b"ETOOMANYREFS\n", 60, "all of them")
+        doc = runner.run("beside", "print(1)", timeoutSeconds=2, within=120)
+        assert doc["result"]["outcome"] == "StartFailed"
+        assert "on their way through sockets" in doc["result"]["message"]
+        runner.put("patient", code="print('ran')", timeoutSeconds=600, wait="100ms")
+        runner.cancel("hold")
+        assert runner.finish("hold")["result"]["outcome"] == "Cancelled"
+        assert text(runner.finish("patient")["output"]["stdout"]) == "ran\n"
+
+
 def test_processes_of_an_administrator_are_no_survivors_of_a_run(binary: Path) -> None:
     """Entered as another user (kubectl debug): it cannot be killed, and ends no pod."""
     with start_pod(binary) as runner:

@@ -114,7 +114,7 @@ var ErrNotReady = errors.New("the launcher died before the program was started")
 // take another run.
 type StartError struct {
 	Message string
-	NoRoom  bool // the kernel had no room for another process just then
+	NoRoom  bool // the kernel had no room for it just then: other runs hold what it needs
 }
 
 func (e *StartError) Error() string { return e.Message }
@@ -132,7 +132,13 @@ func (l *Launcher) Run(spec *Spec) error {
 		return err
 	}
 	l.busy.Store(true)
-	if err := l.order(orderRun, raw, theirs, startLimit); err != nil {
+	switch err := l.order(orderRun, raw, theirs, startLimit); {
+	case errors.Is(err, unix.ETOOMANYREFS):
+		// The kernel counts by UID the descriptors that are on their way through
+		// sockets: another run has as many there as we may have open. Nothing was sent.
+		l.busy.Store(false)
+		return &StartError{Message: "too many descriptors are on their way through sockets", NoRoom: true}
+	case err != nil:
 		return ErrNotReady
 	}
 	timeout := time.NewTimer(startLimit)

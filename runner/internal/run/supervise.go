@@ -142,8 +142,8 @@ func (m *Manager) startProgram(run *Run, spec *launch.Spec) (*launch.Launcher, e
 		case !noRoom:
 			return nil, err
 		case time.Since(begin) > run.program.Timeout:
-			return nil, fmt.Errorf("no process could be made for it within %v: the sandbox has as many as its node allows, "+
-				"and other executions hold them", run.program.Timeout)
+			return nil, fmt.Errorf("no process could be made for it within %v (%w): the sandbox has as much as its node allows, "+
+				"and other executions hold it", run.program.Timeout, err)
 		}
 		select {
 		case <-run.stopped:

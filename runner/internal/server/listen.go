@@ -1,8 +1,10 @@
 package server
 
 import (
+	"errors"
 	"net"
 	"sync"
+	"time"
 )
 
 // A program in the sandbox can open connections to its own pod until the
@@ -11,6 +13,12 @@ import (
 const (
 	maxOwnConnections   = 4
 	maxOtherConnections = 256
+)
+
+// Between tries to accept a connection that the kernel has no room for.
+const (
+	firstPause = 5 * time.Millisecond
+	lastPause  = time.Second
 )
 
 // OwnAddresses gives a test for loopback and the addresses of the pod's
@@ -42,12 +50,21 @@ type bounded struct {
 	other chan struct{}
 }
 
+// Accept fails when the listener was closed, and for nothing else. A program can
+// use up what the kernel counts by UID (descriptors that are watched by epoll,
+// for one): net/http would end the server, and the runner the pod.
 func (b *bounded) Accept() (net.Conn, error) {
-	for {
+	for pause := firstPause; ; {
 		conn, err := b.Listener.Accept()
-		if err != nil {
+		if errors.Is(err, net.ErrClosed) {
 			return nil, err
 		}
+		if err != nil {
+			time.Sleep(pause)
+			pause = min(2*pause, lastPause)
+			continue
+		}
+		pause = firstPause
 		places := b.other
 		if tcp, ok := conn.RemoteAddr().(*net.TCPAddr); ok && b.isOwn != nil && b.isOwn(tcp.IP) {
 			places = b.own
