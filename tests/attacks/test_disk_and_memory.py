@@ -42,7 +42,9 @@ FILLS: dict[str, tuple[str, str]] = {
         "fd = os.open('.', os.O_TMPFILE | os.O_RDWR)\n"
         "for _ in range(60): os.write(fd, bytes(1 << 20))", TOO_MUCH),
     "A18 in a process whose program cannot be read": (
-        UNNAMED + "subprocess.run('cp /bin/sleep s; chmod 111 s', shell=True)\n"
+        # However little it holds, or a look before it is hidden would end the run.
+        "import subprocess\nf = open('little', 'wb')\nos.unlink('little')\n"
+        "subprocess.run('cp /bin/sleep s; chmod 111 s', shell=True)\n"
         "os.set_inheritable(f.fileno(), True)\n"
         "subprocess.Popen(['./s', '600'], close_fds=False); f.close()", "cannot be looked into"),
     "A18 not dumpable": (
@@ -166,6 +168,38 @@ BOMBS = {
         "  for _ in range(64): os.write(f, b'x' * (1 << 20))"
     ),
     "A14 in /dev/shm": "f = open('/dev/shm/x', 'wb')\nwhile True: f.write(b'x' * (1 << 20))",
+    "A14 in sockets": (
+        "resource.setrlimit(resource.RLIMIT_NOFILE, (900, 900))\npairs = []\n"
+        "for _ in range(400):\n"
+        "  pairs.append(socket.socketpair()); pairs[-1][0].setsockopt(1, 7, 1 << 20)\n"
+        "  pairs[-1][0].setblocking(False)\n  try:\n"
+        "    while True: pairs[-1][0].send(bytes(1 << 16))\n  except BlockingIOError: pass"
+    ),
+    "A14 in buffers of TCP, which cgroup v1 charges to nobody": (
+        "server = socket.create_server(('127.0.0.1', 0))\nheld = []\nfor _ in range(150):\n"
+        "  held.append((socket.create_connection(server.getsockname()), server.accept()[0]))\n"
+        "  held[-1][0].setblocking(False)\n  try:\n"
+        "    while True: held[-1][0].send(bytes(1 << 16))\n  except BlockingIOError: pass"
+    ),
+    "A14 in datagrams that nobody reads": (
+        "held, out = [], socket.socket(2, 2)\nout.setblocking(False)\nfor _ in range(1000):\n"
+        "  held.append(socket.socket(2, 2)); held[-1].bind(('127.0.0.1', 0))\n"
+        "  for _ in range(10): out.sendto(bytes(60000), held[-1].getsockname())"
+    ),
+    "A14 in tables of pages": (
+        "libc.mmap.argtypes = [ctypes.c_void_p, ctypes.c_size_t] + [ctypes.c_int] * 3\\\n"
+        "  + [ctypes.c_long]\nlibc.mmap.restype = ctypes.c_void_p\n"
+        "for _ in range(100):\n  at = libc.mmap(None, 1 << 30, 3, 0x4022, -1, 0)\n"
+        "  for off in range(0, 1 << 30, 1 << 21): ctypes.c_char.from_address(at + off).value"
+    ),
+    "A14 in what epoll watches": (
+        "import select\nwatched = [os.eventfd(0) for _ in range(900)]\nheld = []\n"
+        "for _ in range(2000):\n  held.append(select.epoll())\n"
+        "  for one in watched: held[-1].register(one, 0)\n"
+        "  if len(held) > 90:\n"
+        "    if os.fork() == 0: time.sleep(600)\n"
+        "    for one in held: one.close()\n    held = []"
+    ),
     "A14 in shared memory of System V": (
         "libc.shmat.restype = ctypes.c_void_p\n"
         "for _ in range(8):\n  i = libc.shmget(0, 32 << 20, 0o1600)\n"

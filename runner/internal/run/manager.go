@@ -83,6 +83,7 @@ type Manager struct {
 	diskRound  atomic.Int64 // counts rebaseDisk
 	diskStale  atomic.Bool  // a run ended since the disk was measured
 	thorough   sync.Mutex   // held while runs are stopped for a look
+	sockets    atomic.Int64 // bytes in them that no cgroup counts, when last measured
 	trash      sync.Mutex   // held while what runs left is removed in the background
 	occupied   sync.RWMutex // read-held by each run while it may use what scrub removes
 

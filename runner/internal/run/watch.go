@@ -2,11 +2,13 @@ package run
 
 import (
 	"fmt"
+	"os"
 	"time"
 
 	"github.com/soulbox-dev/soulbox/runner/internal/output"
 	"github.com/soulbox-dev/soulbox/runner/internal/proc"
 	"github.com/soulbox-dev/soulbox/runner/internal/reap"
+	"github.com/soulbox-dev/soulbox/runner/internal/stats"
 	"github.com/soulbox-dev/soulbox/runner/internal/wire"
 )
 
@@ -45,6 +47,7 @@ func (m *Manager) watchMemory(run *Run) {
 		case <-sample.C:
 			begin := time.Now()
 			run.sampleMemory()
+			m.sampleSockets(limit)
 			// Never more than a twentieth of a CPU on looking.
 			sample.Reset(max(sampleEvery, 20*time.Since(begin)))
 		case <-tick.C:
@@ -71,11 +74,22 @@ func (m *Manager) isMemoryShort() bool {
 
 // memoryUsed is the pod's use, beyond the threshold without the page cache.
 func (m *Manager) memoryUsed(threshold int64) *int64 {
-	used := m.cgroup.MemoryUsed()
-	if used != nil && *used >= threshold {
+	used, sockets := m.cgroup.MemoryUsed(), m.sockets.Load()
+	if used != nil && *used+sockets >= threshold {
 		used = m.cgroup.MemoryUnreclaimable()
 	}
-	return used
+	if used == nil || sockets == 0 {
+		return used
+	}
+	sum := *used + sockets
+	return &sum
+}
+
+// sampleSockets measures what cgroup v1 charges to nobody.
+func (m *Manager) sampleSockets(limit int64) {
+	if owner := os.Geteuid(); limit > 0 && m.cgroup.Version == 1 && owner != 0 {
+		m.sockets.Store(stats.SocketMemory(uint32(owner)))
+	}
 }
 
 // sampleMemory measures all processes of the run together, in bytes.
@@ -115,6 +129,10 @@ func (r *Run) below(read func() (*proc.Tree, error)) []int {
 func (m *Manager) guardMemory(run *Run, limit int64) time.Duration {
 	threshold := int64(float64(limit) * watchdogPart)
 	used := m.memoryUsed(threshold)
+	if used != nil && *used >= threshold && m.sockets.Load() > 0 {
+		m.sampleSockets(limit) // of a run that is over now, perhaps
+		used = m.memoryUsed(threshold)
+	}
 	if used == nil {
 		return watchdogLast
 	}
