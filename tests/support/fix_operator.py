@@ -277,8 +277,24 @@ def lease(kubectl: Kubectl) -> Iterator[str]:
 
 
 @pytest.fixture(scope="session")
+def room(kubectl: Kubectl) -> None:
+    """What pods of the classes ask for: a quarter of their CPU limit. The larger tests together
+    would fill a node of two CPUs, so that their pods waited for each other; of four workers they
+    ask for next to nothing, and mostly wait anyway."""
+    percent = None if _worker() is None else 2  # None: the CRD's default
+    api = direct(kubectl)
+    for found in api.list("sandboxclass", ""):
+        name = found["metadata"]["name"]
+        api.patch("sandboxclass", name, "", {"spec": {"cpuRequestPercent": percent}})
+
+
+@pytest.fixture(scope="session")
 def operator(
-    kubectl: Kubectl, database: str, lease: str, tmp_path_factory: pytest.TempPathFactory
+    kubectl: Kubectl,
+    database: str,
+    lease: str,
+    room: None,
+    tmp_path_factory: pytest.TempPathFactory,
 ) -> Iterator[OperatorProcess]:
     """The operator's process, which a test may start, end and kill; see `running_operator`."""
     process = OperatorProcess(kubectl, database, tmp_path_factory.mktemp("operator"), lease=lease)
