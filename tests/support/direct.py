@@ -47,17 +47,18 @@ class Direct:
         KubectlError: by every call that the API server refuses; the text is its answer.
     """
 
-    def __init__(self, shown: Mapping[str, Any], user: str | None = None) -> None:
-        """`shown`: a kubeconfig of one context, with all data in it; `user`: to be instead."""
+    def __init__(self, shown: Mapping[str, Any], acting_as: str | None = None) -> None:
+        """`shown`: a kubeconfig of one context, with all data in it; `acting_as`: a user to be
+        instead of its own."""
         (cluster,), (user,) = shown["clusters"], shown["users"]
         self._server = str(cluster["cluster"]["server"]).rstrip("/")
         credentials = user["user"]
         self._headers = {"Accept": "application/json"}
         if token := credentials.get("token"):
             self._headers["Authorization"] = f"Bearer {token}"
-        if user is not None:
+        if acting_as is not None:
             self._headers |= {
-                "Impersonate-User": user,
+                "Impersonate-User": acting_as,
                 "Impersonate-Group": "system:authenticated",
             }
         # OpenSSL reads a client's key from a file only.
