@@ -13,6 +13,7 @@ from hack.cluster import (
     build,
     containerd,
     controlplane,
+    dns,
     images,
     network,
     node,
@@ -120,6 +121,7 @@ def up(paths: Paths) -> None:
     paths.state.mkdir(parents=True, exist_ok=True)
     pki.write_private(paths.kubeconfig, pki.kubeconfig(pki.certificate_credentials("admin")))
     storage.ensure(programs / "kubectl", paths.kubeconfig, node.name())
+    dns.ensure(programs / "kubectl", paths.kubeconfig, programs / "kubelet")
     step(f"node {node.name()} is Ready")
 
 

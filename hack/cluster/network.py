@@ -125,6 +125,12 @@ def remove() -> None:
     for network in (POD_RANGE, SERVICE_RANGE):
         succeeds(["ip", "route", "delete", "blackhole", network])
     succeeds(["ip", "address", "delete", f"{NODE_ADDRESS}/32", "dev", "lo"])
-    for family, table in (("inet", FIREWALL_TABLE), ("ip", "kube-proxy"), ("ip6", "kube-proxy")):
-        succeeds(["nft", "delete", "table", family, table])
+    succeeds(["nft", "delete", "table", "inet", FIREWALL_TABLE])
+    forget_services()
     _restore_sysctls()
+
+
+def forget_services() -> None:
+    """Take back what kube-proxy wrote; it must not run."""
+    for family in ("ip", "ip6"):
+        succeeds(["nft", "delete", "table", family, "kube-proxy"])

@@ -9,8 +9,17 @@ import shutil
 import socket
 from pathlib import Path
 
-from hack.cluster import containerd, pki, processes
-from hack.cluster.config import DATA_DIR, NODE_ADDRESS, POD_RANGE, RUN_DIR, Paths, write_if_new
+from hack.cluster import containerd, network, pki, processes
+from hack.cluster.config import (
+    CLUSTER_DOMAIN,
+    DATA_DIR,
+    DNS_ADDRESS,
+    NODE_ADDRESS,
+    POD_RANGE,
+    RUN_DIR,
+    Paths,
+    write_if_new,
+)
 from hack.cluster.controlplane import AdminClient
 
 KUBELET = DATA_DIR / "kubelet"
@@ -54,6 +63,8 @@ def _kubelet_config() -> str:
             "volumePluginDir": str(KUBELET / "volume-plugins"),
             # A pod has no default route, so the machine's resolvers would only time out.
             "resolvConf": "",
+            "clusterDNS": [DNS_ADDRESS],
+            "clusterDomain": CLUSTER_DOMAIN,
             "makeIPTablesUtilChains": False,
             "kubeAPIQPS": 200,
             "kubeAPIBurst": 400,
@@ -98,6 +109,12 @@ def start(paths: Paths, programs: Path) -> list[processes.Record]:
     kubelet, proxy = DATA_DIR / "kubelet.json", DATA_DIR / "kube-proxy.json"
     write_if_new(kubelet, _kubelet_config())
     write_if_new(proxy, _proxy_config())
+    proxying = [str(programs / "kube-proxy"), f"--config={proxy}", f"--hostname-override={name()}"]
+    if processes.keep("kube-proxy", proxying, fingerprint=_proxy_config()) is None:
+        # At its first look kube-proxy takes a chain that is there for right, by its name
+        # (epChainSkipUpdate in pkg/proxy/nftables), also one that its predecessor had emptied
+        # and not removed yet: the service then leads nowhere, for an hour.
+        network.forget_services()
     return [
         processes.ensure(
             "kubelet",
@@ -116,7 +133,7 @@ def start(paths: Paths, programs: Path) -> list[processes.Record]:
         ),
         processes.ensure(
             "kube-proxy",
-            [programs / "kube-proxy", f"--config={proxy}", f"--hostname-override={name()}"],
+            proxying,
             log=paths.logs / "kube-proxy.log",
             fingerprint=_proxy_config(),
         ),

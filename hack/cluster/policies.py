@@ -24,7 +24,9 @@ from hack.cluster.console import run, step, succeeds
 GATE_TABLE = "soulbox-gate"
 GATE_SET = "known"
 CHAIN = "SOULBOX-POLICIES"
+_TRIAL_CHAIN = f"{CHAIN}-TRIAL"
 QUEUE = 100
+_TO_QUEUE = ("-j", "NFQUEUE", "--queue-num", str(QUEUE))
 METRICS = "127.0.0.1:9080"
 _QUEUES = Path("/proc/net/netfilter/nfnetlink_queue")
 # One word for each table that was made: the set in a new one is empty, and must be filled.
@@ -36,11 +38,10 @@ _BRIDGE_FILTER = Path("/proc/sys/net/bridge/bridge-nf-call-iptables")
 def _rules() -> list[list[str]]:
     """What hands new connections to the queue, in order."""
     pods = NODE_POD_RANGE
-    queue = ["-j", "NFQUEUE", "--queue-num", str(QUEUE)]
     return [
         [CHAIN, "-m", "conntrack", "!", "--ctstate", "NEW", "-j", "RETURN"],
-        [CHAIN, "-s", pods, *queue],
-        [CHAIN, "-d", pods, *queue],
+        [CHAIN, "-s", pods, *_TO_QUEUE],
+        [CHAIN, "-d", pods, *_TO_QUEUE],
         # Not in the chain itself: INPUT calls it too, where no packet has an owner.
         ["POSTROUTING", "-o", BRIDGE, "-m", "owner", "--uid-owner", "0", "-j", "ACCEPT"],
         ["POSTROUTING", "-j", CHAIN],
@@ -80,21 +81,34 @@ def _iptables(*words: str) -> list[str]:
 
 def is_available() -> bool:
     """Whether this kernel can hand packets to user space; says so once if not."""
-    if succeeds(_iptables("--list-rules", CHAIN)):
-        return True
-    run(_iptables("--new-chain", CHAIN))
     sees_bridges = _BRIDGE_FILTER.exists() or succeeds(["modprobe", "br_netfilter"])
-    if sees_bridges and succeeds(_iptables("--append", *_rules()[1])):
-        run(_iptables("--flush", CHAIN))
+    if sees_bridges and _has_queue():
         return True
-    run(_iptables("--delete-chain", CHAIN))
     step("this kernel has no NFQUEUE or no br_netfilter: nothing enforces NetworkPolicies here")
     return False
+
+
+def _has_queue() -> bool:
+    """Tried in a chain of its own: what an `up` left that was killed proves nothing."""
+    _drop_chain(_TRIAL_CHAIN)
+    run(_iptables("--new-chain", _TRIAL_CHAIN))
+    try:
+        return succeeds(_iptables("--append", _TRIAL_CHAIN, *_TO_QUEUE))
+    finally:
+        _drop_chain(_TRIAL_CHAIN)
+
+
+def _drop_chain(name: str) -> None:
+    """What is not there is no failure."""
+    succeeds(_iptables("--flush", name))
+    succeeds(_iptables("--delete-chain", name))
 
 
 def ensure_walls() -> None:
     """Close the gate and the queue; called before anything can run in a pod."""
     _BRIDGE_FILTER.write_text("1")
+    if not succeeds(_iptables("--list-rules", CHAIN)):
+        run(_iptables("--new-chain", CHAIN))
     for rule in _rules():
         if not succeeds(_iptables("--check", *rule)):
             run(_iptables("--append", *rule))
@@ -133,6 +147,6 @@ def remove() -> None:
     """Take the rules and the gate back; what is gone already is no failure."""
     for rule in reversed(_rules()):
         succeeds(_iptables("--delete", *rule))
-    succeeds(_iptables("--delete-chain", CHAIN))
+    _drop_chain(CHAIN)
     succeeds(["nft", "delete", "table", "inet", GATE_TABLE])
     _GATE_MADE.unlink(missing_ok=True)

@@ -74,6 +74,29 @@ def recorded(records: Path = RECORDS) -> list[Record]:
     return [record for file in files if (record := _read(file)) is not None]
 
 
+def keep(
+    name: str,
+    command: Sequence[str | Path],
+    *,
+    env: Mapping[str, str] | None = None,
+    fingerprint: str = "",
+    records: Path = RECORDS,
+) -> Record | None:
+    """The record of the process if it runs as `ensure` would start it; None when `ensure` will
+    start it, and then none of it runs any more."""
+    record = find(name, records)
+    if record is not None and record.fingerprint != _mark(command, env, fingerprint):
+        stop(record, records)
+        return None
+    return record
+
+
+def _mark(command: Sequence[str | Path], env: Mapping[str, str] | None, fingerprint: str) -> str:
+    words = [str(word) for word in command]
+    described = json.dumps([words, fingerprint, sorted((env or {}).items())])
+    return hashlib.sha256(described.encode()).hexdigest()
+
+
 def ensure(
     name: str,
     command: Sequence[str | Path],
@@ -93,13 +116,9 @@ def ensure(
         fingerprint: anything whose change must restart it, such as a hash of its files.
     """
     words = [str(word) for word in command]
-    described = json.dumps([words, fingerprint, sorted((env or {}).items())])
-    mark = hashlib.sha256(described.encode()).hexdigest()
-    record = find(name, records)
+    record = keep(name, words, env=env, fingerprint=fingerprint, records=records)
     if record is not None:
-        if record.fingerprint == mark:
-            return record
-        stop(record, records)
+        return record
     records.mkdir(parents=True, exist_ok=True, mode=0o700)
     log.parent.mkdir(parents=True, exist_ok=True)
     with log.open("ab") as output:
@@ -122,7 +141,7 @@ def ensure(
         pid=process.pid,
         start_ticks=ticks,
         boot_id=boot_id(),
-        fingerprint=mark,
+        fingerprint=_mark(words, env, fingerprint),
         log=str(log),
     )
     file = records / f"{name}.json"

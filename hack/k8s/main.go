@@ -34,6 +34,7 @@ var daemons = map[string]func() *cobra.Command{
 	"kube-proxy":              proxy.NewProxyCommand,
 	"kubelet":                 func() *cobra.Command { return kubelet.NewKubeletCommand(context.Background()) },
 	"kube-network-policies":   newNetworkPoliciesCommand,
+	"cluster-dns":             newClusterDNSCommand,
 }
 
 func main() {

@@ -20,7 +20,7 @@ import (
 )
 
 // newNetworkPoliciesCommand enforces NetworkPolicies on this node: it judges the first packet of
-// each connection, which the rules of hack/cluster/network.py hand to the queue. Upstream's own
+// each connection, which the rules of hack/cluster/policies.py hand to the queue. Upstream's own
 // main takes only the configuration of a pod and listens on every address.
 func newNetworkPoliciesCommand() *cobra.Command {
 	var options enforcement

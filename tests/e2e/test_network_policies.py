@@ -323,3 +323,100 @@ def test_no_code_starts_before_its_policy_is_seen_in_force(
         world.kubectl.run("delete", "sandboxclass", name, "--wait=false")
         operator.stop()
         operator.start()
+
+
+# Names first, then addresses asked directly: a server that may not be asked is silent.
+NAMES = """
+import json, socket, struct, sys
+def ask(name, kind, server="10.96.0.10"):
+    words = b"".join(bytes([len(w)]) + w.encode() for w in name.split(".")) + b"\\0"
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as one:
+        one.settimeout(2)
+        for _ in range(3):
+            one.sendto(struct.pack(">6H", 7, 256, 1, 0, 0, 0) + words + struct.pack(">2H", kind, 1),
+                       (server, 53))
+            try:
+                answer = one.recv(4096)
+            except OSError:
+                continue
+            return {"code": answer[3] & 15, "answers": struct.unpack(">H", answer[6:8])[0]}
+    return "silence"
+def resolve(name):
+    try:
+        return sorted({one[4][0] for one in socket.getaddrinfo(name, 80, socket.AF_INET)})
+    except socket.gaierror:
+        return "unknown"
+print(json.dumps({
+    **{name: resolve(name) for name in sys.argv[1:]},
+    "AAAA": ask("kubernetes.default.svc.cluster.local", 28),
+    "SRV": ask("_https._tcp.kubernetes.default.svc.cluster.local", 33),
+    "PTR": ask("1.0.96.10.in-addr.arpa", 12),
+    "missing": ask("nobody.default.svc.cluster.local", 1),
+    "outside": ask("example.com", 1),
+}))
+"""
+
+
+def test_cluster_dns_answers_those_that_may_ask_it(world: World) -> None:
+    """The class's profile decides; the answers are those of every cluster."""
+    name = f"named-{world.namespace}"
+    found = world.kubectl.get("sandboxclass", "python")
+    profiles = [
+        {"name": "dns", "egress": [{"dns": True}]},
+        {"name": "numbers", "egress": [{"cidr": "10.244.0.0/16", "ports": [{"port": 8001}]}]},
+    ]
+    spec = {**found["spec"], "networkProfiles": profiles}
+    world.kubectl.create(make_sandbox_class(name) | {"spec": spec})
+    try:
+        world.create(pod("a", SERVER, "8001", role="group"))
+        world.create(
+            {
+                "apiVersion": "v1",
+                "kind": "Service",
+                "metadata": {"name": "group"},
+                "spec": {
+                    "clusterIP": "None",
+                    "selector": {"role": "group"},
+                    "ports": [{"port": 8001}],
+                },
+            }
+        )
+        address = started(world, "a")
+        group = f"group.{world.namespace}.svc.cluster.local"
+        names = ["kubernetes.default", group, f"{address.replace('.', '-')}.{group}", "example.com"]
+        world.kubectl.run(
+            "wait", "--namespace=kube-system", "--for=condition=Available",
+            "deployment/cluster-dns", "--timeout=120s",
+        )  # fmt: skip
+        for profile in ("dns", "numbers", "none"):
+            world.create(
+                make_sandbox(profile, className=name, network=profile, resources={"cpu": "50m"})
+            )
+        world.wait(
+            "pod", "a",
+            lambda one: any(
+                c["type"] == "Ready" and c["status"] == "True" for c in one["status"]["conditions"]
+            ),
+            "readiness",
+        )  # fmt: skip
+        answers = {}
+        for profile in ("dns", "numbers", "none"):
+            world.create(
+                make_execution(profile, sandboxRef={"name": profile}, code=NAMES, args=names)
+            )
+        for profile in ("dns", "numbers", "none"):
+            status = world.execution(profile, 180)["status"]
+            assert status["state"] == "Completed", status
+            answers[profile] = json.loads(status["output"]["stdout"])
+        told = answers["dns"]
+        assert [told[one] for one in names] == [
+            [FIRST_SERVICE_ADDRESS], [address], [address], "unknown",
+        ]  # fmt: skip
+        assert told["AAAA"]["code"] == told["AAAA"]["answers"] == 0
+        assert (told["SRV"]["code"], told["SRV"]["answers"]) == (0, 1)
+        assert (told["PTR"]["code"], told["PTR"]["answers"]) == (0, 1)
+        assert (told["missing"]["code"], told["outside"]["code"]) == (3, 5)
+        for profile in ("numbers", "none"):
+            assert set(map(str, answers[profile].values())) == {"unknown", "silence"}, profile
+    finally:
+        world.kubectl.run("delete", "sandboxclass", name, "--wait=false")

@@ -48,6 +48,15 @@ def test_ensure_again_keeps_the_running_process(records: Path) -> None:
     assert again == first
 
 
+def test_keep_ends_what_would_be_started_anew_and_nothing_else(records: Path) -> None:
+    assert processes.keep("sleeper", SLEEPER, records=records) is None
+    first = start(records)
+    assert processes.keep("sleeper", SLEEPER, records=records) == first
+    assert processes.is_alive(first)
+    assert processes.keep("sleeper", SLEEPER, fingerprint="new code", records=records) is None
+    assert not processes.is_alive(first)
+
+
 def test_ensure_with_another_fingerprint_restarts_it(records: Path) -> None:
     first = start(records)
 
