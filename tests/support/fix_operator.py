@@ -29,7 +29,7 @@ from tests.support.direct import Direct, direct
 from tests.support.fix_kube import ROOT, Kubectl, KubectlError
 from tests.support.waiting import World
 
-START_SECONDS = 90.0
+START_SECONDS = 180.0
 NAMESPACE = "soulbox-system"
 LEASE = "soulbox-operator"
 # Namespaces that a worker's operator serves at a time: it is told of them at its start.
