@@ -1,4 +1,4 @@
-"""Attacks that need a kubelet: A21, A42, fields 17, 20 and 21, and everything at once."""
+"""Attacks that need a kubelet: A14, A21, A42, fields 17, 20 and 21, and everything at once."""
 
 from __future__ import annotations
 
@@ -25,6 +25,17 @@ s = SharedMemory(create=True, size=80 << 20); s.buf[:] = bytes(80 << 20); s.clos
 open('sparse', 'wb').truncate(2 << 30)
 import os
 print(os.stat('sparse').st_blocks, os.stat('/dev/shm').st_dev != os.stat('/dev').st_dev)
+"""
+TCP = """
+import socket, time
+server, held = socket.create_server(('127.0.0.1', 0)), []
+for _ in range(300):
+    held.append((socket.create_connection(server.getsockname()), server.accept()[0]))
+    held[-1][0].setblocking(False)
+    try:
+        while True: held[-1][0].send(bytes(1 << 16))
+    except BlockingIOError: pass
+time.sleep(120)
 """
 FILL_TMPDIR = """
 import tempfile, time
@@ -56,6 +67,10 @@ def test_everything_at_once_leaves_the_sandbox_as_it_was(world: World) -> None:
     world.create(make_execution("fill", code=FILL_TMPDIR))
     fill = world.execution("fill")["status"]
     assert (fill["state"], fill["reason"]) == ("Failed", "DiskLimit"), fill
+    # Buffers of connections to itself, which cgroup v1 charges to nobody.
+    world.create(make_execution("tcp", code=TCP))
+    tcp = world.execution("tcp")["status"]
+    assert (tcp["state"], tcp["reason"]) == ("Failed", "OOMKilled"), tcp
     world.create(make_execution("last", code="print('well')"))
     assert world.execution("last")["status"]["output"]["stdout"] == "well\n"
     box = world.sandbox("box")["status"]
