@@ -7,6 +7,7 @@ import json
 import pytest
 
 from tests.support.builders import make_execution, make_sandbox
+from tests.support.programs import LIBRARIES
 from tests.support.waiting import World
 
 pytestmark = [pytest.mark.e2e, pytest.mark.slow]
@@ -89,12 +90,16 @@ print(json.dumps({
 
 
 def test_python_data_computes_draws_and_starts_few_threads(world: World) -> None:
-    world.create(make_execution("data", sandboxRef=None, className="python-data", code=DATA,
-                                timeoutSeconds=200))  # fmt: skip
+    world.create(make_sandbox("box", className="python-data"))
+    world.create(make_execution("data", code=DATA, timeoutSeconds=200))
     seen = json.loads(printed(world, "data"))
     assert seen["backend"] == "agg"
     assert seen["tasks"] <= 6, "BLAS starts no thread for each CPU of a large node"
     assert seen["cached"], "compiled ahead: the root is read-only"
+    assert LIBRARIES
+    for number, program in enumerate(LIBRARIES):
+        world.create(make_execution(f"library-{number}", code=program.code, timeoutSeconds=200))
+        assert printed(world, f"library-{number}") == program.want, program.name
 
 
 def test_node_runs_modules_and_child_processes(world: World) -> None:

@@ -33,4 +33,7 @@ def read(path: Path) -> Program:
     return Program(name, path.suffix, code + "\n", "".join(f"{line}\n" for line in lines))
 
 
-PROGRAMS = [read(path) for path in sorted(FOLDER.glob("*/*")) if path.suffix in COMMANDS]
+_ALL = [read(path) for path in sorted(FOLDER.glob("*/*")) if path.suffix in COMMANDS]
+# Those that need an image with libraries run on the cluster: tests/e2e/test_images.py.
+LIBRARIES = [program for program in _ALL if program.name.startswith("libraries/")]
+PROGRAMS = [program for program in _ALL if program not in LIBRARIES]
