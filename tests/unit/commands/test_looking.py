@@ -47,8 +47,16 @@ def end(shell: Shell, name: str, state: str = "Completed", reason: str = "", **o
         "startTime": "2026-01-02T03:04:06Z",
         "completionTime": "2026-01-02T03:04:07Z",
         "durationMilliseconds": 1250,
+        "className": "python",
+        "language": "python",
+        "timeoutSeconds": 90,
+        "outputLimitBytes": 10 * MIB,
         "usage": {"cpuTimeMilliseconds": 40, "peakMemoryBytes": 8 * MIB, "shared": False},
-        "receipt": {"node": "node-1", "limits": {"cpu": "250m", "memory": "268435456"}},
+        "receipt": {
+            "node": "node-1",
+            "limits": {"cpu": "250m", "memory": "268435456"},
+            "command": ["python3", "-u"],
+        },
         "output": output,
     }
     shell.api.edit("executions", NAMESPACE, name, {"status": status})
@@ -193,6 +201,11 @@ def test_get_of_one_tells_all_that_is_known(shell: Shell) -> None:
         "Duration 1.25 s",
         "Usage peakMemory 8.0 MiB",
         "Receipt limits cpu 250m, memory 256Mi",
+        "Receipt command python3 -u",
+        "Class python",
+        "Language python",
+        "Timeout 1m30s",
+        "Output limit 10Mi",
         "stdout 4 bytes",
     ):
         assert fact in facts
