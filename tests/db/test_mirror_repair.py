@@ -200,13 +200,13 @@ async def test_memory_ends_with_the_objects(make_mirror: MakeMirror) -> None:
     lists = [make_finished_execution() for _ in range(10)]
     async with running(make_mirror()) as mirror:
         await mirror.repair(lister({Kind.EXECUTION: lists}))
-        assert len(mirror._tracker) == 10
+        assert len(mirror._batches.tracker) == 10
         mirror.offer(Kind.EXECUTION, lists[0], deleted=True)
         await drained(mirror)
-        assert len(mirror._tracker) == 9
+        assert len(mirror._batches.tracker) == 9
         # The news of the others never came.
         await mirror.repair(lister({Kind.EXECUTION: lists[1:2]}))
-        assert len(mirror._tracker) == 1
+        assert len(mirror._batches.tracker) == 1
         assert mirror.is_recorded(lists[1]["metadata"]["uid"])
 
 

@@ -186,7 +186,7 @@ async def test_rows_made_ahead_give_way_to_what_came_meanwhile(
 async def test_size_of_each_committed_batch_is_told(make_mirror: MakeMirror) -> None:
     mirror = make_mirror()
     sizes: list[int] = []
-    mirror.on_batch = sizes.append
+    mirror.count_batches(sizes.append)
     for _ in range(3):
         mirror.offer(Kind.SANDBOX, make_running_sandbox())
     async with running(mirror):

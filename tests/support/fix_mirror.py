@@ -94,4 +94,4 @@ async def until(condition: Callable[[], bool] | Callable[[], Awaitable[bool]]) -
 
 async def drained(mirror: Mirror) -> None:
     """Until nothing waits and the last batch is committed."""
-    await until(lambda: mirror.statistics().pending == 0 and not mirror._writing.locked())
+    await until(lambda: mirror.statistics().pending == 0 and not mirror._batches.writing.locked())

@@ -103,7 +103,7 @@ async def _lead(process: Process, stack: AsyncExitStack) -> None:
     )
     if settings.spool_directory is not None:
         mirror.spooler.use(await _open_spool(settings.spool_directory, context))
-    mirror.on_batch = metrics.batch_written
+    mirror.count_batches(metrics.batch_written)
     runner_session = await stack.enter_async_context(open_session())
     target = await stack.enter_async_context(ForbiddenTarget())
     events = EventRecorder(

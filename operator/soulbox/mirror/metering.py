@@ -1,12 +1,16 @@
-"""Which hours of a still running pod can be billed by now."""
+"""Bills of pods that still run: their full hours, as far as they are certainly over."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from datetime import datetime
+from typing import Any
 
 from soulbox.build.rows.pod import CLOCKS_DIFFER, container_started_at
+from soulbox.mirror.batches import Batches
 from soulbox.mirror.pending import Sighting
 from soulbox.mirror.tracker import Tracker
 from soulbox.pure.metering import PROOF_MARGIN, full_windows, hour_of
+
+Manifest = Mapping[str, Any]
 
 
 def provable(
@@ -29,3 +33,45 @@ def provable(
     if billed is not None and hour_of(billed - PROOF_MARGIN) >= hour_of(renewed - PROOF_MARGIN):
         return None
     return renewed
+
+
+class Metering:
+    """Writes such hours, so many pods at a time."""
+
+    def __init__(self, batches: Batches, batch_size: int) -> None:
+        self._batches = batches
+        self._batch_size = batch_size
+
+    async def run(
+        self,
+        pods: Iterable[Manifest],
+        lease_renew_time: Callable[[str], datetime | None],
+        ask: Callable[[Sequence[Manifest]], Awaitable[Iterable[Manifest]]] | None,
+    ) -> None:
+        """See Mirror.meter_running."""
+        due = self._due(pods, lease_renew_time)
+        if ask is not None and due:
+            # A pod that ended meanwhile, and that the watch is late about, ran no full hour.
+            due = self._due(await ask([one.manifest for one, _ in due]), lease_renew_time)
+        for start in range(0, len(due), self._batch_size):
+            batch = due[start : start + self._batch_size]
+            proven = {sighting.uid: until for sighting, until in batch}
+            await self._batches.write([sighting for sighting, _ in batch], proven)
+            for uid, until in proven.items():
+                self._batches.tracker.set_metered(uid, until)
+
+    def _due(
+        self, pods: Iterable[Manifest], lease_renew_time: Callable[[str], datetime | None]
+    ) -> list[tuple[Sighting, datetime]]:
+        """Those that have hours to bill, and until when they are known to have run."""
+        found = []
+        tracker, kind = self._batches.tracker, self._batches.builder.metered
+        for manifest in pods:
+            sighting = self._batches.sighting(kind, manifest)
+            if sighting is None:
+                continue
+            tracker.see(sighting)
+            until = provable(sighting, tracker, lease_renew_time)
+            if until is not None:
+                found.append((sighting, until))
+        return found

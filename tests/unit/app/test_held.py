@@ -90,7 +90,7 @@ async def bench(directory: Path | None) -> AsyncIterator[Bench]:
     held = HeldObjects(mirror, cache, told, settings)  # type: ignore[arg-type]
     task = asyncio.create_task(mirror.run())
     await until(lambda: mirror.failing_seconds() > 0)
-    mirror._failing_since = asyncio.get_running_loop().time() - 61
+    mirror._loop.failing_since = asyncio.get_running_loop().time() - 61
     try:
         yield Bench(mirror, cache, told, held, recorded)
     finally:
@@ -152,7 +152,7 @@ async def test_short_outage_is_waited_out(tmp_path: Path) -> None:
     async with bench(tmp_path) as one:
         one.see(Kind.EXECUTION, merge(make_finished_execution(), LATE))
         one.held.count = 5  # of an outage before
-        one.mirror._failing_since = asyncio.get_running_loop().time() - 59
+        one.mirror._loop.failing_since = asyncio.get_running_loop().time() - 59
         await one.held.look()
         assert (one.held.count, one.recorded) == (0, [])
 
