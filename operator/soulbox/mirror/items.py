@@ -18,7 +18,7 @@ from soulbox.model.rows import DeadLetterRow, ProgramRow, TableRow
 PROGRAM_KIND = "Program"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True)  # not frozen: see Look
 class Item:
     """A sighting with what is written of it; exactly one of row and pod is set.
 
