@@ -10,7 +10,12 @@ from typing import Any
 
 import pytest
 
-from soulbox.model.keys import DISPATCHED_ANNOTATION, FIELD_MANAGER, SANDBOX_UID_LABEL
+from soulbox.model.keys import (
+    DISPATCHED_ANNOTATION,
+    FIELD_MANAGER,
+    SANDBOX_UID_LABEL,
+    TERMS_ANNOTATION,
+)
 from tests.support.fix_kube import ROOT
 from tests.support.gitops import argocd_health, kstatus
 from tests.support.waiting import Manifest, World
@@ -24,6 +29,7 @@ APPLY_SET = ("--prune", "--applyset=configmap/reports")
 OPERATORS_FIELDS = {
     'f:metadata f:finalizers v:"soulbox.dev/recorded"',
     f"f:metadata f:annotations f:{DISPATCHED_ANNOTATION}",
+    f"f:metadata f:annotations f:{TERMS_ANNOTATION}",
     f"f:metadata f:labels f:{SANDBOX_UID_LABEL}",
 }
 
