@@ -106,6 +106,7 @@ def test_usage_of_runs_side_by_side_is_marked_shared(world: World) -> None:
 
 
 RECEIPT = {
+    "command",
     "imageID", "limits", "networkProfile", "node", "podUID", "runnerVersion",
 }  # fmt: skip
 
@@ -136,6 +137,7 @@ def test_receipt_tells_what_it_ran_on_in_kubernetes_and_in_sql(box: World, one_s
     )
     (row,) = rows
     assert row["receipt"] == {
+        "command": receipt["command"],
         "image_id": receipt["imageID"],
         "limits": receipt["limits"],
         "network_profile": "none",
