@@ -40,6 +40,10 @@ _PRUNED = ("usr/share/doc", "usr/share/man", "usr/share/locale", "usr/share/lint
 _MERGED = ("bin", "sbin", "lib", "lib64", "lib32", "libx32")
 
 
+# Packages are unpacked, not installed: names that their scripts would have linked.
+_ALTERNATIVES = {"awk": "gawk"}
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Recipe:
     """A root file system: packages with their dependencies, and what is done to them.
@@ -166,6 +170,9 @@ def merge_usr(root: Path) -> None:
 def _complete(root: Path, recipe: Recipe) -> None:
     """What package scripts would have done: links, accounts, certificates, compiled modules."""
     binaries = root / "usr/bin"
+    for name, program in _ALTERNATIVES.items():
+        if (binaries / program).exists() and not (binaries / name).exists():
+            (binaries / name).symlink_to(program)
     if recipe.busybox:
         for applet in run([binaries / "busybox", "--list"]).split():
             if not any((folder / applet).exists() for folder in (binaries, root / "usr/sbin")):

@@ -66,10 +66,10 @@ def test_python_has_pip_and_venv_and_says_that_there_is_no_network(world: World)
     assert printed(world, "next") == "42\n"
 
 
-def test_bash_counts_letters(world: World) -> None:
-    world.create(make_execution("letters", sandboxRef=None, className="bash",
-                                code="printf 'häß\\n' | wc -m\n"))  # fmt: skip
-    assert printed(world, "letters") == "4\n"
+def test_bash_counts_letters_and_has_awk_with_its_maths(world: World) -> None:
+    code = "printf 'häß\\n' | wc -m\nawk 'BEGIN { print 2 ^ 10, substr(\"häß\", 2) }'\n"
+    world.create(make_execution("letters", sandboxRef=None, className="bash", code=code))
+    assert printed(world, "letters") == "4\n1024 äß\n"
 
 
 DATA = """
