@@ -1,11 +1,12 @@
 """Fuzz one target for some time: python -m tests.fuzz TARGET SECONDS CORPUS (see hack/fuzz).
 
 With atheris, guided by coverage; without it with hypothesis, which is blind to that but mutates
-the same bytes. Inputs that found something stay in the corpus' folder as crash-*.
+the same bytes. Inputs that found something stay in the corpus' folder as found-*.
 """
 
 from __future__ import annotations
 
+import hashlib
 import sys
 import time
 from collections.abc import Callable
@@ -30,7 +31,15 @@ def main(name: str, seconds: str, corpus: str) -> None:
         f"-max_total_time={seconds}", "-max_len=8192", "-timeout=30", "-rss_limit_mb=1024",
         f"-artifact_prefix={folder}/", "-print_final_stats=1", "-reload=0",
     )  # fmt: skip
-    atheris.Setup([sys.argv[0], str(folder), *options], TARGETS[name])
+
+    def kept(data: bytes) -> None:
+        try:
+            TARGETS[name](data)
+        except BaseException:  # libFuzzer does not always come to write it
+            (folder / f"found-{hashlib.sha256(data).hexdigest()[:16]}").write_bytes(data)
+            raise
+
+    atheris.Setup([sys.argv[0], str(folder), *options], kept)
     atheris.Fuzz()
 
 
