@@ -169,7 +169,7 @@ def test_cancel_is_for_ever_and_ttl_may_change(kubectl: Kubectl, namespace: str)
     kubectl.merge_patch("executions", "bare", namespace, {"spec": {"cancel": False}})
     kubectl.merge_patch("executions", "bare", namespace, {"spec": {"cancel": True}})
     for value in (False, None):
-        with pytest.raises(KubectlError, match=r"spec\.cancel cannot be taken back"):
+        with pytest.raises(KubectlError, match=r"spec\.cancel cannot be undone"):
             kubectl.merge_patch(
                 "executions", "bare", namespace, {"spec": {"cancel": value}}, DRY_RUN
             )

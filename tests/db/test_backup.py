@@ -212,7 +212,7 @@ async def test_schema_alone_is_an_empty_database_to_work_with(
         )
     backup = back_up(filled, tmp_path, what="schema")
     assert verify_backup(backup.path).what == "schema"
-    with pytest.raises(ConfigError, match="would replace all rows by none"):
+    with pytest.raises(ConfigError, match="would delete all rows"):
         restore(filled, backup.path, replace=True)
     assert value(filled, "select count(*) from soulbox.executions") == 8
     target = new_database(own_server)
@@ -264,7 +264,7 @@ def test_data_of_another_schema_is_refused_and_changes_nothing(filled: str, tmp_
     told = orjson.loads(manifest.read_bytes())
     for version, error, words in (
         (9999, ConfigError, "lacks migration 9999"),
-        (0, BackupWrong, "does not tell its schema"),
+        (0, BackupWrong, "does not say which schema"),
     ):
         manifest.write_bytes(orjson.dumps(told | {"schema_version": version}))
         with pytest.raises(error, match=words):

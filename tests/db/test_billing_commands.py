@@ -300,7 +300,7 @@ async def test_refused_pod_is_found_until_it_is_written(
     letter = one(sql_connection, "select id from soulbox.dead_letter")
     line = said.output.splitlines()[0]
     assert line.startswith(f"wrong   refused     tenant {tenant} pod {odd['metadata']['uid']}: ")
-    assert f"{odd['metadata']['namespace']}/{odd['metadata']['name']} lies in the" in line
+    assert f"{odd['metadata']['namespace']}/{odd['metadata']['name']} is in the" in line
     assert line.endswith(f"`soulbox db dead-letter retry {letter}`")
     sql_connection.execute("alter table soulbox.pod_runs drop constraint no_pod")
     assert [done.problem for done in await retry_dead_letters(store, ENTRIES, None)] == [None]
@@ -400,7 +400,7 @@ async def test_row_that_was_adjusted_as_told_is_a_warning(
 @pytest.mark.parametrize(
     ("words", "want"),
     [
-        (["--since", "yesterday"], "soulbox: since: 'yesterday' is no time"),
+        (["--since", "yesterday"], "soulbox: since: 'yesterday' is not a time"),
         (
             ["--since", "2026-11-02", "--until", "2026-11-01"],
             "soulbox: since: it is not before until; swap them",
@@ -435,12 +435,14 @@ async def test_adjustment_is_written_once(
     assert first.exit_code == 0, first.output
     assert first.output.startswith(f"adjusted: {event} by -0.00001 USD (")
     again = await billing(dsn, *words)
-    assert again.output == first.output.replace("adjusted:", "was adjusted already:")
+    assert again.output == first.output.replace("adjusted:", "was already adjusted:")
     after = one(sql_connection, "select sum(amount) from soulbox.billing_events")
     assert after == before - Decimal("0.00001")
     other = await billing(dsn, *words[:4], "-0.00002", *words[5:])
     assert isinstance(other.exception, InvalidRequest)
-    assert str(other.exception).startswith("reference: the event was adjusted by -0.0000100000 USD")
+    assert str(other.exception).startswith(
+        "reference: the event was already adjusted by -0.0000100000 USD"
+    )
     more = await billing(dsn, *words, "--reference", "second time")
     assert more.exit_code == 0
     row = sql_connection.execute(
@@ -473,7 +475,7 @@ async def test_unknown_event_is_refused(store: Store, dsn: str) -> None:
     with pytest.raises(NotFound, match=f"event: there is no {UUID(int=1)} in the ledger"):
         await adjust(store, UUID(int=1), amount=Decimal(1), reason="r", reference="1")
     bad = await billing(dsn, "adjust", "--event", "x", "--amount", "1", "--reason", "r")
-    assert str(bad.exception).startswith("event: 'x' is no event_id")
+    assert str(bad.exception).startswith("event: 'x' is not an event_id")
 
 
 # invoice
@@ -552,7 +554,7 @@ async def test_invoice_is_of_one_tenant(
     both = await billing(dsn, *words, "--user", "ada")
     assert str(both.exception) == (
         "tenant: 'ada' has bills of several: other, tenant-team-a;"
-        " name one: two people of one name are two people"
+        " name one: the same name in two tenants is two people"
     )
     hers = await invoice(store, user_name="ada", tenant="other", period=NOVEMBER)
     assert [(line.tenant, line.amount) for line in hers.lines] == [("other", Decimal("0.5"))]
@@ -566,9 +568,11 @@ async def test_invoice_is_of_one_tenant(
     assert page.startswith("Invoice of all users of tenant other, 2026-11 (UTC)\n")
     assert "mia" in page
     neither = await billing(dsn, *words)
-    assert str(neither.exception).startswith("user: nobody is named; give --user, --tenant")
+    assert str(neither.exception).startswith(
+        "user: no user or tenant is named; give --user, --tenant"
+    )
     nowhere = await billing(dsn, *words, "--tenant", "nowhere")
-    assert str(nowhere.exception).startswith("tenant: the ledger has nothing of 'nowhere'; its")
+    assert str(nowhere.exception).startswith("tenant: the ledger has no rows of 'nowhere'; its")
 
 
 async def test_invoice_of_nobody_and_of_no_month(
@@ -577,11 +581,11 @@ async def test_invoice_of_nobody_and_of_no_month(
     await fill(store, make_mirror)
     unknown = await billing(dsn, "invoice", "--user", "eve", "--period", "2026-11")
     assert isinstance(unknown.exception, NotFound)
-    assert str(unknown.exception).startswith("user: the ledger has nothing of 'eve'; its users")
+    assert str(unknown.exception).startswith("user: the ledger has no rows of 'eve'; its users")
     quiet = await billing(dsn, "invoice", "--user", "ada", "--period", "2020-01")
-    assert quiet.output.endswith("nothing is billed\n")
+    assert quiet.output.endswith("nothing was billed\n")
     wrong = await billing(dsn, "invoice", "--user", "ada", "--period", "November")
-    assert str(wrong.exception) == "period: 'November' is no month; write it as 2026-11"
+    assert str(wrong.exception) == "period: 'November' is not a month; write it as 2026-11"
 
 
 async def test_allowance_passes_to_the_next_plan_of_the_month(

@@ -244,7 +244,9 @@ def test_database_of_another_owner_is_brought_up_by_a_superuser(own_server: Post
         connection.execute("grant soulbox_owner to somebody")
         connection.execute("grant usage on schema soulbox to other")
         connection.execute("grant select on soulbox.schema_migrations to other")
-    with pytest.raises(ConfigError, match=r'42501 .* belongs to role "somebody", which the login'):
+    with pytest.raises(
+        ConfigError, match=r'42501 .* belongs to role "somebody", whose rights the login'
+    ):
         migrate(own_server.dsn("hers", user="other"))
     assert migrate(own_server.dsn("hers")) == [load_migrations()[-1].name]
     with psycopg.connect(own_server.dsn("hers"), autocommit=True) as connection:

@@ -65,7 +65,7 @@ def test_example_is_applied_listed_and_applied_again(
         Decimal(36000),
     )
     again = runner.invoke(app, ["prices", "apply", str(EXAMPLE)])
-    assert again.output == "as they were: 5\n"
+    assert again.output == "unchanged: 5\n"
     listed = runner.invoke(app, ["prices", "list", "-o", "csv"]).output.splitlines()
     assert listed[1].startswith("default-free-1,valid,default,free,0.0000200000,USD,2020-01-01")
     assert listed[2].startswith("default-free-2,to come,default,free,0.0000250000,USD,2031-01-01")
@@ -102,7 +102,7 @@ async def test_one_wrong_plan_leaves_all_as_they_were(
             metadata={"annotations": {"soulbox.dev/sku": "gpu"}},
         ),
     )
-    with pytest.raises(InvalidRequest, match=r"plans\[2\].valid_from: time that is billed already"):
+    with pytest.raises(InvalidRequest, match=r"plans\[2\].valid_from: time that is already billed"):
         await apply_prices(store, parse_prices(gpu.encode(), "x"))
     assert plans(sql_connection) == before
 

@@ -321,12 +321,12 @@ async def test_cursors_that_are_none_or_too_old_are_refused(
     assert cursor is not None
     assert (await go_on(cursor)).rows
     for made_up in ("", "x", "AAAA", cursor[:-2], cursor + "A", "ü", cursor.swapcase(), "A" * 9999):
-        with pytest.raises(InvalidRequest, match="not one that was given out"):
+        with pytest.raises(InvalidRequest, match="not issued by SoulBox"):
             await go_on(made_up)
     with pytest.raises(InvalidRequest, match="other filters"):
         await go_on(cursor, user_name="ada")
     sql_connection.execute("update soulbox.mirror_state set database_epoch = database_epoch + 1")
-    with pytest.raises(CursorExpired, match="restored since"):
+    with pytest.raises(CursorExpired, match="restored after"):
         await go_on(cursor)
 
 
@@ -338,7 +338,7 @@ async def test_errors_are_typed(store: Store, make_mirror: MakeMirror) -> None:
         for limit in (0, -1, 1001):
             with pytest.raises(InvalidRequest, match="limit"):
                 await history.executions(Filter(), limit=limit)
-        with pytest.raises(InvalidRequest, match="state: 'odd' is none"):
+        with pytest.raises(InvalidRequest, match="state: 'odd' is not a state"):
             await history.executions(Filter(state="odd"))
         with pytest.raises(InvalidRequest, match="swap them"):
             await history.executions(Filter(since=NOW, until=NOW - timedelta(days=1)))
@@ -364,12 +364,12 @@ async def test_errors_are_typed(store: Store, make_mirror: MakeMirror) -> None:
         ("nothing", {}, "there is no report 'nothing'"),
         ("dashboard", {}, "dashboard needs it"),
         ("dashboard", {"user": "a", "x": "1"}, "dashboard has no such parameter"),
-        ("usage", {"sandbox": "x", "from": ago(), "to": ago()}, "'x' is no UID"),
-        ("usage", {"sandbox": new_uid(), "from": "soon", "to": ago()}, "'soon' is no time"),
+        ("usage", {"sandbox": "x", "from": ago(), "to": ago()}, "'x' is not a UID"),
+        ("usage", {"sandbox": new_uid(), "from": "soon", "to": ago()}, "'soon' is not a time"),
         ("usage", {"sandbox": new_uid(), "from": ago(), "to": ago(days=1)}, "swap them"),
-        ("statistics", {"days": "0"}, "'0' is no number from 1 to 3660"),
-        ("statistics", {"days": "٣"}, "is no number"),
-        ("executions", {"limit": "1001"}, "no number from 1 to 1000"),
+        ("statistics", {"days": "0"}, "'0' is not a number from 1 to 3660"),
+        ("statistics", {"days": "٣"}, "is not a number"),
+        ("executions", {"limit": "1001"}, "not a number from 1 to 1000"),
         ("owns", {}, "give user or sandbox"),
         ("code", {"query": "a\0b"}, "NUL"),
     ],
@@ -446,7 +446,7 @@ async def test_objects_are_named_as_people_name_them(make_mirror: MakeMirror, st
     for wrong in (f"{where}/nothing", f"elsewhere/{name}"):
         with pytest.raises(InvalidRequest, match=f"no sandbox {wrong} is recorded; give its UID"):
             await report(store, "runs", sandbox=wrong)
-    with pytest.raises(InvalidRequest, match=r"is no UID; .*or write NAMESPACE/NAME"):
+    with pytest.raises(InvalidRequest, match=r"is not a UID; .*or write NAMESPACE/NAME"):
         await report(store, "runs", sandbox=name)
 
 
@@ -479,9 +479,9 @@ def test_every_report_runs_on_an_empty_database(soulbox: Any) -> None:
     ("words", "want"),
     [
         (["nothing"], "soulbox: name: there is no report 'nothing'"),
-        (["code", "-p", "query"], "soulbox: --param: 'query' is no name=value"),
+        (["code", "-p", "query"], "soulbox: --param: 'query' is not name=value"),
         (["code", "-p", "query=a", "-p", "query=b"], "soulbox: query: it is given twice"),
-        (["executions", "-p", "cursor=made-up"], "soulbox: cursor: it is not one"),
+        (["executions", "-p", "cursor=made-up"], "soulbox: cursor: it was not issued"),
     ],
 )
 def test_command_says_what_is_wrong_in_one_line(

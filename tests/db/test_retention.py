@@ -217,5 +217,5 @@ def test_command_drops_and_tells(dsn: str, sql_connection: psycopg.Connection) -
     runner = CliRunner(env={"SOULBOX_DSN": dsn})
     assert f"would be dropped: {old}" in runner.invoke(app, ["db", "retain", "--dry-run"]).output
     assert runner.invoke(app, ["db", "retain"]).output == f"dropped: {old}\n"
-    assert runner.invoke(app, ["db", "retain"]).output == "nothing is older than what is kept\n"
+    assert runner.invoke(app, ["db", "retain"]).output == "nothing is old enough to be dropped\n"
     assert partitions(sql_connection, "resource_metrics") == [name_of_day(NOW)]

@@ -384,7 +384,7 @@ async def test_who_begins_last_rebuilds(store: Store, sql_connection: psycopg.Co
     await first.step()
     await first.step()
     await second.step()
-    with pytest.raises(StoreConflict, match="somebody else rebuilds"):
+    with pytest.raises(StoreConflict, match="already rebuilding"):
         await first.step()
     while await second.step() is not None:
         pass

@@ -51,7 +51,7 @@ def test_table_is_for_people(filled: str) -> None:
     built = soulbox(filled, "billing", "rebuild")
     assert built.returncode == 0, built.stderr
     assert "summed 2026-11\nsummed 2026-12\n" in built.stdout
-    assert built.stdout.endswith("the sums hold\n")
+    assert built.stdout.endswith("the sums are rebuilt\n")
     after = soulbox(filled, "usage", "--period", "2026-11")
     assert before.stdout == after.stdout
     lines = [line.split() for line in after.stdout.splitlines()]
@@ -144,8 +144,8 @@ def test_nobody_used_anything(dsn: str) -> None:
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        (["--period", "2026-13"], "period: '2026-13' is no month; write it as 2026-11"),
-        (["--since", "November"], "since: 'November' is no month; write it as 2026-11"),
+        (["--period", "2026-13"], "period: '2026-13' is not a month; write it as 2026-11"),
+        (["--since", "November"], "since: 'November' is not a month; write it as 2026-11"),
         (["--since", "2027-01", "--period", "2026-01"], "since: it is later than 2026-01; swap"),
     ],
 )

@@ -156,7 +156,7 @@ def test_ctrl_c_cancels_and_shows_what_came(box: World, shell: Shell, tmp_path: 
     finally:
         process.kill()
     assert (process.returncode, out) == (130, b"")
-    assert b"cancelling it" in err
+    assert b"cancelling; press" in err
     assert b"Cancelled/Cancelled" in err
     status = only_execution(box)["status"]
     assert (status["state"], status["output"]["stdout"]) == ("Cancelled", "begun\n")
@@ -295,7 +295,7 @@ def test_without_the_operator_at_hand_output_comes_at_the_end(
         "run", job, "--sandbox", "box", SOULBOX_OPERATOR_URL="http://127.0.0.1:1"
     )
     assert (code, out) == (0, "here\n")
-    assert "output came at the end, not live" in err
+    assert "output was shown at the end, not live" in err
 
 
 def test_json_is_the_object_and_rm_deletes_it(box: World, shell: Shell, tmp_path: Path) -> None:
@@ -634,7 +634,7 @@ def test_a_sandbox_and_its_files_from_beginning_to_end(
     )
     assert world.pod_of("box") == pod
     assert shell.call("keep-alive", "box", "--for", "1m")[1].startswith(
-        "sandbox box lives longer already: until "
+        "sandbox box already lives longer: until "
     )
     code, out, err = shell.call("suspend", "box")
     assert (code, out) == (0, "sandbox box is being suspended\n"), err

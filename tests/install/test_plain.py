@@ -60,7 +60,7 @@ def test_installed_serves_every_example_and_leaves_nothing(
     )
 
     said = uninstall()
-    assert "out of the cluster" in said
+    assert "removed from the cluster" in said
     # The examples' own quota, Secret and ConfigMap are their user's, as everything in that
     # namespace that SoulBox did not make.
     theirs = {

@@ -36,7 +36,7 @@ _ONE_TARGET = ("exactly one of sandboxRef and className", "set one and remove th
 _ONE_CODE = ("exactly one of code and codeFrom", "set one and remove the other")
 _ONE_KEY = ("spec.codeFrom needs exactly one of configMapKeyRef and secretKeyRef", "set one")
 _PATH = ("file path leaves the workspace", "make it relative")
-_RUNNERS_PATH = ("file path holds NUL or starts with .soulbox-", "name it otherwise")
+_RUNNERS_PATH = ("file path holds NUL or starts with .soulbox-", "choose another name")
 _ENV_NAME = ("env name is not legal", "do not start with a digit")
 _GLOB = ("captureFiles holds a glob that leaves the workspace", "make it relative")
 _POSITIVE = ("should be greater than or equal to 1",)
@@ -81,12 +81,12 @@ REFUSALS: dict[str, Refusal] = {
             "stdin": "d" * 40_000,
             "env": [{"name": "E", "value": "e" * 13_217}],
         },
-        want_api=("spec holds more than 393216 bytes", "give less input"),
+        want_api=("spec holds more than 393216 bytes", "reduce the input"),
         want_field="spec",
     ),
     "resources of an Execution in a Sandbox": Refusal(
         spec={"resources": {"memory": "1Gi"}},
-        want_api=("spec.resources is for a pod of its own", "give the Sandbox what it needs"),
+        want_api=("spec.resources needs className", "give the Sandbox what it needs"),
         want_field="spec.resources",
     ),
     "a variable of an Execution from nowhere": Refusal(
@@ -364,7 +364,7 @@ REFUSALS: dict[str, Refusal] = {
     "a class with a profile none": Refusal(
         make=make_sandbox_class,
         spec={"networkProfiles": [{"name": "none", "egress": []}]},
-        want_api=("spec.networkProfiles has a profile none", "name it otherwise"),
+        want_api=("spec.networkProfiles has a profile named none", "choose another name"),
         want_field="spec.networkProfiles[0].name",
     ),
     "a class with a rule of cidr and dns": Refusal(

@@ -50,7 +50,8 @@ app.command()(delete)
 app.command()(top)
 
 _Config = Annotated[
-    Path | None, typer.Option("--config", help="YAML file with settings; the environment wins.")
+    Path | None,
+    typer.Option("--config", help="YAML file with settings; the environment overrides it."),
 ]
 
 
@@ -58,7 +59,7 @@ _Config = Annotated[
 def run_the_operator(
     config: _Config = None,
     profile: Annotated[
-        str | None, typer.Option(help="development or production: which defaults hold.")
+        str | None, typer.Option(help="development or production: which defaults apply.")
     ] = None,
     kubeconfig: Annotated[
         Path | None, typer.Option(help="kubeconfig to use instead of KUBECONFIG.")
@@ -70,7 +71,7 @@ def run_the_operator(
         bool | None,
         typer.Option(
             "--leader-elect/--no-leader-elect",
-            help="Work only while holding the Lease; without, be the only operator.",
+            help="Work only while holding the Lease; without it, this must be the only operator.",
         ),
     ] = None,
     log_level: Annotated[str | None, typer.Option(help="debug, info, warning or error.")] = None,
@@ -105,7 +106,7 @@ def run_the_operator(
 def migrate(
     config: _Config = None,
     dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Only say what would be done.")
+        bool, typer.Option("--dry-run", help="Only print what would be done.")
     ] = False,
 ) -> None:
     """Bring the database's schema to this release's."""

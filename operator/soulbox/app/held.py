@@ -108,14 +108,14 @@ class HeldObjects:
         try:
             await spooler.keep(portion)
         except SpoolUnavailable as error:
-            return f"or mend the spool volume: {error}"
+            return f"or fix the spool volume: {error}"
         _log.warning("deleted objects went to the spool volume", action="spool", count=len(portion))
         return ""
 
     def _tell(self, portion: list[Sighting], remedy: str) -> None:
         message = (
-            "PostgreSQL takes no rows, and what is not recorded does not go. Bring PostgreSQL"
-            f" back (soulbox doctor says what is wrong), {remedy}."
+            "PostgreSQL accepts no rows, and deleted objects stay until they are recorded. Bring"
+            f" PostgreSQL back (soulbox doctor says what is wrong), {remedy}."
         )
         for sighting in portion:
             self._events.post(sighting.manifest, sighting.kind, _Held(message=message))

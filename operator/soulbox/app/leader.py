@@ -134,7 +134,7 @@ class Leadership:
             NotLeader: it may not.
         """
         if self._over:
-            raise NotLeader("this operator leads no more")
+            raise NotLeader("this operator no longer leads")
         if self._until is not None and self._clock() >= self._until:
             raise NotLeader(f"Lease {self._where} is not held, or was not renewed in time")
 
@@ -283,8 +283,8 @@ class Leadership:
             self._silent = True
             self._metrics.leading("silent")
             _log.error(
-                "the Lease was not renewed in time: nothing is written to the cluster until it"
-                " is clear that no other operator has taken over",
+                "the Lease was not renewed in time: nothing is written to the cluster until it is"
+                " certain that no other operator has taken over",
                 action="lease-silent",
                 lease=self._where,
             )
@@ -320,7 +320,7 @@ class Leadership:
         if self._silent:
             self._silent = False
             self._metrics.leading("leader")
-            _log.info("this operator leads on", action="lead", lease=self._where)
+            _log.info("this operator continues to lead", action="lead", lease=self._where)
 
     # The end.
 
@@ -334,7 +334,7 @@ class Leadership:
                 released = await self._give_up()
         except (SoulBoxError, TimeoutError) as error:
             _log.warning(
-                "the Lease was not released: another operator waits it out",
+                "the Lease was not released: another operator has to wait until it expires",
                 action="lease",
                 lease=self._where,
                 error=str(error)[:256] or type(error).__name__,

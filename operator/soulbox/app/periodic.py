@@ -259,7 +259,7 @@ class Periodic:
         newest = max(intake.last_event.values(), default=self._started)
         silent = time.monotonic() - newest
         limit = self._settings.watch_stale_seconds + self._settings.repair_period_seconds
-        return {"watch": f"nothing heard for {silent:.0f} s" if silent > limit else ""}
+        return {"watch": f"no watch event for {silent:.0f} s" if silent > limit else ""}
 
     def ready(self) -> dict[str, str]:
         """Readiness: PostgreSQL takes what is written. Degraded, reconciling goes on."""

@@ -37,8 +37,8 @@ async def load_signing_key(kube: KubeClient, namespace: str) -> SigningKey:
         return SigningKey.from_seed(seed)
     except (KeyError, ValueError) as error:
         raise ConfigError(
-            f'Secret {namespace}/{SIGNING_KEY_SECRET} has no valid "{_SEED}"; '
-            "restore it, or delete it once no sandbox runs"
+            f'Secret {namespace}/{SIGNING_KEY_SECRET} has no valid "{_SEED}"; restore it, or'
+            " delete it when no sandbox is running"
         ) from error
 
 

@@ -154,10 +154,10 @@ class Uninstaller:
             self._tell("waiting until the operator has recorded", len(left))
             if waited >= deadline_seconds:
                 raise NotRecorded(
-                    f"{len(left)} objects are not recorded yet after {waited:.0f} s, for example "
-                    f"{_name(left[0][1])}: the operator or PostgreSQL is away. Start them "
-                    "again and repeat this (kubectl -n "
-                    f"{self._namespace} get pods; soulbox doctor), or give them up: --give-up FILE"
+                    f"{len(left)} objects are not recorded yet after {waited:.0f} s, for example"
+                    f" {_name(left[0][1])}: the operator or PostgreSQL is not running. Start them"
+                    f" again and repeat this (kubectl -n {self._namespace} get pods; soulbox"
+                    " doctor), or give them up: --give-up FILE"
                 )
             await asyncio.sleep(_POLL_SECONDS)
             waited += _POLL_SECONDS
@@ -208,7 +208,7 @@ class Uninstaller:
         await self._delete_all(DEPLOYMENTS)
         selector = "app.kubernetes.io/component=operator,app.kubernetes.io/name=soulbox-operator"
         while pods := await self._kube.list(PODS, self._namespace, label_selector=selector):
-            self._tell("waiting for the operator's end", len(pods))
+            self._tell("waiting for the operator to end", len(pods))
             await asyncio.sleep(_POLL_SECONDS)
         for resource in (NETWORK_POLICIES, *_INSTALLATION):
             await self._delete_all(resource)

@@ -271,10 +271,10 @@ class RunnerClient:
         reply = await self._signed(pod, call, OUTPUT_CHUNK_BYTES)
         stored_bytes = _count_header(reply, "soulbox-stored-bytes")
         if stored_bytes > limit_bytes or (reply.body and offset + len(reply.body) > stored_bytes):
-            raise HostileReply(f"runner's reply: more of {what} than can be stored")
+            raise HostileReply(f"runner's reply: more bytes of {what} than can be stored")
         # An honest runner sends whole pieces; byte by byte, each would cost us a call.
         if len(reply.body) < min(stored_bytes - offset, OUTPUT_CHUNK_BYTES):
-            raise HostileReply(f"runner's reply: less of {what} than it says is stored")
+            raise HostileReply(f"runner's reply: fewer bytes of {what} than it says are stored")
         finished = reply.headers.get("soulbox-state") == RunState.FINISHED
         return OutputPiece(content=reply.body, stored_bytes=stored_bytes, finished=finished)
 
@@ -328,7 +328,7 @@ class RunnerClient:
     def _document(self, reply: _Reply, uid: str, attempt: int) -> RunDocument:
         document = wire.parse_document(reply.body, now=self._clock())
         if (document.uid, document.attempt) != (uid, attempt):
-            raise HostileReply("runner's reply: it is about another run than was asked for")
+            raise HostileReply("runner's reply: it is about a different run")
         return document
 
     async def _signed(
@@ -441,7 +441,7 @@ async def _read_bounded(response: aiohttp.ClientResponse, limit_bytes: int) -> b
 def _count_header(reply: _Reply, name: str) -> int:
     text = reply.headers.get(name, "")
     if not (text.isascii() and text.isdigit() and len(text) <= 18):
-        raise HostileReply(f"runner's reply: header {name} is no count")
+        raise HostileReply(f"runner's reply: header {name} is not a count")
     return int(text)
 
 

@@ -31,7 +31,7 @@ def parse_period(text: str) -> Period:
     """
     found = re.fullmatch(r"(2[01][0-9]{2})-(0[1-9]|1[0-2])", text)
     if found is None:
-        raise InvalidRequest("period", f"{text[:32]!r} is no month", "write it as 2026-11")
+        raise InvalidRequest("period", f"{text[:32]!r} is not a month", "write it as 2026-11")
     year, month = int(found[1]), int(found[2])
     return Period(
         starts_at=datetime(year, month, 1, tzinfo=UTC),

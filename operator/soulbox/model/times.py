@@ -30,7 +30,7 @@ def requested_time(name: str, text: str) -> datetime:
         moment = datetime.fromisoformat(text)
     except ValueError:
         raise InvalidRequest(
-            name, f"{text[:64]!r} is no time", "write it as 2026-11-25T10:00:00Z"
+            name, f"{text[:64]!r} is not a time", "write it as 2026-11-25T10:00:00Z"
         ) from None
     return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
 

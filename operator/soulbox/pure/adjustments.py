@@ -31,7 +31,7 @@ def parse_amount(text: str) -> Decimal:
     except InvalidOperation:
         amount = Decimal("NaN")
     if not amount.is_finite():
-        raise InvalidRequest("amount", f"{text[:32]!r} is no number", "write it as -0.10")
+        raise InvalidRequest("amount", f"{text[:32]!r} is not a number", "write it as -0.10")
     if abs(amount) >= _LARGEST:
         raise InvalidRequest("amount", f"it is not below {_LARGEST}", "correct it")
     if amount != amount.quantize(_SMALLEST):
@@ -54,8 +54,8 @@ def check_payable(corrected: BillingEvent, amount: Decimal, payable: Decimal) ->
         least = max(payable, Decimal(0))
         raise InvalidRequest(
             "amount",
-            f"the free allowance covers the rest of that month by plan {corrected.price_plan};"
-            f" {least:f} {corrected.currency} of it are to be paid",
+            f"the free allowance covers the rest of that month under plan {corrected.price_plan};"
+            f" only {least:f} {corrected.currency} of it are to be paid",
             f"take off at most {-least:f}" if least else "nothing can be taken off any more",
         )
 
@@ -85,7 +85,7 @@ def build_adjustment(
     if corrected.kind is BillingKind.ADJUSTMENT:
         raise InvalidRequest(
             "event",
-            "it is an adjustment itself",
+            "it is itself an adjustment",
             f"adjust the row it corrects: {corrected.corrects}",
         )
     for name, text in (("reason", reason), ("reference", reference)):
@@ -93,7 +93,7 @@ def build_adjustment(
             raise InvalidRequest(
                 name,
                 f"it must be one line of 1 to {_TEXT_MAX} printable characters",
-                "say why, for whoever reads the bill",
+                "give a reason, for the person who reads the bill",
             )
     if currency is not None and currency != corrected.currency:
         raise InvalidRequest(

@@ -68,7 +68,7 @@ def decide_price_changes(
         if plan.sku not in skus and not allow_new_sku:
             raise InvalidRequest(
                 f"{field}.sku",
-                f'"{plan.sku}" is of no pod so far and of no plan',
+                f'no pod has run under SKU "{plan.sku}", and no plan has it',
                 "compare it with spec.sku of the SandboxClasses, or give --allow-new-sku",
             )
         verdict = _verdict(field, f'plan "{plan.name}"', plan, have_plans.get(plan.name), now)
@@ -83,7 +83,9 @@ def decide_price_changes(
         field = f"tiers[{index}]"
         if one.tier not in tier_names:
             raise InvalidRequest(
-                f"{field}.tier", f'no plan is of tier "{one.tier}"', "add one, or correct it"
+                f"{field}.tier",
+                f'no plan has tier "{one.tier}"',
+                "add such a plan, or correct the tier",
             )
         verdict = _verdict(field, "that tier", one, have_tiers.get(_account(one)), now)
         if verdict:
@@ -125,18 +127,16 @@ def _verdict(field: str, what: str, want: _Row, have: _Row | None, now: datetime
             raise InvalidRequest(
                 f"{field}.{name}",
                 f"{what} has begun and keeps its {name}",
-                "end it with a valid_to that is to come and add one that begins there",
+                "end it with a valid_to in the future and add one that begins there",
             )
     if "valid_to" in changed:
         if have.valid_to is not None and have.valid_to <= now:
-            raise InvalidRequest(
-                f"{field}.valid_to", f"{what} has ended", "put its end back as it was"
-            )
+            raise InvalidRequest(f"{field}.valid_to", f"{what} has ended", "restore its end")
         if want.valid_to is not None and want.valid_to <= now:
             raise InvalidRequest(
                 f"{field}.valid_to",
                 f"{what} has begun and cannot end in the past",
-                "give a time that is to come",
+                "give a time in the future",
             )
     return "ended"
 
@@ -163,8 +163,8 @@ def _refuse_overlaps(kind: str, wanted: Sequence[_Row], stored: Sequence[_Row]) 
                 f"{kind}[{places[_identity(culprit)]}].valid_from",
                 f"its time overlaps that of {_called(other)}, which begins "
                 f"{other.valid_from.isoformat()} and {end}",
-                "let one end (valid_to) where the next begins; a plan of the database that "
-                "shall end must be in the file",
+                "let one end (valid_to) where the next begins; a stored plan that should end must"
+                " be in the file",
             )
 
 

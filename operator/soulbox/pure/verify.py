@@ -175,9 +175,9 @@ def refused(letter: Refused) -> Finding:
         whose = f"{letter.namespace or '-'}/{letter.name or '-'}"
         known = "" if letter.pod_uid is not None else f" with UID {letter.uid}"
         text = (
-            f"{whose}{known} lies in the dead letters, its time is not billed: {letter.error}; "
-            "see `soulbox db dead-letter list`, and once that is mended "
-            f"`soulbox db dead-letter retry {letter.id}`"
+            f"{whose}{known} is in the dead letters, so its time is not billed: {letter.error};"
+            " see `soulbox db dead-letter list`, fix the cause, then run `soulbox db dead-letter"
+            f" retry {letter.id}`"
         )
     return Finding(
         kind=FindingKind.REFUSED,
@@ -199,11 +199,13 @@ def verify_adjustment(
     """
     for name in ("cluster", "tenant", "user_name", "currency", "sku", "tier", "price_plan"):
         if getattr(row, name) != getattr(corrected, name):
-            text = f"its {name} is not that of what it corrects, {corrected.event_id}"
+            text = f"its {name} differs from that of the row it corrects, {corrected.event_id}"
             yield _finding(FindingKind.ADJUSTMENT, row, text)
     reference = row.metadata.get("reference")
     if reference is not None and row.event_id != adjustment_id(corrected.event_id, str(reference)):
-        yield _finding(FindingKind.ADJUSTMENT, row, "its event_id is not that of its reference")
+        yield _finding(
+            FindingKind.ADJUSTMENT, row, "its event_id does not follow from its reference"
+        )
     if corrected.amount + adjusted < 0:
         text = f"with it {corrected.event_id} comes to {plain_decimal(corrected.amount + adjusted)}"
         yield _finding(FindingKind.ADJUSTMENT, row, text)
@@ -229,8 +231,8 @@ def _price(
     name = None if plan is None else plan.name
     if (row.tier, row.price_plan) != (tier, name):
         text = (
-            f"it is of tier {row.tier} by plan {row.price_plan or 'none'} and should be of tier "
-            f"{tier} by plan {name or 'none'}"
+            f"it has tier {row.tier} and plan {row.price_plan or 'none'}, and should have tier"
+            f" {tier} and plan {name or 'none'}"
         )
         seconds = row.quantity + row.rounding_seconds
         due = charge(seconds, run.cpu_millicores, run.memory_bytes, plan).amount
@@ -244,7 +246,7 @@ def _unfinished(
     if run.deleted_at is not None:
         yield Finding(
             kind=FindingKind.END_UNKNOWN,
-            text="it is gone and nobody told its end: its last part is not billed",
+            text="it is gone and its end is unknown: its last part is not billed",
             tenant=run.tenant,
             pod_uid=run.pod_uid,
         )
@@ -262,7 +264,7 @@ def _unfinished(
     if due:
         yield Finding(
             kind=FindingKind.OVERDUE,
-            text=f"{len(due)} hours from here on are over and not billed",
+            text=f"{len(due)} hours from this one on are over and not billed",
             tenant=run.tenant,
             pod_uid=run.pod_uid,
             hour=due[0],

@@ -24,7 +24,7 @@ COMMAND: Final = "python -m soulbox.schema.generate"
 
 
 class Column(NamedTuple):
-    """A column of `kubectl get`; a wide one is shown with -o wide only."""
+    """A column of `kubectl get`; a wide one is shown only with -o wide."""
 
     name: str
     type: str
@@ -34,7 +34,7 @@ class Column(NamedTuple):
 
 
 class Described(NamedTuple):
-    """One kind of ours, with what its CRD is made of."""
+    """One of our kinds, with what its CRD is made from."""
 
     info: kinds.KindInfo
     model: type[common.ApiModel]
@@ -72,7 +72,7 @@ DESCRIBED: Final = (
             Column("User", "string", ".spec.user", "User it is billed to.", wide=True),
             Column("Network", "string", ".spec.network", "Its network profile.", wide=True),
             Column(
-                # Not as a date: kubectl shows dates as ages, and has none for what is to come.
+                # Not as a date: kubectl shows dates as ages, and cannot show a future one.
                 "Expires",
                 "string",
                 ".status.expirationTime",
@@ -87,7 +87,7 @@ DESCRIBED: Final = (
         execution.Execution,
         columns=(
             Column("State", "string", ".status.state", "Summary of its conditions."),
-            Column("Reason", "string", ".status.reason", "Why it ended so."),
+            Column("Reason", "string", ".status.reason", "Why it ended."),
             Column("Exit", "integer", ".status.exitCode", "Exit code of the program."),
             Column(
                 "Duration", "integer", ".status.durationMilliseconds", "Wall time, milliseconds."
@@ -159,7 +159,7 @@ def build_crd(described: Described) -> dict[str, Any]:
                 "plural": info.plural,
                 "singular": info.kind.lower(),
                 "shortNames": [info.short_name],
-                # Not classes: they are the cluster's, in the midst of one namespace's objects.
+                # Not classes: they are cluster-wide and would appear among one namespace's objects.
                 **({"categories": ["soulbox"]} if info.namespaced else {}),
             },
             "scope": "Namespaced" if info.namespaced else "Cluster",

@@ -1,7 +1,7 @@
-"""What the chart's templates list of our kinds, made from `model/kinds.py`.
+"""The lists of our kinds in the chart's templates, made from `model/kinds.py`.
 
-Roles and admission policies name resources; a kind that is missing in one of them is watched in
-vain, or escapes a policy. The templates include these lists instead.
+Roles and admission policies name resources; a kind that is missing from one of them cannot be
+watched, or escapes a policy. The templates include these lists instead.
 """
 
 from collections.abc import Iterable
@@ -15,14 +15,14 @@ TEMPLATE = "manifests/chart/templates/_kinds.tpl"
 def kinds_template(command: str) -> str:
     """The chart's named templates, each a YAML list in one line."""
     lists = {
-        # What users make in their namespaces.
+        # What users create in their namespaces.
         "soulbox.resources": _plurals(TENANTS),
         "soulbox.statuses": _plurals(TENANTS, "/status"),
         # Those whose pods wait for them.
         "soulbox.finalizers": _plurals(POD_OWNERS, "/finalizers"),
-        # Those that run once and can be deleted by the operator, by their time to live.
+        # Those that run once, and that the operator may delete after their time to live.
         "soulbox.transient": _plurals(info for info in OURS if info.final_states),
-        # Those of the cluster, which only administrators make.
+        # Cluster-wide ones, which only administrators create.
         "soulbox.clusterResources": _plurals(info for info in OURS if not info.namespaced),
         "soulbox.clusterStatuses": _plurals(
             (info for info in OURS if not info.namespaced), "/status"

@@ -1,8 +1,8 @@
 """Manifests as the API server stores them to the dataclasses of `model.specs`.
 
-The API server has validated what it stores, but under the CRD of that day; here every
-rule is looked at again, and a malformed object becomes `InvalidManifest` naming the
-field, never a crash. Pure, and cheap enough to run on every event (some 20 µs).
+The API server has validated what it stores, but against the CRD of that time; here every rule is
+checked again, and a malformed object becomes an `InvalidManifest` that names the field, never a
+crash. Pure, and cheap enough to run on every event (about 20 µs).
 """
 
 import binascii
@@ -172,7 +172,8 @@ def parse_execution(manifest: Mapping[str, Any]) -> specs.ExecutionSpec:
 def _validate(model: type[_Spec], manifest: Mapping[str, Any]) -> _Spec:
     spec = manifest.get("spec")
     try:
-        # A missing spec is an empty one: a Sandbox needs no more, others say what is missing.
+        # A missing spec counts as an empty one: a Sandbox needs no more; other kinds report what is
+        # missing.
         return model.model_validate({} if spec is None else spec)
     except ValidationError as error:
         # The first finding only, and never the input: it may be code or a secret.
@@ -403,8 +404,8 @@ def _user(user: str | None) -> str | None:
 
 
 def _size_bytes(text: str) -> int:
-    # A lone surrogate cannot be encoded strictly; the API server stores none, but a size
-    # is no reason to fail.
+    # A lone surrogate cannot be encoded strictly. The API server stores none, but computing a size
+    # must not fail.
     return len(text) if text.isascii() else len(text.encode("utf-8", "surrogatepass"))
 
 

@@ -1,7 +1,7 @@
-"""prices.yaml: price plans and who is of which tier, as people write them.
+"""prices.yaml: price plans and the tiers of users, as people write them.
 
-Every scalar is read as text, so that a rate is the decimal number that stands there and not
-the nearest binary fraction. The first thing that is wrong is one line that names its field.
+Every scalar is read as text, so that a rate is the decimal number as written and not the nearest
+binary fraction. The first error found is reported in one line that names its field.
 """
 
 import difflib
@@ -37,7 +37,7 @@ def _moment(text: object) -> datetime:
     except ValueError:
         moment = None
     if moment is None or moment.tzinfo is None:
-        raise ValueError("it is no time with a zone, such as 2027-01-01T00:00:00Z")
+        raise ValueError("it is not a time with a zone, such as 2027-01-01T00:00:00Z")
     return moment
 
 
@@ -70,7 +70,7 @@ class PlanModel(_Model):
 
 
 class TierModel(_Model):
-    """Who is of a tier: a user of a tenant, or all of it."""
+    """The tier of a user of a tenant, or of the whole tenant."""
 
     tenant: Word
     user: Line = ""
@@ -87,14 +87,14 @@ class PriceFile(_Model):
 
 
 class _Loader(yaml.BaseLoader):
-    """Scalars stay text; a key that stands twice in one mapping is refused, not overwritten."""
+    """Scalars stay text; a key that occurs twice in one mapping is refused, not overwritten."""
 
     def construct_mapping(self, node: Any, deep: bool = False) -> Any:
         seen: set[str] = set()
         for key, _ in node.value:
             if key.value in seen:
                 raise yaml.constructor.ConstructorError(
-                    None, None, f"{key.value!r} stands twice", key.start_mark
+                    None, None, f"{key.value!r} occurs twice", key.start_mark
                 )
             seen.add(key.value)
         return super().construct_mapping(node, deep)
@@ -104,7 +104,7 @@ def read_prices(path: Path) -> PriceList:
     """The plans and tiers of a file.
 
     Raises:
-        InvalidRequest: it cannot be read, or what it says is no price; names the field.
+        InvalidRequest: it cannot be read, or its content is not a price list; names the field.
     """
     try:
         with path.open("rb") as file:
@@ -134,7 +134,7 @@ def parse_prices(raw: bytes, origin: str) -> PriceList:
     except (yaml.YAMLError, RecursionError) as error:
         mark = getattr(error, "problem_mark", None)
         where = "" if mark is None else f" at line {mark.line + 1}"
-        problem = getattr(error, "problem", None) or "it is no YAML"
+        problem = getattr(error, "problem", None) or "it is not YAML"
         raise InvalidRequest(f"{origin}{where}", " ".join(problem.split()), "correct it") from None
     if not isinstance(content, dict) or not content:
         raise InvalidRequest(origin, "it holds neither plans nor tiers", "begin it with plans:")

@@ -1,8 +1,8 @@
 """The operator's settings: defaults, then the profile's, then a YAML file, then the
-environment, then flags; the later wins.
+environment, then flags; later ones override earlier ones.
 
-`load_settings` is the only way in. Every field says its unit, what leaving it out means
-and why its default is what it is; docs/reference/configuration.md is made from them.
+`load_settings` is the only way in. Every field states its unit, what leaving it out means and the
+reason for its default; docs/reference/configuration.md is made from them.
 """
 
 import difflib
@@ -26,17 +26,17 @@ from soulbox.model.errors import ConfigError
 from soulbox.model.retention import RetentionPolicy
 
 ENV_PREFIX: Final = "SOULBOX_"
-# A config file is a page of text; more is a wrong path.
+# A config file is a page of text; a larger file means a wrong path.
 _MAX_FILE_BYTES: Final = 1_048_576
-# What a profile sets where nothing else does. "development" is the defaults themselves: a
-# trial on one machine. More stands here only once it exists.
+# What a profile sets unless something else does. "development" is the defaults themselves: a trial
+# on one machine.
 PROFILES: Final[Mapping[str, Mapping[str, object]]] = {
     "development": {},
     "production": {
-        # Bursts of saved outputs, queries and exports at once; PostgreSQL's max_connections is
-        # to be raised with it, doctor compares the two.
+        # For bursts of saved outputs, queries and exports at once. Raise PostgreSQL's
+        # max_connections with it; doctor compares the two.
         "pool_max_size": 50,
-        # No batch waits for a TLS handshake.
+        # So that no batch waits for a TLS handshake.
         "pool_min_size": 4,
     },
 }
@@ -47,7 +47,7 @@ _NAMESPACE: Final = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")
 
 
 class Settings(BaseSettings):
-    """Everything that can be set about the operator. Immutable once loaded."""
+    """All settings of the operator. Immutable once loaded."""
 
     model_config = SettingsConfigDict(
         env_prefix=ENV_PREFIX,
@@ -59,32 +59,32 @@ class Settings(BaseSettings):
 
     profile: Literal["development", "production"] = Field(
         default="development",
-        description="Which defaults hold where nothing else is set; the table below says which"
-        " differ. development: a trial on one machine.",
+        description="Which defaults apply where nothing else is set; the table below lists the"
+        " differences. development: a trial on one machine.",
     )
 
     # PostgreSQL
     dsn: SecretStr | None = Field(
         default=None,
-        description="PostgreSQL to mirror into: a URL or key=value string as libpq takes it."
+        description="PostgreSQL to mirror into: a URL or key=value string as libpq accepts it."
         " Exactly one of dsn and dsn_file must be set.",
     )
     dsn_file: Path | None = Field(
         default=None,
         description="File that holds the DSN and nothing else, so that it can come from a mounted"
-        " Secret and never stands in a process list.",
+        " Secret and never appears in a process list.",
     )
     dsn_read: SecretStr | None = Field(
         default=None,
-        description="A replica that `soulbox query` asks first; how far it is behind is told with"
-        " each answer. Unset, out of reach or too far behind: the primary is asked.",
+        description="A replica that `soulbox query` asks first; each answer reports how far behind"
+        " it is. If it is unset, unreachable or too far behind, the primary is asked.",
     )
     read_max_lag_seconds: float = Field(
         default=60,
         ge=0,
         le=86_400,
-        description="A replica further behind than this is passed over, in seconds. A minute:"
-        " reports look back over hours.",
+        description="A replica further behind than this is skipped, in seconds. A minute: reports"
+        " look back over hours.",
     )
     pool_min_size: int = Field(
         default=1,
@@ -103,20 +103,20 @@ class Settings(BaseSettings):
         ge=1,
         le=300,
         description="Longest time to connect to PostgreSQL, in seconds. Five: a lost packet is"
-        " sent again after 1 and 3 s.",
+        " resent after 1 and 3 s.",
     )
     statement_timeout_seconds: float = Field(
         default=30,
         gt=0,
         le=3600,
         description="Longest time of one statement, in seconds. A batch takes milliseconds; a"
-        " database that needs 30 s is ill.",
+        " database that needs 30 s has a problem.",
     )
 
     # Kubernetes
     operator_namespace: str = Field(
         default="soulbox-system",
-        description="Namespace of the operator: its signing key lives there.",
+        description="Namespace of the operator, which holds its signing key.",
     )
     watch_namespaces: Annotated[tuple[str, ...], NoDecode] = Field(
         default=(),
@@ -124,22 +124,23 @@ class Settings(BaseSettings):
     )
     kubeconfig: Path | None = Field(
         default=None,
-        description="kubeconfig to use. Unset: KUBECONFIG, else ~/.kube/config, else the pod's"
+        description="kubeconfig to use. Unset: KUBECONFIG, then ~/.kube/config, then the pod's"
         " ServiceAccount.",
     )
     api_timeout_seconds: float = Field(
         default=30,
         gt=0,
         le=600,
-        description="Longest time of one call to the API server, watches apart, in seconds. The"
+        description="Longest time of one call to the API server, except watches, in seconds. The"
         " API server itself gives up after 60.",
     )
     watch_stale_seconds: float = Field(
         default=700,
         ge=10,
         le=86_400,
-        description="Liveness fails when no watch was heard for this and repair_period_seconds"
-        " together, in seconds. Above the 660 s after which a healthy watch is opened again.",
+        description="Liveness fails when no watch has delivered anything for this plus"
+        " repair_period_seconds, in seconds. More than the 660 s after which a healthy watch is"
+        " reopened.",
     )
 
     # Leader election
@@ -156,23 +157,23 @@ class Settings(BaseSettings):
     )
     lease_identity: str | None = Field(
         default=None,
-        description="Who holds the Lease. Unset: the host's name, which is the pod's, and a random"
-        " number. A process takes over at once from an earlier one of its own identity, which"
-        " must be dead: set it only where that is known.",
+        description="Identity of this process in the Lease. Unset: the host's name, which is the"
+        " pod's, and a random number. A process takes over at once from an earlier one with the"
+        " same identity, which must be dead: set it only if that is certain.",
     )
     lease_duration_seconds: int = Field(
         default=15,
         ge=3,
         le=3600,
-        description="How long after the last sign of life of a leader, in seconds, another takes"
-        " over. Kubernetes' own controllers' default.",
+        description="How long after a leader's last sign of life another takes over, in seconds."
+        " 15: the default of Kubernetes' own controllers.",
     )
     lease_renew_deadline_seconds: float = Field(
         default=10,
         ge=1,
         le=3600,
-        description="How long after its last renewal, in seconds, a leader is silent towards"
-        " the cluster until it has renewed again. A third below lease_duration_seconds: room for"
+        description="How long after its last renewal a leader stops writing to the cluster until"
+        " it has renewed again, in seconds. A third below lease_duration_seconds, as room for"
         " requests that are on their way.",
     )
     lease_renew_seconds: float = Field(
@@ -188,15 +189,15 @@ class Settings(BaseSettings):
         default=64,
         ge=1,
         le=1024,
-        description="Objects reconciled at once. They wait for answers most of the time; 64 is"
-        " a guess.",
+        description="Objects reconciled at once. Most of the time they wait for answers; 64 is a"
+        " guess.",
     )
     run_poll_seconds: float = Field(
         default=30,
         ge=1,
         le=60,
-        description="How long one question for a run's end stays open at its runner, in seconds."
-        " At most 60, the runner's own bound.",
+        description="How long one request for a run's end stays open at its runner, in seconds. At"
+        " most 60, the runner's own limit.",
     )
     sandbox_not_found_seconds: float = Field(
         default=60,
@@ -219,21 +220,22 @@ class Settings(BaseSettings):
         default=0.2,
         gt=0,
         le=60,
-        description="Longest wait of an object for its batch, in seconds: how far SQL is behind.",
+        description="Longest time that an object waits for its batch, in seconds: how far SQL is"
+        " behind.",
     )
     mirror_batch_rows: int = Field(
         default=500,
         ge=1,
         le=10_000,
         description="Most objects in one transaction. A row that PostgreSQL refuses is found by"
-        " halving the batch, so a larger one costs more then.",
+        " halving the batch, which costs more for larger batches.",
     )
     mirror_capacity_objects: int = Field(
         default=50_000,
         ge=100,
         le=10_000_000,
-        description="Most objects that wait while PostgreSQL is away. More are not lost: they are"
-        " listed again when it is back.",
+        description="Most objects that wait in memory while PostgreSQL is unavailable. Further"
+        " ones are not lost: they are listed again when it is back.",
     )
     repair_period_seconds: float = Field(
         default=600,
@@ -246,14 +248,15 @@ class Settings(BaseSettings):
         ge=1,
         le=86_400,
         description="How long a deleted object waits for PostgreSQL, in seconds. Then its last"
-        " version goes to spool_directory and the object goes; without one it stays, and an Event"
-        " says so. Ten minutes: longer than a failover, a restart or an upgrade of PostgreSQL.",
+        " version is written to spool_directory and the object is removed; without that setting it"
+        " stays, and an Event says so. Ten minutes: longer than a failover, a restart or an"
+        " upgrade of PostgreSQL.",
     )
     spool_directory: Path | None = Field(
         default=None,
-        description="Directory, on a volume that outlives the operator, for objects that may wait"
-        " for PostgreSQL no longer; they are written once it is back. Unset: they stay in the"
-        " cluster.",
+        description="Directory, on a volume that outlives the operator, for deleted objects that"
+        " have waited too long for PostgreSQL; they are written to it once it is back. Unset: they"
+        " stay in the cluster.",
     )
 
     # Retention: whole partitions are dropped, so rows live up to one partition longer.
@@ -274,7 +277,7 @@ class Settings(BaseSettings):
         default=13,
         ge=1,
         le=1_200,
-        description="Months that rows of Executions are kept: a year and the month under way. The"
+        description="Months that rows of Executions are kept: a year and the current month. The"
         " ledger is kept for ever.",
     )
 
@@ -283,15 +286,16 @@ class Settings(BaseSettings):
         default=15,
         ge=0,
         le=3600,
-        description="Time between two samples of what each Sandbox uses, in seconds; 0 takes none."
-        " 15: metrics-server's own default; 200 Sandboxes then cost a few per cent of a core.",
+        description="Time between two samples of what each Sandbox uses, in seconds; 0 turns"
+        " sampling off. 15: metrics-server's own default; 200 Sandboxes then cost a few per cent"
+        " of a core.",
     )
     sample_capacity_rows: int = Field(
         default=20_000,
         ge=100,
         le=1_000_000,
-        description="Most samples that wait while PostgreSQL is away; then the oldest are dropped"
-        " and counted. 20,000: 25 minutes of 200 Sandboxes, some 20 MB.",
+        description="Most samples that wait in memory while PostgreSQL is unavailable; beyond that"
+        " the oldest are dropped and counted. 20,000: 25 minutes of 200 Sandboxes, about 20 MB.",
     )
 
     # Process
@@ -304,7 +308,7 @@ class Settings(BaseSettings):
         default="info", description="Least important level that is logged."
     )
     log_format: Literal["json", "console"] = Field(
-        default="json", description="json: an object a line, for collectors. console: for people."
+        default="json", description="json: one record a line, for collectors. console: for people."
     )
 
     @field_validator("watch_namespaces", mode="before")
@@ -374,7 +378,7 @@ class Settings(BaseSettings):
         if self.lease_renew_deadline_seconds > self.lease_duration_seconds - 1:
             raise ValueError(
                 "lease_renew_deadline_seconds must be at least a second less than"
-                " lease_duration_seconds: a leader is silent before another takes over"
+                " lease_duration_seconds: a leader must stop writing before another takes over"
             )
         if self.lease_renew_seconds > self.lease_renew_deadline_seconds / 2:
             raise ValueError(
@@ -394,8 +398,8 @@ class Settings(BaseSettings):
 
     @property
     def lease(self) -> str:
-        """Name of the Lease. Operators of the same namespaces, in whatever order they are
-        named, have the same."""
+        """Name of the Lease. Operators of the same namespaces use the same one, in whatever order
+        the namespaces are named."""
         if self.lease_name is not None:
             return self.lease_name
         if not self.watch_namespaces:
@@ -416,7 +420,7 @@ class Settings(BaseSettings):
 
     @property
     def database_url(self) -> SecretStr:
-        """The DSN, out of its file if it stands in one.
+        """The DSN, read from its file if it is in one.
 
         Raises:
             ConfigError: the file cannot be read or is empty.
@@ -438,14 +442,15 @@ class Settings(BaseSettings):
         dotenv_settings: PydanticBaseSettingsSource,
         file_secret_settings: PydanticBaseSettingsSource,
     ) -> tuple[PydanticBaseSettingsSource, ...]:
-        """None but the arguments: `load_settings` merges file, environment and flags, and
-        `Settings(...)` in a test reads nothing."""
+        """Only the arguments: `load_settings` merges file, environment and flags, and
+        `Settings(...)` in a test reads nothing else."""
         del settings_cls, env_settings, dotenv_settings, file_secret_settings
         return (init_settings,)
 
 
 def load_settings(config: Path | None = None, **overrides: object) -> Settings:
-    """Settings from defaults, profile, file, environment and flags, the later the stronger.
+    """Settings from defaults, profile, file, environment and flags; later ones override earlier
+    ones.
 
     Args:
         config: YAML file with setting names as keys; None reads no file.

@@ -1,9 +1,9 @@
 """JSON Schema as pydantic writes it to the structural schema that a CRD takes.
 
-Kubernetes wants every reference inlined, no titles, no unions but int-or-string, and
-bounds written its own way (https://kubernetes.io/docs/tasks/extend-kubernetes/
-custom-resources/custom-resource-definitions/#specifying-a-structural-schema). What this
-does not know how to say is an error, never dropped in silence.
+Kubernetes wants every reference inlined, no titles, no unions except int-or-string, and bounds
+written its own way (https://kubernetes.io/docs/tasks/extend-kubernetes/
+custom-resources/custom-resource-definitions/#specifying-a-structural-schema). What cannot be
+expressed is an error, never dropped silently.
 """
 
 from collections.abc import Mapping
@@ -39,7 +39,7 @@ _DROPPED: Final = frozenset({"title", "$defs"})
 
 
 class UnsupportedSchema(TypeError):
-    """A model says something that a CRD cannot; the programmer must say it otherwise."""
+    """A model says something that a CRD cannot express; change the model."""
 
 
 def structural_schema(model: type[BaseModel]) -> dict[str, Any]:
@@ -82,8 +82,8 @@ def _is_quantity(key: str, node: Mapping[str, Any]) -> bool:
 
 
 def _resolve(node: Mapping[str, Any], definitions: Mapping[str, Any]) -> dict[str, Any]:
-    """Inline a reference and drop "or null": in a CRD absent says that already. What
-    stands beside a reference wins over what it points to."""
+    """Inline a reference and drop "or null": in a CRD an absent field says that already. What is
+    beside a reference overrides what it points to."""
     merged = dict(node)
     while True:
         choices = merged.get("anyOf", ())

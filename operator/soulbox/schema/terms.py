@@ -1,8 +1,8 @@
 """The terms of a run as its Execution carries them: the annotation soulbox.dev/terms.
 
-Written in the patch that marks the dispatch, and valid with that very mark: a copy of an
-Execution, or a dispatch by a release that wrote none, has no terms. Only the operator may write
-it (ValidatingAdmissionPolicy); what is malformed all the same counts as absent.
+Written in the patch that marks the dispatch, and valid only with that mark: a copy of an Execution,
+or a dispatch by an older release, has no terms. Only the operator may write the annotation
+(ValidatingAdmissionPolicy); a malformed one counts as absent.
 """
 
 from collections.abc import Mapping
@@ -17,7 +17,7 @@ from soulbox.model.specs import Interpreter, Limits
 from soulbox.model.terms import RunTerms
 from soulbox.schema.crds.common import MAX_TIMEOUT_SECONDS
 
-# As much as a class may have of each, or more.
+# At least as much as a class may allow of each.
 _MAX_OUTPUT_BYTES: Final = 2**30
 _MAX_PROCESSES: Final = 2**15
 # int64: what the wire to the runner and PostgreSQL's bigint take.
@@ -32,7 +32,7 @@ class _Terms(BaseModel):
         alias_generator=to_camel, populate_by_name=True, extra="ignore", frozen=True, strict=True
     )
 
-    dispatched: _Name  # the mark that it goes with
+    dispatched: _Name  # the mark that it belongs to
     class_name: _Name
     language: _Name
     command: Annotated[list[Annotated[str, Field(max_length=1024)]], Field(min_length=1)]
@@ -64,7 +64,7 @@ def write_terms(terms: RunTerms, mark: str) -> str:
 
 
 def read_terms(metadata: Mapping[str, Any]) -> RunTerms | None:
-    """The terms on an Execution; None: it has none, or none of our form."""
+    """The terms on an Execution; None if it has none, or malformed ones."""
     annotations = metadata.get("annotations") or {}
     value = annotations.get(TERMS_ANNOTATION)
     if not isinstance(value, str):

@@ -1,10 +1,9 @@
 """The runner's messages: requests written, replies read as hostile input.
 
-User code shares the pod with the runner and may take its place, so a reply is judged
-like any stranger's: bounded, typed, consistent in itself, plausible in time. Unknown
-fields are ignored (an older operator talks to newer runners), the size of the whole is
-bounded by whoever reads it from the socket. Every finding is a `HostileReply` whose
-text never repeats the reply.
+User code shares the pod with the runner and may impersonate it, so a reply is judged like a
+stranger's: bounded, typed, consistent in itself, plausible in time. Unknown fields are ignored (an
+older operator talks to newer runners); the code that reads from the socket bounds the total size.
+Every finding is a `HostileReply` whose text never repeats the reply.
 """
 
 import binascii
@@ -43,7 +42,7 @@ MAX_EXCERPT_BYTES: Final = 32_768
 MAX_DOCUMENT_BYTES: Final = 1_048_576
 MAX_LIST_BYTES: Final = 4_194_304
 MAX_STATS_BYTES: Final = 65_536
-# Clocks of nodes and operator may differ; by more than a day nobody's is right.
+# The clocks of nodes and operator may differ; a difference of over a day means that one is wrong.
 MAX_AHEAD: Final = timedelta(days=1)
 # No sandbox lives longer than a year.
 MAX_AGE: Final = timedelta(days=400)
@@ -192,13 +191,13 @@ def dump_start(request: StartRun) -> bytes:
 
 def _file(file: InputFile) -> dict[str, Any]:
     body: dict[str, Any] = {"path": file.path, "content": file.content, "encoding": file.encoding}
-    if file.mode is not None:  # a runner of before knows no such field
+    if file.mode is not None:  # an older runner does not know the field
         body["mode"] = file.mode
     return body
 
 
 def parse_document(body: bytes, *, now: datetime) -> RunDocument:
-    """A run as its runner tells it.
+    """A run as its runner reports it.
 
     Args:
         body: the reply; the caller has bounded its size.

@@ -12,9 +12,9 @@ _REFUSALS: Final = {
     "login_exists": (
         "login",
         "{login!r} does not exist",
-        "make it: create role … login password …",
+        "create it: create role … login password …",
     ),
-    "login_of_tenants": ("login", "{login!r} sees all tenants already", "take another login"),
+    "login_of_tenants": ("login", "{login!r} already sees all tenants", "use another login"),
     "tenant_named": ("tenant", "it is empty", "name the tenants that the login may read"),
 }
 

@@ -55,7 +55,7 @@ async def adjust(
         corrected = await ledger.one(event_id)
         if corrected is None:
             raise NotFound(
-                f"event: there is no {event_id} in the ledger; take event_id of billing_events"
+                f"event: there is no {event_id} in the ledger; take an event_id from billing_events"
             )
         account = {
             name: getattr(corrected, name)
@@ -68,7 +68,8 @@ async def adjust(
             if (before.amount, before.metadata.get("reason")) != (amount, reason):
                 raise InvalidRequest(
                     "reference",
-                    f"the event was adjusted by {before.amount:f} {before.currency} under it",
+                    f"the event was already adjusted by {before.amount:f} {before.currency} under"
+                    " this reference",
                     "give another reference to adjust it again",
                 )
             return Adjusted(event=before, is_new=False, left=corrected.amount + already)

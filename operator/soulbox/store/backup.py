@@ -145,11 +145,13 @@ def verify_backup(path: Path, *, pg_bin: Path | None = None) -> Backup:
     """
     manifest = _read_manifest(path)
     if _hash(path) != manifest.get("sha256"):
-        raise BackupWrong(f"{path}: it is not what was written (checksum); take another backup")
+        raise BackupWrong(
+            f"{path}: it is not what was written (its checksum differs); use another backup"
+        )
     tool = find_tool("pg_restore", int(manifest.get("tool_version", 0)), pg_bin)
     listed = run_tool(tool, ["--list", str(path)])
     if " soulbox" not in listed:
-        raise BackupWrong(f"{path}: schema soulbox is not in it; take another backup")
+        raise BackupWrong(f"{path}: schema soulbox is not in it; use another backup")
     return Backup(
         path=path,
         what=str(manifest.get("what")),
@@ -186,13 +188,13 @@ def restore(
         is_there = _value(connection, "has_schema") or _value(connection, "has_replaced")
         if is_there and backup.what == "schema":
             raise ConfigError(
-                f"{path} holds the schema alone and would replace all rows by none; give the DSN"
-                " of an empty database"
+                f"{path} holds only the schema and would delete all rows; give the DSN of an empty"
+                " database"
             )
         if is_there and not replace:
             raise ConfigError(
-                "the database has a schema soulbox already; give --replace, or the DSN of an"
-                " empty database"
+                "the database already has a schema soulbox; give --replace, or the DSN of an empty"
+                " database"
             )
         if _value(connection, "other_writers"):
             raise ConfigError("an operator is connected to this database; stop it first")
@@ -215,8 +217,8 @@ def restore(
             figures = {name: found.get(name) for name in backup.figures}
             if figures != backup.figures:
                 raise BackupWrong(
-                    f"what was restored differs from the backup in {_differences(backup, figures)};"
-                    " the database is as it was"
+                    "what was restored differs from the backup in"
+                    f" {_differences(backup, figures)}; the database is left as it was"
                 )
             connection.execute(queries["next_database_epoch"], {"old_epoch": old_epoch})
         except BaseException:
@@ -258,7 +260,9 @@ def _make_empty(connection: "psycopg.Connection[Any]", dsn: str, backup: Backup)
     Triggers rest until it is loaded: they guard against people, and refuse a price whose time
     has come."""
     if not backup.schema_version:
-        raise BackupWrong(f"{backup.path}: it does not tell its schema; take another backup")
+        raise BackupWrong(
+            f"{backup.path}: it does not say which schema it was taken of; use another backup"
+        )
     queries = load_queries("backup")
     migrate(dsn, until=backup.schema_version)
     _switch_triggers(connection, "DISABLE")
@@ -383,7 +387,8 @@ def _read_manifest(path: Path) -> dict[str, Any]:
         manifest = None
     if not isinstance(manifest, dict) or "sha256" not in manifest:
         raise BackupWrong(
-            f"{_manifest(path)}: missing or unreadable; it lies beside each backup of soulbox"
+            f"{_manifest(path)}: missing or unreadable; every backup of soulbox has this file"
+            " beside it"
         )
     return manifest
 

@@ -21,7 +21,7 @@ _PURPOSE_BYTES: Final = 6
 _EPOCH_BYTES: Final = 8
 # Positions are two short values; anything longer was not given out by us.
 _MAX_LENGTH: Final = 512
-_REMEDY: Final = "leave it out to begin anew"
+_REMEDY: Final = "leave it out to start again"
 _BEGINNING: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND: Final = timedelta(microseconds=1)
 
@@ -50,13 +50,13 @@ def decode_cursor(purpose: str, epoch: int, text: str) -> list[Any]:
         raw = b""
     check, body = raw[:_CHECK_BYTES], raw[_CHECK_BYTES:]
     if len(text) > _MAX_LENGTH or not body.startswith(_VERSION) or check != _check(body):
-        raise InvalidRequest("cursor", "it is not one that was given out", _REMEDY)
+        raise InvalidRequest("cursor", "it was not issued by SoulBox", _REMEDY)
     found_purpose, rest = _take(body[len(_VERSION) :], _PURPOSE_BYTES)
     found_epoch, rest = _take(rest, _EPOCH_BYTES)
     if int.from_bytes(found_epoch, "big", signed=True) != epoch:
-        raise CursorExpired("cursor", "the database was restored since it was given out", _REMEDY)
+        raise CursorExpired("cursor", "the database was restored after it was issued", _REMEDY)
     if found_purpose != _hash(purpose):
-        raise InvalidRequest("cursor", "it was given out for other filters", _REMEDY)
+        raise InvalidRequest("cursor", "it was issued for other filters", _REMEDY)
     position = []
     while rest:
         value, rest = _unpack(rest)

@@ -140,7 +140,7 @@ def translate(error: Exception, step: Step = Step.SEND) -> SoulBoxError:
             # to blame, and waits until somebody has mended it.
             return StoreUnavailable(
                 f"a value in the database cannot be read ({type(error).__name__}): a time or a"
-                " number beyond what Python holds"
+                " number beyond Python's range"
             )
         return StoreRefused(f"a value cannot be sent to PostgreSQL ({type(error).__name__})")
     words, sqlstate = describe(error)

@@ -33,7 +33,7 @@ async def invoice(
         StoreUnavailable, StoreRefused: from PostgreSQL.
     """
     if user_name is None and tenant is None:
-        raise InvalidRequest("user", "nobody is named", "give --user, --tenant, or both")
+        raise InvalidRequest("user", "no user or tenant is named", "give --user, --tenant, or both")
     queries = load_queries("invoices")
     params = {
         "user_name": user_name,
@@ -57,16 +57,16 @@ async def invoice(
             (known,) = await tx.fetch(queries["is_known"], params)
             if not known["is_known"]:
                 of = "" if tenant is None else f" of tenant {tenant!r}"
-                whom = f"user: the ledger has nothing of {user_name!r}{of}"
+                whom = f"user: the ledger has no rows of {user_name!r}{of}"
                 if user_name is None:
-                    whom = f"tenant: the ledger has nothing of {tenant!r}"
+                    whom = f"tenant: the ledger has no rows of {tenant!r}"
                 raise NotFound(f"{whom}; its users and tenants are those of soulbox.billing_events")
     tenants = sorted({line.tenant for line in lines})
     if len(tenants) > 1:
         raise InvalidRequest(
             "tenant",
             f"{user_name!r} has bills of several: {', '.join(tenants[:10])}",
-            "name one: two people of one name are two people",
+            "name one: the same name in two tenants is two people",
         )
     return build_invoice(user_name, tenants[0] if tenants else tenant, period, lines)
 

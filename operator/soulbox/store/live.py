@@ -106,7 +106,9 @@ class Feed:
     ) -> None:
         check_dsn(dsn)
         if wanted.kind not in (None, "sandbox", "execution", "metric"):
-            raise InvalidRequest("kind", "it is none", "take sandbox, execution or metric")
+            raise InvalidRequest(
+                "kind", "it is not a kind of change", "use sandbox, execution or metric"
+            )
         self._dsn = dsn
         self._wanted = wanted
         self._since = since
@@ -189,7 +191,7 @@ class Feed:
         if not found[0]["has"]:
             raise CursorExpired(
                 "cursor",
-                "the changes it goes on from are no longer kept (or not yours to see)",
+                "the changes after it are no longer kept (or you may not see them)",
                 "begin without --since",
             )
         return _Position(xid=xid, seq=seq, epoch=position.epoch)

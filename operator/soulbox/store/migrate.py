@@ -268,8 +268,8 @@ def _lacking_right(connection: psycopg.Connection) -> str:
             " as a superuser"
         )
     return (
-        f'schema soulbox belongs to role "{row[0]}", which the login may not act as; migrate as'
-        " that role or a superuser, or make the login a member of it"
+        f'schema soulbox belongs to role "{row[0]}", whose rights the login does not have; migrate'
+        " as that role or a superuser, or make the login a member of it"
     )
 
 
@@ -305,8 +305,8 @@ async def check_schema(store: Store) -> None:
         rows = await tx.fetch(queries["has_replaced"])
         if rows[0]["has_replaced"]:
             raise ConfigError(
-                "a restore of this database was interrupted, and what is there is not proved;"
-                " run soulbox db restore FILE --replace again"
+                "a restore of this database was interrupted, and its content is not verified; run"
+                " soulbox db restore FILE --replace again"
             )
         rows = await tx.fetch(queries["has_record"])
         applied = await tx.fetch(queries["applied"]) if rows[0]["has_record"] else []

@@ -23,21 +23,22 @@ from soulbox.store.pool import Store, Transaction
 # What the database guards beyond what is decided before: problem and remedy by constraint.
 _REFUSALS: Final = {
     PLAN_UNBILLED_CONSTRAINT: (
-        "time that is billed already would cost otherwise",
-        "let it begin later; what was billed is corrected by soulbox billing adjust",
+        "time that is already billed would cost something else",
+        "let it begin later; correct what was billed with soulbox billing adjust",
     ),
     TIER_UNBILLED_CONSTRAINT: (
-        "time that is billed already would be of another tier",
+        "time that is already billed would be in another tier",
         "let it begin later",
     ),
     PLAN_NUMBERS_CONSTRAINT: (
-        "with its minimum and increment a vCPU may cost over 1,000,000 in one row of the ledger",
+        "with its minimum and increment, one vCPU could cost over 1,000,000 in one row of the"
+        " ledger",
         "correct rate, minimum_seconds or increment_seconds",
     ),
     PLAN_OVERLAP_CONSTRAINT: ("it overlaps another plan of its sku and tier", "correct either"),
     TIER_OVERLAP_CONSTRAINT: ("it overlaps another tier of its account", "correct either"),
-    PLAN_IMMUTABLE_CONSTRAINT: ("the plan has begun meanwhile", "run the command again"),
-    TIER_IMMUTABLE_CONSTRAINT: ("the tier has begun meanwhile", "run the command again"),
+    PLAN_IMMUTABLE_CONSTRAINT: ("the plan has begun in the meantime", "run the command again"),
+    TIER_IMMUTABLE_CONSTRAINT: ("the tier has begun in the meantime", "run the command again"),
 }
 _NO_RIGHT: Final = "42501"
 

@@ -87,7 +87,7 @@ class History:
     ) -> Page:
         """A page of Sandboxes; as `executions`."""
         if wanted.sandbox_uid is not None:
-            raise InvalidRequest("sandbox_uid", "it filters Executions alone", "leave it out")
+            raise InvalidRequest("sandbox_uid", "it filters only Executions", "leave it out")
         states = frozenset(state.value.lower() for state in SandboxState)
         return await self._page("sandboxes", "list_sandboxes", wanted, states, limit, cursor)
 
@@ -154,7 +154,9 @@ def _check(wanted: Filter, states: frozenset[str], limit: int) -> None:
         raise InvalidRequest("limit", f"{limit} is not from 1 to {MAX_LIMIT}", "ask for fewer rows")
     if wanted.state is not None and wanted.state not in states:
         raise InvalidRequest(
-            "state", f"{wanted.state[:64]!r} is none", f"take one of {', '.join(sorted(states))}"
+            "state",
+            f"{wanted.state[:64]!r} is not a state",
+            f"use one of {', '.join(sorted(states))}",
         )
     if wanted.since is not None and wanted.until is not None and wanted.since > wanted.until:
         raise InvalidRequest("since", "it is later than until", "swap them")

@@ -105,7 +105,7 @@ REPORTS: Final[Mapping[str, Report]] = {
     ),
     "sandboxes": Report(purpose="Sandboxes, newest first, page by page", params=_FILTERS),
     "owns": Report(
-        purpose="which Sandboxes a user owns, or whose a Sandbox is",
+        purpose="which Sandboxes a user owns, or who owns a Sandbox",
         params={
             "user": Param(kind="text", default=None),
             "sandbox": _OPTIONAL_SANDBOX,
@@ -211,7 +211,7 @@ def parse_params(name: str, given: Mapping[str, str]) -> dict[str, Any]:
     }
     if report.one_of and all(values[one] is None for one in report.one_of):
         raise InvalidRequest(
-            report.one_of[0], "nothing to look for", f"give {' or '.join(report.one_of)}"
+            report.one_of[0], "there is nothing to look for", f"give {' or '.join(report.one_of)}"
         )
     start, end = values.get("from"), values.get("to")
     if start is not None and end is not None and start > end:
@@ -243,7 +243,7 @@ async def run_report(tx: Transaction, name: str, values: Mapping[str, Any]) -> R
             raise InvalidRequest(
                 "tenant",
                 f"user {str(values['user'])[:64]!r} is in several",
-                "name one: two people of one name are two people",
+                "name one: the same name in two tenants is two people",
             ) from error
     history = History(tx)
     wanted = Filter(
@@ -309,7 +309,7 @@ def _parse_object(param: str, kinds: tuple[str, ...], text: str) -> UUID | Objec
     if not (given and namespace and name):
         raise InvalidRequest(
             param,
-            f"{text[:64]!r} is no UID",
+            f"{text[:64]!r} is not a UID",
             "it looks like 0e5ad7a2-3d8b-…, or write NAMESPACE/NAME",
         )
     return ObjectName(kinds, namespace, name)
@@ -328,7 +328,9 @@ def _parse(name: str, param: Param, text: str) -> Any:
         case "text":
             if param.one_of and text not in param.one_of:
                 raise InvalidRequest(
-                    name, f"{text[:64]!r} is none", f"take one of {', '.join(param.one_of)}"
+                    name,
+                    f"{text[:64]!r} is not a possible value",
+                    f"use one of {', '.join(param.one_of)}",
                 )
             return text
         case "uuid":
@@ -336,7 +338,7 @@ def _parse(name: str, param: Param, text: str) -> Any:
                 return UUID(text)
             except ValueError:
                 raise InvalidRequest(
-                    name, f"{text[:64]!r} is no UID", "it looks like 0e5ad7a2-3d8b-…"
+                    name, f"{text[:64]!r} is not a UID", "it looks like 0e5ad7a2-3d8b-…"
                 ) from None
         case "sandbox" | "execution":
             return _parse_object(name, (param.kind,), text)
@@ -347,7 +349,7 @@ def _parse(name: str, param: Param, text: str) -> Any:
             if not param.at_least <= number <= param.at_most:
                 raise InvalidRequest(
                     name,
-                    f"{text[:64]!r} is no number from {param.at_least} to {param.at_most}",
+                    f"{text[:64]!r} is not a number from {param.at_least} to {param.at_most}",
                     "correct it",
                 )
             return number

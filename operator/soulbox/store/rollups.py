@@ -150,7 +150,7 @@ class Rebuild:
             if is_mine:
                 return await self._next(tx, self._id)
         # After the transaction: it is no fault of PostgreSQL's.
-        raise StoreConflict("somebody else rebuilds the sums of use now")
+        raise StoreConflict("another process is already rebuilding the sums of use")
 
     async def _next(self, tx: Transaction, rebuild_id: UUID) -> str | None:
         if self._after is not None:
@@ -253,7 +253,7 @@ class UsageQuestion:
         """
         for name, month in (("period", self.until), ("since", self.since)):
             if not _MONTH.fullmatch(month):
-                raise InvalidRequest(name, f"{month[:32]!r} is no month", "write it as 2026-11")
+                raise InvalidRequest(name, f"{month[:32]!r} is not a month", "write it as 2026-11")
         if self.since > self.until:
             raise InvalidRequest("since", f"it is later than {self.until}", "swap them")
 

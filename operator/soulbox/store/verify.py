@@ -199,7 +199,7 @@ class Verification:
                 if of is None:
                     yield Finding(
                         kind=FindingKind.ADJUSTMENT,
-                        text=f"what it corrects, {row.corrects}, is not there",
+                        text=f"the row it corrects, {row.corrects}, does not exist",
                         tenant=row.tenant,
                         event_id=row.event_id,
                     )

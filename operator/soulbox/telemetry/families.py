@@ -52,13 +52,13 @@ FAMILIES: Final[tuple[Family, ...]] = (
     Family(
         name="soulbox_leader",
         type="gauge",
-        help="1 on the operator that works, 0 on one that stands by. A leader that could not"
-        " renew its Lease in time and is silent counts 0.",
+        help="1 on the operator that leads, 0 on one that stands by. A leader that could not renew"
+        " its Lease in time and has stopped writing counts as 0.",
     ),
     Family(
         name="soulbox_leader_transitions_total",
         type="counter",
-        help="How often this process began to lead, fell silent, or ended leading.",
+        help="How often this process began to lead, stopped writing, or ceased to lead.",
         labels={
             "to": "`leader`, `silent` (the Lease was not renewed in time), `released` (at its"
             " end) or `lost` (another has it)"
@@ -76,8 +76,8 @@ FAMILIES: Final[tuple[Family, ...]] = (
         help="Passes over an object.",
         labels={
             "kind": _OWN_KINDS,
-            "result": "`ok`, `retry` (it will be tried again), `refused` (the API server"
-            " forbade something) or `error` (a bug)",
+            "result": "`ok`, `retry` (it will be tried again), `refused` (the API server forbade"
+            " something) or `error` (a bug)",
         },
     ),
     Family(
@@ -96,7 +96,7 @@ FAMILIES: Final[tuple[Family, ...]] = (
     Family(
         name="soulbox_queue_active",
         type="gauge",
-        help="Keys that are worked on, at most `workers`.",
+        help="Keys being worked on, at most `workers`.",
         read=True,
     ),
     Family(
@@ -115,7 +115,7 @@ FAMILIES: Final[tuple[Family, ...]] = (
     Family(
         name="soulbox_api_requests_total",
         type="counter",
-        help="Calls to the API server, watches apart. Writes are create, patch and delete.",
+        help="Calls to the API server, except watches. Writes are create, patch and delete.",
         labels={
             "verb": "`get`, `list`, `create`, `patch` or `delete`",
             "kind": "of the object, `Pod` for example",
@@ -152,7 +152,7 @@ FAMILIES: Final[tuple[Family, ...]] = (
     Family(
         name="soulbox_events_dropped_total",
         type="counter",
-        help="Kubernetes Events not posted for want of room.",
+        help="Kubernetes Events that were dropped because the queue was full.",
         read=True,
     ),
     # Sandboxes and Executions
@@ -183,13 +183,13 @@ FAMILIES: Final[tuple[Family, ...]] = (
     Family(
         name="soulbox_execution_queue_seconds",
         type="histogram",
-        help="Time from an Execution's creation to its code's start.",
+        help="Time from an Execution's creation to the start of its code.",
         buckets=_RUN_BUCKETS,
     ),
     Family(
         name="soulbox_execution_start_seconds",
         type="histogram",
-        help="Time from an Execution's dispatch to its code's start, of those that this"
+        help="Time from an Execution's dispatch to the start of its code, for Executions that this"
         " process dispatched: the part of the queue time that is not waiting.",
         buckets=_RUN_BUCKETS,
     ),
@@ -203,7 +203,7 @@ FAMILIES: Final[tuple[Family, ...]] = (
     Family(
         name="soulbox_runs_followed",
         type="gauge",
-        help="Runs under way.",
+        help="Runs in progress.",
         read=True,
     ),
     Family(
@@ -211,8 +211,8 @@ FAMILIES: Final[tuple[Family, ...]] = (
         type="counter",
         help="Calls to runners that failed.",
         labels={
-            "code": "the runner's code, or the kind of failure; `Other` for a code that no"
-            " runner of ours has"
+            "code": "the runner's error code, or the kind of failure; `Other` for a code that our"
+            " runner does not use"
         },
     ),
     # Resource figures
@@ -220,12 +220,12 @@ FAMILIES: Final[tuple[Family, ...]] = (
         name="soulbox_samples_total",
         type="counter",
         help="Samples of what pods use.",
-        labels={"result": "`ok`, or `failed`: its runner did not answer, or nonsense"},
+        labels={"result": "`ok`, or `failed`: its runner did not answer, or answered nonsense"},
     ),
     Family(
         name="soulbox_memory_pressure_samples_total",
         type="counter",
-        help="Samples in which a pod used over 90 % of its memory limit, page cache apart.",
+        help="Samples in which a pod used over 90 % of its memory limit, not counting page cache.",
     ),
     Family(
         name="soulbox_samples_waiting",
@@ -236,16 +236,16 @@ FAMILIES: Final[tuple[Family, ...]] = (
     Family(
         name="soulbox_samples_dropped_total",
         type="counter",
-        help="Samples that were never written: too many waited while PostgreSQL was away, or"
-        " it refused them.",
+        help="Samples that were never written: too many waited while PostgreSQL was unavailable,"
+        " or it refused them.",
         read=True,
     ),
     # Mirror
     Family(
         name="soulbox_mirror_healthy",
         type="gauge",
-        help="1 while PostgreSQL takes what is written; 0 also while rounds end in an error"
-        " of ours.",
+        help="1 while PostgreSQL accepts what is written; 0 also while writing fails because of an"
+        " error in the operator.",
         read=True,
     ),
     Family(
@@ -275,33 +275,33 @@ FAMILIES: Final[tuple[Family, ...]] = (
     Family(
         name="soulbox_mirror_failures_total",
         type="counter",
-        help="Tries that failed because PostgreSQL was away.",
+        help="Attempts that failed because PostgreSQL was unavailable.",
         read=True,
     ),
     Family(
         name="soulbox_mirror_dead_letters_total",
         type="counter",
-        help="Rows and bills that PostgreSQL refused; they lie in `dead_letter`.",
+        help="Rows and bills that PostgreSQL refused; they are in `dead_letter`.",
         read=True,
     ),
     Family(
         name="soulbox_mirror_bill_conflicts_total",
         type="counter",
-        help="Bills that contradict the ledger: look at them.",
+        help="Bills that contradict the ledger; each needs to be examined.",
         read=True,
     ),
     Family(
         name="soulbox_mirror_ends_unknown_total",
         type="counter",
-        help="Pods found gone with no end told.",
+        help="Pods that were found gone and whose end is unknown.",
         read=True,
     ),
     # Deleted objects that PostgreSQL did not take in time
     Family(
         name="soulbox_mirror_held_objects",
         type="gauge",
-        help="Deleted objects that stay past `record_deadline_seconds` because PostgreSQL takes"
-        " no rows and no spool volume takes them either.",
+        help="Deleted objects that stay past `record_deadline_seconds` because neither PostgreSQL"
+        " nor a spool volume accepts them.",
         read=True,
     ),
     Family(
@@ -325,23 +325,23 @@ FAMILIES: Final[tuple[Family, ...]] = (
     Family(
         name="soulbox_spool_failures_total",
         type="counter",
-        help="Times the spool volume could not be used: full, read-only, gone. It is tried every"
-        " ten minutes (`repair_period_seconds`), needed or not.",
+        help="How often the spool volume could not be used: full, read-only, gone. It is tried"
+        " every ten minutes (`repair_period_seconds`), needed or not.",
         read=True,
     ),
     Family(
         name="soulbox_rollup_lag_seconds",
         type="gauge",
-        help="Age of the oldest ledger row or finished Execution that may not be in"
-        " `usage_daily` and `usage_aggregates` yet; 10 s at rest. An open transaction holds it"
-        " up, a rebuild too; the views are exact all the while.",
+        help="Age of the oldest ledger row or finished Execution that may not be in `usage_daily`"
+        " and `usage_aggregates` yet; 10 s at rest. An open transaction or a rebuild delays it;"
+        " the views are exact meanwhile.",
         read=True,
     ),
     # The database, as it counts itself; looked at every half minute
     Family(
         name="soulbox_database_connections",
         type="gauge",
-        help="Connections to the database, anybody's.",
+        help="Connections to the database, by anybody.",
         read=True,
     ),
     Family(
@@ -359,7 +359,7 @@ FAMILIES: Final[tuple[Family, ...]] = (
     Family(
         name="soulbox_database_cache_hit_ratio",
         type="gauge",
-        help="Share of page reads that memory answered.",
+        help="Share of page reads that were answered from memory.",
         read=True,
     ),
     Family(
@@ -377,15 +377,15 @@ FAMILIES: Final[tuple[Family, ...]] = (
     Family(
         name="soulbox_database_notification_queue_ratio",
         type="gauge",
-        help="How full the server's NOTIFY queue is, of all its databases; full, live queries"
-        " lose their hints and look by themselves every few seconds.",
+        help="How full the server's NOTIFY queue is, which all its databases share; when it is"
+        " full, live queries lose their hints and poll every few seconds.",
         read=True,
     ),
     Family(
         name="soulbox_unbilled_seconds",
         type="gauge",
-        help="For how long the oldest hour of a running pod that is in no row of the ledger has"
-        " been over; under three minutes while its node renews its Lease.",
+        help="Time since the end of the oldest hour of a running pod that has no row in the"
+        " ledger; under three minutes while the pod's node renews its Lease.",
         read=True,
     ),
     Family(
@@ -412,14 +412,14 @@ FAMILIES: Final[tuple[Family, ...]] = (
     Family(
         name="soulbox_database_live_rows",
         type="gauge",
-        help="Rows, as the statistics estimate.",
+        help="Rows, as estimated by the statistics.",
         labels={"table": "a table of schema `soulbox`, its partitions together"},
         read=True,
     ),
     Family(
         name="soulbox_database_dead_rows",
         type="gauge",
-        help="Rows that vacuum has still to remove.",
+        help="Rows that vacuum has yet to remove.",
         labels={"table": "a table of schema `soulbox`, its partitions together"},
         read=True,
     ),
@@ -440,8 +440,8 @@ FAMILIES: Final[tuple[Family, ...]] = (
     Family(
         name="soulbox_partition_horizon_seconds",
         type="gauge",
-        help="Time from now on for which a table has partitions; rows later than that are"
-        " refused. Looked at hourly.",
+        help="How far into the future a table has partitions; later rows are refused. Updated"
+        " hourly.",
         labels={"table": "`executions`, `execution_outputs` or `resource_metrics`"},
         read=True,
     ),

@@ -89,7 +89,7 @@ async def test_whatever_writes_keeps_its_temporary_tables(
 async def test_login_that_is_none_or_sees_all_is_refused(store: Store, logins: Logins) -> None:
     with psycopg.connect(logins.writer) as connection:
         writer = connection.info.user
-    for name, words in (("nobody", "does not exist"), (writer, "sees all tenants already")):
+    for name, words in (("nobody", "does not exist"), (writer, "already sees all tenants")):
         with pytest.raises(InvalidRequest, match=words):
             await grant_reader(store, login=name, tenants=["team-a"], **BOUNDS)
 

@@ -143,8 +143,8 @@ async def test_cluster_in_order_fails_for_its_database_alone(tmp_path: Path) -> 
     failed = [line for line in lines if line.startswith("FAIL")]
     assert [line.split()[1] for line in failed] == ["database"]
     assert "OK    rights           system:serviceaccount:soulbox-system:soulbox-operator" in out
-    assert "at most 1024 processes a pod" in out
-    assert lines[-1].endswith("1 to mend")
+    assert "at most 1024 processes per pod" in out
+    assert lines[-1].endswith("1 to fix")
     assert "s3cret" not in out
 
 
@@ -179,7 +179,7 @@ async def test_person_without_rights_is_told_what_could_not_be_looked_at(
         "records",
     ):
         assert found[check][0].verdict == "WARN", found[check]
-        assert "could not be looked at" in found[check][0].found
+        assert "could not be checked" in found[check][0].found
         assert "administrator" in found[check][0].remedy
 
 
@@ -232,7 +232,7 @@ async def test_what_is_wrong_with_a_cluster_is_named(
     for words in (
         f"{name} is older than this release: it lacks spec.cancel",
         'Secret soulbox-system/soulbox-signing-key has no valid "seed"',
-        "one: a pod may start processes without bound",
+        "one: a pod may start any number of processes",
         "image elsewhere:1 is on 0 of 1 nodes",
         "RuntimeClass gvisor does not exist",
         "broken:",
@@ -252,7 +252,7 @@ async def test_settings_without_a_database_do_not_hide_the_cluster(
     assert found["settings"][0].verdict == "FAIL"
     assert "no database is set" in found["settings"][0].found
     assert found["cluster"][0].verdict == "OK"
-    assert found["database"][0].found == "not looked at: the settings name none"
+    assert found["database"][0].found == "not checked: the settings name none"
 
 
 async def test_setting_that_is_wrong_is_one_line_and_exit_code_2(tmp_path: Path) -> None:

@@ -43,11 +43,11 @@ CASES = {
         "watch: ok\nmirror: 3 objects wait\n",
     ),
     "a watch is silent: restart": (
-        "nothing heard for 1300 s",
+        "no watch event for 1300 s",
         "",
         503,
         503,
-        "watch: nothing heard for 1300 s\nmirror: ok\n",
+        "watch: no watch event for 1300 s\nmirror: ok\n",
     ),
 }
 

@@ -313,7 +313,7 @@ def test_leader_cut_off_leads_on_when_nobody_took_over(
         return one.metrics
 
     metrics = run()
-    assert says(logged, "this operator leads on")
+    assert says(logged, "this operator continues to lead")
 
     def count(to: str) -> float | None:
         return metrics.registry.get_sample_value("soulbox_leader_transitions_total", {"to": to})

@@ -553,6 +553,6 @@ async def test_liveness_is_that_something_was_heard() -> None:
     assert bench.periodic.live(bench.intake) == {"watch": ""}
     # The last event of any watch is over watch_stale_seconds + repair_period_seconds ago.
     bench.intake.last_event[BOX] -= 700 + 600 + 1
-    assert bench.periodic.live(bench.intake)["watch"].startswith("nothing heard for 130")
+    assert bench.periodic.live(bench.intake)["watch"].startswith("no watch event for 130")
     bench.intake.event(RUN, "ADDED", stored(make_execution()))
     assert bench.periodic.live(bench.intake) == {"watch": ""}

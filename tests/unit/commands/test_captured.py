@@ -153,10 +153,10 @@ REFUSED = {
     "over the limit": (
         [entry("a", b"", size=99, truncated=True)],
         ["--out", "o"],
-        "was not kept whole: its 99 bytes are beyond outputLimitBytes",
+        "was not kept completely: its 99 bytes are beyond outputLimitBytes",
     ),
     "another path": ([entry("a", b"x", content="x")], ["b"], "no file b was captured"),
-    "a folder": ([entry("a/b", b"x", content="x")], ["a"], "a is a folder: --out DIR"),
+    "a folder": ([entry("a/b", b"x", content="x")], ["a"], "a is a folder: use --out DIR"),
     "out of the folder": (
         [entry("../evil", b"x", content="x")],
         ["--out", "o"],
@@ -184,7 +184,7 @@ def test_files_of_what_runs_are_not_there_yet(shell: Shell) -> None:
     code, _, err = shell.call("files", "done", "-n", NAMESPACE)
     assert (code, err) == (
         1,
-        "soulbox: Execution done is not over: files are captured at its end\n",
+        "soulbox: Execution done has not ended yet: files are captured at its end\n",
     )
 
 

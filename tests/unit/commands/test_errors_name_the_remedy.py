@@ -82,7 +82,7 @@ CASES: dict[str, tuple[list[Answer], list[str]]] = {
         ],
     ),
     "nobody it knows": ([status(401, "Unauthorized")], ["does not know you: log in again"]),
-    "no answer": ([reset], ["cannot answer", "kubectl config current-context"]),
+    "no answer": ([reset], ["does not answer", "kubectl config current-context"]),
     "refused for what it says": (
         [status(422, "Invalid", "spec.code: too long")],
         ["spec.code: too long"],

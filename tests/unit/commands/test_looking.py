@@ -237,7 +237,7 @@ def test_cancel_asks_and_leaves_what_is_over(shell: Shell) -> None:
     assert code == 0
     assert out.splitlines() == [
         "execution busy is being cancelled",
-        "execution done is over already: Completed",
+        "execution done has already ended: Completed",
     ]
     assert shell.api.get("executions", NAMESPACE, "busy")["spec"]["cancel"] is True
     assert "cancel" not in shell.api.get("executions", NAMESPACE, "done")["spec"]
@@ -264,8 +264,8 @@ def test_logs_that_are_not_whole_say_what_is_missing_and_where_it_is(shell: Shel
     code, out, err = shell.call("logs", "done", "-n", NAMESPACE)
     assert (code, out) == (0, "a…z")
     assert (
-        "of stdout only beginning and end are shown, 5 of 900 bytes; the rest is in PostgreSQL: "
-        "set SOULBOX_DSN, or SOULBOX_OPERATOR_URL\n"
+        "only the beginning and end of stdout are shown, 5 of 900 bytes; the rest is in "
+        "PostgreSQL: set SOULBOX_DSN, or SOULBOX_OPERATOR_URL\n"
     ) in err
 
 
@@ -336,7 +336,7 @@ def test_logs_of_what_runs_need_the_operator(shell: Shell) -> None:
     assert len(annotations["soulbox.dev/output-keys-sha256"]) == 64
     code, _, err = shell.call("logs", "busy", "-n", NAMESPACE, "-o", "json")
     assert code == 1
-    assert "is not over" in err
+    assert "has not ended yet" in err
     code, _, err = shell.call("logs", "busy", "-f", "-n", NAMESPACE, "-o", "json")
     assert code == 2
 

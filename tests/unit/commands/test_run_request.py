@@ -143,9 +143,12 @@ def test_pod_of_its_own_gets_the_limits_that_are_asked_for(cluster: Shell, tmp_p
 
 
 CONTRADICTIONS = {
-    "limits of another's pod": (["--sandbox", "box", "--cpu", "1"], "for a pod of the run's own"),
+    "limits of another's pod": (
+        ["--sandbox", "box", "--cpu", "1"],
+        "the Sandbox has its own limits",
+    ),
     "two places": (["--sandbox", "box", "--class", "python"], "exclude each other"),
-    "not waiting for the end it deletes": (["--detach", "--rm"], "there is --ttl"),
+    "not waiting for the end it deletes": (["--detach", "--rm"], "use --ttl"),
     "not waiting for files it writes": (["--detach", "--out", "x"], "soulbox files"),
     "files that nobody captures": (["--out", "x"], "add --capture"),
     "no duration": (["--timeout", "soon"], "not a duration: write seconds, or 90s, 15m"),
@@ -181,7 +184,7 @@ def test_refusal_of_admission_is_told_in_its_own_words(cluster: Shell, tmp_path:
 
 def test_variable_that_is_not_set_here_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("NOWHERE", raising=False)
-    with pytest.raises(typer.BadParameter, match="--env NOWHERE: not set here"):
+    with pytest.raises(typer.BadParameter, match="--env NOWHERE: not set in this"):
         variables_of(["NOWHERE"])
     assert variables_of(None) is None
     assert variables_of([], ["KEY=vault/token"]) == [
@@ -214,7 +217,7 @@ def test_files_and_folders_keep_their_place(
     (tmp_path / "tool").write_bytes(b"\x7fELF\0")
     (tmp_path / "tool").chmod(0o700)
     assert read_files(["tool"])[0]["mode"] == 0o755
-    with pytest.raises(typer.BadParameter, match=r"another file goes to data/a\.csv already"):
+    with pytest.raises(typer.BadParameter, match=r"another file is already written to data/a\.csv"):
         read_files(["data", "data/a.csv"])
     (tmp_path / "large").write_bytes(b"x" * 393_217)
     with pytest.raises(typer.BadParameter, match="more than 32 files or 393216 bytes"):

@@ -96,7 +96,7 @@ async def test_first_ctrl_c_cancels_and_waits_for_the_end(tmp_path: Path) -> Non
         assert api.get("executions", NAMESPACE, name)["spec"]["cancel"] is True
     assert process.returncode == 130
     assert set(out.splitlines()) <= {b"line"}
-    assert b"cancelling it" in err
+    assert b"cancelling; press" in err
     assert b"Cancelled/Cancelled: as asked" in err
 
 

@@ -74,7 +74,7 @@ def test_suspend_and_resume_change_what_is_not_so_yet(shell: Shell) -> None:
     code, out, _ = shell.call("suspend", "box", "off", "-n", NAMESPACE)
     assert (code, out.splitlines()) == (
         0,
-        ["sandbox box is being suspended", "sandbox off is suspended already"],
+        ["sandbox box is being suspended", "sandbox off is already suspended"],
     )
     assert shell.api.get("sandboxes", NAMESPACE, "box")["spec"]["suspend"] is True
     found = shell.json("resume", "box", "off", "-n", NAMESPACE)
@@ -108,10 +108,10 @@ def test_lifetime_is_raised_and_never_lowered(name: str) -> None:
 def test_keep_alive_raises_the_lifetime(shell: Shell) -> None:
     shell.api.add("sandboxes", make_sandbox("box", NAMESPACE, lifetimeSeconds=60))
     code, out, _ = shell.call("keep-alive", "box", "--for", "1h", "-n", NAMESPACE)
-    assert (code, out) == (0, "sandbox box has a lifetime of 1h now\n")
+    assert (code, out) == (0, "sandbox box now has a lifetime of 1h\n")
     assert shell.api.get("sandboxes", NAMESPACE, "box")["spec"]["lifetimeSeconds"] == 3600
     _, out, _ = shell.call("keep-alive", "box", "--for", "1m", "-n", NAMESPACE)
-    assert out == "sandbox box lives longer already\n"
+    assert out == "sandbox box already lives longer\n"
 
 
 @pytest.mark.parametrize("command", [("suspend",), ("keep-alive", "--for", "1h")])

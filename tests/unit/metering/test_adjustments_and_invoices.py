@@ -70,7 +70,7 @@ def test_adjustment_may_take_off_all_and_no_more() -> None:
         ({"reason": "x" * 501}, "reason: it must be one line"),
         ({"reference": ""}, "reference: it must be one line"),
         ({"currency": "EUR"}, "currency: the event is in USD, not in EUR; give the amount in USD"),
-        ({"row": adjustment()}, "event: it is an adjustment itself; adjust the row it corrects: "),
+        ({"row": adjustment()}, "event: it is itself an adjustment; adjust the row it corrects: "),
     ],
 )
 def test_adjustment_is_refused(changes: dict[str, Any], want: str) -> None:
@@ -82,9 +82,9 @@ def test_adjustment_is_refused(changes: dict[str, Any], want: str) -> None:
 @pytest.mark.parametrize(
     ("text", "want"),
     [
-        ("a lot", "amount: 'a lot' is no number; write it as -0.10"),
-        ("NaN", "amount: 'NaN' is no number"),
-        ("-inf", "amount: '-inf' is no number"),
+        ("a lot", "amount: 'a lot' is not a number; write it as -0.10"),
+        ("NaN", "amount: 'NaN' is not a number"),
+        ("-inf", "amount: '-inf' is not a number"),
         ("0", "amount: it is zero"),
         ("-0.00", "amount: it is zero"),
         ("0.00000000001", "amount: it has more than ten decimals; round it"),
@@ -110,7 +110,7 @@ def test_amount_is_read_as_it_stands() -> None:
     "text", ["2026", "2026-13", "2026-00", "26-11", "2026-11-01", "", "９026-11"]
 )
 def test_period_is_refused(text: str) -> None:
-    with pytest.raises(InvalidRequest, match=r"period: .* is no month; write it as 2026-11"):
+    with pytest.raises(InvalidRequest, match=r"period: .* is not a month; write it as 2026-11"):
         parse_period(text)
 
 

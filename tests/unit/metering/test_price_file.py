@@ -54,7 +54,7 @@ WRONG: dict[str, tuple[str, str]] = {
         "plans: [{name: p, valid_from: 2027-01-01T00:00:00Z}]",
         "plans[0].rate: it is missing; add it",
     ),
-    "a field given twice": (f"{PLAN}, rate: 0.2}}]", "prices.yaml at line 1: 'rate' stands twice"),
+    "a field given twice": (f"{PLAN}, rate: 0.2}}]", "prices.yaml at line 1: 'rate' occurs twice"),
     "a negative rate": (
         f"{PLAN}}}, {{name: q, rate: -1, valid_from: 2027-01-01T00:00:00Z}}]",
         "plans[1].rate: '-1': input should be greater than or equal to 0; correct it",
@@ -70,7 +70,7 @@ WRONG: dict[str, tuple[str, str]] = {
     ),
     "a time without a zone": (
         PLAN.replace("00:00:00Z", "00:00:00") + "}]",
-        "plans[0].valid_from: '2027-01-01T00:00:00': it is no time with a zone, such as",
+        "plans[0].valid_from: '2027-01-01T00:00:00': it is not a time with a zone, such as",
     ),
     "a day": (PLAN.replace("T00:00:00Z", "") + "}]", "plans[0].valid_from: '2027-01-01': it is no"),
     "an end before the beginning": (
@@ -182,12 +182,12 @@ REFUSED: dict[str, tuple[PriceList, PriceList, str]] = {
     "an SKU nobody knows": (
         PriceList(plans=(plan(sku="gqu"),)),
         PriceList(plans=(plan("g", sku="gpu"),)),
-        'plans[0].sku: "gqu" is of no pod so far and of no plan; compare it with spec.sku',
+        'plans[0].sku: no pod has run under SKU "gqu", and no plan has it; compare it with',
     ),
     "another rate of a plan that has begun": (
         PriceList(plans=(plan(rate=Decimal(9)),)),
         PriceList(plans=(plan(),)),
-        'plans[0].rate: plan "p" has begun and keeps its rate; end it with a valid_to that is',
+        'plans[0].rate: plan "p" has begun and keeps its rate; end it with a valid_to in',
     ),
     "another allowance of it": (
         PriceList(plans=(plan(free_units=Decimal(9)),)),
@@ -202,12 +202,12 @@ REFUSED: dict[str, tuple[PriceList, PriceList, str]] = {
     "an end in the past": (
         PriceList(plans=(plan(valid_to=NOW),)),
         PriceList(plans=(plan(),)),
-        'plans[0].valid_to: plan "p" has begun and cannot end in the past; give a time that is',
+        'plans[0].valid_to: plan "p" has begun and cannot end in the past; give a time in',
     ),
     "life after the end": (
         PriceList(plans=(plan(valid_to=SOON),)),
         PriceList(plans=(plan(valid_to=NOW),)),
-        'plans[0].valid_to: plan "p" has ended; put its end back as it was',
+        'plans[0].valid_to: plan "p" has ended; restore its end',
     ),
     "overlap within the file": (
         PriceList(plans=(plan("a", valid_to=LATER), plan("b", valid_from=SOON))),
@@ -227,7 +227,7 @@ REFUSED: dict[str, tuple[PriceList, PriceList, str]] = {
     "a tier without a price": (
         PriceList(tiers=(tier(tier="pro"),)),
         PriceList(),
-        'tiers[0].tier: no plan is of tier "pro"; add one, or correct it',
+        'tiers[0].tier: no plan has tier "pro"; add such a plan, or correct the tier',
     ),
     "another tier since ever": (
         PriceList(tiers=(tier(tier="pro"),)),

@@ -133,7 +133,7 @@ def test_running_pod_whose_hours_are_over_is_overdue() -> None:
     assert kinds(LIVE, [], seen=hour + 2 * HOUR) == []
     _, (found,) = verify_pod(LIVE, [], BOOK, node_seen_at=hour + 5 * HOUR)
     assert (found.kind, found.hour) == (FindingKind.OVERDUE, hour)
-    assert found.text.startswith("3 hours from here on")
+    assert found.text.startswith("3 hours from this one on")
     assert not found.is_warning
 
 
@@ -161,10 +161,12 @@ def test_adjustment_that_fits_is_right_and_any_other_is_found() -> None:
 
     assert found(made) == []
     assert found(replace(made, metadata={"reason": "by hand"})) == []
-    assert found(replace(made, tenant="x"))[0].startswith("its tenant is not that of what it")
-    assert found(replace(made, currency="EUR"))[0].startswith("its currency is not")
+    assert found(replace(made, tenant="x"))[0].startswith(
+        "its tenant differs from that of the row it"
+    )
+    assert found(replace(made, currency="EUR"))[0].startswith("its currency differs")
     assert found(replace(made, metadata={"reason": "r", "reference": "2"})) == [
-        "its event_id is not that of its reference"
+        "its event_id does not follow from its reference"
     ]
     assert found(made, "-1")[0].startswith(f"with it {ROWS[0].event_id} comes to -0.99")
 
@@ -190,4 +192,4 @@ def test_dead_letter_is_in_a_scope_that_its_time_may_touch(
     )
     letter = Refused(id=1, is_bill=False, uid="x", error="odd", starts_at=first, ends_at=last)
     assert letter.may_be_in(low, high) is want
-    assert refused(letter).text.startswith("-/- with UID x lies in the dead letters")
+    assert refused(letter).text.startswith("-/- with UID x is in the dead letters")

@@ -222,7 +222,7 @@ CASES: dict[str, tuple[Callable[[Any], list[Finding]], Any, Verdict, str]] = {
         OK,
         "",
     ),
-    "a node in order": (judge_nodes, [NODE], OK, "at most 1024 processes a pod"),
+    "a node in order": (judge_nodes, [NODE], OK, "at most 1024 processes per pod"),
     "no node that is ready": (
         judge_nodes,
         [replace(NODE, ready=False)],
@@ -362,7 +362,7 @@ CASES: dict[str, tuple[Callable[[Any], list[Finding]], Any, Verdict, str]] = {
         lambda seen: judge_records(seen, ""),
         Unseen(why="may not", denied=True),
         WARN,
-        "could not be looked at: may not",
+        "could not be checked: may not",
     ),
     "no lease": (judge_leader, None, WARN, "no operator has ever led here"),
     "a database in order": (

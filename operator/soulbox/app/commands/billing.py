@@ -1,5 +1,5 @@
-"""`soulbox billing …`: the ledger and what is made from it. The group alone: each of its
-commands has a module of its own, registered here."""
+"""`soulbox billing …`: the ledger and what is made from it. This module holds only the group: each
+command has a module of its own, registered here."""
 
 import typer
 

@@ -15,25 +15,25 @@ from soulbox.schema.settings import load_settings
 
 def adjust(
     event: Annotated[str, typer.Option(help="event_id of the row of billing_events.")],
-    amount: Annotated[str, typer.Option(help="What to add; with - to take off.")],
-    reason: Annotated[str, typer.Option(help="For whoever reads the bill.")],
+    amount: Annotated[str, typer.Option(help="Amount to add; with - it is taken off.")],
+    reason: Annotated[str, typer.Option(help="Reason, for the person who reads the bill.")],
     reference: Annotated[
         str | None,
-        typer.Option(help="What a repetition is known by; the reason where left out."),
+        typer.Option(help="Key by which a repetition is recognised; default: the reason."),
     ] = None,
     currency: Annotated[
-        str | None, typer.Option(help="What the amount is in, to be refused if the row is not.")
+        str | None, typer.Option(help="Currency of the amount; refused if the row has another.")
     ] = None,
     config: Config = None,
 ) -> None:
-    """Correct a row of the ledger by one more row. The same command again does nothing."""
+    """Correct a row of the ledger by adding another. Repeating the command does nothing."""
     from soulbox.store.adjustments import adjust as write  # noqa: PLC0415 - psycopg: 0.2 s
 
     try:
         event_id = UUID(event)
     except ValueError:
         raise InvalidRequest(
-            "event", f"{event[:64]!r} is no event_id", "it looks like 0e5ad7a2-3d8b-…"
+            "event", f"{event[:64]!r} is not an event_id", "it looks like 0e5ad7a2-3d8b-…"
         ) from None
     value = parse_amount(amount)
     done = with_store(
@@ -48,7 +48,7 @@ def adjust(
         ),
     )
     row = done.event
-    verb = "adjusted" if done.is_new else "was adjusted already"
+    verb = "adjusted" if done.is_new else "was already adjusted"
     typer.echo(
         f"{verb}: {event_id} by {plain_decimal(row.amount)} {row.currency} ({row.event_id}); "
         f"{plain_decimal(done.left)} {row.currency} are left of it"

@@ -28,24 +28,27 @@ if TYPE_CHECKING:
     from soulbox.store.pool import Store
 
 _Period = Annotated[str, typer.Option(help="The month, as 2026-11 (UTC).")]
-_Tenant = Annotated[str | None, typer.Option(help="This tenant alone.")]
+_Tenant = Annotated[str | None, typer.Option(help="Only this tenant.")]
 
 
 def invoice(
     period: _Period,
     user: Annotated[
         str | None,
-        typer.Option(help='Whose; "" is nobody named; unset: all users of the tenant.'),
+        typer.Option(
+            help='Whose bill; "" means rows without a user; unset: all users of the tenant.'
+        ),
     ] = None,
     tenant: Annotated[
         str | None,
-        typer.Option(help="Of which tenant; needed where the user has bills of several."),
+        typer.Option(help="Which tenant; needed if the user has bills in several."),
     ] = None,
     output: Annotated[RowFormat, typer.Option("--output", "-o")] = RowFormat.TABLE,
     config: Config = None,
 ) -> None:
     """What a user, or a whole tenant, owes for a month: lines by SKU, tier, plan and kind,
-    allowances, corrections, the exact total of each currency, and what is due of it in coins."""
+    allowances, corrections, the exact total of each currency, and the amount due, rounded to
+    coins."""
     from soulbox.store.invoices import invoice as make  # noqa: PLC0415 - psycopg: 0.2 s
 
     month = parse_period(period)
@@ -65,7 +68,7 @@ def invoice(
 def export(
     period: _Period,
     focus: Annotated[
-        bool, typer.Option("--focus", help="As FOCUS 1.2 has it; there is no other form yet.")
+        bool, typer.Option("--focus", help="In the format of FOCUS 1.2; there is no other yet.")
     ] = False,
     tenant: _Tenant = None,
     out: Annotated[
@@ -77,7 +80,7 @@ def export(
     """Every row of the month as CSV, for tools that read FOCUS: one for each hour of each pod,
     each correction and each allowance. Billed costs sum to the invoices of the month."""
     if not focus:
-        raise InvalidRequest("focus", "no form is chosen", "give --focus")
+        raise InvalidRequest("focus", "no format is chosen", "give --focus")
     month = parse_period(period)
     settings = load_settings(config)
     with _target(out) as file:
@@ -102,7 +105,7 @@ async def _write(store: "Store", file: TextIO, period: Period, tenant: str | Non
 
 @contextmanager
 def _target(path: Path | None) -> Iterator[TextIO]:
-    """The file, there only once it is whole; standard output for None."""
+    """The file, which appears only once it is complete; standard output for None."""
     if path is None:
         yield sys.stdout
         return
@@ -173,7 +176,7 @@ def _page(made: "Invoice") -> str:
         }
         for row in _line_rows(made)
     ]
-    text += format_rows(rows, RowFormat.TABLE) if rows else "nothing is billed\n"
+    text += format_rows(rows, RowFormat.TABLE) if rows else "nothing was billed\n"
     for total in made.totals:
         text += "\n"
         for name, value in (

@@ -35,13 +35,14 @@ def verify(
         str | None, typer.Option(help="Pods that ran at or after this, 2026-11-01T00:00:00Z.")
     ] = None,
     until: Annotated[str | None, typer.Option(help="Pods that ran before this.")] = None,
-    tenant: Annotated[str | None, typer.Option(help="This tenant alone.")] = None,
+    tenant: Annotated[str | None, typer.Option(help="Only this tenant.")] = None,
     output: Annotated[VerifyFormat, typer.Option("--output", "-o")] = VerifyFormat.TABLE,
     config: Config = None,
 ) -> None:
-    """Make every row of the ledger again from the pods' times and the prices, and every sum of
-    use from its rows, and print what differs. Exit code 0: nothing; 1: something; 2: it could
-    not be done. Warnings (clocks of nodes, pods whose end nobody told) change no exit code."""
+    """Recompute every row of the ledger from the pods' times and the prices, and every sum of use
+    from its rows, and print what differs. Exit code 0: nothing; 1: something; 2: the check could
+    not be done. Warnings (clocks of nodes, pods whose end is unknown) do not change the exit
+    code."""
     try:
         from soulbox.store.verify import Scope  # noqa: PLC0415 - psycopg: 0.2 s
 

@@ -139,8 +139,8 @@ class FileSource:
                 if error.status != 403:
                     raise
                 raise CommandError(
-                    f"{file.path} cannot be read: you may not write Execution {name}, on which "
-                    "the operator wants a key; set SOULBOX_DSN to read PostgreSQL instead"
+                    f"{file.path} cannot be read: you may not write Execution {name}, and the"
+                    " operator needs a key on it; set SOULBOX_DSN to read PostgreSQL instead"
                 ) from error
         params = {"offset": str(offset)}
         return await ask_operator(self._person, name, self._key, f"files/{file.place}", params)
@@ -190,8 +190,8 @@ async def save_files(
     for file in files:
         if not file.is_whole:
             raise CommandError(
-                f"{file.path} was not kept whole: its {file.size_bytes} bytes are beyond "
-                "outputLimitBytes"
+                f"{file.path} was not kept completely: its {file.size_bytes} bytes are beyond"
+                " outputLimitBytes"
             )
         await _save(source, file, place_below(out, file.path))
         say(clean(f"{out / file.path}  {file.size_bytes} bytes"))

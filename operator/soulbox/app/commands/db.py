@@ -45,11 +45,11 @@ def with_store(settings: Settings, work: "Callable[[Store], Awaitable[T]]") -> T
 def retain(
     config: Config = None,
     dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Only say what would be dropped.")
+        bool, typer.Option("--dry-run", help="Only print what would be dropped.")
     ] = False,
 ) -> None:
-    """Drop the partitions that are older than the settings retain_… keep. The operator does
-    so by itself, once a day; the ledger is never touched."""
+    """Drop the partitions that are older than the settings retain_… keep. The operator does so by
+    itself once a day; the ledger is never touched."""
     from soulbox.store.retention import retain as drop  # noqa: PLC0415
 
     settings = load_settings(config)
@@ -58,23 +58,27 @@ def retain(
     for name in names:
         typer.echo(f"{verb}: {name}")
     if not names:
-        typer.echo("nothing is older than what is kept")
+        typer.echo("nothing is old enough to be dropped")
 
 
 @app.command("grant-reader")
 def grant_reader(
     login: Annotated[str, typer.Argument(help="An existing login (create role … login).")],
-    tenant: Annotated[list[str], typer.Option(help="A tenant it reads; may be repeated.")],
-    connections: Annotated[int, typer.Option(min=1, max=1000, help="Connections at once.")] = 10,
+    tenant: Annotated[list[str], typer.Option(help="A tenant it may read; can be repeated.")],
+    connections: Annotated[
+        int, typer.Option(min=1, max=1000, help="Most connections at once.")
+    ] = 10,
     statement_seconds: Annotated[
         int,
-        typer.Option(min=1, max=86_400, help="Of a statement, and of an idle transaction."),
+        typer.Option(
+            min=1, max=86_400, help="Time-out of a statement, and of an idle transaction."
+        ),
     ] = 60,
     config: Config = None,
 ) -> None:
-    """Let a login read the rows of tenants, within bounds. May be repeated.
+    """Let a login read the rows of tenants, within limits. Can be repeated.
 
-    Needs the rights of soulbox_owner, and to have made the login, or to be a superuser."""
+    Needs the rights of soulbox_owner and a login that created the other one, or a superuser."""
     from soulbox.store.access import grant_reader as grant  # noqa: PLC0415 - psycopg: 0.2 s
 
     done = with_store(
@@ -96,7 +100,7 @@ def db_doctor(
     output: Annotated[RowFormat, typer.Option("--output", "-o")] = RowFormat.TABLE,
     config: Config = None,
 ) -> None:
-    """Name what is wrong with the database, and the remedy. Exit code 1 if anything is."""
+    """Report what is wrong with the database, and the remedy. Exit code 1 if anything is wrong."""
     from soulbox.pure.doctor.care import judge_care  # noqa: PLC0415
     from soulbox.pure.doctor.finding import Verdict, worst  # noqa: PLC0415
     from soulbox.store.care import look_at  # noqa: PLC0415
@@ -131,7 +135,7 @@ def list_dead_letters(
     output: Annotated[RowFormat, typer.Option("--output", "-o")] = RowFormat.TABLE,
     config: Config = None,
 ) -> None:
-    """What was refused and why, oldest first; whole in soulbox.dead_letter."""
+    """List what was refused and why, oldest first; complete objects are in soulbox.dead_letter."""
     from soulbox.store.care import DeadLetterStore  # noqa: PLC0415
 
     async def look(store: "Store") -> list[dict[str, object]]:
@@ -144,11 +148,11 @@ def list_dead_letters(
 
 @dead_letters.command("retry")
 def retry(
-    ids: Annotated[list[int] | None, typer.Argument(help="Their numbers; none: all.")] = None,
+    ids: Annotated[list[int] | None, typer.Argument(help="Their numbers; default: all.")] = None,
     config: Config = None,
 ) -> None:
-    """Write them again, once what refused them is mended; the operator may go on meanwhile.
-    Exit code 1 if any is refused again or is not there."""
+    """Write them again, once the cause of the refusal is fixed; the operator may keep running. Exit
+    code 1 if any is refused again or does not exist."""
     from soulbox.kinds.entries import ENTRIES  # noqa: PLC0415
     from soulbox.mirror.retry import retry_dead_letters  # noqa: PLC0415
 
@@ -158,7 +162,7 @@ def retry(
         typer.echo(f"{one.id} {one.kind} {one.uid}: {one.problem or 'written'}")
     missing = [number for number in ids or () if number not in {one.id for one in done}]
     for number in missing:
-        typer.echo(f"{number}: there is no such letter, or another retry has it")
+        typer.echo(f"{number}: there is no such dead letter, or another retry is handling it")
     if not done and not missing:
         typer.echo("there are none")
     if missing or any(one.problem for one in done):

@@ -44,7 +44,7 @@ class Output(StrEnum):
 def doctor(
     config: Annotated[
         Path | None,
-        typer.Option("--config", help="YAML file with settings; the environment wins."),
+        typer.Option("--config", help="YAML file with settings; the environment overrides it."),
     ] = None,
     kubeconfig: Annotated[
         Path | None, typer.Option(help="kubeconfig to use instead of KUBECONFIG.")
@@ -59,7 +59,7 @@ def doctor(
     ] = False,
     output: Annotated[Output, typer.Option("--output", "-o", help="text or json.")] = Output.TEXT,
 ) -> None:
-    """Check cluster, rights, CRDs, nodes, database and more, each with its remedy.
+    """Check cluster, rights, CRDs, nodes, database and more; each problem comes with a remedy.
 
     Run it as an administrator of the cluster, with the operator's settings. Exit code 1 when
     a check fails; warnings alone are 0.
@@ -211,7 +211,7 @@ def _summary(settings: Settings) -> dict[str, str]:
 
 async def _database(settings: Settings, problem: str, skew: float | None) -> DatabaseSeen | Unseen:
     if problem:
-        return Unseen(why="not looked at: the settings name none")
+        return Unseen(why="not checked: the settings name none")
     from soulbox.store.inspect import inspect_database  # noqa: PLC0415
 
     try:
@@ -230,7 +230,7 @@ async def _database(settings: Settings, problem: str, skew: float | None) -> Dat
 def _tell(what: str) -> None:
     """Progress, for a person who waits; nothing in a log."""
     if sys.stderr.isatty():
-        print(f"\r\033[Klooking at {what} ...", end="", file=sys.stderr, flush=True)
+        print(f"\r\033[Kchecking {what} ...", end="", file=sys.stderr, flush=True)
 
 
 def _print(finding: Finding) -> None:
@@ -246,6 +246,5 @@ def _print(finding: Finding) -> None:
 def _summarise(findings: Sequence[Finding]) -> None:
     counts = {verdict: sum(f.verdict is verdict for f in findings) for verdict in Verdict}
     typer.echo(
-        f"\n{counts[Verdict.OK]} ok, {counts[Verdict.WARN]} to know of,"
-        f" {counts[Verdict.FAIL]} to mend"
+        f"\n{counts[Verdict.OK]} ok, {counts[Verdict.WARN]} warnings, {counts[Verdict.FAIL]} to fix"
     )

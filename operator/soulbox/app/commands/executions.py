@@ -20,8 +20,8 @@ def get(
     names: Annotated[
         list[str] | None,
         typer.Argument(
-            help="Executions and Sandboxes: a NAME, execution/NAME, sandbox/NAME; or a kind "
-            "(sandboxes, executions), alone or with names after it. Without any all.",
+            help="Executions and Sandboxes: a NAME, execution/NAME, sandbox/NAME; or a kind"
+            " (sandboxes, executions), alone or followed by names. Default: all.",
             metavar="[KIND] [NAME]...",
             autocompletion=complete_objects,
         ),
@@ -30,13 +30,14 @@ def get(
         bool, typer.Option("--all-namespaces", "-A", help="In every namespace.")
     ] = False,
     selector: Annotated[
-        str | None, typer.Option("--selector", "-l", help="Only with these labels, as a=b,c=d.")
+        str | None,
+        typer.Option("--selector", "-l", help="Only objects with these labels, such as a=b,c=d."),
     ] = None,
     *,
     output: options.ObjectOutput = ObjectFormat.TEXT,
     target: Target,
 ) -> None:
-    """Show Sandboxes and Executions, or some of them with all that is known of each."""
+    """Show Sandboxes and Executions, or some of them with everything known about each."""
     from soulbox.app.commands.looking import show_all, show_some  # noqa: PLC0415
     from soulbox.app.commands.person import KINDS, as_person  # noqa: PLC0415
     from soulbox.kube.resources import EXECUTIONS, SANDBOXES  # noqa: PLC0415
@@ -47,7 +48,9 @@ def get(
         words = [f"{kind.kind.lower()}/{word}" for word in words[1:]]
     if words:
         if all_namespaces or selector is not None:
-            raise typer.BadParameter("a NAME is of one namespace, and needs no labels")
+            raise typer.BadParameter(
+                "a NAME belongs to one namespace and cannot be combined with labels"
+            )
         as_person(target, lambda p: show_some(p, words, output))
         return
     resources = (SANDBOXES, EXECUTIONS) if kind is None else (kind,)
@@ -64,7 +67,7 @@ def cancel(
     output: options.ObjectOutput = ObjectFormat.TEXT,
     target: Target,
 ) -> None:
-    """Cancel Executions: SIGTERM, a second later SIGKILL to every process of theirs."""
+    """Cancel Executions: all their processes get SIGTERM, and SIGKILL a second later."""
     from soulbox.app.commands.looking import cancel_executions  # noqa: PLC0415
     from soulbox.app.commands.person import as_person  # noqa: PLC0415
 
@@ -75,7 +78,7 @@ def cancel(
 def logs(
     name: Annotated[str, typer.Argument(help="Execution.", autocompletion=complete_executions)],
     follow: Annotated[
-        bool, typer.Option("--follow", "-f", help="Go on until the program ends.")
+        bool, typer.Option("--follow", "-f", help="Continue until the program ends.")
     ] = False,
     dsn_file: options.DsnFile = None,
     raw: options.Raw = False,
@@ -85,14 +88,14 @@ def logs(
 ) -> None:
     """Show what an Execution wrote: stdout on stdout, stderr on stderr.
 
-    Output that the status holds in part only is read whole from PostgreSQL (SOULBOX_DSN or
-    SOULBOX_DSN_FILE), else through the operator.
+    If the status holds only part of the output, all of it is read from PostgreSQL (SOULBOX_DSN or
+    SOULBOX_DSN_FILE), or else through the operator.
     """
     from soulbox.app.commands.person import as_person  # noqa: PLC0415
     from soulbox.app.commands.reading import show_logs  # noqa: PLC0415
 
     if follow and output is Format.JSON:
-        raise typer.BadParameter("--follow writes bytes as they come: leave out -o json")
+        raise typer.BadParameter("--follow writes bytes as they arrive: leave out -o json")
     dsn = options.find_dsn(dsn_file)
     try:
         as_person(

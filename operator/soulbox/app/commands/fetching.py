@@ -22,7 +22,7 @@ async def _find(person: Person, name: str) -> tuple[Manifest, list[CapturedFile]
     name = name.removeprefix("execution/")
     execution = await person.find(EXECUTIONS, name)
     if not is_over(execution):
-        raise CommandError(f"Execution {name} is not over: files are captured at its end")
+        raise CommandError(f"Execution {name} has not ended yet: files are captured at its end")
     return execution, captured_of(execution)
 
 
@@ -61,13 +61,13 @@ async def show_file(person: Person, name: str, path: str, dsn: str | None, *, ra
     execution, files = await _find(person, name)
     found = [one for one in find_files(files, [path]) if one.path == path]
     if not found:
-        raise CommandError(f"{path} is a folder: --out DIR writes what is below it")
+        raise CommandError(f"{path} is a folder: use --out DIR to write the files below it")
     source, outlet = FileSource(person, execution, dsn=dsn), Outlet(raw=raw)
     async for piece in source.read(found[0]):
         await outlet.write("stdout", piece)
     await outlet.end()
     if not found[0].is_whole:
-        tell(f"{path} was not kept whole: it has {found[0].size_bytes} bytes")
+        tell(f"{path} was not kept completely: it has {found[0].size_bytes} bytes")
 
 
 async def write_files(

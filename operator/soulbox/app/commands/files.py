@@ -30,7 +30,7 @@ def files(
 ) -> None:
     """List the files that an Execution captured; with PATH show one, with --out write them.
 
-    Files that the status does not hold come from PostgreSQL (SOULBOX_DSN or SOULBOX_DSN_FILE),
+    Files that the status does not hold come from PostgreSQL (SOULBOX_DSN or SOULBOX_DSN_FILE), or
     else through the operator.
     """
     from soulbox.app.commands.fetching import list_files, show_file, write_files  # noqa: PLC0415
@@ -44,4 +44,4 @@ def files(
     elif len(wanted) == 1:
         as_person(target, lambda p: show_file(p, name, wanted[0], dsn, raw=raw))
     else:
-        raise typer.BadParameter("several files need a folder to go to: --out DIR")
+        raise typer.BadParameter("several files need a target folder: give --out DIR")

@@ -51,8 +51,8 @@ async def follow(
                 if resource is EXECUTIONS:
                     verb = "logs -f"
                 raise CommandError(
-                    f"lost the API server: {error}. The {resource.kind} goes on; see it with "
-                    f"`soulbox {verb} {name} -n {person.namespace}`"
+                    f"lost the connection to the API server: {error}. The {resource.kind}"
+                    f" continues; see it with `soulbox {verb} {name} -n {person.namespace}`"
                 ) from error
             await asyncio.sleep(_RETRY_SECONDS)
             # A watch that begins too far back is refused for ever: begin at what is now.

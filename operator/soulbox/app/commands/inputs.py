@@ -42,8 +42,8 @@ def language_of(file: str, *, is_chosen: bool) -> tuple[str | None, str]:
         return None, "python"
     told = f"its ending {suffix} is not known" if suffix else "it has no ending"
     raise typer.BadParameter(
-        f"what language is {file}? {told} ({', '.join(LANGUAGES)} are): give --language with "
-        "--class, or --sandbox"
+        f"which language is {file}? {told} ({', '.join(LANGUAGES)} are): give --language with"
+        " --class, or --sandbox"
     )
 
 
@@ -65,7 +65,7 @@ def read_code(file: str, *, send_stdin: bool) -> str:
             raise typer.BadParameter(f"cannot read {file}: {error.strerror}") from error
     if len(raw) > _MAX_CODE_BYTES:
         raise typer.BadParameter(
-            f"{file} is over {_MAX_CODE_BYTES} bytes, the most an Execution's code may have"
+            f"{file} is over {_MAX_CODE_BYTES} bytes, the largest allowed code of an Execution"
         )
     try:
         return raw.decode()
@@ -101,7 +101,9 @@ def read_files(words: list[str] | None) -> list[dict[str, Any]]:
     for word in words or ():
         for source, path in _places(word):
             if path in found:
-                raise typer.BadParameter(f"--file {word}: another file goes to {path} already")
+                raise typer.BadParameter(
+                    f"--file {word}: another file is already written to {path}"
+                )
             entry = _read_file(source, path)
             found[path] = entry
             size += len(entry["content"].encode())

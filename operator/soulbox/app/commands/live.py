@@ -70,7 +70,7 @@ async def allow_reading(person: Person, execution: Manifest) -> str:
             execution = await person.kube.get(EXECUTIONS, metadata["name"], person.namespace)
         else:
             return key
-    raise CommandError("the Execution changes all the time: try again")
+    raise CommandError("the Execution keeps changing: try again")
 
 
 @dataclass(slots=True)
@@ -228,9 +228,9 @@ def _problem(person: Person, status: int, body: bytes) -> str:
     where = f"namespace {person.target.operator_namespace}"
     if person.target.operator_url is None:  # it may be the API server that answered
         if status in (401, 403):
-            return f"you have no right to get services/proxy of {_SERVICE} in {where}"
+            return f"you have no right to get services/proxy for {_SERVICE} in {where}"
         if status == 503:
-            return f"nothing answers behind the Service soulbox-operator of {where}"
+            return f"nothing answers behind the Service soulbox-operator in {where}"
         if status == 404 and b'"kind":"Status"' in body:
             return (
                 f"there is no Service soulbox-operator in {where}: name its namespace with "
@@ -266,7 +266,7 @@ def rest_of(output: Mapping[str, Any], stream: Stream, offset: int) -> Rest:
 def lost_words(stream: Stream, offset: int) -> str:
     """Of a stream that nobody has any more, of which so much was shown."""
     if offset:
-        return f"what {stream} held beyond the {offset} bytes above was lost with its pod"
+        return f"{stream} beyond the {offset} bytes above was lost with its pod"
     return f"{stream} was lost with its pod"
 
 
@@ -275,4 +275,4 @@ def limit_words(output: Mapping[str, Any], stream: Stream, offset: int) -> str:
     total = int(output.get(f"{stream}Bytes") or 0)
     if total <= offset:
         return ""
-    return f"of {stream}'s {total} bytes {offset} were kept: outputLimitBytes allowed no more"
+    return f"{offset} of {stream}'s {total} bytes were kept: outputLimitBytes allowed no more"

@@ -98,7 +98,7 @@ async def cancel_executions(person: Person, names: Sequence[str], form: ObjectFo
         name = execution["metadata"]["name"]
         if is_over(execution):
             state = status_of(execution).get("state")
-            report.add(execution, f"execution {name} is over already: {state}")
+            report.add(execution, f"execution {name} has already ended: {state}")
             continue
         body = {"spec": {"cancel": True}}
         try:

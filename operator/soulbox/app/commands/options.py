@@ -37,7 +37,7 @@ Namespace = Annotated[
     typer.Option(
         "--namespace",
         "-n",
-        help="Namespace; default: that of the context.",
+        help="Namespace; default: the context's.",
         autocompletion=complete_namespaces,
     ),
 ]
@@ -58,14 +58,14 @@ AsUser = Annotated[
 ]
 AsGroups = Annotated[
     list[str] | None,
-    typer.Option("--as-group", help="Impersonate this group; again for more.", metavar="GROUP"),
+    typer.Option("--as-group", help="Impersonate this group; can be repeated.", metavar="GROUP"),
 ]
 OperatorNamespace = Annotated[
     str,
     typer.Option(
         "--operator-namespace",
         envvar="SOULBOX_OPERATOR_NAMESPACE",
-        help="Namespace of the operator's Service, which live output comes from.",
+        help="Namespace of the operator's Service, the source of live output.",
     ),
 ]
 OperatorUrl = Annotated[
@@ -73,7 +73,7 @@ OperatorUrl = Annotated[
     typer.Option(
         "--operator-url",
         envvar="SOULBOX_OPERATOR_URL",
-        help="The operator's HTTP address, where it can be reached without the API server.",
+        help="The operator's HTTP address, if it can be reached without the API server.",
     ),
 ]
 DsnFile = Annotated[
@@ -87,25 +87,27 @@ DsnFile = Annotated[
 Raw = Annotated[
     bool,
     typer.Option(
-        "--raw", help="Pass the program's output to a terminal unchanged, control characters too."
+        "--raw",
+        help="Pass the program's output to a terminal unchanged, including control characters.",
     ),
 ]
 Cpu = Annotated[
     str | None,
-    typer.Option("--cpu", help="CPU limit in cores, as 500m or 2; default: the class's."),
+    typer.Option("--cpu", help="CPU limit in cores, such as 500m or 2; default: the class's."),
 ]
 Memory = Annotated[
-    str | None, typer.Option("--memory", help="Memory limit, as 512Mi; default: the class's.")
+    str | None, typer.Option("--memory", help="Memory limit, such as 512Mi; default: the class's.")
 ]
 Disk = Annotated[
-    str | None, typer.Option("--disk", help="Size of the workspace, as 2Gi; default: the class's.")
+    str | None,
+    typer.Option("--disk", help="Size of the workspace, such as 2Gi; default: the class's."),
 ]
 Env = Annotated[
     list[str] | None,
     typer.Option(
         "--env",
         "-e",
-        help="Variable of the program; NAME alone passes ours on. Again for more.",
+        help="Variable of the program; NAME alone passes on the value set here. Can be repeated.",
         metavar="NAME[=VALUE]",
     ),
 ]
@@ -113,18 +115,22 @@ EnvFromSecret = Annotated[
     list[str] | None,
     typer.Option(
         "--env-from-secret",
-        help="Variable from a key of a Secret, which has to carry the label "
-        'soulbox.dev/readable: "true". Again for more.',
+        help="Variable from a key of a Secret, which must carry the label soulbox.dev/readable:"
+        ' "true". Can be repeated.',
         metavar="NAME=SECRET/KEY",
     ),
 ]
 Labels = Annotated[
     list[str] | None,
-    typer.Option("--label", "-l", help="Label of the object; again for more.", metavar="KEY=VALUE"),
+    typer.Option(
+        "--label", "-l", help="Label of the object; can be repeated.", metavar="KEY=VALUE"
+    ),
 ]
 User = Annotated[
     str | None,
-    typer.Option("--user", help="Who is billed for it; anybody but you needs the verb `billto`."),
+    typer.Option(
+        "--user", help="User to bill; for anybody but yourself you need the verb `billto`."
+    ),
 ]
 ObjectOutput = Annotated[
     ObjectFormat, typer.Option("--output", "-o", help="How to print the result.")
@@ -217,7 +223,7 @@ def labels_of(words: list[str] | None) -> dict[str, str]:
         if not given or not key:
             raise typer.BadParameter(f"--label {word}: write KEY=VALUE")
         if key in labels:
-            raise typer.BadParameter(f"--label {key}: it is given twice")
+            raise typer.BadParameter(f"--label {key}: given twice")
         labels[key] = value
     return labels
 
@@ -237,7 +243,9 @@ def _variable(word: str) -> dict[str, Any]:
     name, given, value = word.partition("=")
     if not given:
         if name not in os.environ:
-            raise typer.BadParameter(f"--env {name}: not set here; write {name}=VALUE")
+            raise typer.BadParameter(
+                f"--env {name}: not set in this environment; write {name}=VALUE"
+            )
         value = os.environ[name]
     return {"name": name, "value": value}
 

@@ -6,5 +6,6 @@ from typing import Annotated
 import typer
 
 Config = Annotated[
-    Path | None, typer.Option("--config", help="YAML file with settings; the environment wins.")
+    Path | None,
+    typer.Option("--config", help="YAML file with settings; the environment overrides it."),
 ]

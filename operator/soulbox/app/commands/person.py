@@ -99,7 +99,7 @@ class Person:
             return f"{text}; did you mean {' or '.join(near)}?"
         if names:
             return f"{text}; there are {', '.join(sorted(names)[:8])}"
-        return f"{text}, nor any other; `kubectl get {resource.plural} -A` looks everywhere"
+        return f"{text}, nor any other; `kubectl get {resource.plural} -A` searches all namespaces"
 
     async def _check_installation(self) -> None:
         """Raises CommandError when it is not the object that is missing."""
@@ -119,9 +119,9 @@ class Person:
         match error:
             case KubeUnavailable():
                 return CommandError(
-                    f"the API server at {self.server} cannot answer: {error}. Is the cluster up, "
-                    "and is it the one you mean? `kubectl config current-context` shows which "
-                    "one is chosen; --context and KUBECONFIG choose another"
+                    f"the API server at {self.server} does not answer: {error}. Is the cluster up,"
+                    " and is it the one you want? `kubectl config current-context` shows which one"
+                    " is chosen; --context and KUBECONFIG choose another"
                 )
             case KubeRefused(status=401):
                 return CommandError(
@@ -131,10 +131,10 @@ class Person:
             # Admission and quotas answer 403 too, in words of their own.
             case KubeRefused(status=403, message=message) if _is_want_of_roles(message):
                 return CommandError(
-                    f"{error.message}. Ask for the roles `soulbox-view` and `soulbox-edit` (the "
-                    f"first alone, to look only) in namespace {self.namespace}: kubectl create "
-                    f"rolebinding NAME --clusterrole=soulbox-view --user=YOU -n {self.namespace}, "
-                    "and the same with soulbox-edit"
+                    f"{error.message}. Ask for the roles `soulbox-view` and `soulbox-edit` (only"
+                    f" the first if you just want to look) in namespace {self.namespace}: kubectl"
+                    " create rolebinding NAME --clusterrole=soulbox-view --user=YOU -n"
+                    f" {self.namespace}, and the same with --clusterrole=soulbox-edit"
                 )
             case KubeRefused():
                 return CommandError(error.message)

@@ -17,25 +17,25 @@ if TYPE_CHECKING:
     from soulbox.model.billing import AccountTier, PricePlan
     from soulbox.pure.price_changes import PriceChanges
 
-app = typer.Typer(no_args_is_help=True, help="Price plans, and who is of which tier.")
+app = typer.Typer(no_args_is_help=True, help="Price plans, and the tiers of users.")
 _File = Annotated[Path, typer.Argument(help="YAML with plans and tiers; see docs/billing.md.")]
 _NewSku = Annotated[
     bool,
-    typer.Option("--allow-new-sku", help="Take plans for SKUs that no pod ran as yet."),
+    typer.Option("--allow-new-sku", help="Accept plans for SKUs under which no pod has run yet."),
 ]
 
 
 @app.command()
 def apply(file: _File, allow_new_sku: _NewSku = False, config: Config = None) -> None:
-    """Bring the plans and tiers of FILE into the database, all of them or none. What the file
-    does not name stays as it is."""
+    """Load the plans and tiers of FILE into the database, all of them or none. What the file does
+    not name stays as it is."""
     for line in _told(_applied(file, allow_new_sku, config, dry_run=False), ""):
         typer.echo(line)
 
 
 @app.command()
 def check(file: _File, allow_new_sku: _NewSku = False, config: Config = None) -> None:
-    """Say what `apply` would do, having done it and undone it."""
+    """Print what `apply` would do, by doing it and rolling it back."""
     for line in _told(_applied(file, allow_new_sku, config, dry_run=True), "would be "):
         typer.echo(line)
 
@@ -43,12 +43,12 @@ def check(file: _File, allow_new_sku: _NewSku = False, config: Config = None) ->
 @app.command("list")
 def list_prices(
     tiers: Annotated[
-        bool, typer.Option("--tiers", help="Who is of which tier, instead of the plans.")
+        bool, typer.Option("--tiers", help="The tiers of users, instead of the plans.")
     ] = False,
     output: Annotated[RowFormat, typer.Option("--output", "-o")] = RowFormat.TABLE,
     config: Config = None,
 ) -> None:
-    """The plans that are stored, by SKU, tier and time."""
+    """List the stored plans, by SKU, tier and time."""
     from soulbox.store.price_changes import stored_prices  # noqa: PLC0415 - psycopg: 0.2 s
 
     stored = with_store(load_settings(config), stored_prices)
@@ -59,7 +59,7 @@ def list_prices(
         else [_plan_row(plan, now) for plan in stored.plans]
     )
     if tiers and not rows and output is RowFormat.TABLE:
-        typer.echo("no account has a tier of its own: all are in the tier free")
+        typer.echo("no account has a tier of its own: all are in tier free")
         return
     typer.echo(format_rows(rows, output), nl=False)
 
@@ -96,7 +96,7 @@ def _told(changes: "PriceChanges", would: str) -> Iterator[str]:
         for one in tiers:
             who = f"{one.tenant}/{one.user_name or '*'}"
             yield f"{would}{verb}: tier {one.tier} of {who} {_range(one)}"
-    yield f"as they were: {changes.unchanged}"
+    yield f"unchanged: {changes.unchanged}"
 
 
 def _range(row: "PricePlan | AccountTier") -> str:

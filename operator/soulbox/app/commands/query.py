@@ -24,7 +24,7 @@ def query(
     name: Annotated[
         str | None,
         typer.Argument(
-            help="Which report; none: list them with their parameters.",
+            help="Name of the report; without it all reports are listed with their parameters.",
             autocompletion=complete_reports,
         ),
     ] = None,
@@ -33,8 +33,8 @@ def query(
         typer.Option(
             "--param",
             "-p",
-            help="name=value; again for more. Times without a zone are UTC; a Sandbox or Execution "
-            "is a UID or NAMESPACE/NAME.",
+            help="name=value; can be repeated. Times without a zone are UTC; a Sandbox or"
+            " Execution is a UID or NAMESPACE/NAME.",
             metavar="NAME=VALUE",
             autocompletion=complete_params,
         ),
@@ -46,8 +46,8 @@ def query(
 ) -> None:
     """Ask the database for a report: dashboard, usage, statistics, executions, search, ...
 
-    Shows what the login of the DSN may see. From the replica at dsn_read, where that is set;
-    how far it is behind is said on stderr."""
+    Shows what the login of the DSN may see. Reads from the replica at dsn_read if that is set;
+    stderr says how far it is behind."""
     from soulbox.store.reports import REPORTS, parse_params  # noqa: PLC0415 - psycopg: 0.2 s
 
     if name is None:
@@ -75,7 +75,7 @@ def _pairs(words: Sequence[str]) -> dict[str, str]:
     for word in words:
         name, separator, value = word.partition("=")
         if not separator or not name:
-            raise InvalidRequest("--param", f"{word[:64]!r} is no name=value", "add the =")
+            raise InvalidRequest("--param", f"{word[:64]!r} is not name=value", "add the =")
         if name in pairs:
             raise InvalidRequest(name, "it is given twice", "give it once")
         pairs[name] = value

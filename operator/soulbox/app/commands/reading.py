@@ -52,14 +52,17 @@ async def _show_live(logs: _Logs, execution: Manifest, *, follow: bool) -> None:
     person, name = logs.person, execution["metadata"]["name"]
     if logs.as_json:
         raise CommandError(
-            f"Execution {name} is not over: its output is not an object yet; leave out -o json"
+            f"Execution {name} has not ended yet, so its output cannot be an object: leave out -o"
+            " json"
         )
     try:
         key = await allow_reading(person, execution)
     except KubeRefused as error:
         if not follow or error.status != 403:
             raise
-        logs.progress.note("you may not write the Execution, so its output is shown when it ends")
+        logs.progress.note(
+            "you have no right to change the Execution, so its output is shown when it ends"
+        )
         ended = await follow_execution(person, execution, lambda _: None)
         await _show_inline(logs, ended)
         return
@@ -158,8 +161,8 @@ async def _show_inline(logs: _Logs, execution: Manifest) -> None:
         elif rest.missing_bytes:
             remedy = "" if logs.dsn else ": set SOULBOX_DSN, or SOULBOX_OPERATOR_URL"
             notes.append(
-                f"of {stream} only beginning and end are shown, {len(rest.content)} of "
-                f"{output[f'{stream}Bytes']} bytes; the rest is in PostgreSQL{remedy}"
+                f"only the beginning and end of {stream} are shown, {len(rest.content)} of"
+                f" {output[f'{stream}Bytes']} bytes; the rest is in PostgreSQL{remedy}"
             )
     await logs.outlet.end()
     for words in notes:

@@ -21,7 +21,10 @@ _BROKEN_PIPE = 141  # as a shell, of SIGPIPE
 @options.on_operator
 def run(
     file: Annotated[
-        str, typer.Argument(help="The program; - reads it from standard input.", metavar="FILE|-")
+        str,
+        typer.Argument(
+            help="File with the program; - reads it from standard input.", metavar="FILE|-"
+        ),
     ],
     args: Annotated[
         list[str] | None, typer.Argument(help="Arguments of the program, after --.")
@@ -42,7 +45,7 @@ def run(
         ),
     ] = None,
     language: Annotated[
-        str | None, typer.Option(help="Default: by the file's ending, else the class's.")
+        str | None, typer.Option(help="Default: by the file's ending, or else the class's.")
     ] = None,
     cpu: options.Cpu = None,
     memory: options.Memory = None,
@@ -51,11 +54,13 @@ def run(
         int | None, duration("--timeout", help="How long the program may run.")
     ] = None,
     queue_timeout: Annotated[
-        int | None, duration("--queue-timeout", help="How long it may wait for its start.")
+        int | None, duration("--queue-timeout", help="How long it may wait before it starts.")
     ] = None,
     priority: Annotated[
         int | None,
-        typer.Option(min=-100, max=100, help="Of those that wait, the highest goes first."),
+        typer.Option(
+            min=-100, max=100, help="Of the Executions that wait, the highest goes first."
+        ),
     ] = None,
     idempotent: Annotated[
         bool, typer.Option("--idempotent", help="Run it again if its pod is lost.")
@@ -63,17 +68,17 @@ def run(
     env: options.Env = None,
     env_from_secret: options.EnvFromSecret = None,
     arg: Annotated[
-        list[str] | None, typer.Option("--arg", help="An argument of the program; again for more.")
+        list[str] | None, typer.Option("--arg", help="An argument of the program; can be repeated.")
     ] = None,
     send_stdin: Annotated[
-        bool, typer.Option("--stdin", "-i", help="Give our standard input to the program.")
+        bool, typer.Option("--stdin", "-i", help="Pass standard input on to the program.")
     ] = False,
     files: Annotated[
         list[str] | None,
         typer.Option(
             "--file",
             "-f",
-            help="A file or folder for the program, below its workspace; again for more.",
+            help="A file or folder for the program, below its workspace; can be repeated.",
             metavar="LOCAL[:PATH]",
         ),
     ] = None,
@@ -81,7 +86,7 @@ def run(
         list[str] | None,
         typer.Option(
             "--capture",
-            help="Files to keep after the run, as 'out/**'; again for more.",
+            help="Files to keep after the run, such as 'out/**'; can be repeated.",
             metavar="GLOB",
         ),
     ] = None,
@@ -105,15 +110,18 @@ def run(
     ] = None,
     user: options.User = None,
     name: Annotated[
-        str | None, typer.Option(help="Name of the Execution; default: from the file's.")
+        str | None, typer.Option(help="Name of the Execution; default: derived from the file's.")
     ] = None,
     label: options.Labels = None,
     detach: Annotated[
-        bool, typer.Option("--detach", "-d", help="Do not wait for it: print its name.")
+        bool,
+        typer.Option(
+            "--detach", "-d", help="Print the Execution's name and do not wait for its end."
+        ),
     ] = False,
     ttl: Annotated[
         int | None,
-        duration("--ttl", help="Delete the Execution so long after its end.", or_zero=True),
+        duration("--ttl", help="Delete the Execution this long after its end.", or_zero=True),
     ] = None,
     remove: Annotated[
         bool, typer.Option("--rm", help="Delete the Execution when it is over.")
@@ -125,8 +133,8 @@ def run(
 ) -> None:
     """Run a program in a sandbox, show its output live and end with its exit code.
 
-    Exit codes: the program's; 124 it took too long; 130 cancelled; 137 killed at its limit of
-    memory or disk; 128 + N ended by signal N; 125 it could not be run, or its result was lost.
+    Exit codes: the program's own; 124: it took too long; 130: cancelled; 137: killed at its limit
+    of memory or disk; 128 + N: ended by signal N; 125: it could not be run, or its result was lost.
     Ctrl-C cancels it.
     """
     from soulbox.app.commands.person import as_person  # noqa: PLC0415
@@ -139,15 +147,16 @@ def run(
     resources = options.resources_of(cpu, memory, disk)
     if sandbox is not None and resources is not None:
         raise typer.BadParameter(
-            "--cpu, --memory and --disk are for a pod of the run's own: the Sandbox has its limits"
+            "--cpu, --memory and --disk cannot be combined with --sandbox: the Sandbox has its own"
+            " limits"
         )
     if detach and (remove or out is not None):
         raise typer.BadParameter(
-            "--detach does not wait for the end: leave out --rm (there is --ttl) and --out (there "
-            "is `soulbox files`)"
+            "--detach does not wait for the end: use --ttl instead of --rm, and `soulbox files`"
+            " instead of --out"
         )
     if out is not None and not capture:
-        raise typer.BadParameter("--out DIR needs to know which files: add --capture 'GLOB'")
+        raise typer.BadParameter("--out DIR needs files to write: add --capture 'GLOB'")
     code = inputs.read_code(file, send_stdin=send_stdin)
     known_language, known_class = inputs.language_of(
         file, is_chosen=bool(sandbox or class_name or language)

@@ -159,7 +159,7 @@ async def _cancel_on_signal(
         if tasks:
             interrupted.set()
             return
-        note("cancelling it; press Ctrl-C again to leave without waiting")
+        note("cancelling; press Ctrl-C again to leave without waiting")
         tasks.append(asyncio.create_task(cancel(), name="cancel"))
 
     signals = (signal.SIGINT, signal.SIGTERM)

@@ -31,16 +31,18 @@ def create(
     lifetime: Annotated[
         int | None,
         duration(
-            "--lifetime", help="Terminated so long after its first start; default: the class's."
+            "--lifetime", help="Terminated this long after its first start; default: the class's."
         ),
     ] = None,
     idle_timeout: Annotated[
         int | None,
-        duration("--idle-timeout", help="Terminated when nothing ran or waited in it so long."),
+        duration(
+            "--idle-timeout", help="Terminated when nothing has run or waited in it for this long."
+        ),
     ] = None,
     timeout: Annotated[
         int | None,
-        duration("--timeout", help="Wall time of its Executions that set none."),
+        duration("--timeout", help="Time-out of its Executions that set none."),
     ] = None,
     concurrency: Annotated[
         int | None, typer.Option(min=1, help="Executions that may run in it at once; default: 1.")
@@ -107,13 +109,13 @@ def resume(
 @options.on_cluster
 def keep_alive(
     names: _Names,
-    seconds: Annotated[int, duration("--for", help="How long from now they live at least.")],
+    seconds: Annotated[int, duration("--for", help="How long from now they should at least live.")],
     *,
     output: options.ObjectOutput = ObjectFormat.TEXT,
     target: Target,
 ) -> None:
-    """Let Sandboxes live at least so long from now, by raising their lifetime. One that lives
-    longer anyhow stays as it is."""
+    """Let Sandboxes live at least this long from now, by raising their lifetime. One that already
+    lives longer is left as it is."""
     from soulbox.app.commands.person import as_person  # noqa: PLC0415
     from soulbox.app.commands.shaping import extend_lifetimes  # noqa: PLC0415
 
@@ -135,7 +137,7 @@ def delete(
     *,
     target: Target,
 ) -> None:
-    """Delete Sandboxes and Executions. What runs is cancelled; their rows in SQL stay."""
+    """Delete Sandboxes and Executions. Running programs are cancelled; rows in SQL stay."""
     from soulbox.app.commands.person import as_person  # noqa: PLC0415
     from soulbox.app.commands.shaping import delete_objects  # noqa: PLC0415
 

@@ -90,7 +90,7 @@ async def set_suspended(
                 sandbox,
                 f"sandbox {name} is not suspended"
                 if not suspend
-                else f"sandbox {name} is suspended already",
+                else f"sandbox {name} is already suspended",
             )
             continue
         body = {"spec": {"suspend": suspend}}
@@ -115,11 +115,11 @@ async def extend_lifetimes(
         sandbox = await _living(person, name)
         wanted = lifetime_for(sandbox, seconds, person.clock.now())
         if wanted is None:
-            report.add(sandbox, f"sandbox {name} lives longer already{_until(sandbox)}")
+            report.add(sandbox, f"sandbox {name} already lives longer{_until(sandbox)}")
             continue
         body = {"spec": {"lifetimeSeconds": wanted}}
         sandbox = await person.kube.patch(SANDBOXES, name, body, person.namespace)
-        report.add(sandbox, f"sandbox {name} has a lifetime of {in_words(wanted)} now")
+        report.add(sandbox, f"sandbox {name} now has a lifetime of {in_words(wanted)}")
     report.end()
 
 
@@ -169,7 +169,7 @@ async def _until_gone(person: Person, resource: Resource, manifest: Manifest) ->
         if loop.time() > said_at:
             said_at = math.inf
             tell(
-                f"waiting for {resource.kind} {metadata['name']}, which goes once its record is "
-                "written; Ctrl-C leaves, it goes all the same"
+                f"waiting for {resource.kind} {metadata['name']}, which goes once its record is"
+                " written; after Ctrl-C it is still deleted"
             )
         await asyncio.sleep(_LOOK_SECONDS)

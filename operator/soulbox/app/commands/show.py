@@ -97,14 +97,14 @@ async def show_rest(
         if rest.is_lost:
             notes.append(lost_words(stream, shown.offset))
         elif rest.missing_bytes:
-            notes.append(f"not all of {stream} is shown; for the whole: soulbox logs {name}")
+            notes.append(f"not all of {stream} is shown; for all of it: soulbox logs {name}")
         if shown.problem and (rest.content or rest.missing_bytes):
             problems.append(shown.problem)
     await outlet.end()
     for words in filter(None, notes):
         note(words)
     if problems:
-        note(f"output came at the end, not live: {problems[0]}")
+        note(f"output was shown at the end, not live: {problems[0]}")
 
 
 def print_json(document: Mapping[str, Any] | Sequence[Mapping[str, Any]]) -> None:

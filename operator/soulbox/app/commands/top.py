@@ -14,10 +14,8 @@ def top(
     all_namespaces: Annotated[
         bool, typer.Option("--all-namespaces", "-A", help="In every namespace.")
     ] = False,
-    every: Annotated[
-        float, typer.Option(min=0.5, max=3600, help="Seconds between two looks.")
-    ] = 2.0,
-    once: Annotated[bool, typer.Option("--once", help="Print one table and end.")] = False,
+    every: Annotated[float, typer.Option(min=0.5, max=3600, help="Seconds between updates.")] = 2.0,
+    once: Annotated[bool, typer.Option("--once", help="Print one table and exit.")] = False,
     dsn_file: options.DsnFile = None,
     *,
     output: options.Output = Format.TEXT,
@@ -25,9 +23,9 @@ def top(
 ) -> None:
     """Show Sandboxes with what runs in them, and their CPU and memory. Ctrl-C ends it.
 
-    Figures come from the cluster's metrics-server (the right to read pods' metrics is in the
-    role `view`), else from PostgreSQL (SOULBOX_DSN or
-    SOULBOX_DSN_FILE). Without a terminal, and with -o json, it looks once.
+    Figures come from the cluster's metrics-server (the role `view` includes the right to read pods'
+    metrics), or else from PostgreSQL (SOULBOX_DSN or SOULBOX_DSN_FILE). Without a terminal, and
+    with -o json, it prints once.
     """
     from soulbox.app.commands.person import as_person  # noqa: PLC0415
     from soulbox.app.commands.watching import show_top  # noqa: PLC0415

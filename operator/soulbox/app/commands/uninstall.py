@@ -20,12 +20,12 @@ def uninstall(
     namespace: Annotated[
         str, typer.Option("--namespace", "-n", help="The operator's namespace.")
     ] = "soulbox-system",
-    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask for confirmation.")] = False,
     keep_crds: Annotated[
-        bool, typer.Option("--keep-crds", help="Leave CustomResourceDefinitions and classes.")
+        bool, typer.Option("--keep-crds", help="Keep CustomResourceDefinitions and classes.")
     ] = False,
     keep_namespace: Annotated[
-        bool, typer.Option("--keep-namespace", help="Leave the operator's namespace.")
+        bool, typer.Option("--keep-namespace", help="Keep the operator's namespace.")
     ] = False,
     deadline: Annotated[
         int, typer.Option(min=1, help="Seconds to wait until all objects are recorded.")
@@ -35,14 +35,14 @@ def uninstall(
         typer.Option(
             "--give-up",
             metavar="FILE",
-            help="Give up what is not recorded by then, once it is appended to this file.",
+            help="Delete what is not recorded by then, after appending it to this file.",
         ),
     ] = None,
 ) -> None:
-    """Take SoulBox out of the cluster, Executions and Sandboxes too. The database stays.
+    """Remove SoulBox from the cluster, including Executions and Sandboxes. The database stays.
 
-    Deleting install.yaml would hang: only the operator takes finalizers off, once PostgreSQL
-    has the final rows. May be repeated. Run it as an administrator of the cluster.
+    Deleting install.yaml would hang: only the operator removes finalizers, once PostgreSQL has the
+    final rows. Can be repeated. Run it as an administrator of the cluster.
     """
     asyncio.run(
         _uninstall(
@@ -94,8 +94,8 @@ async def _uninstall(
             await _end_objects(steps, deadline_seconds, save_to)
             if plan.helm_release is not None:
                 typer.echo(
-                    f"Executions, Sandboxes and pods are gone. Now Helm's part, then this again:\n"
-                    f"  helm uninstall {plan.helm_release} -n {namespace}\n"
+                    "Executions, Sandboxes and pods are gone. Now uninstall the Helm release, then"
+                    f" run this again:\n  helm uninstall {plan.helm_release} -n {namespace}\n"
                     f"  soulbox uninstall -n {namespace}"
                 )
                 return
@@ -107,7 +107,8 @@ async def _uninstall(
     finally:
         await credentials.close()
     typer.echo(
-        "SoulBox is out of the cluster. The database stays until you drop it: bills are in it"
+        "SoulBox is removed from the cluster. The database stays until you drop it: it holds the"
+        " bills"
     )
 
 
@@ -121,7 +122,7 @@ async def _end_objects(steps: "Uninstaller", deadline_seconds: int, save_to: Pat
             raise
         objects = await steps.unrecorded()
         await steps.release(objects, save_to)
-        typer.echo(f"{len(objects)} objects are saved in {save_to} and given up")
+        typer.echo(f"{len(objects)} objects were saved in {save_to} and given up")
         # What remains is the kubelet's and the garbage collector's: nobody waits to record it.
         await steps.end_objects(max(deadline_seconds, _GARBAGE_SECONDS))
 
@@ -138,5 +139,5 @@ def _show(plan: "Plan", namespace: str, *, keep_crds: bool, keep_namespace: bool
 
 def _why_it_stays(plan: "Plan") -> str:
     if not plan.own_namespace:
-        return "it did not come with the installation"
-    return f"there is still in it: {', '.join(plan.others)}"
+        return "it was not created by the installation"
+    return f"it still contains {', '.join(plan.others)}"

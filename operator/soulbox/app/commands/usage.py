@@ -39,16 +39,17 @@ class By(StrEnum):
 
 
 def usage(
-    user: Annotated[str | None, typer.Option(help="This user alone.")] = None,
-    tenant: Annotated[str | None, typer.Option(help="This tenant alone.")] = None,
+    user: Annotated[str | None, typer.Option(help="Only this user.")] = None,
+    tenant: Annotated[str | None, typer.Option(help="Only this tenant.")] = None,
     period: Annotated[
-        str | None, typer.Option(help="The month, as 2026-11; unset: the present one, in UTC.")
+        str | None,
+        typer.Option(help="The month, such as 2026-11; default: the current one, in UTC."),
     ] = None,
     since: Annotated[
         str | None, typer.Option(help="The first of several months, up to --period.")
     ] = None,
     by: Annotated[
-        By, typer.Option(help="A row for each user, for each tenant, or for all of a period.")
+        By, typer.Option(help="One row for each user, for each tenant, or for the whole period.")
     ] = By.USER,
     daily: Annotated[bool, typer.Option("--daily", help="By day.")] = False,
     output: Annotated[
@@ -60,8 +61,8 @@ def usage(
     of one Sandbox: `soulbox query usage`.)
 
     Exact at this moment, as far as the login of the DSN sees. Executions count when they
-    ended, running time when it ran, adjustments when they were decided. JSON and CSV have a
-    breakdown by kind, SKU and state too. From the replica at dsn_read, where that is set."""
+    ended, running time when it ran, adjustments when they were decided. JSON and CSV also have a
+    breakdown by kind, SKU and state. Reads from the replica at dsn_read if that is set."""
     from soulbox.store.rollups import UsageQuestion  # noqa: PLC0415 - psycopg: 0.2 s
     from soulbox.store.rollups import usage as ask  # noqa: PLC0415
 
@@ -86,10 +87,10 @@ def _as_text(rows: list[dict[str, Any]], output: RowFormat) -> str:
 
 
 def rebuild(config: Config = None) -> None:
-    """Sum usage_daily and usage_aggregates anew from the ledger and the marks of Executions.
+    """Recompute usage_daily and usage_aggregates from the ledger and the marks of Executions.
 
-    The operator does so by itself when it is needed. May run beside it, and again; needs the
-    rights of soulbox_writer."""
+    The operator does so by itself when needed. This command may run beside it, and repeatedly; it
+    needs the rights of soulbox_writer."""
     from soulbox.store.rollups import Rebuild, fold_usage  # noqa: PLC0415 - psycopg: 0.2 s
 
     async def work(store: "Store") -> None:
@@ -100,4 +101,4 @@ def rebuild(config: Config = None) -> None:
             pass
 
     with_store(load_settings(config), work)
-    typer.echo("the sums hold")
+    typer.echo("the sums are rebuilt")

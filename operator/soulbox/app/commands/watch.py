@@ -42,21 +42,22 @@ def watch(
         Kind | None, typer.Option(help="Only of this kind; default: Sandboxes and Executions.")
     ] = None,
     metrics: Annotated[
-        bool, typer.Option("--metrics", help="Samples of CPU and memory too.")
+        bool, typer.Option("--metrics", help="Also show samples of CPU and memory.")
     ] = False,
     since: Annotated[
-        str | None, typer.Option(help="Go on after the change that was printed with this cursor.")
+        str | None,
+        typer.Option(help="Continue after the change that was printed with this cursor."),
     ] = None,
     count: Annotated[int | None, typer.Option(min=1, help="End after this many changes.")] = None,
     output: Annotated[
-        Format, typer.Option("--output", "-o", help="text, or json: an object a line.")
+        Format, typer.Option("--output", "-o", help="text, or json: one object a line.")
     ] = Format.TEXT,
     config: Config = None,
 ) -> None:
     """Print changes of Sandboxes and Executions as they commit, each once, in order.
 
-    Goes on by itself when PostgreSQL comes back. The last word of each line is a cursor:
-    give it to --since to go on after that line, also from another machine."""
+    Continues by itself when PostgreSQL comes back. The last word of each line is a cursor: give it
+    to --since to continue after that line, even on another machine."""
     settings = load_settings(config)
     shown = frozenset((kind,)) if kind else frozenset(Kind) - (set() if metrics else {Kind.METRIC})
     show = _json if output is Format.JSON else _line

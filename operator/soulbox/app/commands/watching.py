@@ -138,8 +138,8 @@ async def _choose(
         return MetricsServer(person), ""
     if dsn is None:
         return Nothing(), (
-            "CPU and memory are not known: the cluster has no metrics-server (or you no right to "
-            "it), and no SOULBOX_DSN is set"
+            "CPU and memory are not known: the cluster has no metrics-server (or you have no right"
+            " to read it), and SOULBOX_DSN is not set"
         )
     store = await open_store(dsn, max_size=1)
     stack.push_async_callback(store.close)

@@ -73,7 +73,7 @@ def _server(seen: DatabaseCare) -> list[Finding]:
     else:
         findings.append(_ok("server", said))
     if not seen.is_durable:
-        words = "fsync, full_page_writes or synchronous_commit is off: bills may be lost in a crash"
+        words = "fsync, full_page_writes or synchronous_commit is off: a crash may lose bills"
         findings.append(_warn("durability", words, "set all three to on"))
     if seen.pending:
         words = f"not applied: {', '.join(seen.pending)}"
@@ -91,27 +91,31 @@ def _load(seen: DatabaseCare) -> list[Finding]:
     age = seen.oldest_transaction_seconds
     if age > _OLD_TRANSACTION_SECONDS:
         words = (
-            f"one has been open for {age:.0f} s: it holds back vacuum and, if it may write, the "
-            "live feed of changes"
+            f"a transaction has been open for {age:.0f} s: it holds back vacuum and, if it may"
+            " write, the live feed of changes"
         )
         remedy = "find it in pg_stat_activity; set idle_in_transaction_session_timeout"
         findings.append(_warn("transactions", words, remedy))
     if seen.notification_queue_ratio > _FULL_QUEUE_RATIO:
         words = (
-            f"the NOTIFY queue is {seen.notification_queue_ratio:.0%} full: a session that listens"
+            f"the NOTIFY queue is {seen.notification_queue_ratio:.0%} full: a listening session"
             " has left a transaction open"
         )
-        remedy = "end the oldest transaction in pg_stat_activity, of any database of the server"
+        remedy = "end the oldest transaction in pg_stat_activity, in any database of the server"
         findings.append(_warn("notifications", words, remedy))
     if seen.cache_hit_ratio is not None and seen.cache_hit_ratio < 0.9:
         words = f"{seen.cache_hit_ratio:.0%} of reads came from memory"
         findings.append(_warn("cache", words, "raise shared_buffers, to a quarter of the memory"))
     if seen.transaction_id_age > _OLD_TRANSACTION_IDS:
         words = f"transaction ids are {seen.transaction_id_age:,} old"
-        findings.append(_fail("wraparound", words, "vacuum freeze; find what holds vacuum back"))
+        findings.append(
+            _fail("wraparound", words, "run vacuum freeze; find what holds vacuum back")
+        )
     if seen.idle_slots:
-        words = f"{seen.idle_slots} replication slots nobody reads: their WAL fills the disk"
-        findings.append(_warn("slots", words, "pg_drop_replication_slot what is not needed"))
+        words = f"nobody reads {seen.idle_slots} replication slots: their WAL fills the disk"
+        findings.append(
+            _warn("slots", words, "drop those that are not needed with pg_drop_replication_slot")
+        )
     return findings
 
 
@@ -119,11 +123,12 @@ def _logins(seen: DatabaseCare) -> list[Finding]:
     findings = []
     if seen.open_relations:
         words = (
-            f"tenants' logins may read {', '.join(seen.open_relations)}: EXPLAIN tells of others"
+            f"tenants' logins may read {', '.join(seen.open_relations)}: EXPLAIN reveals other"
+            " tenants' rows"
         )
         findings.append(_fail("walls", words, "call soulbox.apply_access()"))
     if seen.unbounded_logins:
-        words = f"no bound on connections or time: {', '.join(seen.unbounded_logins)}"
+        words = f"no limit on connections or time: {', '.join(seen.unbounded_logins)}"
         remedy = "soulbox db grant-reader LOGIN --tenant …, or alter role"
         findings.append(_warn("logins", words, remedy))
     return findings
@@ -136,9 +141,9 @@ def _partitions(seen: DatabaseCare) -> list[Finding]:
         if seconds > 2 * _DAY:
             findings.append(_ok("partitions", words))
         elif seen.leader_epoch == 0:
-            findings.append(_ok("partitions", f"{words}: no operator wrote here yet"))
+            findings.append(_ok("partitions", f"{words}: no operator has written here yet"))
         else:
-            remedy = "start the operator: it makes them hourly; look at its log for refusals"
+            remedy = "start the operator, which creates them hourly; check its log for refusals"
             findings.append(_fail("partitions", words, remedy))
     return findings
 

@@ -59,7 +59,7 @@ def judge_classes(seen: Sequence[ClassSeen] | Unseen) -> list[Finding]:
 def _class(one: ClassSeen) -> list[Finding]:
     findings = []
     if one.problem:
-        findings.append(fail("classes", f"{one.name}: {one.problem}", "mend the SandboxClass"))
+        findings.append(fail("classes", f"{one.name}: {one.problem}", "correct the SandboxClass"))
     if one.runtime_class is not None and one.runtime_class_exists is False:
         found = f"{one.name}: RuntimeClass {one.runtime_class} does not exist"
         findings.append(fail("classes", found, "install that runtime, or name another"))
@@ -71,7 +71,7 @@ def _class(one: ClassSeen) -> list[Finding]:
         verdict = fail if held == 0 else warn
         remedy = "load it on every node, or let the class pull it (imagePullPolicy)"
         return [*findings, verdict("classes", found, remedy)]
-    remedy = "none needed if nodes can pull it: the first pod there waits for the pull"
+    remedy = "nothing to do if nodes can pull it: the first pod there waits for the pull"
     return [*findings, warn("classes", found, remedy)]
 
 
@@ -102,7 +102,7 @@ def judge_nodes(seen: Sequence[NodeSeen] | Unseen) -> list[Finding]:
     limits = {node.pid_limit for node in seen if isinstance(node.pid_limit, int)}
     words = ", ".join(map(str, sorted(limits)))
     return findings or [
-        ok("nodes", f"{len(seen)} Ready, clocks agree, at most {words} processes a pod")
+        ok("nodes", f"{len(seen)} Ready, clocks agree, at most {words} processes per pod")
     ]
 
 
@@ -117,12 +117,12 @@ def _node(node: NodeSeen) -> list[Finding]:
         remedy = "set it by NTP: runners refuse calls that are 30 s off, and bills use its times"
         findings.append(verdict("nodes", found, remedy))
     if isinstance(node.pid_limit, Unseen):
-        found = f"{node.name}: its process limit a pod could not be read: {node.pid_limit.why}"
-        remedy = "look at podPidsLimit in its kubelet's configuration; it should be set"
+        found = f"{node.name}: its process limit per pod could not be read: {node.pid_limit.why}"
+        remedy = "check podPidsLimit in its kubelet's configuration; it should be set"
         findings.append(warn("nodes", found, remedy))
     elif node.pid_limit is None:
-        found = f"{node.name}: a pod may start processes without bound"
-        remedy = "set podPidsLimit (1024, say) in its kubelet's configuration"
+        found = f"{node.name}: a pod may start any number of processes"
+        remedy = "set podPidsLimit (for example 1024) in its kubelet's configuration"
         findings.append(warn("nodes", found, remedy))
     return findings
 
@@ -154,14 +154,16 @@ def judge_network(seen: Enforcement | NodeOpen | Unseen) -> list[Finding]:
                 f"enforced between pods, but a pod without network reaches {' and '.join(ports)}"
             )
             remedy = (
-                "Kubernetes leaves a pod's own node open to it, and these ports ask for "
-                "credentials; host policies (Cilium, Calico) or a firewall can close them"
+                "Kubernetes lets a pod reach its own node, and these ports ask for credentials;"
+                " host policies (Cilium, Calico) or a firewall can close them"
             )
             return [warn("network", found, remedy)]
         case Enforcement.ENFORCED:
             return [ok("network", "a connection that a NetworkPolicy forbids failed")]
         case Enforcement.NOT_ENFORCED:
-            found = "a connection that a NetworkPolicy forbids came about: sandboxes have network"
+            found = (
+                "a connection that a NetworkPolicy forbids succeeded: sandboxes have network access"
+            )
             return [fail("network", found, "install a CNI that enforces NetworkPolicies")]
         case Enforcement.INCONCLUSIVE:
             found = "the probe's pods could not connect even without a policy"

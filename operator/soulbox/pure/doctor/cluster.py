@@ -137,7 +137,7 @@ def _crd(crd: CrdSeen) -> Finding | None:
     if crd.foreign:
         fields = ", ".join(crd.foreign[:3]) + (" …" if len(crd.foreign) > 3 else "")
         found = f"{crd.name} is newer than this release: it has {fields}"
-        return warn("crds", found, "run the operator of the release that the CRDs are of")
+        return warn("crds", found, "run the operator of the same release as the CRDs")
     if crd.differs:
         found = f"{crd.name} has other bounds or rules than this release"
         return warn("crds", found, _APPLY_CRDS)

@@ -51,7 +51,9 @@ def judge_database(seen: DatabaseSeen | Unseen) -> list[Finding]:
         findings = [fail("database", f"{found}: it is a standby, which takes no rows", remedy)]
     if seen.pool_max_size * 2 > seen.max_connections:
         words = f"pool_max_size {seen.pool_max_size} of max_connections {seen.max_connections}"
-        remedy = "raise max_connections or lower pool_max_size: two replicas use it twice"
+        remedy = (
+            "raise max_connections or lower pool_max_size: each of two replicas needs that many"
+        )
         findings.append(warn("database", words, remedy))
     return [*findings, _schema(seen), *_database_rights(seen), *_database_clock(seen)]
 

@@ -71,6 +71,6 @@ def unseen(check: str, seen: Unseen) -> Finding:
     remedy = (
         "run soulbox doctor as an administrator of the cluster"
         if seen.denied
-        else "mend that, then run soulbox doctor again"
+        else "fix that, then run soulbox doctor again"
     )
-    return warn(check, f"could not be looked at: {seen.why}", remedy)
+    return warn(check, f"could not be checked: {seen.why}", remedy)

@@ -17,7 +17,7 @@ def judge_signing_key(seen: bool | str | Unseen) -> list[Finding]:
         case True:
             return [ok("signing-key", "there and well-formed")]
         case False:
-            remedy = "none: the operator makes it when it starts for the first time"
+            remedy = "none: the operator creates it when it first starts"
             return [warn("signing-key", "there is none yet", remedy)]
         case problem:
             remedy = (
@@ -84,7 +84,7 @@ def judge_records(seen: HeldSeen | Unseen, spool_directory: str) -> list[Finding
         f"{seen.objects} objects deleted over {seen.deadline_seconds:.0f} s ago are still there,"
         f" the oldest for {seen.oldest_seconds:.0f} s; {spool}"
     )
-    remedy = "see database and leader; kubectl describe says of each what it waits for"
+    remedy = "see the checks database and leader; kubectl describe says what each object waits for"
     return [warn("records", found, remedy)]
 
 

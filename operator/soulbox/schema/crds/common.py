@@ -11,7 +11,7 @@ from pydantic.alias_generators import to_camel
 
 from soulbox.model.states import NO_TRANSITION, ConditionType
 
-# A week: the longest any class allows by default, and the longest the CRD takes at all.
+# A week: the longest that any class can allow.
 MAX_TIMEOUT_SECONDS: Final = 604_800
 # A year.
 MAX_LIFETIME_SECONDS: Final = 31_536_000
@@ -34,7 +34,7 @@ LANGUAGE_PATTERN: Final = r"^[a-z][a-z0-9+.#-]*$"
 
 class ApiModel(BaseModel):
     """snake_case inside, camelCase outside; unknown fields are dropped, as the API server
-    prunes them; types are taken as they are ("5" is no number)."""
+    prunes them; types are taken as they are ("5" is not a number)."""
 
     model_config = ConfigDict(
         alias_generator=to_camel,
@@ -51,9 +51,9 @@ def cel(
     """One entry of `x-kubernetes-validations`.
 
     Args:
-        rule: CEL over `self` (and `oldSelf`: then it is looked at on updates only).
+        rule: CEL over `self` (and `oldSelf`: then it is evaluated on updates only).
         message: names the field, the problem and the remedy.
-        field_path: relative to where the rule stands, for machine-readable causes.
+        field_path: relative to the place of the rule, for machine-readable causes.
         words: CEL that gives the message with the value in it.
     """
     entry = {"rule": rule, "message": message}
@@ -67,8 +67,8 @@ def cel(
 def immutable(field: str, remedy: str) -> dict[str, str]:
     """A rule for the parent of `field`: adding, removing and changing are all refused.
 
-    It must stand on the parent: a rule on an optional field itself is not looked at when
-    the field appears or goes.
+    It must be on the parent: a rule on an optional field itself is not evaluated when the field
+    appears or disappears.
     """
     return cel(
         _is_as_before(field),
@@ -80,9 +80,9 @@ def immutable(field: str, remedy: str) -> dict[str, str]:
 def all_immutable(fields: Sequence[str], changeable: Sequence[str], remedy: str) -> dict[str, str]:
     """`immutable` for many fields in one rule, which names the first that differs.
 
-    For objects whose status is written often: rules about spec are looked at then too, and
-    each access to a field costs the API server a map of all fields. So an untouched spec is
-    told from a touched one by one comparison.
+    For objects whose status is written often: rules about spec are evaluated then too, and each
+    access to a field costs the API server a map of all fields. So a single comparison tells an
+    untouched spec from a changed one.
     """
     rule = " && ".join(f"({_is_as_before(field)})" for field in fields)
     *others, last = fields
@@ -114,8 +114,8 @@ def list_map(*keys: str) -> dict[str, Any]:
     return {"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": list(keys)}
 
 
-# Users' names go to bills, and bills to spreadsheets, which take what begins with = + - @ (and
-# their full-width forms) for a formula.
+# Users' names appear in bills, and bills in spreadsheets, which read anything that begins with = +
+# - @ (and their full-width forms) as a formula.
 USER: Final = re.compile(
     r"[^\x00-\x20\x7f-\xa0=+@＝＋－＠-]([^\x00-\x1f\x7f-\x9f]*[^\x00-\x20\x7f-\xa0])?"
 )
@@ -156,10 +156,10 @@ def _quantity(minimum: str) -> WithJsonSchema:
     )
 
 
-# int-or-string takes no fraction, and `cpu: 0.5` without quotes is what people write and pods
-# take. A schema without a type takes any value: what is none is kept out by bounds that no
-# object and no list can meet. CEL cannot see such a field, so the least value of a text is
-# looked at by the ValidatingAdmissionPolicy soulbox-quantities, and by the operator.
+# int-or-string accepts no fraction, but people write `cpu: 0.5` without quotes and pods accept it.
+# A schema without a type accepts any value: objects and lists are kept out by bounds that none can
+# meet. CEL cannot see such a field, so the minimum of a text is checked by the
+# ValidatingAdmissionPolicy soulbox-quantities, and by the operator.
 _CPU_SCHEMA: Final = {
     "x-kubernetes-preserve-unknown-fields": True,
     "pattern": QUANTITY_PATTERN,
@@ -233,7 +233,8 @@ class KeyRef(ApiModel):
 
 
 class ValueFrom(ApiModel):
-    """Where the value of a variable lies. Read when a program starts, and held by no pod."""
+    """Where the value of a variable comes from. It is read when a program starts; no pod holds
+    it."""
 
     config_map_key_ref: Annotated[
         KeyRef | None, Field(description="A key of a ConfigMap of the same namespace.")
@@ -255,7 +256,7 @@ class SourcedEnvVar(EnvVar):
     value_from: Annotated[
         ValueFrom | None,
         Field(
-            description="Where its value lies, instead of value.",
+            description="Where its value comes from, instead of value.",
             json_schema_extra=validations(
                 cel(
                     "has(self.configMapKeyRef) != has(self.secretKeyRef)",
@@ -279,19 +280,19 @@ SOURCED_ENV: Final = {
 
 
 class Resources(ApiModel):
-    """What a pod may use; what is left out comes from the class's defaults."""
+    """What a pod may use; fields that are left out come from the class's defaults."""
 
     cpu: Annotated[
         Cpu | None,
-        Field(description="CPU limit, in cores: 500m is half of one. At most the class's max.cpu."),
+        Field(description="CPU limit, in cores: 500m is half a core. At most the class's max.cpu."),
     ] = None
     memory: Annotated[
         Memory | None,
-        Field(description="Memory limit, as 512Mi. At most the class's max.memory."),
+        Field(description="Memory limit, such as 512Mi. At most the class's max.memory."),
     ] = None
     disk: Annotated[
         Disk | None,
-        Field(description="Size of the workspace, as 2Gi. At most the class's max.disk."),
+        Field(description="Size of the workspace, such as 2Gi. At most the class's max.disk."),
     ] = None
 
 
@@ -310,16 +311,16 @@ class Condition(ApiModel):
         ConditionType,
         Field(
             description=(
-                "Ready: usable or done. Reconciling: the operator is still working on it."
-                " Stalled: it cannot get further by itself. Executions only: Finished: it is over,"
-                " well or not; Succeeded: the program ended with exit code 0."
+                "Ready: usable or done. Reconciling: the operator is still working on it. Stalled:"
+                " it cannot get further by itself. Executions only: Finished: it is over, whatever"
+                " the outcome; Succeeded: the program ended with exit code 0."
             )
         ),
     ]
     status: Annotated[ConditionStatus, Field(description="True, False or Unknown.")]
     observed_generation: Annotated[
         int | None,
-        Field(ge=0, description="metadata.generation this condition was judged from."),
+        Field(ge=0, description="metadata.generation that this condition was derived from."),
     ] = None
     last_transition_time: Annotated[
         datetime, Field(description="When status last changed from one value to another.")
@@ -330,7 +331,7 @@ class Condition(ApiModel):
             min_length=1,
             max_length=64,
             pattern="^[A-Za-z]([A-Za-z0-9_]*[A-Za-z0-9])?$",
-            description="One word for programs, out of the list in the reference.",
+            description="One word, for programs to read, from the list in the reference.",
         ),
     ]
     message: Annotated[
@@ -338,7 +339,7 @@ class Condition(ApiModel):
         Field(
             max_length=32768,
             description=(
-                "For people: what happened and what to do about it; empty where another condition"
+                "For people: what happened and what to do about it; empty if another condition"
                 " says it."
             ),
         ),
@@ -346,7 +347,7 @@ class Condition(ApiModel):
 
 
 class LimitTexts(ApiModel):
-    """Limits a pod really had."""
+    """Limits that a pod actually had."""
 
     cpu: Annotated[str | None, Field(max_length=32, description="CPU limit, as '250m'.")] = None
     memory: Annotated[str | None, Field(max_length=32, description="Memory limit, as '256Mi'.")] = (
@@ -371,8 +372,8 @@ PullPolicy = Literal["Always", "IfNotPresent", "Never"]
 def pending_conditions(*types: ConditionType) -> list[dict[str, str]]:
     """Conditions of an object that no operator has looked at yet.
 
-    They come as the CRD's default, so that the first look is never a false green and
-    costs no write. A default cannot say "now": the epoch stands for "not yet".
+    They are the CRD's default, so that a fresh object never looks healthy too early, at the cost of
+    no write. A default cannot say "now": the epoch stands for "not yet".
     """
     known = {ConditionType.RECONCILING: "True", ConditionType.FINISHED: "False"}
     return [

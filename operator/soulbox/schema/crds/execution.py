@@ -30,11 +30,11 @@ from soulbox.schema.crds.common import (
 )
 from soulbox.schema.crds.execution_status import STATUS_DEFAULT, ExecutionStatus
 
-# With 64 the estimated cost of the rule on all input is over the API server's budget.
+# With 64 the estimated cost of the rule on the size of all input exceeds the API server's budget.
 MAX_FILES: Final = 32
 MAX_ARGS: Final = 128
-# What path.Match of Go takes, without backslashes: * and ? within a part of the path, [a-z]
-# and [^a-z] with at least one member, which may be a bracket ([[]), ** for any number of parts.
+# What Go's path.Match accepts, without backslashes: * and ? within a part of the path, [a-z] and
+# [^a-z] with at least one member, which may be a bracket ([[]), ** for any number of parts.
 GLOB_PATTERN: Final = r"^([^\[\\]|\[\^?([^\]\\/^-](-[^\]\\/^-])?)+\])+$"
 # Of Linux: NAME_MAX.
 MAX_NAME_BYTES: Final = 255
@@ -57,7 +57,7 @@ class SandboxRef(ApiModel):
 
 
 class CodeFrom(ApiModel):
-    """Where the code lies when it is not in the Execution itself."""
+    """Where the code is when it is not in the Execution itself."""
 
     config_map_key_ref: Annotated[
         KeyRef | None, Field(description="A key of a ConfigMap of the same namespace.")
@@ -86,13 +86,13 @@ class InputFile(ApiModel):
                 cel(
                     "!self.startsWith('/')"
                     " && self.split('/').all(part, part != '' && part != '.' && part != '..')",
-                    "file path leaves the workspace or is not plain:"
-                    " make it relative, without '.', '..' and empty parts",
+                    "file path leaves the workspace or is not in plain form: make it relative,"
+                    " without '.', '..' and empty parts",
                 ),
                 cel(
                     rf"!self.contains('\u0000') && !self.startsWith('{RESERVED_PATH_PREFIX}')",
-                    f"file path holds NUL or starts with {RESERVED_PATH_PREFIX},"
-                    " which is the runner's own: name it otherwise",
+                    f"file path holds NUL or starts with {RESERVED_PATH_PREFIX}, which is reserved"
+                    " for the runner: choose another name",
                 ),
                 cel(
                     f"self.split('/').all(part, size(bytes(part)) <= {MAX_NAME_BYTES})",
@@ -106,7 +106,7 @@ class InputFile(ApiModel):
         str,
         Field(
             max_length=MAX_INPUT_BYTES,
-            description="What it holds, written down as encoding says. Default: empty.",
+            description="Content of the file, in the form that encoding says. Default: empty.",
         ),
     ] = ""
     encoding: Annotated[
@@ -122,15 +122,15 @@ class InputFile(ApiModel):
             ge=0,
             le=MAX_MODE,
             description=(
-                "Permission bits, as of a Kubernetes volume: octal 0755 or decimal 493. Default:"
-                " 0755 for content that begins with #!, else 0644."
+                "Permission bits, as for a Kubernetes volume: octal 0755 or decimal 493. Default:"
+                " 0755 for content that begins with #!, otherwise 0644."
             ),
         ),
     ] = None
 
 
 class ExecutionSpec(ApiModel):
-    """What shall be run, and where."""
+    """What to run, and where."""
 
     sandbox_ref: Annotated[
         SandboxRef | None,
@@ -148,7 +148,7 @@ class ExecutionSpec(ApiModel):
             max_length=253,
             pattern=DNS_NAME_PATTERN,
             description=(
-                "Run in a pod of its own, made from this SandboxClass and gone after the run."
+                "Run in a pod of its own, made from this SandboxClass and deleted after the run."
                 " Exactly one of sandboxRef and className."
             ),
         ),
@@ -162,10 +162,10 @@ class ExecutionSpec(ApiModel):
             json_schema_extra=validations(
                 cel(
                     f"self.matches('{LANGUAGE_PATTERN}')",
-                    "this is not the name of a language: begin with a lower-case letter, then a-z,"
-                    " 0-9, '+', '.', '#' and '-'",
-                    words="self + ' is not the name of a language: begin with a lower-case letter,"
-                    " then a-z, 0-9, +, ., # and -, as in python'",
+                    "this is not the name of a language: use a lower-case letter, then a-z, 0-9,"
+                    " '+', '.', '#' and '-'",
+                    words="self + ' is not the name of a language: use a lower-case letter, then"
+                    " a-z, 0-9, +, ., # and -, such as python'",
                 )
             ),
         ),
@@ -183,7 +183,7 @@ class ExecutionSpec(ApiModel):
     code_from: Annotated[
         CodeFrom | None,
         Field(
-            description="Where the program lies. Exactly one of code and codeFrom.",
+            description="Where the program comes from. Exactly one of code and codeFrom.",
             json_schema_extra=validations(
                 cel(
                     "has(self.configMapKeyRef) != has(self.secretKeyRef)",
@@ -223,7 +223,7 @@ class ExecutionSpec(ApiModel):
         Field(
             default_factory=list,
             max_length=MAX_ENV,
-            description="Environment of the program, over the Sandbox's and the class's.",
+            description="Environment of the program; it overrides the Sandbox's and the class's.",
             json_schema_extra=SOURCED_ENV,
         ),
     ]
@@ -231,7 +231,8 @@ class ExecutionSpec(ApiModel):
         Resources | None,
         Field(
             description=(
-                "What its own pod may use, with className only. In a Sandbox the Sandbox's hold."
+                "What its own pod may use; only with className. In a Sandbox the Sandbox's"
+                " resources apply."
             )
         ),
     ] = None
@@ -241,8 +242,9 @@ class ExecutionSpec(ApiModel):
             ge=1,
             le=MAX_TIMEOUT_SECONDS,
             description=(
-                "Longest wall time in seconds, from the code's start; then it is killed and its"
-                " state is Timeout. Default: the Sandbox's defaultTimeoutSeconds, else the class's."
+                "Longest wall time in seconds, from the start of its code; then it is killed and"
+                " its state is Timeout. Default: the Sandbox's defaultTimeoutSeconds, or without"
+                " it the class's."
             ),
         ),
     ] = None
@@ -252,8 +254,8 @@ class ExecutionSpec(ApiModel):
             ge=1,
             le=MAX_TIMEOUT_SECONDS,
             description=(
-                "Longest wait in seconds from its creation to its code's start; then its state is"
-                " Timeout, its reason QueueTimeout. Default: it waits as long as it takes."
+                "Longest wait in seconds, from its creation to the start of its code; then its"
+                " state is Timeout and its reason QueueTimeout. Default: no limit."
             ),
         ),
     ] = None
@@ -264,8 +266,8 @@ class ExecutionSpec(ApiModel):
             le=1_073_741_824,
             description=(
                 "Most bytes kept of each of stdout and stderr, and of all captured files together."
-                " What is beyond it is counted and hashed, the run goes on. Default, and the"
-                " most: the class's max.outputBytes."
+                " Bytes beyond that are counted and hashed but not kept; the run continues."
+                " Default and maximum: the class's max.outputBytes."
             ),
         ),
     ] = None
@@ -277,17 +279,17 @@ class ExecutionSpec(ApiModel):
                     min_length=1,
                     max_length=255,
                     pattern=GLOB_PATTERN,
-                    description="A glob relative to the workspace, as results/**/*.csv.",
+                    description="A glob relative to the workspace, such as results/**/*.csv.",
                     json_schema_extra=validations(
                         cel(
                             "!self.startsWith('/') && self.split('/')"
                             ".all(part, part != '' && part != '.' && part != '..')",
-                            "captureFiles holds a glob that leaves the workspace or is not plain:"
-                            " make it relative, without '.', '..' and empty parts",
+                            "captureFiles holds a glob that leaves the workspace or is not in"
+                            " plain form: make it relative, without '.', '..' and empty parts",
                         ),
                         cel(
                             r"!self.contains('\u0000')",
-                            "captureFiles holds a NUL character, which no path has: remove it",
+                            "captureFiles holds a NUL character, which no path can have: remove it",
                         ),
                     ),
                 ),
@@ -297,10 +299,10 @@ class ExecutionSpec(ApiModel):
             default_factory=list,
             max_length=MAX_CAPTURE_GLOBS,
             description=(
-                "Files of the workspace to keep after the run, by globs: * and ? within a name,"
-                " [a-c] and [^a-c] for one letter, ** for any number of directories. A glob that is"
-                " the very name of a file means that file; [[] is a bracket. At most 64 files,"
-                " the first by path; links, devices and FIFOs never."
+                "Files of the workspace to keep after the run, as globs: * and ? within a name,"
+                " [a-c] and [^a-c] for one letter, ** for any number of directories. A glob that"
+                " is exactly the name of a file means that file; [[] is a bracket. At most 64"
+                " files are kept, the first by path; links, devices and FIFOs are skipped."
             ),
             json_schema_extra=ATOMIC,
         ),
@@ -311,8 +313,8 @@ class ExecutionSpec(ApiModel):
             ge=-100,
             le=100,
             description=(
-                "Of the Executions that wait for one Sandbox the highest goes first; equal ones"
-                " take turns by user, then first come."
+                "Of the Executions that wait for one Sandbox the highest priority goes first; at"
+                " equal priority users take turns, then it is first come, first served."
             ),
         ),
     ] = 0
@@ -321,8 +323,9 @@ class ExecutionSpec(ApiModel):
         Field(
             default_factory=lambda: False,
             description=(
-                "Running it twice does no harm: after the loss of its pod it is run again, three"
-                " times in all; status.attempt counts. Default: code is run once at most."
+                "Says that running it twice does no harm: after the loss of its pod it is run"
+                " again, up to three attempts in all, counted in status.attempt. Default: code"
+                " runs at most once."
             ),
         ),
     ]
@@ -331,8 +334,8 @@ class ExecutionSpec(ApiModel):
         Field(
             default_factory=lambda: False,
             description=(
-                "Set to true to end it: SIGTERM, a second later SIGKILL to all its processes."
-                " Cannot be taken back."
+                "Set to true to end it: all its processes get SIGTERM, and SIGKILL a second later."
+                " Cannot be undone."
             ),
         ),
     ]
@@ -342,8 +345,9 @@ class ExecutionSpec(ApiModel):
             ge=0,
             le=31_536_000,
             description=(
-                "The object is deleted this many seconds after its end; its rows stay. Default:"
-                " kept. With GitOps self-heal a deleted Execution is made, run and billed again."
+                "The object is deleted this many seconds after its end; its rows stay. Default: it"
+                " is kept. With GitOps self-heal a deleted Execution is created, run and billed"
+                " again."
             ),
         ),
     ] = None
@@ -353,7 +357,7 @@ class ExecutionSpec(ApiModel):
             min_length=1,
             max_length=256,
             description=(
-                "User it is billed to: yourself, or anybody if you have the verb billto on"
+                "User it is billed to: yourself, or any user if you have the verb billto on"
                 " executions. Cannot be changed."
             ),
             json_schema_extra=USER_RULES,
@@ -361,8 +365,7 @@ class ExecutionSpec(ApiModel):
     ] = None
 
 
-# Bytes, not characters: maxLength counts characters, and what is stored, sent and billed
-# are bytes.
+# Bytes, not characters: maxLength counts characters, but bytes are stored, sent and billed.
 _INPUT_BYTES = " + ".join(
     (
         "(has(self.code) ? size(bytes(self.code)) : 0)",
@@ -399,8 +402,8 @@ SPEC_RULES = validations(
     ),
     cel(
         "!has(self.resources) || has(self.className)",
-        "spec.resources is for a pod of its own: give the Sandbox what it needs, or set className"
-        " instead of sandboxRef",
+        "spec.resources needs className, because it is for a pod of its own: give the Sandbox what"
+        " it needs, or set className instead of sandboxRef",
         field_path=".resources",
     ),
     cel(
@@ -415,7 +418,7 @@ SPEC_RULES = validations(
     cel(
         f"{_INPUT_BYTES} <= {MAX_INPUT_BYTES}",
         f"spec holds more than {MAX_INPUT_BYTES} bytes in code, files, args, stdin and env"
-        " together: give less input",
+        " together: reduce the input",
     ),
     cel(
         r"!has(self.args) || self.args.all(a, !a.contains('\u0000'))",
@@ -424,7 +427,7 @@ SPEC_RULES = validations(
     ),
     cel(
         "!has(oldSelf.cancel) || !oldSelf.cancel || (has(self.cancel) && self.cancel)",
-        "spec.cancel cannot be taken back: create another Execution",
+        "spec.cancel cannot be undone: create another Execution",
         field_path=".cancel",
     ),
     all_immutable(
@@ -440,15 +443,15 @@ class Execution(ApiModel):
     spec: Annotated[
         ExecutionSpec,
         Field(
-            description="What shall be run, and where. Only cancel and"
-            " ttlSecondsAfterFinished can be changed.",
+            description="What to run, and where. Only cancel and ttlSecondsAfterFinished can be"
+            " changed.",
             json_schema_extra=SPEC_RULES,
         ),
     ]
     status: Annotated[
         ExecutionStatus | None,
         Field(
-            description="What became of it, written by the operator.",
+            description="Its progress and outcome, written by the operator.",
             json_schema_extra=STATUS_DEFAULT,
         ),
     ] = None

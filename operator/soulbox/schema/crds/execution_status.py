@@ -1,7 +1,7 @@
 """Status of an Execution.
 
-Bounds are looser than what the operator writes: a status that the API server refuses
-would leave an Execution without its end.
+Bounds are looser than what the operator writes: if the API server refused a status, the Execution
+would never show its end.
 """
 
 from datetime import datetime
@@ -20,7 +20,7 @@ from soulbox.schema.crds.common import (
     pending_conditions,
 )
 
-# Inline output is at most 32 KiB a stream as the operator writes it; twice that is room.
+# The operator writes at most 32 KiB of inline output per stream; twice that leaves room.
 MAX_INLINE_OUTPUT: Final = 65_536
 
 
@@ -33,46 +33,47 @@ class CapturedFile(ApiModel):
         str | None,
         Field(
             max_length=64,
-            description="SHA-256 in hex of what was kept of it: of all when not truncated.",
+            description="SHA-256 in hex of the part that was kept: of the whole file unless"
+            " truncated.",
         ),
     ] = None
     truncated: Annotated[
         bool | None,
-        Field(description="True when outputLimitBytes let only its first part be kept."),
+        Field(description="True if only its first part was kept because of outputLimitBytes."),
     ] = None
     content: Annotated[
         str | None,
         Field(
             max_length=MAX_INLINE_OUTPUT,
             description=(
-                "What it holds, where that is text in UTF-8 and all contents together have at most"
-                " 16 KiB; the bytes of every file are in the view execution_files."
+                "Its content, if that is UTF-8 text and the contents of all files together have at"
+                " most 16 KiB; the bytes of every file are in the view execution_files."
             ),
         ),
     ] = None
 
 
 class ExecutionOutput(ApiModel):
-    """What the program wrote. Here are the head and the tail of each stream; all of it, up
-    to the class's max.outputBytes, is in the table execution_outputs."""
+    """What the program wrote: the head and the tail of each stream. The full output, up to the
+    class's max.outputBytes, is in the table execution_outputs."""
 
     stdout: Annotated[
-        str, Field(max_length=MAX_INLINE_OUTPUT, description="Standard output, perhaps cut.")
+        str, Field(max_length=MAX_INLINE_OUTPUT, description="Standard output, perhaps shortened.")
     ] = ""
     stderr: Annotated[
-        str, Field(max_length=MAX_INLINE_OUTPUT, description="Standard error, perhaps cut.")
+        str, Field(max_length=MAX_INLINE_OUTPUT, description="Standard error, perhaps shortened.")
     ] = ""
     stdout_bytes: Annotated[
-        int | None, Field(ge=0, description="Bytes the program wrote to stdout, all counted.")
+        int | None, Field(ge=0, description="All bytes that the program wrote to stdout.")
     ] = None
     stderr_bytes: Annotated[
-        int | None, Field(ge=0, description="Bytes the program wrote to stderr, all counted.")
+        int | None, Field(ge=0, description="All bytes that the program wrote to stderr.")
     ] = None
     stdout_truncated: Annotated[
-        bool | None, Field(description="Whether stdout above is less than what was written.")
+        bool | None, Field(description="Whether stdout above is less than the program wrote.")
     ] = None
     stderr_truncated: Annotated[
-        bool | None, Field(description="Whether stderr above is less than what was written.")
+        bool | None, Field(description="Whether stderr above is less than the program wrote.")
     ] = None
     stdout_sha256: Annotated[
         str | None, Field(max_length=64, description="SHA-256 in hex of all of stdout.")
@@ -91,47 +92,51 @@ class ExecutionOutput(ApiModel):
     ]
     files_omitted: Annotated[
         int | None,
-        Field(ge=0, description="How many more files matched captureFiles and were not kept."),
+        Field(ge=0, description="How many more files matched captureFiles but were not kept."),
     ] = None
     files_omitted_reason: Annotated[
         str | None,
         Field(
             max_length=1024,
             description=(
-                "Why files were not kept: too many, one could not be copied, or one that was asked"
-                " for by its name is not there; also when not all of the workspace could be"
-                " searched."
+                "Why files were not kept: there were too many, one could not be copied, or one"
+                " that was asked for by name is missing. Also set if not all of the workspace"
+                " could be searched."
             ),
         ),
     ] = None
 
 
 class ExecutionError(ApiModel):
-    """What went wrong in the program: an exception of Python or Node, else stderr's last
-    line."""
+    """What went wrong in the program: an exception of Python or Node, or else the last line of
+    stderr."""
 
     type: Annotated[
         str | None,
-        Field(max_length=256, description="Exception class (ValueError), else the reason."),
+        Field(max_length=256, description="Exception class (ValueError), or else the reason."),
     ] = None
     message: Annotated[
         str | None,
-        Field(max_length=8192, description="The exception's words, or stderr's last line."),
+        Field(
+            max_length=8192, description="The exception's message, or else the last line of stderr."
+        ),
     ] = None
     stack_trace: Annotated[
         str | None,
-        Field(max_length=16384, description="The traceback as printed, its end if long."),
+        Field(
+            max_length=16384, description="The traceback as printed; only its end if it is long."
+        ),
     ] = None
 
 
 class ExecutionUsage(ApiModel):
-    """What the run used; a figure that could not be read is absent."""
+    """What the run used; figures that could not be read are absent."""
 
     cpu_time_milliseconds: Annotated[
         int | None, Field(ge=0, description="CPU time of all its processes, user and system.")
     ] = None
     peak_memory_bytes: Annotated[
-        int | None, Field(ge=0, description="Largest memory of its process tree seen.")
+        int | None, Field(ge=0, description="Largest memory of its process tree that was measured.")
     ] = None
     disk_read_bytes: Annotated[int | None, Field(ge=0, description="Bytes read from disk.")] = None
     disk_write_bytes: Annotated[int | None, Field(ge=0, description="Bytes written to disk.")] = (
@@ -146,15 +151,15 @@ class ExecutionUsage(ApiModel):
     shared: Annotated[
         bool | None,
         Field(
-            description="Whether other runs overlapped, so that pod-wide figures hold theirs too."
+            description="Whether other runs overlapped, so that pod-wide figures include theirs."
         ),
     ] = None
 
 
 class ExecutionBilling(ApiModel):
-    """The part of its pod's bill that falls on this run, decimal numbers as text, without
-    the plan's minimum, increment and free allowance. In a Sandbox it is a share for
-    information: the Sandbox's own seconds are what is billed."""
+    """This run's share of its pod's bill, decimal numbers as text, without the plan's minimum,
+    increment and free allowance. In a Sandbox the share is for information only: the Sandbox's own
+    seconds are billed."""
 
     compute_units: Annotated[
         str | None,
@@ -167,12 +172,12 @@ class ExecutionBilling(ApiModel):
         None
     )
     price_plan: Annotated[
-        str | None, Field(max_length=253, description="Price plan the price came from.")
+        str | None, Field(max_length=253, description="Price plan that the price came from.")
     ] = None
 
 
 class ExecutionReceipt(ApiModel):
-    """What exactly it ran on."""
+    """Exactly what it ran on."""
 
     image_id: Annotated[
         str | None,
@@ -187,7 +192,8 @@ class ExecutionReceipt(ApiModel):
         str | None,
         Field(
             max_length=63,
-            description="Network profile of its pod; but for none with a hash of what it allowed.",
+            description="Network profile of its pod; unless it is none, followed by a hash of what"
+            " it allowed.",
         ),
     ] = None
     node: Annotated[str | None, Field(max_length=253, description="Node it ran on.")] = None
@@ -209,11 +215,11 @@ class ExecutionReceipt(ApiModel):
 
 
 class ExecutionStatus(ApiModel):
-    """What became of it, written by the operator. After completionTime nothing changes but
-    observedGeneration."""
+    """Its progress and outcome, written by the operator. After completionTime nothing changes
+    except observedGeneration."""
 
     observed_generation: Annotated[
-        int | None, Field(ge=0, description="metadata.generation this status was made from.")
+        int | None, Field(ge=0, description="metadata.generation that this status was made from.")
     ] = None
     conditions: Annotated[
         list[Condition],
@@ -233,19 +239,19 @@ class ExecutionStatus(ApiModel):
     ] = None
     reason: Annotated[
         ExecutionReason | None,
-        Field(description="Why it is in this final state, one word; absent before its end."),
+        Field(description="Why it is in this final state, in one word; absent until its end."),
     ] = None
     message: Message | None = None
-    queued_time: Annotated[datetime | None, Field(description="When the operator took it up.")] = (
-        None
-    )
+    queued_time: Annotated[
+        datetime | None, Field(description="When the operator first saw it.")
+    ] = None
     queue_position: Annotated[
         int | None,
         Field(
             ge=1,
             description=(
-                "Its place among those that wait for the same Sandbox, 1 is next; written when it"
-                " begins to wait, then every 30 s at most."
+                "Its place among those that wait for the same Sandbox; 1 is next. Written when it"
+                " begins to wait, then at most every 30 s."
             ),
         ),
     ] = None
@@ -270,8 +276,8 @@ class ExecutionStatus(ApiModel):
         Field(
             ge=0,
             description=(
-                "Wall time it was given at its dispatch, in seconds; what becomes of its class and"
-                " Sandbox afterwards does not change it."
+                "Wall time it was given at dispatch, in seconds; later changes of its class or"
+                " Sandbox do not affect it."
             ),
         ),
     ] = None
@@ -280,7 +286,7 @@ class ExecutionStatus(ApiModel):
         Field(
             ge=0,
             description=(
-                "Most bytes kept of each stream, and of all captured files together; fixed at its"
+                "Most bytes kept of each stream, and of all captured files together; fixed at"
                 " dispatch like timeoutSeconds."
             ),
         ),
@@ -294,7 +300,7 @@ class ExecutionStatus(ApiModel):
         ),
     ] = None
     signal: Annotated[
-        str | None, Field(max_length=32, description="Signal that ended it, as SIGSEGV.")
+        str | None, Field(max_length=32, description="Signal that ended it, such as SIGSEGV.")
     ] = None
     output: Annotated[
         ExecutionOutput | None,
@@ -305,9 +311,9 @@ class ExecutionStatus(ApiModel):
     ] = None
     usage: Annotated[ExecutionUsage | None, Field(description="What the run used.")] = None
     billing: Annotated[
-        ExecutionBilling | None, Field(description="The part of its pod's bill that falls on it.")
+        ExecutionBilling | None, Field(description="Its share of its pod's bill.")
     ] = None
-    receipt: Annotated[ExecutionReceipt | None, Field(description="What exactly it ran on.")] = None
+    receipt: Annotated[ExecutionReceipt | None, Field(description="Exactly what it ran on.")] = None
 
 
 STATUS_DEFAULT = {

@@ -38,14 +38,15 @@ class Workspace(ApiModel):
         Field(
             default_factory=lambda: False,
             description=(
-                "true: /workspace lies on a PersistentVolumeClaim of the Sandbox's own, stays when"
-                " its pod is replaced or suspended, and goes with the Sandbox."
+                "true: /workspace is on a PersistentVolumeClaim of the Sandbox's own; it stays"
+                " when the pod is replaced or the Sandbox suspended, and is deleted with the"
+                " Sandbox."
             ),
         ),
     ]
     size: Annotated[
         Disk | None,
-        Field(description="Size of the claim, as 5Gi. Default: resources.disk."),
+        Field(description="Size of the claim, such as 5Gi. Default: resources.disk."),
     ] = None
     storage_class_name: Annotated[
         str | None,
@@ -53,14 +54,15 @@ class Workspace(ApiModel):
             max_length=253,
             pattern=r"^([a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*)?$",
             description=(
-                "StorageClass of the claim; empty: a volume made by hand. Default: the cluster's."
+                "StorageClass of the claim; the empty string means a volume made by hand. Default:"
+                " the cluster's."
             ),
         ),
     ] = None
 
 
 class SandboxSpec(ApiModel):
-    """What the Sandbox shall be."""
+    """What the Sandbox should be."""
 
     class_name: Annotated[
         str,
@@ -95,8 +97,8 @@ class SandboxSpec(ApiModel):
             ge=1,
             le=MAX_LIFETIME_SECONDS,
             description=(
-                "It becomes Terminated this many seconds after its first start. Default: the"
-                " class's max.lifetimeSeconds, which it may not exceed either."
+                "It becomes Terminated this many seconds after its first start. Default and"
+                " maximum: the class's max.lifetimeSeconds."
             ),
         ),
     ] = None
@@ -106,8 +108,8 @@ class SandboxSpec(ApiModel):
             ge=1,
             le=MAX_LIFETIME_SECONDS,
             description=(
-                "It becomes Terminated when for this many seconds no Execution ran or waited in"
-                " it. Default: it may be idle as long as it lives."
+                "It becomes Terminated when no Execution has run or waited in it for this many"
+                " seconds. Default: it may be idle as long as it lives."
             ),
         ),
     ] = None
@@ -116,8 +118,9 @@ class SandboxSpec(ApiModel):
         Field(
             default_factory=lambda: False,
             description=(
-                "true: Executions under way end, new ones wait, then its pod goes and nothing is"
-                " billed. false brings it back, with a new pod. Its lifetime goes on meanwhile."
+                "true: running Executions end, new ones wait, then its pod is deleted and nothing"
+                " is billed. false brings it back, with a new pod. Its lifetime keeps running"
+                " meanwhile."
             ),
         ),
     ]
@@ -135,8 +138,8 @@ class SandboxSpec(ApiModel):
             max_length=40,
             pattern=PROFILE_PATTERN,
             description=(
-                "Network profile of the class: what its programs may reach. none: nothing but, on"
-                " most clusters, ports of its own node. Cannot be changed."
+                "Network profile of the class: what its programs may reach. none: nothing except,"
+                " on most clusters, ports of its own node. Cannot be changed."
             ),
         ),
     ] = "none"
@@ -146,7 +149,7 @@ class SandboxSpec(ApiModel):
             ge=1,
             le=MAX_TIMEOUT_SECONDS,
             description=(
-                "Wall time in seconds of its Executions that set no timeoutSeconds. Default: the"
+                "Time-out in seconds of its Executions that set no timeoutSeconds. Default: the"
                 " class's."
             ),
         ),
@@ -157,7 +160,7 @@ class SandboxSpec(ApiModel):
             ge=1,
             le=64,
             description=(
-                "How many Executions may run in it at once. Above 1 they share memory, files and"
+                "How many Executions may run in it at once. Above 1 they share memory, files and a"
                 " user id, so they must trust each other."
             ),
         ),
@@ -168,7 +171,7 @@ class SandboxSpec(ApiModel):
             min_length=1,
             max_length=256,
             description=(
-                "User it is billed to: yourself, or anybody if you have the verb billto on"
+                "User it is billed to: yourself, or any user if you have the verb billto on"
                 " sandboxes. Cannot be changed."
             ),
             json_schema_extra=USER_RULES,
@@ -177,7 +180,7 @@ class SandboxSpec(ApiModel):
 
 
 class SandboxPod(ApiModel):
-    """The pod of the present incarnation."""
+    """The pod of the current incarnation."""
 
     name: Annotated[str | None, Field(max_length=253, description="Name of the pod.")] = None
     uid: Annotated[str | None, Field(max_length=64, description="UID of the pod.")] = None
@@ -205,14 +208,15 @@ class SandboxPod(ApiModel):
         datetime | None,
         Field(
             description=(
-                "Where billing of a pod ends whose end nobody saw: its node's last sign of life."
+                "Where billing ends for a pod whose end was not observed: its node's last sign of"
+                " life."
             )
         ),
     ] = None
 
 
 class ExecutionCounts(ApiModel):
-    """How many Executions name this Sandbox, by what became of them."""
+    """How many Executions name this Sandbox, by outcome."""
 
     queued: Annotated[int, Field(ge=0, description="Waiting for their turn.")] = 0
     running: Annotated[int, Field(ge=0, description="Running now.")] = 0
@@ -221,10 +225,10 @@ class ExecutionCounts(ApiModel):
 
 
 class SandboxStatus(ApiModel):
-    """What became of it, written by the operator."""
+    """What it is doing, written by the operator."""
 
     observed_generation: Annotated[
-        int | None, Field(ge=0, description="metadata.generation this status was made from.")
+        int | None, Field(ge=0, description="metadata.generation that this status was made from.")
     ] = None
     conditions: Annotated[
         list[Condition],
@@ -244,18 +248,20 @@ class SandboxStatus(ApiModel):
         ),
     ] = None
     reason: Annotated[
-        SandboxReason | None, Field(description="Why it is in this state, one word.")
+        SandboxReason | None, Field(description="Why it is in this state, in one word.")
     ] = None
     message: Message | None = None
     incarnation: Annotated[
-        int | None, Field(ge=0, description="How many pods it has had, the present one included.")
+        int | None, Field(ge=0, description="How many pods it has had, including the current one.")
     ] = None
-    pod: Annotated[SandboxPod | None, Field(description="The pod of the present incarnation.")] = (
+    pod: Annotated[SandboxPod | None, Field(description="The pod of the current incarnation.")] = (
         None
     )
     resources: Annotated[
         LimitTexts | None,
-        Field(description="Limits its pods get: what it asks for, else the class's defaults."),
+        Field(
+            description="Limits that its pods get: what it asks for, or else the class's defaults."
+        ),
     ] = None
     start_time: Annotated[datetime | None, Field(description="When its first pod was running.")] = (
         None
@@ -272,14 +278,15 @@ class SandboxStatus(ApiModel):
     )
     executions: Annotated[
         ExecutionCounts | None,
-        Field(description="Executions that name it, counted; at most 30 s behind."),
+        Field(description="Counts of the Executions that name it; at most 30 s behind."),
     ] = None
     runtime_seconds: Annotated[
         int | None,
         Field(
             ge=0,
             description=(
-                "Seconds its pods have run that ended; the present one's count from pod.startTime."
+                "Seconds that its ended pods ran; those of the current one count from"
+                " pod.startTime."
             ),
         ),
     ] = None
@@ -292,8 +299,8 @@ SPEC_RULES = validations(
         "(has(self.suspend) && self.suspend && has(oldSelf.suspend) && oldSelf.suspend)"
         " || (has(self.resources) == has(oldSelf.resources)"
         " && (!has(self.resources) || self.resources == oldSelf.resources))",
-        "spec.resources cannot be changed while the Sandbox may have a pod:"
-        " set suspend to true first, change them, then set suspend to false",
+        "spec.resources cannot be changed while the Sandbox may have a pod: set suspend to true,"
+        " change the resources, then set suspend to false",
         field_path=".resources",
     ),
 )
@@ -316,14 +323,14 @@ class Sandbox(ApiModel):
         SandboxSpec,
         Field(
             default_factory=SandboxSpec,
-            description="What the Sandbox shall be.",
+            description="What the Sandbox should be.",
             json_schema_extra={**SPEC_RULES, "default": {}},
         ),
     ]
     status: Annotated[
         SandboxStatus | None,
         Field(
-            description="What became of it, written by the operator.",
+            description="What it is doing, written by the operator.",
             json_schema_extra=STATUS_DEFAULT,
         ),
     ] = None

@@ -55,7 +55,7 @@ class Interpreter(ApiModel):
 
 
 class ClassDefaults(ApiModel):
-    """What a Sandbox or Execution gets that asks for nothing."""
+    """What a Sandbox or Execution that asks for nothing gets."""
 
     cpu: Annotated[Cpu, Field(description="CPU limit of the pod, in cores: 250m is a quarter.")] = (
         "250m"
@@ -84,8 +84,8 @@ class ClassMax(ApiModel):
             ge=1,
             le=32768,
             description=(
-                "Most processes and threads at once, of all runs in a sandbox together; one that"
-                " wants more gets EAGAIN."
+                "Most processes and threads at once, of all runs in a sandbox together; beyond"
+                " that programs get EAGAIN."
             ),
         ),
     ] = 128
@@ -103,7 +103,7 @@ class ClassMax(ApiModel):
             ge=1,
             le=MAX_LIFETIME_SECONDS,
             description=(
-                "Largest lifetimeSeconds of a Sandbox, in seconds; also the lifetime of one"
+                "Largest lifetimeSeconds of a Sandbox, in seconds; also the lifetime of a Sandbox"
                 " that sets none."
             ),
         ),
@@ -114,8 +114,8 @@ class ClassMax(ApiModel):
             ge=1024,
             le=1_073_741_824,
             description=(
-                "Most bytes kept of each of stdout and stderr. Bytes beyond it are counted and"
-                " hashed, then dropped; the run goes on."
+                "Most bytes kept of each of stdout and stderr. Bytes beyond that are counted and"
+                " hashed, then dropped; the run continues."
             ),
         ),
     ] = 10_485_760
@@ -167,7 +167,7 @@ class EgressPort(ApiModel):
 
 
 class DnsServers(ApiModel):
-    """Which pods of the cluster answer for its names."""
+    """Which pods are the cluster's DNS servers."""
 
     namespace: Annotated[
         str,
@@ -175,7 +175,7 @@ class DnsServers(ApiModel):
             min_length=1,
             max_length=63,
             pattern=PROFILE_PATTERN,
-            description="Their namespace, as openshift-dns.",
+            description="Their namespace, such as openshift-dns.",
         ),
     ] = "kube-system"
     pod_labels: Annotated[
@@ -194,7 +194,8 @@ class DnsServers(ApiModel):
             default_factory=lambda: ["169.254.20.10/32"],
             max_length=4,
             description=(
-                "Where a cache on each node listens. Default: 169.254.20.10/32, NodeLocal DNSCache."
+                "Where a DNS cache on each node listens. Default: 169.254.20.10/32, NodeLocal"
+                " DNSCache."
             ),
             json_schema_extra={
                 **ATOMIC,
@@ -212,14 +213,14 @@ class DnsServers(ApiModel):
 
 
 class Egress(ApiModel):
-    """Something that may be reached: a range of addresses, or the cluster's DNS."""
+    """A destination that may be reached: a range of addresses, or the cluster's DNS."""
 
     cidr: Annotated[
         str | None,
         Field(
             min_length=1,
             max_length=64,
-            description="Range of addresses, as 10.1.0.0/16. Exactly one of cidr and dns.",
+            description="Range of addresses, such as 10.1.0.0/16. Exactly one of cidr and dns.",
         ),
     ] = None
     except_: Annotated[
@@ -237,7 +238,8 @@ class Egress(ApiModel):
         Field(
             default_factory=list,
             max_length=16,
-            description="Ports that may be reached there. Default: all; with dns 53, UDP and TCP.",
+            description="Ports that may be reached there. Default: all; with dns, port 53 (UDP and"
+            " TCP).",
             json_schema_extra={
                 **ATOMIC,
                 **validations(
@@ -254,7 +256,7 @@ class Egress(ApiModel):
         bool,
         Field(
             default_factory=lambda: False,
-            description="true: the cluster's DNS, which dnsServers says where to find.",
+            description="true: the cluster's DNS may be reached; dnsServers says where it is.",
         ),
     ]
     dns_servers: Annotated[
@@ -279,7 +281,7 @@ class NetworkProfile(ApiModel):
             min_length=1,
             max_length=40,
             pattern=PROFILE_PATTERN,
-            description="What Sandboxes give in network.",
+            description="The name that Sandboxes give in network.",
         ),
     ]
     egress: Annotated[
@@ -287,7 +289,7 @@ class NetworkProfile(ApiModel):
         Field(
             default_factory=list,
             max_length=16,
-            description="What may be reached; nothing else may.",
+            description="What may be reached; everything else is forbidden.",
             json_schema_extra={
                 **ATOMIC,
                 **validations(
@@ -361,7 +363,8 @@ class SandboxClassSpec(ApiModel):
         Field(
             min_length=1,
             max_length=32,
-            description="How each language is run, by the name Executions give in language.",
+            description="How each language is run; the keys are the names that Executions give in"
+            " language.",
             json_schema_extra=validations(
                 cel(
                     f"self.all(key, size(key) <= 63 && key.matches('{LANGUAGE_PATTERN}'))",
@@ -391,7 +394,7 @@ class SandboxClassSpec(ApiModel):
         ClassDefaults,
         Field(
             default_factory=ClassDefaults,
-            description="What a Sandbox or Execution gets that asks for nothing.",
+            description="What a Sandbox or Execution that asks for nothing gets.",
             json_schema_extra={"default": {}},
         ),
     ]
@@ -409,8 +412,8 @@ class SandboxClassSpec(ApiModel):
             ge=1,
             le=100,
             description=(
-                "CPU request in percent of the limit: how far nodes are overcommitted. The memory"
-                " request is always the limit."
+                "CPU request as a percentage of the limit: how far nodes are overcommitted. The"
+                " memory request always equals the limit."
             ),
         ),
     ] = 25
@@ -418,8 +421,8 @@ class SandboxClassSpec(ApiModel):
         WorkspaceMedium,
         Field(
             description=(
-                "Disk: the workspace lies on the node's disk, its limit is looked at every second."
-                " Memory: tmpfs with an exact limit that counts as the pod's memory."
+                "Disk: the workspace is on the node's disk, and its limit is checked every second."
+                " Memory: tmpfs with an exact limit, which counts as the pod's memory."
             ),
             strict=False,
         ),
@@ -447,8 +450,8 @@ class SandboxClassSpec(ApiModel):
             ge=0,
             le=100,
             description=(
-                "Request of ephemeral storage in percent of the workspace on the node's disk: how"
-                " far disks are overcommitted. Quotas on requests.ephemeral-storage count it."
+                "Request of ephemeral storage as a percentage of the workspace on the node's disk:"
+                " how far disks are overcommitted. Quotas on requests.ephemeral-storage count it."
             ),
         ),
     ] = 100
@@ -467,7 +470,7 @@ class SandboxClassSpec(ApiModel):
             default_factory=lambda: False,
             description=(
                 "true: the pods carry the annotations that keep Cluster Autoscaler and Karpenter"
-                " from emptying their node; a node is then kept for as long as a Sandbox lives."
+                " from emptying their node; a node is then kept as long as it has a Sandbox."
             ),
         ),
     ]
@@ -477,7 +480,7 @@ class SandboxClassSpec(ApiModel):
             default_factory=list,
             max_length=8,
             description=(
-                "Secrets that the kubelet pulls the image with; each namespace with sandboxes of"
+                "Secrets that the kubelet uses to pull the image; each namespace with sandboxes of"
                 " this class needs them."
             ),
             json_schema_extra=ATOMIC,
@@ -488,8 +491,8 @@ class SandboxClassSpec(ApiModel):
         Field(
             description=(
                 "Own: each pod runs under a user id of its own. Platform: the pod names none; the"
-                " platform gives one (OpenShift's SCC), else the image's USER holds, which may not"
-                " be 0."
+                " platform assigns one (OpenShift's SCC), or else the image's USER applies, which"
+                " must not be 0."
             ),
             strict=False,
         ),
@@ -500,7 +503,7 @@ class SandboxClassSpec(ApiModel):
             min_length=1,
             max_length=63,
             pattern=r"^[A-Za-z0-9]([-._A-Za-z0-9]*[A-Za-z0-9])?$",
-            description="Entry of the price list that these sandboxes' seconds are billed at.",
+            description="Entry of the price list under which these sandboxes' seconds are billed.",
         ),
     ] = "standard"
     env: Annotated[
@@ -509,8 +512,8 @@ class SandboxClassSpec(ApiModel):
             default_factory=list,
             max_length=MAX_ENV,
             description=(
-                "Environment of every program run in this class; a Sandbox's and an Execution's"
-                " own env win over it."
+                "Environment of every program run in this class; the env of a Sandbox or an"
+                " Execution overrides it."
             ),
             json_schema_extra=list_map("name"),
         ),
@@ -521,17 +524,17 @@ class SandboxClassSpec(ApiModel):
             default_factory=list,
             max_length=16,
             description=(
-                "What Sandboxes may choose in network, beside none, which is always there and"
-                " reaches nothing but, on most clusters, ports of its own node. A change is for"
-                " pods made afterwards."
+                "What Sandboxes may choose in network, besides none, which always exists and"
+                " reaches nothing except, on most clusters, ports of its own node. Changes apply"
+                " to pods made afterwards."
             ),
             json_schema_extra={
                 **list_map("name"),
                 **validations(
                     cel(
                         "self.all(p, p.name != 'none')",
-                        "spec.networkProfiles has a profile none, which is always there and"
-                        " reaches nothing: name it otherwise",
+                        "spec.networkProfiles has a profile named none, which always exists and"
+                        " reaches nothing: choose another name",
                     )
                 ),
             },
@@ -550,8 +553,8 @@ class SandboxClassSpec(ApiModel):
         Field(
             default_factory=lambda: False,
             description=(
-                "Whether what programs write is copied to the container's log too, as JSON lines,"
-                " for those who read pod logs."
+                "Whether what programs write is also copied to the container's log, as JSON lines,"
+                " for people who read pod logs."
             ),
         ),
     ]
@@ -559,8 +562,8 @@ class SandboxClassSpec(ApiModel):
         bool,
         Field(
             description=(
-                "Whether a Sandbox whose pod was lost gets a new one. When false the Sandbox is"
-                " Terminated instead."
+                "Whether a Sandbox whose pod was lost gets a new one. If false, the Sandbox"
+                " becomes Terminated instead."
             )
         ),
     ] = True
@@ -603,10 +606,10 @@ SPEC_RULES = validations(
 
 
 class SandboxClassStatus(ApiModel):
-    """Whether sandboxes can be made of it, written by the operator."""
+    """Whether sandboxes can be made from it, written by the operator."""
 
     observed_generation: Annotated[
-        int | None, Field(ge=0, description="metadata.generation this status was made from.")
+        int | None, Field(ge=0, description="metadata.generation that this status was made from.")
     ] = None
     conditions: Annotated[
         list[Condition],
@@ -626,9 +629,9 @@ class SandboxClassStatus(ApiModel):
         Field(
             ge=0,
             description=(
-                "Sandboxes that name it and are not Terminated; at most 30 s behind. Without the"
-                " class no Execution begins in them. Absent where operators serve some namespaces"
-                " each: none of them sees all."
+                "Number of Sandboxes that name it and are not Terminated; at most 30 s behind."
+                " Without the class no Execution begins in them. Absent if the operator serves"
+                " only some namespaces, since it does not see all Sandboxes."
             ),
         ),
     ] = None
@@ -647,5 +650,5 @@ class SandboxClass(ApiModel):
     ]
     status: Annotated[
         SandboxClassStatus | None,
-        Field(description="Whether sandboxes can be made of it, written by the operator."),
+        Field(description="Whether sandboxes can be made from it, written by the operator."),
     ] = None
