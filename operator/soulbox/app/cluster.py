@@ -1,4 +1,4 @@
-"""What the operator must know of the cluster before it starts, and the first full lists."""
+"""What the operator must know about the cluster before it starts, and the first full lists."""
 
 from collections.abc import AsyncIterator, Callable, Mapping
 from typing import Any
@@ -78,7 +78,7 @@ async def list_pages(
                 yield [slim(kind, item) for item in page]
         except KubeRefused as error:
             if scope is not None and not await is_there(kube, scope):
-                continue  # our rights in it went with it
+                continue  # our rights in it are gone with it
             raise ConfigError(
                 f"{resource.plural} cannot be listed: {error.message} "
                 "(apply the ClusterRole of install.yaml)"

@@ -44,9 +44,10 @@ class Intake:
             somebody took our label off. To call `gone` if it is.
         """
         self._on_stripped = on_stripped
-        # Told with each object of a list that a watch begins with; to be set.
+        # Called with each object of a list that a watch begins with; set by the wiring.
         self.on_listed: Callable[[], object] = lambda: None
-        # Awaited with the namespace of each object before anybody is told of it; to be set.
+        # Awaited with the namespace of each object before the object is passed on; set by the
+        # wiring.
         self.before_event: Callable[[str | None], Awaitable[None]] = at_once
         self._cache = cache
         self._followers = followers
@@ -117,8 +118,8 @@ async def at_once(_: str | None) -> None:
 def _is_stripped(kind: Kind, manifest: Mapping[str, Any]) -> bool:
     """Whether a DELETED event may be of a pod that exists: it only stopped matching the watch's
     label selector. The event carries the version before. One with a finalizer whose deletion
-    nobody had asked for cannot have been deleted; one without it, that was still to end, may
-    have been, by force: who puts the label back finds out."""
+    nobody had asked for cannot have been deleted; one without it, that was still to end, may have
+    been, by force: putting the label back shows which."""
     metadata = manifest["metadata"]
     if kind is not Kind.POD or metadata.get("deletionTimestamp"):
         return False

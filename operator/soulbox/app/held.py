@@ -1,4 +1,4 @@
-"""Deleted objects that PostgreSQL keeps from going: to the spool volume, or told about.
+"""Deleted objects that cannot go because PostgreSQL is unavailable: spooled, or reported.
 
 An object goes when its last rows are written. Past `record_deadline_seconds` without
 PostgreSQL it goes when it is on the spool volume; without a volume, or with one that cannot
@@ -64,7 +64,7 @@ class HeldObjects:
         period = min(_LOOK_SECONDS, self._deadline_seconds / 2)
         while True:
             if self._monotonic() - self._probed_at >= self._probe_seconds:
-                # Before it is needed somebody should know that it would not work.
+                # Report a broken volume before it is needed.
                 self._probed_at = self._monotonic()
                 await self._mirror.spooler.probe()
             await self.look()

@@ -53,7 +53,7 @@ from soulbox.telemetry.metrics import Metrics
 
 _log = get_logger(__name__)
 
-# One who stands by looks this often, half of it by chance: answered out of the API server's
+# A standby looks this often, half of the interval at random: answered out of the API server's
 # memory, a third of a millisecond of it (measured). It bounds the hand-over at SIGTERM.
 _LOOK_SECONDS: Final = 0.5
 # After a failed renewal, within the deadline: soon.
@@ -125,7 +125,7 @@ class Leadership:
         assert self._lock is not None, "use() comes first"
         return self._lock
 
-    # What everybody who acts asks.
+    # Asked before every action.
 
     def check(self) -> None:
         """Return if this process may act on the cluster at this moment.
@@ -177,7 +177,7 @@ class Leadership:
                         if await self._try(step):
                             break
                         outrun = True
-                        continue  # who was it? It matters if the Lease goes away meanwhile
+                        continue  # find out who held it: the Lease may disappear
                     case _ as never:
                         assert_never(never)
             except KubeUnavailable as error:
@@ -219,7 +219,8 @@ class Leadership:
         return True
 
     def _report_wait(self, step: Wait, seen: LeaseSeen) -> None:
-        """One line when somebody else is seen to hold it, one more when he stops renewing."""
+        """One log line when another process is seen to hold it, and another when that process stops
+        renewing."""
         before, self._waiting = self._waiting, step
         if before is None or before.holder != step.holder:
             _log.info(
@@ -300,7 +301,7 @@ class Leadership:
                 pass  # changed by somebody, or by a try of ours whose answer got lost
             else:
                 return
-        # Read first: one that was stopped for long must not even try to write.
+        # Read first: a process that was stopped for long must not even try to write.
         found = await self._lease.read(exact=True)
         asked_at = self._clock()
         match decide_keep(self._mine, found, in_time=not self.problem()):

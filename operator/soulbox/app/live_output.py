@@ -4,9 +4,9 @@ GET /v1/namespaces/{namespace}/executions/{name}/output/{stdout|stderr}?offset=N
 GET /v1/namespaces/{namespace}/executions/{name}/files/{N}?offset=N&wait=S, by the
     place in status.output.files
 
-Who may read is decided by the Execution itself: its annotation OUTPUT_KEYS_ANNOTATION holds
-hashes of keys, set by whoever may write the Execution, and the caller shows a key. So no
-credential of the cluster ever comes here, and the operator needs no right to judge one
+The Execution itself decides about readers: its annotation OUTPUT_KEYS_ANNOTATION, which needs the
+right to write the Execution, holds hashes of keys, and the caller shows a key. So no credential of
+the cluster ever comes here, and the operator needs no right to judge one
 (docs/decisions/0020-live-output-by-key.md). To everybody else nothing exists: 404.
 
 Where the bytes come from, in this order: the pod's runner until the result is released, the
@@ -46,8 +46,8 @@ PIECE_BYTES: Final = 262_144
 # these hold in memory is 16 times the runner's own bound of 1 MiB.
 _MAX_OPEN: Final = 2048
 _MAX_BUSY: Final = 16
-# Of one namespace: nobody's readers, and no runner that takes its time, keep others out. Guesses:
-# 64 programs with both streams; a quarter of those who are answered.
+# Per namespace, so that neither one tenant's readers nor a slow runner keep others out. Guesses: 64
+# programs with both streams; a quarter of the requests being answered.
 _MAX_OPEN_OF_NAMESPACE: Final = 128
 _MAX_BUSY_OF_NAMESPACE: Final = 4
 # Below the minute after which proxies on the way give up.
@@ -252,7 +252,7 @@ def saved_output(store: Store) -> ReadSaved:
 def whole_inline(output: Mapping[str, Any], stream: str) -> bytes | None:
     """A stream's bytes out of a final status that holds all of them, else None."""
     if not output:
-        return b""  # no code has run
+        return b""  # none of its code ran
     if output.get(f"{stream}Truncated"):
         return None
     raw = str(output.get(stream, "")).encode("utf-8", "surrogatepass")

@@ -1,7 +1,7 @@
 """Tenants by namespace, known before the first row of an object: it keeps its tenant for ever.
 
-Each kind has a watch of its own, so that an object may be seen before its Namespace is. Nobody
-is told of it until the API server was asked for that Namespace.
+Each kind has a watch of its own, so an object may be seen before its Namespace. It is not passed on
+until the API server has been asked for that Namespace.
 """
 
 import asyncio

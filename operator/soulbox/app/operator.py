@@ -249,14 +249,14 @@ async def _open_spool(directory: Path, context: RowContext) -> Spool:
 
 
 async def _claim(mirror: Mirror) -> None:
-    """Have PostgreSQL refuse whoever led before, at once and not with the first row."""
+    """Have PostgreSQL refuse the previous leader now, and not only with the first row."""
     with suppress(StoreUnavailable):  # then with the first row
         await mirror.claim()
 
 
 async def _hand_over(process: Process, record: TaskGroup) -> None:
-    """Nothing acts on the cluster any more: flush, and let a successor begin meanwhile if
-    that takes long. What is not written then he reads from the API server."""
+    """Nothing acts on the cluster any more: flush, and let a successor begin meanwhile if that
+    takes long. The successor reads what is not written then from the API server."""
     flush = asyncio.create_task(record.close(), name="flush")
     await asyncio.wait({flush}, timeout=FLUSH_SECONDS)
     await process.release()
@@ -336,7 +336,7 @@ async def _first_lists(
 
 
 def _recorded(queue: WorkQueue, cache: Objects, kind: Kind, uid: str) -> None:
-    """Final rows were committed: whoever waits for that goes on."""
+    """Final rows were committed: continue what waits for them."""
     if kind is not Kind.POD:
         queue.add(kind, uid)
         return

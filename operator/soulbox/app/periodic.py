@@ -87,7 +87,7 @@ class Periodic:
         self._repair_within(_LISTED_SECONDS)
         while True:
             if now() >= self._next_repair:
-                self._next_repair = math.inf  # who asks for another meanwhile, gets it
+                self._next_repair = math.inf  # a request made meanwhile leads to another repair
                 worked = await _worked(self.repair())
                 self._repair_within(
                     self._settings.repair_period_seconds if worked else _RETRY_SECONDS

@@ -32,7 +32,7 @@ _LEASE_CALL_SECONDS = 3.0
 
 @dataclass(slots=True)
 class Probes:
-    """What is served over HTTP; who leads puts its own answers in."""
+    """What is served over HTTP; the leader puts in its own answers."""
 
     live_checks: Checks = dict
     ready_checks: Checks = lambda: {"standby": ""}
@@ -47,8 +47,8 @@ class Probes:
         return self.ready_checks()
 
     async def handle_output(self, request: web.Request) -> web.Response:
-        """Live output, which the leader alone has. The Service leads to every replica: who
-        asks again comes to another."""
+        """Live output, which only the leader has. The Service leads to every replica: a repeated
+        request reaches another."""
         if self.output is None:
             return web.Response(
                 status=503, headers={"Retry-After": "1"}, text="this replica stands by\n"

@@ -41,7 +41,7 @@ class TaskGroup:
                 "background task crashed",
                 task=task.get_name(),
                 error=str(error)[:512],
-                # Where in our code says nothing about an error raised on purpose.
+                # For an error raised on purpose the place in our code says nothing.
                 exc_info=None if isinstance(error, SoulBoxError) else error,
             )
         if vital:

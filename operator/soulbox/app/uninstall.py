@@ -73,7 +73,7 @@ _INSTALLATION: Final = (
     ROLES,
     SERVICE_ACCOUNTS,
 )
-# What somebody runs or keeps in a namespace; with one of these of others it stays.
+# What people run or keep in a namespace; if any of it is not SoulBox's, the namespace stays.
 _WORTH_KEEPING: Final = (STATEFUL_SETS, DEPLOYMENTS, CLAIMS)
 _POLL_SECONDS: Final = 0.5
 

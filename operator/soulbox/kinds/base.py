@@ -14,7 +14,7 @@ COUNT_SECONDS: Final = 30.0
 
 
 class Waker(Protocol):
-    """The queue of keys to look at, as far as those who put keys into it use it."""
+    """The queue of keys to look at, as seen by the code that adds keys."""
 
     def add(self, kind: Kind, uid: str) -> None:
         """Look at the object soon."""

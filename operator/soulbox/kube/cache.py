@@ -140,8 +140,8 @@ class ObjectCache:
         return self._objects[kind].values()
 
     def all_to_keep(self, kind: Kind) -> Iterable[Manifest]:
-        """The same for who keeps them: they share their memory with the cache, and do not
-        change with it."""
+        """The same, to be kept: the objects share their memory with the cache, and do not change
+        with it."""
         objects = self._objects[kind]
         return objects.packed() if isinstance(objects, PackedObjects) else objects.values()
 

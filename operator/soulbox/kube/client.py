@@ -231,8 +231,8 @@ class KubeClient:
             limit_bytes: a longer body is not read.
 
         Returns:
-            Status, headers and body of whoever answered: the Service, or the API server
-            itself (403: no right; 404 or 503: no such Service, or nobody behind it).
+            Status, headers and body of the answer, from the Service or the API server itself (403:
+            no right; 404 or 503: no such Service, or nobody behind it).
 
         Raises:
             KubeUnavailable: no answer, or one that is too long.

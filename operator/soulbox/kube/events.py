@@ -1,7 +1,7 @@
 """Events (events.k8s.io/v1) on our objects, posted in the background.
 
-An Event helps a person who runs `kubectl describe`; nothing depends on it. So posting
-never delays or fails a pass: a bounded queue, one sender, the overflow is counted.
+An Event helps people who run `kubectl describe`; nothing depends on it. So posting never delays or
+fails a pass: a bounded queue, one sender, the overflow is counted.
 
 An Event costs the API server as much as half of a short run's other writes (measured), and
 says of a success what its status says. So Normal ones are posted at a bounded rate: a crowd's
@@ -32,7 +32,7 @@ _CAPACITY: Final = 10_000
 _BURST: Final = 50
 _PER_SECOND: Final = 5.0
 _MAX_LATE: Final = 1_000
-# The same words about the same object are not repeated while they are remembered.
+# The same text about the same object is not repeated while it is remembered.
 _REMEMBERED: Final = 10_000
 
 

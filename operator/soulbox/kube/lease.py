@@ -1,8 +1,7 @@
 """A coordination.k8s.io/v1 Lease: read, take, renew, release, each by resourceVersion.
 
-Only the calls; who may do what when is decided in pure/election.py, done in
-app/leader.py. Every write is a merge patch on the version that was read, so of two that
-write at once one gets a conflict.
+Only the calls: pure/election.py decides what may be done when, app/leader.py does it. Every write
+is a merge patch on the version that was read, so of two that write at once one gets a conflict.
 """
 
 from collections.abc import Callable

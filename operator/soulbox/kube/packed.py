@@ -19,8 +19,8 @@ Manifest = Mapping[str, Any]
 
 
 class PackedObject(Mapping[str, Any]):
-    """An object as JSON, for whoever keeps many for long and looks at each once. What it
-    returns is shared: it must not be changed."""
+    """An object as JSON, for keeping many for long and looking at each once. What it returns is
+    shared and must not be changed."""
 
     __slots__ = ("_json",)
     # The one looked at last, by any: a look at one field is followed by looks at others.

@@ -1,8 +1,8 @@
 """What is left out of objects as they come in: what nobody here reads.
 
 A running pod has some 9 KiB of JSON, most of it managedFields and a spec that we wrote
-ourselves; as Python dicts that is five times as much, for each of thousands of pods. Whoever
-needs one of these fields takes it off these lists.
+ourselves; as Python dicts that is five times as much, for each of thousands of pods. To use one of
+these fields, remove it from these lists.
 """
 
 from collections.abc import Collection, Mapping

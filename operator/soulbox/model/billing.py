@@ -107,7 +107,7 @@ class AccountTier:
     """Which tier a user of a tenant is of over a range of time.
 
     Attributes:
-        user_name: "" means every user of the tenant without one of his own then.
+        user_name: "" means every user of the tenant without a tier of their own then.
         valid_from: first moment it applies to (inclusive).
         valid_to: first moment it no longer applies to; None means it has no end yet.
     """

@@ -49,7 +49,7 @@ class Terminal(SoulBoxError):
 
 
 class ConfigError(SoulBoxError):
-    """The installation is wrong: who runs the operator must act. Exit code 2."""
+    """The installation is wrong: its administrator must act. Exit code 2."""
 
 
 class KubeUnavailable(Retryable):
@@ -138,7 +138,7 @@ class StoreConflict(StoreUnavailable):
 
 class SpoolUnavailable(Retryable):
     """The spool volume cannot be written or read (full, read-only, gone): what was to be
-    kept there stays in the cluster. Who runs the operator must mend it."""
+    kept there stays in the cluster. The administrator must fix it."""
 
 
 class AlreadyExists(StoreRefused):
@@ -150,7 +150,7 @@ class NotFound(Terminal):
 
 
 class InvalidRequest(Terminal):
-    """What was asked for makes no sense; who asked must change it.
+    """The request makes no sense; the caller must change it.
 
     Attributes:
         field: which part of the request.
@@ -164,8 +164,8 @@ class InvalidRequest(Terminal):
 
 
 class CursorExpired(InvalidRequest):
-    """The cursor was given out before this database was restored from a backup: what came
-    after it cannot be told any more. Begin without one."""
+    """The cursor was given out before this database was restored from a backup: what came after it
+    can no longer be determined. Start without one."""
 
 
 class RunnerUnavailable(Retryable):

@@ -45,8 +45,8 @@ GROUP_ANNOTATION: Final = f"{GROUP}/group"
 LOST_TIME_ANNOTATION: Final = f"{GROUP}/lost-time"
 # On an Execution with codeFrom: SHA-256 (hex) of the code it ran, all that is mirrored of it.
 CODE_SHA256_ANNOTATION: Final = f"{GROUP}/code-sha256"
-# On an Execution: SHA-256 (hex) of each key whose holder may read its output live, comma
-# between them. Whoever may write the Execution sets it; `soulbox run` does.
+# On an Execution: SHA-256 (hex) of each key whose holder may read its output live, separated by
+# commas. It can be set with the right to write the Execution; `soulbox run` does so.
 OUTPUT_KEYS_ANNOTATION: Final = f"{GROUP}/output-keys-sha256"
 # On a Namespace: the tenant its objects are billed to; without it the namespace's name.
 TENANT_LABEL: Final = f"{GROUP}/tenant"

@@ -25,7 +25,7 @@ def pod_owner(manifest: Mapping[str, Any]) -> Owner | None:
     """The owner by the owner reference, else by our label; None when neither names one.
 
     The reference comes first: garbage collection checks it. It also takes it away, though
-    (`kubectl delete --cascade=orphan`), and so may whoever edits the pod.
+    (`kubectl delete --cascade=orphan`), and so may anyone who can edit the pod.
     """
     return referenced_owner(manifest) or _labelled_owner(manifest)
 

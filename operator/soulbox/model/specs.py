@@ -1,9 +1,8 @@
 """What users and admins ask for, as the inside of SoulBox sees it.
 
-`schema/parse.py` makes these from manifests; whoever holds one may trust it: fields are
-of the right type, exactly one of each pair is set, paths stay inside the workspace.
-What needs a second object to judge (limits over the class's, unknown language) is not
-checked here.
+`schema/parse.py` makes these from manifests, and they can be trusted: fields are of the right type,
+exactly one of each pair is set, paths stay inside the workspace. What needs a second object to
+judge (limits over the class's, unknown language) is not checked here.
 """
 
 from collections.abc import Mapping
@@ -238,7 +237,7 @@ class SandboxSpec:
     network: str = NO_NETWORK.name  # a profile of the class
     default_timeout_seconds: int | None = None  # None: the class's default
     max_concurrent_executions: int = 1
-    user: str | None = None  # None: who created it is not billed by name
+    user: str | None = None  # None: it is not billed to a named user
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

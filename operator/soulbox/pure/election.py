@@ -1,4 +1,4 @@
-"""Who leads: what the Lease says and since when, in; what to do about it, out.
+"""Leader election: what the Lease says and since when goes in; what to do about it comes out.
 
 Clocks of machines are never compared. A holder is believed for its Lease's duration from
 the moment *we* first saw its last renewal, by our own monotonic clock (client-go's way,
@@ -21,7 +21,7 @@ class LeaseRecord:
     """The Lease as stored.
 
     Attributes:
-        holder: identity of who holds it, "" for nobody (released).
+        holder: identity of its holder, "" for nobody (released).
         duration_seconds: how long a renewal is good for; 0 where the Lease does not say.
         transitions: how often it changed hands.
         renew_time: of the last renewal, the holder's clock, RFC 3339; only ever compared
@@ -83,7 +83,7 @@ class Wait:
     """Somebody else holds it, for so long unless it is renewed.
 
     Attributes:
-        holder: who.
+        holder: identity of the other process.
         seconds: until it may be taken, more than 0.
     """
 
@@ -117,7 +117,7 @@ def observe_lease(before: LeaseSeen | None, record: LeaseRecord | None, now: flo
 def decide_acquire(
     seen: LeaseSeen, identity: str, now: float, default_duration_seconds: float
 ) -> Acquire:
-    """What one who does not lead does.
+    """What a process that does not lead does.
 
     Args:
         now: monotonic seconds.
@@ -158,7 +158,7 @@ class Recreate:
 
 @dataclass(frozen=True, slots=True)
 class Lost:
-    """We lead no more.
+    """We no longer lead.
 
     Attributes:
         why: for people.

@@ -1,8 +1,8 @@
 """From a pod's running time to rows of the ledger.
 
 A pod's running time [started_at, finished_at) is cut at the full hours of UTC. Each piece
-is one row, whose key is made from the pod and the hour, so that however often and by
-whomever the rows are made, they are the same rows:
+is one row, whose key is made from the pod and the hour, so that the rows are the same however
+often, and by whatever process, they are made:
 
     event_id = uuid5(EVENT_NAMESPACE, "{pod_uid}/{kind}/{window hour, RFC 3339 UTC}")
 

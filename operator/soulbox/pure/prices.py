@@ -66,7 +66,7 @@ def rounding_seconds(total_seconds: Decimal, plan: PricePlan | None) -> Decimal:
 
 
 class PriceBook:
-    """All price plans and who is of which tier, as one immutable value."""
+    """All price plans and the tiers of users, as one immutable value."""
 
     def __init__(self, plans: Iterable[PricePlan], tiers: Iterable[AccountTier] = ()) -> None:
         self._tiers: dict[tuple[str, str], tuple[AccountTier, ...]] = {}
@@ -81,8 +81,7 @@ class PriceBook:
             self._by_name[plan.name] = plan
 
     def tier_of(self, tenant: str, user_name: str, at: datetime) -> str:
-        """The tier of time that begins at `at`: the user's own, else his tenant's, else
-        "free"."""
+        """The tier of time that begins at `at`: the user's own, else the tenant's, else "free"."""
         for account in ((tenant, user_name), (tenant, "")):
             for one in self._tiers.get(account, ()):
                 if one.applies_at(at):

@@ -1,9 +1,9 @@
-"""Cursors: where a list or a stream of changes goes on. Opaque to who holds them, and short: people
-paste them.
+"""Cursors: where a list or a stream of changes continues. Opaque to their holders, and short:
+people paste them.
 
 A cursor names what it is of (by a hash), the database's epoch (a restored database is another
-one) and a position, under a checksum: what was made up or cut is told from what was given out. It
-is no secret and gives no right; rows are the caller's by row security.
+one) and a position, under a checksum: so that an invented or shortened one is recognised. It is not
+secret and gives no rights; rows are the caller's by row security.
 """
 
 import base64

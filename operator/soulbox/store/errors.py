@@ -1,4 +1,4 @@
-"""psycopg's errors as ours: who has to act, told from the SQLSTATE.
+"""psycopg's errors as ours; the SQLSTATE says who has to act.
 
 Messages are made of SQLSTATE, error class and names of tables, columns and constraints.
 The server's own sentence often quotes a value (code, output) and libpq's quotes the DSN,
@@ -119,7 +119,7 @@ def describe(error: psycopg.Error) -> tuple[str, str | None]:
 
 
 class Step(StrEnum):
-    """What was asked for when an error came: it tells whether what was sent can be to blame."""
+    """What was being done when an error came: it decides whether the data sent can be at fault."""
 
     SEND = "Send"  # a statement with its values
     READ = "Read"  # rows that the server sent

@@ -16,7 +16,7 @@ from soulbox.store.pool import Transaction
 from soulbox.store.state import Epochs
 
 _Row = TypeVar("_Row")
-# Names of what the database itself guards, for who maps a refusal to them.
+# Names of the database's own constraints, for mapping refusals to them.
 APPEND_ONLY_CONSTRAINT = "billing_events_append_only"
 WINDOW_CONSTRAINT = "billing_events_window_key"
 PLAN_IMMUTABLE_CONSTRAINT = "price_plans_immutable"
@@ -115,7 +115,7 @@ class PriceStore:
         return [_usable(PricePlan, "price plan", row["name"], row) for row in found]
 
     async def tiers(self) -> list[AccountTier]:
-        """Who is of which tier, at any time."""
+        """Which tier each account has, at any time."""
         found = await self._tx.fetch(self._queries["account_tiers"])
         return [_usable(AccountTier, "tier of account", row["tenant"], row) for row in found]
 

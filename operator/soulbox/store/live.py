@@ -161,8 +161,9 @@ class Feed:
         return connection
 
     async def _follow(self, connection: AsyncConnection[DictRow]) -> AsyncIterator[Change]:
-        # First, so that no hint is missed between the first look and it. A pooler's connection
-        # would listen for whoever gets it next: there it is looked at more often instead.
+        # First, so that no hint is missed between the first look and it. Over a pooler the
+        # connection would listen on behalf of its next client: there the feed polls more often
+        # instead.
         if not is_pooled(connection):
             await self._ask(connection, "feed_listen", rows=False)
         if self._position is None:

@@ -270,7 +270,7 @@ class Store:
             raise StoreUnavailable(self._failure.words, sqlstate=self._failure.sqlstate) from error
 
     async def _run_hints(self, connection: AsyncConnection[TupleRow], tx: Transaction) -> None:
-        """What nothing depends on: that it fails is nobody's news."""
+        """For work that nothing depends on: a failure is ignored."""
         with suppress(StoreUnavailable, StoreRefused):
             for query, params in tx.hints:
                 with translated(), _Watchdog(connection, self._deadline_seconds):
@@ -421,7 +421,7 @@ async def open_store(
         min_size=min_size,
         max_size=max_size,
         timeout=connect_timeout_seconds,
-        # Who asks tries again with a back-off of his own; the pool's would add to it.
+        # Callers try again with a back-off of their own; the pool's would add to it.
         reconnect_timeout=1,
         name="soulbox",
         configure=configure,

@@ -1,9 +1,9 @@
 """Sums of use and cost by day and month: folded, rebuilt, compared, read.
 
 A fold adds the rows that finished transactions wrote since the one before, and moves the
-watermark past them in the same transaction: each row is counted once, whoever folds, and
-wherever he is killed. A rebuild sums all anew, a month a transaction; until it is over the
-views take no sum from the tables, so that they are exact all the while.
+watermark past them in the same transaction: each row is counted once, whichever process folds, and
+wherever it is killed. A rebuild sums everything again, one month per transaction; until it is over
+the views take no sum from the tables, so they are exact throughout.
 """
 
 import re
@@ -37,8 +37,8 @@ class RollupLook:
     Attributes:
         is_built: the tables hold all below the watermark; else a rebuild is needed.
         is_foreign: the watermark is of another server: this database was copied here.
-        rebuild_idle_seconds: how long ago whoever rebuilds was last heard of; None when
-            nobody does.
+        rebuild_idle_seconds: how long ago the rebuilding process was last heard of; None when there
+            is none.
         waiting_seconds: age of the oldest row that is not folded; None when all are.
     """
 
@@ -93,8 +93,8 @@ async def look_at_rollups(store: Store) -> RollupLook:
 
 
 async def fold_usage(store: Store, check: Check = _no_check, *, portion: int = PORTION) -> bool:
-    """Fold what finished transactions wrote, up to a portion. Safe to repeat, and to be done
-    by several at once: one does it, the others leave it to him.
+    """Fold what finished transactions wrote, up to a portion. Safe to repeat, and for several
+    processes at once: one does it, the others leave it to that one.
 
     Returns:
         Whether there is more to fold at once.
@@ -116,7 +116,7 @@ async def fold_usage(store: Store, check: Check = _no_check, *, portion: int = P
 
 
 class Rebuild:
-    """Sums all anew, step by step, so that whoever does it can do other things between.
+    """Sums everything again, step by step, so that the caller can do other things in between.
 
     Args:
         check: done first in each transaction.
@@ -139,7 +139,7 @@ class Rebuild:
             What was done, for people; None once all is.
 
         Raises:
-            StoreConflict: somebody else has begun a rebuild: it is his now.
+            StoreConflict: another process has begun a rebuild and now owns it.
             StoreUnavailable: this step was not done; begin a new rebuild.
         """
         async with self._store.transaction() as tx:

@@ -16,7 +16,7 @@ DAILY: Final = ("resource_metrics",)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Epochs:
-    """Row of mirror_state: who may write, and which timelines are written."""
+    """Row of mirror_state: which process may write, and which timelines are written."""
 
     leader_epoch: int
     mirror_epoch: int

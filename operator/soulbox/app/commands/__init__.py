@@ -1,5 +1,5 @@
-"""Commands for people, one module a group; `app.cli` registers them.
+"""Commands for people, one module per group; `app.cli` registers them.
 
-They speak to the API server with the person's own kubeconfig and rights. Heavy imports stand
-inside functions: `soulbox --help` and completions must answer at once.
+They speak to the API server with the person's own kubeconfig and rights. Heavy imports are inside
+functions: `soulbox --help` and completions must answer at once.
 """

@@ -1,7 +1,7 @@
 """Captured files: from the status, from PostgreSQL or through the operator, onto this machine.
 
-Their names are a stranger's: none is written outside of the folder that was named, and none is
-printed with control characters.
+Their names come from strangers: no file is written outside the named folder, and no name is printed
+with control characters.
 """
 
 import asyncio
@@ -22,7 +22,7 @@ from soulbox.model.errors import CommandError, KubeRefused, SoulBoxError
 from soulbox.store.outputs import readable_output
 from soulbox.store.pool import open_store
 
-# What was captured is saved within seconds of the end; 10 MiB a file take longer.
+# What was captured is saved within seconds of the end; files of 10 MiB take longer.
 _PATIENCE_SECONDS: Final = 30.0
 _RETRY_SECONDS: Final = 0.25
 
@@ -46,13 +46,13 @@ class CapturedFile:
 
 
 def captured_of(execution: Manifest) -> list[CapturedFile]:
-    """The captured files of an Execution that is over."""
+    """The captured files of an Execution that has ended."""
     listed = (status_of(execution).get("output") or {}).get("files") or ()
     return [_parse(place, entry) for place, entry in enumerate(listed)]
 
 
 def words_of_captured(execution: Manifest) -> str:
-    """How the captured files are had; "" where there are none."""
+    """How to get the captured files; "" if there are none."""
     count = len(captured_of(execution))
     if not count:
         return ""

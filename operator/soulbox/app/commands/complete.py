@@ -1,4 +1,4 @@
-"""Completions: names out of the cluster, quickly or not at all."""
+"""Completions: names from the cluster, quickly or not at all."""
 
 import os
 import shlex
@@ -8,7 +8,7 @@ import typer
 
 from soulbox.model.kinds import EXECUTION, NAMESPACE, SANDBOX, SANDBOX_CLASS, KindInfo
 
-# A person at the keyboard waits for it: a guess.
+# A person at the keyboard is waiting; the value is a guess.
 _SECONDS = 3.0
 
 

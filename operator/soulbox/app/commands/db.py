@@ -1,4 +1,4 @@
-"""`soulbox db …`: the database's own matters, for whoever runs it."""
+"""`soulbox db …`: care of the database, for its administrator."""
 
 import asyncio
 from collections.abc import Awaitable, Callable

@@ -1,4 +1,4 @@
-"""`soulbox doctor`: is this installation whole, and what is to be done about what is not."""
+"""`soulbox doctor`: checks an installation, and names the remedy for each fault."""
 
 import asyncio
 import json
@@ -228,7 +228,7 @@ async def _database(settings: Settings, problem: str, skew: float | None) -> Dat
 
 
 def _tell(what: str) -> None:
-    """Progress, for a person who waits; nothing in a log."""
+    """Progress, for a waiting person; nothing in a log."""
     if sys.stderr.isatty():
         print(f"\r\033[Kchecking {what} ...", end="", file=sys.stderr, flush=True)
 

@@ -84,7 +84,7 @@ class _Following:
                 if self.is_done(manifest):
                     break
         except KubeRefused as error:
-            if error.status != 403:  # who may get but not watch looks again and again
+            if error.status != 403:  # without the right to watch, poll instead
                 raise
             await asyncio.sleep(_RETRY_SECONDS)
         return manifest

@@ -158,5 +158,5 @@ def make_name(file: str) -> str:
 
 
 def leave_quietly() -> None:
-    """Nobody reads our output any more: Python must not complain when it flushes at its end."""
+    """Nobody reads our output any more; Python must not complain when it flushes at exit."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), 1)

@@ -1,4 +1,4 @@
-"""Showing a program's output while it runs: by offset, so that nothing is lost or shown twice
+"""Shows a program's output while it runs: by offset, so that nothing is lost or shown twice,
 whatever breaks in between."""
 
 import asyncio
@@ -43,7 +43,7 @@ def new_key() -> str:
 
 
 def key_hash(key: str) -> str:
-    """What stands of a key on the Execution."""
+    """What the Execution stores of a key."""
     return hashlib.sha256(key.encode()).hexdigest()
 
 
@@ -96,7 +96,8 @@ class Pump:
         self.shown: dict[Stream, Shown] = {"stdout": Shown(), "stderr": Shown()}
 
     def finish(self, execution: Mapping[str, Any]) -> None:
-        """The Execution is over: do not wait for what its status has, or nobody."""
+        """The Execution is over: do not wait for what its status already has, or what nobody
+        has."""
         self._final = status_of(execution).get("output") or {}
         self._over.set()
 
@@ -146,8 +147,8 @@ class Pump:
         shown.complete, shown.problem = True, ""
 
     def _has_all(self, stream: Stream) -> bool:
-        """Whether the Execution is over and every byte that it wrote was shown: then nobody has
-        to say so."""
+        """Whether the Execution is over and every byte that it wrote was shown: then no notice is
+        needed."""
         return (
             self._over.is_set() and self._final.get(f"{stream}Bytes") == self.shown[stream].offset
         )
@@ -264,7 +265,7 @@ def rest_of(output: Mapping[str, Any], stream: Stream, offset: int) -> Rest:
 
 
 def lost_words(stream: Stream, offset: int) -> str:
-    """Of a stream that nobody has any more, of which so much was shown."""
+    """The notice about a stream that nobody has any more, of which that much was shown."""
     if offset:
         return f"{stream} beyond the {offset} bytes above was lost with its pod"
     return f"{stream} was lost with its pod"

@@ -38,7 +38,7 @@ _CALL_SECONDS = 15.0
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Person:
-    """Who calls, and where."""
+    """The caller, and the place of the call."""
 
     kube: KubeClient
     namespace: str
@@ -145,8 +145,8 @@ class Person:
         return CommandError(str(error))
 
     async def check_namespace(self) -> None:
-        """Raises CommandError when the person's namespace does not exist; whoever may not know
-        is told nothing."""
+        """Raises CommandError when the person's namespace does not exist; says nothing to a person
+        without the right to know."""
         try:
             await self.kube.get(NAMESPACES, self.namespace)
         except KubeNotFound:

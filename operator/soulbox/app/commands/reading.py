@@ -93,7 +93,7 @@ async def _show_saved(logs: _Logs, execution: Manifest) -> None:
     if logs.dsn is not None and await _show_from_database(logs, execution, logs.dsn):
         _explain(logs, execution)
         return
-    with suppress(KubeRefused):  # whoever may only look gets what the status has
+    with suppress(KubeRefused):  # with read access alone, show what the status has
         key = await allow_reading(logs.person, execution)
         pump = Pump(logs.person, execution["metadata"]["name"], key, logs.outlet.write)
         for stream, offset in logs.shown.items():

@@ -1,4 +1,4 @@
-"""One Execution from its creation to its end, as `soulbox run` lives through it."""
+"""One Execution from its creation to its end, as `soulbox run` follows it."""
 
 import asyncio
 import signal
@@ -50,11 +50,12 @@ async def _create(person: Person, manifest: Manifest) -> Manifest:
     spec = manifest["spec"]
     if "sandboxRef" in spec:
         sandbox = await person.find(SANDBOXES, spec["sandboxRef"]["name"])
-        # It runs only what is billed to the same; whether we may say so is admission's to judge.
+        # It runs only what is billed to the same user; admission decides whether we may name that
+        # user.
         if billed_to := (sandbox.get("spec") or {}).get("user"):
             spec.setdefault("user", billed_to)
     else:
-        with suppress(KubeRefused):  # classes are the cluster's: who may not read may use them
+        with suppress(KubeRefused):  # no right to read classes, perhaps to use them
             await person.find(SANDBOX_CLASSES, spec["className"])
     return await person.kube.create(EXECUTIONS, manifest, person.namespace)
 

@@ -19,7 +19,7 @@ from soulbox.model.keys import API_VERSION
 from soulbox.model.times import parse_time
 
 _LOOK_SECONDS: Final = 0.5
-# After so long a person wants to hear what it waits for.
+# After this long a person wants to know what it is waiting for.
 _QUIET_SECONDS: Final = 5.0
 
 
@@ -44,7 +44,7 @@ async def create_sandbox(
     Raises:
         CommandError: it cannot become ready; it is there all the same.
     """
-    with suppress(KubeRefused):  # classes are the cluster's: who may not read them may use them
+    with suppress(KubeRefused):  # no right to read classes, perhaps to use them
         await person.find(SANDBOX_CLASSES, manifest["spec"]["className"])
     name = manifest["metadata"]["name"]
     sandbox = await person.kube.create(SANDBOXES, manifest, person.namespace)

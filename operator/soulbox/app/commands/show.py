@@ -16,7 +16,7 @@ from soulbox.app.commands.outlet import Outlet, Stream
 from soulbox.app.commands.person import Manifest, status_of
 from soulbox.app.commands.terminal import clean, one_line, tell
 
-# Who waits longer wonders; a pod of a cached image starts in two or three seconds.
+# After a longer wait a person wonders; a pod with a cached image starts in two or three seconds.
 _QUIET_SECONDS = 5.0
 
 

@@ -70,7 +70,7 @@ def watch(
             raise
         raise type(error)("--since", *error.words) from error
     except BrokenPipeError:
-        # Whoever read has enough; and nothing more is to be flushed into the pipe at exit.
+        # The reader has had enough; nothing more must be flushed into the pipe at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     except KeyboardInterrupt:
         sys.exit(130)

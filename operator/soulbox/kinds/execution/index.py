@@ -67,7 +67,8 @@ class ExecutionIndex:
                 yield manifest
 
     def queue_version(self, namespace: str, sandbox_name: str) -> int:
-        """Changes when the sandbox's queue does: who waits, and who was handed over."""
+        """Changes when the sandbox's queue does: which Executions wait, and which were handed
+        over."""
         return self._queue_changed.get((namespace, sandbox_name), 0)
 
     def naming(self, namespace: str, sandbox_name: str) -> Iterator[Manifest]:

@@ -1,6 +1,6 @@
 """Whose turn it is in each Sandbox, from the last-seen objects.
 
-Keeps what the objects do not say: who was served last (so that users take turns), and which
+Keeps what the objects do not say: which user was served last (so that users take turns), and which
 Execution is being handed over in this moment (its annotation is on its way). Both may be
 lost: after a restart turns begin anew, and what was handed over has its annotation.
 """
@@ -43,7 +43,7 @@ class Turns:
         return None if place is None else Turn(position=place, running=queue.running, room=room)
 
     def first(self, sandbox: Name, most: int) -> list[str]:
-        """Uids of those who are next."""
+        """Uids of the Executions that are next."""
         found: list[str] = []
         for uid in self._queue(sandbox).places:
             if len(found) >= most:

@@ -11,7 +11,7 @@ _DAY: Final = 86_400.0
 _OLD_TRANSACTION_SECONDS: Final = 600.0
 # PostgreSQL forces a vacuum at 200 million and stops at 2,100 million.
 _OLD_TRANSACTION_IDS: Final = 1_000_000_000
-# PostgreSQL itself warns from half on; full, whoever notifies cannot commit.
+# PostgreSQL itself warns from half on; when it is full, transactions that notify cannot commit.
 _FULL_QUEUE_RATIO: Final = 0.5
 
 

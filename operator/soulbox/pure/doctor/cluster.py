@@ -73,7 +73,7 @@ class Right:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RightsSeen:
-    """Who was asked about, and what that account may not do."""
+    """The account that was asked about, and what it may not do."""
 
     account: str
     asked: int
@@ -155,7 +155,7 @@ class AdmissionSeen:
 
 
 def judge_admission(seen: AdmissionSeen | Unseen) -> list[Finding]:
-    """Who may bill others, and who may touch our pods, is held by the API server."""
+    """The API server enforces who may bill others and who may touch our pods."""
     if isinstance(seen, Unseen):
         return [unseen("admission", seen)]
     absent = sorted({*seen.missing, *seen.unbound})
