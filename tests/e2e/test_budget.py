@@ -46,6 +46,7 @@ def test_sandbox_and_quick_execution_stay_within_the_budget(world: World) -> Non
 def test_execution_over_a_second_costs_three_writes(world: World) -> None:
     world.create(make_sandbox("box"))
     world.sandbox("box")
+    Meter(world).settled()  # what the Sandbox's start costs
     meter = Meter(world)
     world.create(make_execution("run", code="import time\ntime.sleep(2)\n"))
     world.execution("run")
