@@ -25,7 +25,7 @@ CONTENT_TYPE: Final = CONTENT_TYPE_LATEST
 RUNNER_CODES: Final = frozenset(
     {
         *("Busy", "Conflict", "Draining", "Forbidden", "Internal", "Invalid", "JournalFailed"),
-        *("NotFound", "Released", "Running", "TableFull"),
+        *("NotFound", "PolicyUnseen", "Released", "Running", "TableFull"),
         # Of the signature.
         *("ClockSkew", "Replay", "Unauthorized", "UnknownKey"),
         *("HostileReply", "RunnerRefused", "RunnerUnavailable", "Other"),

@@ -267,9 +267,9 @@ async def test_reply_about_another_run_is_hostile(
 
     async with serving(handler) as pod:
         for call in (client.get, client.cancel):
-            with pytest.raises(HostileReply, match="another run"):
+            with pytest.raises(HostileReply, match="a different run"):
                 await call(pod, UID, 1)
-        with pytest.raises(HostileReply, match="another run"):
+        with pytest.raises(HostileReply, match="a different run"):
             await client.start(pod, UID, 1, REQUEST)
 
 
