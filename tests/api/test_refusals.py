@@ -213,7 +213,7 @@ def test_resources_of_a_sandbox_change_only_while_it_is_suspended(
     for value in ({"cpu": "200m"}, {"memory": "64Mi"}, None):
         with pytest.raises(KubectlError, match=refused):
             patch(resources=value)
-    with pytest.raises(KubectlError, match="set suspend to true first"):
+    with pytest.raises(KubectlError, match="set suspend to true"):
         patch(resources={"cpu": "200m"}, suspend=True)
     patch(suspend=True)
     patch(resources={"cpu": "200m"})
