@@ -114,13 +114,11 @@ def write_image(
             "Layers": [f"{digest}/layer.tar" for digest in digests],
         }
     ]
-    unfinished = output.with_name(output.name + ".new")
-    with tarfile.open(unfinished, "w") as archive:
+    with tarfile.open(output, "w") as archive:
         _add_bytes(archive, "manifest.json", json.dumps(manifest).encode())
         _add_bytes(archive, config_name, body)
         for digest, layer in zip(digests, layers, strict=True):
             archive.add(layer, arcname=f"{digest}/layer.tar", filter=_plain)
-    unfinished.rename(output)
 
 
 def _add_bytes(archive: tarfile.TarFile, name: str, content: bytes) -> None:

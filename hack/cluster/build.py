@@ -5,6 +5,7 @@ from __future__ import annotations
 import fcntl
 import os
 import tomllib
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -21,6 +22,9 @@ KUBERNETES_PROGRAMS = (
     "kube-network-policies",
     "kubectl",
 )
+
+
+_HASH = "[0-9a-f]" * 16  # of a file's name: python's are not python-data's
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -99,21 +103,13 @@ _GO_ENVIRONMENT = {
 def ensure(program: Program, paths: Paths) -> Path:
     """The built program's path; built now if its sources are new to the cache."""
     output = paths.cache / "bin" / f"{program.name}-{program.key()}"
-    if output.exists():
-        return output
-    output.parent.mkdir(parents=True, exist_ok=True)
     # Several images hold the runner and are made at the same time: one of them builds it.
-    with (output.parent / f".{program.name}.lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        if not output.exists():
-            _build(program, output)
-    return output
+    return once(output, lambda unfinished: _build(program, unfinished))
 
 
-def _build(program: Program, output: Path) -> None:
+def _build(program: Program, unfinished: Path) -> None:
     go = packages.ensure_go()
     step(f"building {program.name} with Go ({program.how_long})")
-    unfinished = output.with_name(f"{output.name}.{os.getpid()}")
     with still(f"building {program.name}"):
         run(
             [
@@ -130,11 +126,31 @@ def _build(program: Program, output: Path) -> None:
             cwd=program.module,
             timeout_seconds=3600,
         )
-    unfinished.rename(output)
-    drop_older(output, f"{program.name}-*")
 
 
-def drop_older(newest: Path, pattern: str, keep: int = 4) -> None:
+def once(output: Path, make: Callable[[Path], object]) -> Path:
+    """The file, made now unless it is there: by one of all the threads and processes that want
+    it at the same time, and never seen half made. Of what came before it the newest few stay.
+
+    Args:
+        output: its name ends in a hash of all that it is made from.
+        make: writes the file that it is handed.
+    """
+    if output.exists():
+        return output
+    output.parent.mkdir(parents=True, exist_ok=True)
+    family = output.stem.rpartition("-")[0]
+    with (output.parent / f".{family}.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not output.exists():
+            unfinished = output.with_name(f".{output.name}.new")
+            make(unfinished)
+            unfinished.rename(output)
+            _drop_older(output, f"{family}-{_HASH}{output.suffix}")
+    return output
+
+
+def _drop_older(newest: Path, pattern: str, keep: int = 4) -> None:
     """Remove all but the newest few of a kind; checkouts of neighbouring commits alternate."""
     made = sorted(newest.parent.glob(pattern), key=lambda file: file.stat().st_mtime)
     for file in made[:-keep]:

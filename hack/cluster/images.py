@@ -154,7 +154,6 @@ ALL_IMAGES = {image.name: image for image in (*CLUSTER_IMAGES, *FURTHER_IMAGES, 
 _RECIPE_SOURCES = tuple(
     HACK / "cluster" / name for name in ("archive.py", "rootfs.py", "operator_image.py")
 )
-_KEY = "[0-9a-f]" * 16  # of a file's name: python's are not python-data's
 _WHEEL_SOURCES = (*_RECIPE_SOURCES[:2], HACK / "cluster" / "wheels.py")
 
 
@@ -162,17 +161,15 @@ def _ensure_base(recipe: rootfs.Recipe, folders: Paths) -> Path:
     """The root file system's layer, which images with the same recipe share."""
     key = content_hash(_RECIPE_SOURCES[:2], *recipe.words(), archive.architecture())
     family = f"base-{recipe.packages[0]}"
-    layer = folders.cache / "images" / f"{family}-{key}.tar"
-    if not layer.exists():
+
+    def make(unfinished: Path) -> None:
         with tempfile.TemporaryDirectory(prefix="soulbox-rootfs-") as folder:
             root = Path(folder) / "root"
             root.mkdir()
             rootfs.build(recipe, root)
-            unfinished = layer.with_suffix(".new")
             archive.layer_from_folder(root, unfinished)
-            unfinished.rename(layer)
-        build.drop_older(layer, f"{family}-*.tar")
-    return layer
+
+    return build.once(folders.cache / "images" / f"{family}-{key}.tar", make)
 
 
 def _ensure_wheels(lock: Path, recipe: rootfs.Recipe, folders: Paths) -> Path:
@@ -180,13 +177,11 @@ def _ensure_wheels(lock: Path, recipe: rootfs.Recipe, folders: Paths) -> Path:
     words = (*recipe.words(), archive.architecture())
     family = f"wheels-{lock.parent.name}"
     key = content_hash((*_WHEEL_SOURCES, lock), *words)
-    layer = folders.cache / "images" / f"{family}-{key}.tar"
-    if not layer.exists():
-        unfinished = layer.with_suffix(".new")
+
+    def make(unfinished: Path) -> None:
         wheels.write_layer(lock, _ensure_base(recipe, folders), unfinished, folders)
-        unfinished.rename(layer)
-        build.drop_older(layer, f"{family}-*.tar")
-    return layer
+
+    return build.once(folders.cache / "images" / f"{family}-{key}.tar", make)
 
 
 def ensure_archive(image: Image, folders: Paths) -> Path:
@@ -197,20 +192,19 @@ def ensure_archive(image: Image, folders: Paths) -> Path:
         {*_RECIPE_SOURCES, *sources},
         *base, image.layer.key(), repr(image.config), archive.architecture(),
     )  # fmt: skip
-    output = folders.cache / "images" / f"{image.name}-{key}.tar"
-    if output.exists():
-        return output
-    output.parent.mkdir(parents=True, exist_ok=True)
-    layers = [_ensure_base(image.base, folders)] if image.base else []
-    if image.base and image.wheels:
-        layers.append(_ensure_wheels(image.wheels, image.base, folders))
-    with tempfile.TemporaryDirectory(prefix="soulbox-layer-") as folder:
-        own = Path(folder) / "layer.tar"
-        image.layer.write(own, folders)
-        archive.write_image(output, tag=image.tag, layers=[*layers, own], config=image.config)
-        step(f"made image {image.tag}: {output.stat().st_size / 1e6:.0f} MB")
-    build.drop_older(output, f"{image.name}-{_KEY}.tar")
-    return output
+
+    def make(unfinished: Path) -> None:
+        layers = [_ensure_base(image.base, folders)] if image.base else []
+        if image.base and image.wheels:
+            layers.append(_ensure_wheels(image.wheels, image.base, folders))
+        with tempfile.TemporaryDirectory(prefix="soulbox-layer-") as folder:
+            own = Path(folder) / "layer.tar"
+            image.layer.write(own, folders)
+            layers.append(own)
+            archive.write_image(unfinished, tag=image.tag, layers=layers, config=image.config)
+        step(f"made image {image.tag}: {unfinished.stat().st_size / 1e6:.0f} MB")
+
+    return build.once(folders.cache / "images" / f"{image.name}-{key}.tar", make)
 
 
 def import_into_containerd(image: Image, archive_file: Path) -> None:
