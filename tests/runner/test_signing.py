@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import http.client
 import json
+import os
 import secrets
 import shutil
 import socket
@@ -138,12 +139,15 @@ def neighbour() -> Iterator[tuple[str, str]]:
     """A network namespace beside ours: its name, and the address in it that we can reach."""
     mark = secrets.token_hex(3)
     name, ours, theirs = f"soulbox-test-{mark}", f"sbt0{mark}", f"sbt1{mark}"
+    # Each worker has addresses of its own: of two equal ones the kernel knows one way only.
+    worker = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
+    here, there = (f"198.51.100.{4 * (worker % 60) + host}" for host in (1, 2))
     up = [
         f"ip netns add {name}",
         f"ip link add {ours} type veth peer name {theirs} netns {name}",
-        f"ip addr add 198.51.100.1/30 dev {ours}",
+        f"ip addr add {here}/30 dev {ours}",
         f"ip link set {ours} up",
-        f"ip -n {name} addr add 198.51.100.2/30 dev {theirs}",
+        f"ip -n {name} addr add {there}/30 dev {theirs}",
         f"ip -n {name} link set {theirs} up",
         f"ip -n {name} link set lo up",
     ]
@@ -153,7 +157,7 @@ def neighbour() -> Iterator[tuple[str, str]]:
         for command in up:
             if subprocess.run(command.split(), check=False, capture_output=True).returncode:
                 pytest.skip(f"not permitted here: {command}")
-        yield name, "198.51.100.2"
+        yield name, there
     finally:
         for command in (f"ip link del {ours}", f"ip netns del {name}"):
             subprocess.run(command.split(), check=False, capture_output=True)
