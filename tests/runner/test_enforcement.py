@@ -23,6 +23,7 @@ from soulbox.model.errors import RunnerUnavailable
 from soulbox.model.states import PolicyFinding, RunState
 from tests.support.runner_client import POD_UID, Runner, start_runner
 from tests.support.seen import make_start_run
+from tests.support.worker import worker_number
 
 pytestmark = pytest.mark.skipif(
     os.geteuid() != 0 or not shutil.which("ip") or not shutil.which("nft"),
@@ -30,9 +31,8 @@ pytestmark = pytest.mark.skipif(
 )
 
 UID = "6f1c2a34-8a51-4f0e-9a3c-2f6d0b7c9e11"
-# RFC 2544: never routed.
-OPERATOR, NODE = "198.18.200.1", "198.18.200.2"
-GATEWAY, POD = "198.18.200.5", "198.18.200.6"
+# RFC 2544: never routed. Each worker has addresses of its own.
+OPERATOR, NODE, GATEWAY, POD = (f"198.18.200.{8 * worker_number() + host}" for host in (1, 2, 5, 6))
 PLUGINS = {
     "silence, as most plugins": "drop",
     "ICMP port unreachable, as kube-router": "reject",

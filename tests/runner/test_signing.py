@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 import http.client
 import json
-import os
 import secrets
 import shutil
 import socket
@@ -18,6 +17,7 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from tests.support.runner_client import Runner, Signer, start_runner
+from tests.support.worker import worker_number
 
 VECTORS = Path(__file__).resolve().parents[2] / "runner/testdata/wire/signing-vectors.json"
 LIST = "/v1/executions"
@@ -140,8 +140,7 @@ def neighbour() -> Iterator[tuple[str, str]]:
     mark = secrets.token_hex(3)
     name, ours, theirs = f"soulbox-test-{mark}", f"sbt0{mark}", f"sbt1{mark}"
     # Each worker has addresses of its own: of two equal ones the kernel knows one way only.
-    worker = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
-    here, there = (f"198.51.100.{4 * (worker % 60) + host}" for host in (1, 2))
+    here, there = (f"198.51.100.{4 * worker_number() + host}" for host in (1, 2))
     up = [
         f"ip netns add {name}",
         f"ip link add {ours} type veth peer name {theirs} netns {name}",
