@@ -7,6 +7,7 @@ those that network plugins write. This process is the operator.
 from __future__ import annotations
 
 import os
+import secrets
 import shutil
 import subprocess
 from collections.abc import AsyncIterator, Iterator
@@ -70,9 +71,9 @@ class Network:
 
 @pytest.fixture
 def network() -> Iterator[Network]:
-    mark = os.getpid()
+    mark = secrets.token_hex(3)
     made = Network(f"soulbox-node-{mark}", f"soulbox-pod-{mark}")
-    outer = f"sbo{mark % 10**8}"
+    outer = f"sbo{mark}"
     try:
         for name in (made.node, made.pod):
             sh("ip", "netns", "add", name)
@@ -91,6 +92,8 @@ def network() -> Iterator[Network]:
         sh("ip", "netns", "exec", made.node, "sysctl", "-q", "-w", "net.ipv4.ip_forward=1")
         yield made
     finally:
+        # At once, with its routes: a namespace's own links go some time after it.
+        subprocess.run(["ip", "link", "delete", outer], check=False, capture_output=True)
         for name in (made.node, made.pod):
             subprocess.run(["ip", "netns", "delete", name], check=False, capture_output=True)
 

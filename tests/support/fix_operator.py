@@ -39,7 +39,9 @@ BATCH = 24
 class OperatorProcess:
     """`soulbox operator`, started and ended as often as a test likes; its coverage is kept."""
 
+    # However pytest ends, it takes its operators with it: they are sessions of their own.
     command: tuple[str, ...] = (
+        "setpriv", "--pdeathsig", "KILL",
         sys.executable, "-m", "coverage", "run", "-m", "soulbox", "operator",
     )  # fmt: skip
 
