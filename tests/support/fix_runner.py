@@ -33,10 +33,16 @@ def binary() -> Iterator[Path]:
 
 @pytest.fixture
 def base() -> Iterator[Path]:
-    """A directory on tmpfs for one runner, open to any uid."""
+    """A directory on tmpfs for one runner, open to any uid; for root a tmpfs of its own: what
+    tests beside this one free there would hide what this one's programs fill."""
     parent = "/dev/shm" if os.path.isdir("/dev/shm") else None
     directory = Path(tempfile.mkdtemp(prefix="soulbox-", dir=parent))
+    is_apart = os.geteuid() == 0
+    if is_apart:
+        subprocess.run(["mount", "-t", "tmpfs", "tmpfs", str(directory)], check=True)
     directory.chmod(0o777)
     yield directory
+    if is_apart:
+        subprocess.run(["umount", "--lazy", str(directory)], check=True)
     # Not shutil.rmtree: it recurses, and programs nest directories to any depth.
     subprocess.run(["rm", "-rf", "--one-file-system", str(directory)], check=True)

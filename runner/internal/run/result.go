@@ -95,11 +95,16 @@ func (m *Manager) account(run *Run, end *ending, start before) *wire.Usage {
 		usage.DiskReadBytes, usage.DiskWriteBytes = &end.usage.IO.ReadBytes, &end.usage.IO.WriteBytes
 	}
 	if now, ok := proc.ReadNetwork(); ok && start.networkOK {
-		received := now.RxBytes - start.network.RxBytes
-		sent := now.TxBytes - start.network.TxBytes
+		received, sent := transferred(start.network, now)
 		usage.NetworkRxBytes, usage.NetworkTxBytes = &received, &sent
 	}
 	return usage
+}
+
+// transferred is what went over the network between two looks. An interface that went meanwhile took
+// its counters along, so that less may be counted than before.
+func transferred(before, now proc.Network) (received, sent int64) {
+	return max(now.RxBytes-before.RxBytes, 0), max(now.TxBytes-before.TxBytes, 0)
 }
 
 // cut bounds a message: it may quote a PATH or a file name of any length.
