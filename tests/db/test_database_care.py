@@ -168,7 +168,7 @@ def test_dead_letter_commands(dsn: str, sql_connection: psycopg.Connection) -> N
     assert "a person must look" in tried.output
     absent = runner.invoke(app, ["db", "dead-letter", "retry", "12345"])
     assert absent.exit_code == 1
-    assert absent.output.startswith("12345: there is no such letter")
+    assert absent.output.startswith("12345: there is no such dead letter")
 
 
 @pytest.mark.parametrize("words", [["retry", "x"], ["list", "--limit", "0"]])
