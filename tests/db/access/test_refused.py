@@ -43,7 +43,7 @@ def test_d_no_login_gets_beyond_its_rights(
                 name: tried(dsn, statement.replace("{other}", other).replace("{victim}", victim))
                 for name, (statement, _) in AS_TENANT.items()
             }
-            assert {k: v for k, v in found.items() if v != wanted[k]} == {}
+            assert {k: v for k, v in found.items() if v not in wanted[k].split(" or ")} == {}
         assert writer.execute("select 1").fetchone() == (1,)
     sql_connection.execute(CLOSE_LARGE_OBJECTS)
     assert [tried(logins.reader_a, one) for one in LARGE_OBJECTS] == [DENIED] * 3
