@@ -1,11 +1,12 @@
-"""What a kind may give the operator, each a small protocol of its own."""
+"""What a kind may give the operator, and what the kinds share."""
 
-from collections.abc import Callable, Iterator, Mapping
-from typing import Any, Final, Protocol
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator, MutableMapping
+from typing import Final, Protocol, TypeVar
 
+from soulbox.model.manifests import Manifest
 from soulbox.model.states import Kind
 
-Manifest = Mapping[str, Any]
 # Unfinished Executions that name a Sandbox, first come first; by its namespace and name.
 Unfinished = Callable[[str, str], Iterator[Manifest]]
 
@@ -25,17 +26,18 @@ class Waker(Protocol):
         ...
 
 
-class Follower(Protocol):
+class Follower(ABC):
     """What follows from the versions of one kind's objects."""
 
+    @abstractmethod
     def wake(self, manifest: Manifest) -> None:
         """Queue whatever this version may matter to."""
-        ...
 
     def leaving(self, manifest: Manifest) -> Callable[[Manifest], None]:
         """Asked while the cache still knows the object that is gone: what to call once it does
         not, with the version that is recorded, to queue whatever that matters to."""
-        ...
+        del manifest
+        return self.wake
 
     def last_version(self, manifest: Manifest, *, was_known: bool) -> Manifest | None:
         """How an object that is gone is recorded; None: somebody records it later.
@@ -44,4 +46,18 @@ class Follower(Protocol):
             manifest: its last version.
             was_known: whether the cache had it; a deletion may be told twice.
         """
-        ...
+        del was_known
+        return manifest
+
+
+_K = TypeVar("_K")
+_V = TypeVar("_V")
+
+
+def discard(index: MutableMapping[_K, set[_V]], key: _K, member: _V) -> None:
+    """Take a member out of an index, and the key with its last one."""
+    members = index.get(key)
+    if members is not None:
+        members.discard(member)
+        if not members:
+            del index[key]

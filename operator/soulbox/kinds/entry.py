@@ -1,17 +1,15 @@
 """What the mirror has to know of a kind whose objects have rows."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
 
 from soulbox.build.rows.fields import RowContext
 from soulbox.build.rows.pod import PodSight
+from soulbox.model.manifests import Manifest
 from soulbox.model.retention import RetentionPolicy
 from soulbox.model.rows import ProgramRow, TableRow
 from soulbox.model.states import Kind
-
-Manifest = Mapping[str, Any]
 
 
 @dataclass(slots=True, kw_only=True)

@@ -4,9 +4,9 @@ from collections import defaultdict
 from collections.abc import Iterator
 from typing import Any
 
-from soulbox.kinds.base import Manifest
+from soulbox.kinds.base import discard
 from soulbox.kube.cache import Lookup
-from soulbox.model.manifests import is_finished, sandbox_ref
+from soulbox.model.manifests import Manifest, is_finished, sandbox_ref
 from soulbox.model.marks import dispatch_mark
 from soulbox.model.states import Kind
 
@@ -48,10 +48,7 @@ class ExecutionIndex:
             return
         self._forget_waiting(uid, sandbox)
         self._queue_changes(sandbox)
-        naming = self._naming[sandbox]
-        naming.discard(uid)
-        if not naming:
-            del self._naming[sandbox]
+        discard(self._naming, sandbox, uid)
 
     def unfinished(self, namespace: str, sandbox_name: str) -> Iterator[Manifest]:
         """Unfinished Executions that name the sandbox, first come first. Do not change the

@@ -6,8 +6,8 @@ from typing import Final
 
 from soulbox.build.rows.execution import build_execution_row, build_program_row
 from soulbox.build.rows.fields import RowContext
-from soulbox.kinds.entry import Built, Look, Manifest, MirrorEntry, Remembered
-from soulbox.model.manifests import is_finished
+from soulbox.kinds.entry import Built, Look, MirrorEntry, Remembered
+from soulbox.model.manifests import Manifest, is_finished
 from soulbox.model.retention import RetentionPolicy
 from soulbox.model.rows import ExecutionRow
 from soulbox.model.states import Kind

@@ -3,16 +3,16 @@
 from collections.abc import Callable
 
 from soulbox.decide.execution_status import cancelled_by_deletion
-from soulbox.kinds.base import COUNT_SECONDS, Manifest, Waker
+from soulbox.kinds.base import COUNT_SECONDS, Follower, Waker
 from soulbox.kinds.execution.queue import Turns
 from soulbox.kube.cache import ObjectCache
 from soulbox.kube.clock import ServerClock
-from soulbox.model.manifests import is_finished, sandbox_ref
+from soulbox.model.manifests import Manifest, is_deleting, is_finished, sandbox_ref
 from soulbox.model.marks import is_dispatched
 from soulbox.model.states import Kind
 
 
-class ExecutionFollower:
+class ExecutionFollower(Follower):
     """See `kinds.base.Follower`."""
 
     def __init__(
@@ -37,11 +37,6 @@ class ExecutionFollower:
             self._wake_neighbours((namespace, reference), sandbox)
         if sandbox is not None:
             self._waker.add_later(Kind.SANDBOX, sandbox["metadata"]["uid"], COUNT_SECONDS)
-
-    def leaving(self, manifest: Manifest) -> Callable[[Manifest], None]:
-        """The same."""
-        del manifest
-        return self.wake
 
     def last_version(self, manifest: Manifest, *, was_known: bool) -> Manifest | None:
         """Cancelled, if it had not ended. One whose code may run still is recorded once that is
@@ -70,7 +65,7 @@ def _concurrency(sandbox: Manifest) -> int:
 
 def _is_ending(sandbox: Manifest) -> bool:
     terminated = (sandbox.get("status") or {}).get("state") == "Terminated"
-    return terminated or bool(sandbox["metadata"].get("deletionTimestamp"))
+    return terminated or is_deleting(sandbox)
 
 
 def _counts_on_ends(sandbox: Manifest) -> bool:

@@ -3,10 +3,10 @@
 from collections import defaultdict
 from typing import Any
 
-from soulbox.kinds.base import Manifest
+from soulbox.kinds.base import discard
 from soulbox.kube.cache import Lookup
 from soulbox.model.kinds import POD_OWNERS
-from soulbox.model.manifests import has_recorded, owners_of
+from soulbox.model.manifests import Manifest, has_recorded, owners_of
 from soulbox.model.owners import Owner, pod_owner, referenced_owner
 from soulbox.model.states import Kind
 
@@ -34,11 +34,7 @@ class PodIndex:
     def remove(self, uid: str, manifest: Manifest) -> None:
         """Forget it."""
         for owner in _possible_owners(manifest):
-            pods = self._pods_of.get(owner)
-            if pods is not None:
-                pods.discard(uid)
-                if not pods:
-                    del self._pods_of[owner]
+            discard(self._pods_of, owner, uid)
         self._labelled.pop(uid, None)
 
     def of(self, owner_uid: str, namespace: str | None = None) -> list[Manifest]:

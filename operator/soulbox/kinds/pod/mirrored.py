@@ -5,8 +5,8 @@ from typing import Final
 
 from soulbox.build.rows.fields import RowContext
 from soulbox.build.rows.pod import build_pod_sight, container_started_at
-from soulbox.kinds.entry import Built, Look, Manifest, MirrorEntry, Remembered
-from soulbox.model.manifests import is_deleting, is_over
+from soulbox.kinds.entry import Built, Look, MirrorEntry, Remembered
+from soulbox.model.manifests import Manifest, is_deleting, is_over
 from soulbox.model.rows import PodRunRow
 from soulbox.model.states import Kind
 

@@ -2,15 +2,16 @@
 
 from collections.abc import Callable
 
-from soulbox.kinds.base import Manifest, Unfinished, Waker
+from soulbox.kinds.base import Follower, Unfinished, Waker
 from soulbox.kinds.pod.index import PodIndex
 from soulbox.kube.cache import Lookup
+from soulbox.model.manifests import Manifest, is_deleting
 from soulbox.model.marks import is_dispatched
 from soulbox.model.owners import Owner, pod_owner
 from soulbox.model.states import Kind
 
 
-class PodFollower:
+class PodFollower(Follower):
     """See `kinds.base.Follower`."""
 
     def __init__(
@@ -30,16 +31,11 @@ class PodFollower:
         owner = self._owner(manifest)
         return lambda last: self._wake_owner(owner, last["metadata"]["namespace"])
 
-    def last_version(self, manifest: Manifest, *, was_known: bool) -> Manifest | None:
-        """As it was."""
-        del was_known
-        return manifest
-
     def _owner(self, pod: Manifest) -> Owner | None:
         """Whose a pod is. The last version of one may say it by its label alone, and be gone from
         the cache already; that a tenant's pod is deleted costs somebody a look at most."""
         owner = self._pods.owner_of(pod)
-        if owner is None and pod["metadata"].get("deletionTimestamp"):
+        if owner is None and is_deleting(pod):
             owner = pod_owner(pod)
         return owner
 

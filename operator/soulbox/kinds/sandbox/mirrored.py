@@ -4,8 +4,8 @@ from typing import Final
 
 from soulbox.build.rows.fields import RowContext
 from soulbox.build.rows.sandbox import build_sandbox_row
-from soulbox.kinds.entry import Built, Look, Manifest, MirrorEntry
-from soulbox.model.manifests import is_deleting
+from soulbox.kinds.entry import Built, Look, MirrorEntry
+from soulbox.model.manifests import Manifest, is_deleting
 from soulbox.model.rows import SandboxRow
 from soulbox.model.states import Kind
 

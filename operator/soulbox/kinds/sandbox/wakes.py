@@ -2,14 +2,14 @@
 
 from collections.abc import Callable
 
-from soulbox.kinds.base import COUNT_SECONDS, Manifest, Unfinished, Waker
+from soulbox.kinds.base import COUNT_SECONDS, Follower, Unfinished, Waker
 from soulbox.kube.cache import ObjectCache
-from soulbox.model.manifests import class_name
+from soulbox.model.manifests import Manifest, class_name
 from soulbox.model.specs import DEFAULT_CLASS
 from soulbox.model.states import Kind
 
 
-class SandboxFollower:
+class SandboxFollower(Follower):
     """See `kinds.base.Follower`."""
 
     def __init__(
@@ -38,11 +38,6 @@ class SandboxFollower:
         if sandbox_class is not None:
             uid = sandbox_class["metadata"]["uid"]
             self._waker.add_later(Kind.SANDBOX_CLASS, uid, COUNT_SECONDS)
-
-    def leaving(self, manifest: Manifest) -> Callable[[Manifest], None]:
-        """The same."""
-        del manifest
-        return self.wake
 
     def last_version(self, manifest: Manifest, *, was_known: bool) -> Manifest | None:
         """As it was; nobody takes turns in it any more."""

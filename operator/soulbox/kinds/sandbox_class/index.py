@@ -2,8 +2,8 @@
 
 from collections import defaultdict
 
-from soulbox.kinds.base import Manifest
-from soulbox.model.manifests import class_name, is_finished, sandbox_ref
+from soulbox.kinds.base import discard
+from soulbox.model.manifests import Manifest, class_name, is_finished, sandbox_ref
 from soulbox.model.states import Kind
 
 
@@ -26,12 +26,7 @@ class ClassUsers:
 
     def remove(self, uid: str, manifest: Manifest) -> None:
         """Forget it."""
-        name = class_name(manifest)
-        users = self._by_class.get(name)
-        if users is not None:
-            users.discard(uid)
-            if not users:
-                del self._by_class[name]
+        discard(self._by_class, class_name(manifest), uid)
 
     def of(self, name: str) -> list[tuple[Kind, str]]:
         """What uses the class, as (kind, uid)."""

@@ -2,12 +2,13 @@
 
 from collections.abc import Callable
 
-from soulbox.kinds.base import Manifest, Waker
+from soulbox.kinds.base import Follower, Waker
 from soulbox.kube.cache import Lookup
+from soulbox.model.manifests import Manifest
 from soulbox.model.states import Kind
 
 
-class ClassFollower:
+class ClassFollower(Follower):
     """See `kinds.base.Follower`."""
 
     def __init__(
@@ -39,8 +40,3 @@ class ClassFollower:
         """All of its users."""
         self._told.pop(manifest["metadata"]["uid"], None)
         return self.wake
-
-    def last_version(self, manifest: Manifest, *, was_known: bool) -> Manifest | None:
-        """As it was."""
-        del was_known
-        return manifest
