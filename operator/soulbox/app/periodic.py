@@ -129,13 +129,14 @@ class Periodic:
         await self._list(Kind.NAMESPACE)  # what tells the tenants of all others
         for info in MIRRORED:
             yield info.kind, await self._list(info.kind)
-        for uid in self._memory.runner_versions.keys() - {
-            pod["metadata"]["uid"] for pod in self._cache.all(Kind.POD)
-        }:
-            del self._memory.runner_versions[uid]
         pods = {pod["metadata"]["uid"] for pod in self._cache.all(Kind.POD)}
-        for uid in self._memory.pod_troubles.keys() - pods:
-            del self._memory.pod_troubles[uid]
+        remembered: tuple[dict[str, Any], ...] = (
+            self._memory.runner_versions,
+            self._memory.pod_troubles,
+        )
+        for known in remembered:
+            for uid in known.keys() - pods:
+                del known[uid]
         self.on_pods(pods)
 
     async def _list(self, kind: Kind) -> list[Mapping[str, Any]]:
