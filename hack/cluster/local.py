@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import platform
 import socket
+import sys
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -43,7 +45,8 @@ def check_machine() -> None:
     """Refuse where the local cluster cannot run, saying why and what to do instead.
 
     Raises:
-        ClusterError: not Linux, not root, or another cluster's node is on this machine.
+        ClusterError: not Linux, not root, no virtual environment, or another cluster's node is on
+            this machine.
     """
     if platform.system() != "Linux":
         raise ClusterError(
@@ -55,6 +58,11 @@ def check_machine() -> None:
             "the local cluster needs root (namespaces, routes, cgroups). Run hack/up as root, "
             "start a Docker engine (then kind is used), or give a cluster: "
             "KUBECONFIG=… SOULBOX_USE_CLUSTER=1 hack/up"
+        )
+    if importlib.util.find_spec("cryptography") is None:
+        raise ClusterError(
+            f"{sys.executable} has no package cryptography, which makes the cluster's "
+            "certificates: run `make venv` first"
         )
     ours = processes.find("kubelet") is not None or processes.recorded()
     if not ours and containerd.pods_of_another():
@@ -98,7 +106,9 @@ def up(paths: Paths) -> None:
     enforced = policies.is_available()
     if enforced:
         policies.ensure_walls()
-    pki.ensure(node.name())
+    from hack.cluster import certificates  # noqa: PLC0415 - `down` does without the environment
+
+    certificates.ensure(node.name())
     with ThreadPoolExecutor(max_workers=2) as pool:
         engine = pool.submit(_engine, paths, archives.result())
         if processes.find("kube-apiserver") is None:

@@ -35,7 +35,9 @@ PROXY_HEALTH_URL = "http://127.0.0.1:10256"
 
 def name() -> str:
     """The node's name: the host's, made a valid DNS label."""
-    return re.sub(r"[^a-z0-9-]+", "-", socket.gethostname().lower()).strip("-") or "soulbox"
+    # With "system:node:" before it, it is a certificate's common name, of 64 characters at most.
+    label = re.sub(r"[^a-z0-9-]+", "-", socket.gethostname().lower())[:52]
+    return label.strip("-") or "soulbox"
 
 
 def _kubelet_config() -> str:

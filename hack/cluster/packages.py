@@ -18,7 +18,6 @@ NODE_PROGRAMS = {
     "ip": "iproute2",
     "nft": "nftables",
     "iptables": "iptables",
-    "openssl": "openssl",
     "mount": "mount",
 }
 CNI_PLUGIN_FOLDERS = (Path("/usr/lib/cni"), Path("/opt/cni/bin"))

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import importlib.util
+import os
+import platform
 from pathlib import Path
 
 import pytest
@@ -25,3 +28,12 @@ def test_an_image_that_cannot_be_made_keeps_no_cluster_from_coming_up(
 
     assert made == [(images.NODE, folders.cache / "node")]
     assert "soulbox/python-data:dev, which cannot be made here: no wheel" in capsys.readouterr().err
+
+
+def test_without_the_virtual_environment_nothing_is_begun(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(platform, "system", lambda: "Linux")
+    monkeypatch.setattr(os, "geteuid", lambda: 0)
+    monkeypatch.setattr(importlib.util, "find_spec", lambda _: None)
+
+    with pytest.raises(ClusterError, match="run `make venv` first"):
+        local.check_machine()
