@@ -122,6 +122,25 @@ async def test_repair_marks_what_is_gone_and_makes_up_no_time(
     ) == [("execution", "delete"), ("sandbox", "delete")]
 
 
+async def test_end_that_is_told_after_a_repair_found_the_object_gone_is_not_lost(
+    make_mirror: MakeMirror, sql_connection: psycopg.Connection
+) -> None:
+    """Its finalizer was taken while it ran: its code is ended first, which takes seconds."""
+    execution = make_execution(status={"state": "Running", "startTime": "2026-11-22T10:00:01Z"})
+    mirror = make_mirror()
+    await mirror.repair(lister({Kind.EXECUTION: [execution]}))
+    await mirror.repair(lister({}))
+    query = "select state, reason, completed_at is null, deleted_at is null from soulbox.executions"
+    assert rows(sql_connection, query) == [("running", None, True, False)]
+    end = {"state": "Cancelled", "reason": "Cancelled", "completionTime": "2026-11-22T10:00:09Z"}
+    mirror.offer(Kind.EXECUTION, merge(execution, {"status": end}), deleted=True)
+    async with running(mirror):
+        await drained(mirror)
+    assert rows(sql_connection, query) == [("cancelled", "Cancelled", False, False)]
+    marks = "select state, ended_at at time zone 'UTC' = '2026-11-22 10:00:09' from"
+    assert rows(sql_connection, f"{marks} soulbox.usage_marks") == [("cancelled", True)]
+
+
 async def test_repair_leaves_alone_what_was_written_after_the_list_began(
     make_mirror: MakeMirror, sql_connection: psycopg.Connection
 ) -> None:
