@@ -29,7 +29,7 @@ from hack.cluster.config import (
 )
 from hack.cluster.console import run, step, still, succeeds
 from hack.cluster.pki import write_private
-from hack.cluster.postgres import free_port
+from hack.cluster.ports import free_port
 
 NAME = "soulbox"
 KIND_VERSION = "v0.30.0"

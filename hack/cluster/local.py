@@ -5,7 +5,6 @@ from __future__ import annotations
 import importlib.util
 import os
 import platform
-import socket
 import sys
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
@@ -27,6 +26,7 @@ from hack.cluster import (
 )
 from hack.cluster.config import API_PORT, ETCD_PORT, ClusterError, Paths
 from hack.cluster.console import step
+from hack.cluster.ports import is_free
 
 # The order in which `down` ends them: who watches pods first, who is asked by all last.
 _STOP_ORDER = (
@@ -77,15 +77,11 @@ def _check_ports() -> None:
     for port, name in ((API_PORT, "kube-apiserver"), (ETCD_PORT, "etcd"), (10250, "kubelet")):
         if processes.find(name) is not None:
             continue
-        with socket.socket() as probe:
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            try:
-                probe.bind(("0.0.0.0", port))
-            except OSError as error:
-                raise ClusterError(
-                    f"port {port}, wanted for {name}, is in use by another program; "
-                    f"see: ss -ltnp sport = :{port}"
-                ) from error
+        if not is_free(port, "0.0.0.0"):
+            raise ClusterError(
+                f"port {port}, wanted for {name}, is in use by another program; "
+                f"see: ss -ltnp sport = :{port}"
+            )
 
 
 def up(paths: Paths) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
@@ -28,26 +27,19 @@ class Standby(PostgresServer):
 
     def follow(self, primary: PostgresServer) -> None:
         """Replace the data of this server, which runs, by a copy of the other's."""
-        assert self._home is not None
         self.stop()
-        data = self._home / "data"
-        shutil.rmtree(data)
-        self._run("pg_basebackup", "-D", str(data), "-d", primary.dsn(), "-R", "-c", "fast")
-        user = self._user()
-        if user is not None:
-            for path in (data, *data.rglob("*")):
-                os.chown(path, user.pw_uid, user.pw_gid)
-        data.chmod(0o700)
+        data = self.folder.path
+        for file in data.iterdir():  # the folder itself is the server's user's
+            shutil.rmtree(file) if file.is_dir() else file.unlink()
+        self.folder.installation.run(
+            "pg_basebackup", "-D", data, "-d", primary.dsn(), "-R", "-c", "fast", folder=data
+        )
         self.start()
 
 
 @pytest.fixture
 def servers() -> Iterator[tuple[PostgresServer, Standby]]:
     with PostgresServer(settings={"wal_level": "replica"}) as primary, Standby() as standby:
-        assert standby._home is not None
-        user = standby._user()
-        if user is not None:  # pg_basebackup makes the folder as the server's user
-            os.chown(standby._home, user.pw_uid, user.pw_gid)
         standby.follow(primary)
         yield primary, standby
 

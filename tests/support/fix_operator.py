@@ -10,7 +10,6 @@ from __future__ import annotations
 import json
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -24,6 +23,7 @@ import psycopg
 import pytest
 from psycopg import sql
 
+from hack.cluster.ports import free_port
 from soulbox.store.migrate import migrate
 from tests.support.direct import Direct, direct
 from tests.support.fix_kube import ROOT, Kubectl, KubectlError
@@ -63,7 +63,7 @@ class OperatorProcess:
         self.identity = identity
         self.lease = lease
         self.serves = serves
-        self.port = _free_port()
+        self.port = free_port()
         self._process: subprocess.Popen[bytes] | None = None
         self._write_kubeconfig()
 
@@ -212,12 +212,6 @@ class Places:
                 return False
             raise
         return True
-
-
-def _free_port() -> int:
-    with socket.socket() as one:
-        one.bind(("127.0.0.1", 0))
-        return int(one.getsockname()[1])
 
 
 def _worker() -> str | None:

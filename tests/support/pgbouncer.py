@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import os
-import pwd
 import shutil
 import subprocess
 import tempfile
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import psycopg
 
-from tests.support.postgres_server import SUPERUSER, PostgresServer, _free_port
+from hack.cluster.console import as_user
+from hack.cluster.ports import free_port
+from tests.support.postgres_server import SUPERUSER, PostgresServer
 
 ROOT = Path(__file__).parents[2]
 START_SECONDS = 60.0
@@ -41,7 +41,7 @@ class PgBouncer:
         found = subprocess.run(
             [ROOT / "hack/pgbouncer"], capture_output=True, text=True, check=True
         )
-        self.port = _free_port()
+        self.port = free_port()
         self._home.chmod(0o755)
         (self._home / "users").write_text(f'"{SUPERUSER}" ""\n')
         (self._home / "ini").write_text(
@@ -60,7 +60,10 @@ max_client_conn = 100
         )
         with (self._home / "log").open("wb") as log:
             self._process = subprocess.Popen(
-                [found.stdout.strip(), self._home / "ini"], stdout=log, stderr=log, **_as_nobody()
+                [found.stdout.strip(), self._home / "ini"],
+                stdout=log,
+                stderr=log,
+                **as_user("nobody" if os.geteuid() == 0 else None),  # it refuses to run as root
             )
         deadline = time.monotonic() + START_SECONDS
         while True:
@@ -78,11 +81,3 @@ max_client_conn = 100
         self._process.kill()
         self._process.wait(timeout=START_SECONDS)
         shutil.rmtree(self._home, ignore_errors=True)
-
-
-def _as_nobody() -> dict[str, Any]:
-    """It refuses to run as root."""
-    if os.geteuid() != 0:
-        return {}
-    nobody = pwd.getpwnam("nobody")
-    return {"user": nobody.pw_uid, "group": nobody.pw_gid, "extra_groups": []}

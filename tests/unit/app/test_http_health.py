@@ -9,16 +9,10 @@ from contextlib import asynccontextmanager
 import aiohttp
 import pytest
 
+from hack.cluster.ports import free_port
 from soulbox.app.http import Checks, HealthServer
 from soulbox.model.errors import ConfigError
 from soulbox.telemetry.metrics import Metrics
-
-
-def free_port() -> int:
-    """A port that nobody listens on at this moment."""
-    with socket.create_server(("127.0.0.1", 0)) as taken:
-        port: int = taken.getsockname()[1]
-        return port
 
 
 @asynccontextmanager
