@@ -209,6 +209,12 @@ CREATE TABLE soulbox.executions (
     captured_files   jsonb,
     timeout_seconds    bigint,
     output_limit_bytes bigint,
+    kind             text        NOT NULL DEFAULT 'program',
+    function_uid     uuid,
+    function_version text,
+    cause            jsonb,
+    input            jsonb,
+    result           jsonb,
     CONSTRAINT executions_pkey PRIMARY KEY (uid, created_at),
     CONSTRAINT executions_state_known CHECK (
         state IN ('queued', 'running', 'completed', 'failed', 'timeout', 'cancelled')),
@@ -223,6 +229,11 @@ CREATE TABLE soulbox.executions (
 CREATE INDEX executions_tenant_idx ON soulbox.executions (tenant, created_at DESC, uid);
 CREATE INDEX executions_sandbox_idx ON soulbox.executions (sandbox_uid, created_at DESC)
     WHERE sandbox_uid IS NOT NULL;
+-- Rows of before are what the default says: they need not be looked through under a lock.
+ALTER TABLE soulbox.executions
+    ADD CONSTRAINT executions_kind_known CHECK (kind IN ('program', 'function')) NOT VALID;
+CREATE INDEX executions_function_idx ON soulbox.executions (function_uid, created_at DESC)
+    WHERE function_uid IS NOT NULL;
 -- What repair looks for: rows whose object should still be there.
 CREATE INDEX executions_live_idx ON soulbox.executions (cluster, uid) WHERE deleted_at IS NULL;
 COMMENT ON TABLE soulbox.executions IS
@@ -282,7 +293,7 @@ COMMENT ON COLUMN soulbox.executions.resource_version IS
 COMMENT ON COLUMN soulbox.executions.mirror_epoch IS
     'Timeline of resource_version: see mirror_state.mirror_epoch';
 COMMENT ON COLUMN soulbox.executions.cleaned IS
-    'Some text held NUL or a lone surrogate; U+FFFD stands in its place';
+    'Some text held NUL or a lone surrogate, in whose place U+FFFD stands, or input or result what PostgreSQL cannot hold: numbers beyond those of 64 bits, more than 100 levels';
 COMMENT ON COLUMN soulbox.executions.deleted_at IS
     'When its deletion was asked for; when it was found gone if nobody saw that; null: it is there';
 COMMENT ON COLUMN soulbox.executions.recorded_at IS 'When the row was made';
@@ -293,6 +304,15 @@ COMMENT ON COLUMN soulbox.executions.timeout_seconds IS
     'Wall time it was given at its dispatch, in seconds; null before, and where an earlier release dispatched it';
 COMMENT ON COLUMN soulbox.executions.output_limit_bytes IS
     'Most bytes kept of each stream, and of all captured files together; known as timeout_seconds is';
+COMMENT ON COLUMN soulbox.executions.kind IS 'program: code of its own; function: a call of a Function';
+COMMENT ON COLUMN soulbox.executions.function_uid IS
+    'The Function that it is a call of; null for a program, and before that is known';
+COMMENT ON COLUMN soulbox.executions.function_version IS
+    'Version of the Function: the one it ran, before its dispatch the one asked for; null: the one that is current then';
+COMMENT ON COLUMN soulbox.executions.cause IS
+    'What started it: kind, name, uid, event_id, scheduled_time; null: whoever created it did';
+COMMENT ON COLUMN soulbox.executions.input IS 'spec.input: what it was given, any JSON; null: nothing';
+COMMENT ON COLUMN soulbox.executions.result IS 'status.result: what it returned, any JSON; null: nothing, or null';
 CREATE TRIGGER executions_touch BEFORE UPDATE ON soulbox.executions
     FOR EACH ROW EXECUTE FUNCTION soulbox.touch_updated_at();
 
@@ -523,6 +543,7 @@ BEGIN
          WHERE c.relnamespace = 'soulbox'::regnamespace AND c.relkind IN ('r', 'p')
            AND (regexp_replace(c.relname, '_y\d{4}m\d\d$', ''), a.attname) IN (
                ('executions', 'stdout'), ('executions', 'stderr'), ('execution_outputs', 'bytes'),
+               ('executions', 'input'), ('executions', 'result'),
                ('programs', 'code'), ('resource_metrics', 'custom'))
     LOOP
         EXECUTE format('ALTER TABLE %s ALTER COLUMN %I SET COMPRESSION lz4', wide.relation, wide.attname);
@@ -1223,7 +1244,8 @@ SELECT e.uid, e.created_at, e.cluster, e.tenant, e.user_name, e.sandbox_uid, e.o
        e.exit_code, e.signal, e.stdout, e.stderr, e.stdout_bytes, e.stderr_bytes,
        e.stdout_truncated, e.stderr_truncated, e.stdout_sha256, e.stderr_sha256,
        e.output_complete, e.error, e.resource_usage, e.billing, e.receipt, e.resource_version,
-       e.deleted_at, e.recorded_at, e.updated_at, e.timeout_seconds, e.output_limit_bytes
+       e.deleted_at, e.recorded_at, e.updated_at, e.timeout_seconds, e.output_limit_bytes,
+       e.kind, e.function_uid, e.function_version, e.cause, e.input, e.result
   FROM soulbox.executions e
   LEFT JOIN soulbox.programs p ON p.tenant = e.tenant AND p.code_sha256 = e.code_sha256;
 COMMENT ON VIEW soulbox.v_executions IS
@@ -2157,7 +2179,8 @@ BEGIN
            e.exit_code, e.signal, e.stdout, e.stderr, e.stdout_bytes, e.stderr_bytes,
            e.stdout_truncated, e.stderr_truncated, e.stdout_sha256, e.stderr_sha256,
            e.output_complete, e.error, e.resource_usage, e.billing, e.receipt, e.resource_version,
-           e.deleted_at, e.recorded_at, e.updated_at, e.timeout_seconds, e.output_limit_bytes
+           e.deleted_at, e.recorded_at, e.updated_at, e.timeout_seconds, e.output_limit_bytes,
+           e.kind, e.function_uid, e.function_version, e.cause, e.input, e.result
       FROM soulbox.executions(of_tenant, of_user, of_sandbox, of_uid, in_state, from_at, to_at,
                               after_at, after_uid, max_rows) e
       LEFT JOIN soulbox.programs p ON p.tenant = e.tenant AND p.code_sha256 = e.code_sha256

@@ -23,6 +23,7 @@ START = datetime(2026, 11, 22, 10, tzinfo=UTC)
 # Where not just any value of the type will do: of a first and of a second version.
 CHOSEN: dict[str, tuple[Any, Any]] = {
     "state": ("running", "error"),
+    "kind": ("function", "program"),
     "end_source": (None, EndSource.LEASE),
     "finished_at": (None, START + timedelta(hours=1)),
     "completed_at": (None, START + timedelta(hours=1)),

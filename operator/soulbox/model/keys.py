@@ -25,6 +25,8 @@ DISPATCHED_ANNOTATION: Final = f"{GROUP}/dispatched"
 TERMS_ANNOTATION: Final = f"{GROUP}/terms"
 # UID of the Sandbox an Execution was dispatched to (label on Executions and pods).
 SANDBOX_UID_LABEL: Final = f"{GROUP}/sandbox-uid"
+# UID of the Function that an Execution calls (label on Executions).
+FUNCTION_UID_LABEL: Final = f"{GROUP}/function-uid"
 # UID of the Execution that owns a one-shot pod (label on pods).
 EXECUTION_UID_LABEL: Final = f"{GROUP}/execution-uid"
 # Which life of its owner a pod is, counted from 1 (label on pods).

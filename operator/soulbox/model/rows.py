@@ -13,6 +13,7 @@ from typing import Any, ClassVar, Protocol
 from uuid import UUID
 
 from soulbox.model.billing import EndSource
+from soulbox.model.json_values import Json
 from soulbox.model.states import ExecutionState, SandboxState
 from soulbox.model.tables import Feed, First, Known, Saved, Settled, Table
 
@@ -92,6 +93,9 @@ class ExecutionRow:
             execution_outputs, and every captured file is there.
         captured_files: {"files": [{path, size_bytes, sha256, truncated}], "omitted": n}; None
             where none was captured.
+        function_uid, function_version: of the Function that it is a call of.
+        cause: {"kind": "Trigger", "name": ..., ...}: what started it; None: who created it did.
+        input, result: any JSON, as far as PostgreSQL can hold it.
     """
 
     TABLE: ClassVar[Table] = Table(
@@ -141,6 +145,12 @@ class ExecutionRow:
     captured_files: Mapping[str, Any] | None
     timeout_seconds: int | None
     output_limit_bytes: int | None
+    kind: First[str]
+    function_uid: Settled[UUID | None]
+    function_version: Settled[str | None]
+    cause: Mapping[str, Any] | None
+    input: Json
+    result: Json
     resource_version: int
     cleaned: bool
     deleted_at: datetime | None

@@ -58,6 +58,13 @@ class ExecutionState(StrEnum):
         return self not in (ExecutionState.QUEUED, ExecutionState.RUNNING)
 
 
+class ExecutionKind(StrEnum):
+    """What an Execution runs; in lower case in SQL alone."""
+
+    PROGRAM = "program"  # code of its own
+    FUNCTION = "function"  # a Function
+
+
 class ExecutionReason(StrEnum):
     """Why an Execution is in its final state."""
 

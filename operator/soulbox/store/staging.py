@@ -16,6 +16,8 @@ from types import UnionType
 from typing import Any, Final, TypeVar, Union, cast, get_args, get_origin, get_type_hints
 from uuid import UUID
 
+from soulbox.model.json_values import Json
+
 _Row = TypeVar("_Row")
 
 # Binary COPY takes bytes as the column's type, so both sides must agree. All integers of
@@ -76,6 +78,8 @@ def _plain(hint: Any) -> Any:
 
 
 def _column_type(hint: Any) -> str:
+    if hint is Json:
+        return "jsonb"
     hint = _plain(hint)
     if get_origin(hint) is not None:
         hint = get_origin(hint)

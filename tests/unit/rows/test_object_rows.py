@@ -164,6 +164,37 @@ def test_class_of_an_execution_is_its_place_s_whatever_its_labels_say() -> None:
     assert build_execution_row(own, CONTEXT).class_name == "bash"
 
 
+def test_call_of_a_function_says_which_what_for_what_with_and_what_came_of_it() -> None:
+    uid = new_uid()
+    program = build_execution_row(make_finished_execution(), CONTEXT)
+    assert (program.kind, program.cause, program.input, program.result) == ("program", *[None] * 3)
+    call = make_finished_execution(
+        metadata={"labels": {"soulbox.dev/function-uid": uid}},
+        spec={
+            "functionRef": {"name": "resize"},
+            "input": {"camelCase": [1, {"inHere": None}]},
+            "cause": {"kind": "Trigger", "name": "nightly", "eventID": "1.7", "scheduledTime": "t"},
+        },
+        status={"functionVersion": "1.2.0", "result": "a\x00b"},
+    )
+    row = build_execution_row(call, CONTEXT)
+    assert (row.kind, row.function_uid, row.function_version) == ("function", UUID(uid), "1.2.0")
+    assert row.input == {"camelCase": [1, {"inHere": None}]}
+    assert row.cause == {
+        "kind": "Trigger",
+        "name": "nightly",
+        "event_id": "1.7",
+        "scheduled_time": "t",
+    }
+    assert (row.result, row.cleaned) == ("a\ufffdb", True)
+    asked_for = merge(call, {"spec": {"functionRef": {"version": "1.1.0"}}})
+    waiting = merge(asked_for, {"metadata": {"labels": None}, "status": {"functionVersion": None}})
+    row = build_execution_row(waiting, CONTEXT)
+    assert (row.kind, row.function_uid, row.function_version) == ("function", None, "1.1.0")
+    labelled = make_execution(metadata={"labels": {"soulbox.dev/function-uid": uid}})
+    assert build_execution_row(labelled, CONTEXT).function_uid is None
+
+
 def test_execution_row_before_the_first_status_is_queued() -> None:
     row = build_execution_row(make_execution(status=None), CONTEXT)
     assert (row.state, row.stdout, row.output_complete) == ("queued", None, False)

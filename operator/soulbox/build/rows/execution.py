@@ -1,6 +1,7 @@
 """The rows of an Execution: itself, and the program it runs."""
 
 import hashlib
+from collections.abc import Mapping
 from datetime import datetime
 from typing import Any, Final
 
@@ -18,11 +19,11 @@ from soulbox.build.rows.fields import (
     resource_version,
     uid_of,
 )
-from soulbox.model.keys import CODE_SHA256_ANNOTATION, SANDBOX_UID_LABEL
+from soulbox.model.keys import CODE_SHA256_ANNOTATION, FUNCTION_UID_LABEL, SANDBOX_UID_LABEL
 from soulbox.model.kinds import EXECUTION
 from soulbox.model.manifests import sandbox_ref
 from soulbox.model.rows import ExecutionRow, ProgramRow
-from soulbox.model.states import ExecutionState
+from soulbox.model.states import ExecutionKind, ExecutionState
 
 _FINAL_STATES: Final = frozenset(state.lower() for state in EXECUTION.final_states)
 _HEX: Final = frozenset("0123456789abcdef")
@@ -54,6 +55,9 @@ def build_execution_row(
     if language is None and class_name is not None:
         language = context.language_of(class_name)
     deleted_at = optional_time(metadata.get("deletionTimestamp"), "metadata.deletionTimestamp")
+    called = spec.get("functionRef")
+    function = called if isinstance(called, Mapping) else None
+    cause = mapping(spec, "cause")
     return ExecutionRow(
         uid=uid_of(manifest),
         created_at=required_time(metadata.get("creationTimestamp"), "metadata.creationTimestamp"),
@@ -94,6 +98,14 @@ def build_execution_row(
         billing=_document(status, "billing", cleaner),
         receipt=_document(status, "receipt", cleaner),
         captured_files=_captured(output, cleaner),
+        kind=ExecutionKind.PROGRAM if function is None else ExecutionKind.FUNCTION,
+        function_uid=None if function is None else optional_uuid(labels.get(FUNCTION_UID_LABEL)),
+        function_version=None
+        if function is None
+        else text(status.get("functionVersion")) or text(function.get("version")),
+        cause=cleaner.document(cause) if cause else None,
+        input=cleaner.any_json(spec.get("input")),
+        result=cleaner.any_json(status.get("result")),
         output_complete=state in _FINAL_STATES and _inline_is_whole(output),
         cleaned=cleaner.cleaned,  # after every text above
     )

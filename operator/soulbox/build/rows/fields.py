@@ -8,11 +8,10 @@ from functools import lru_cache
 from typing import Any, Final
 from uuid import UUID
 
+from soulbox.model.json_values import UNSTORABLE, storable_json, storable_text
+
 Manifest = Mapping[str, Any]
 
-# What PostgreSQL's text cannot hold: NUL, and halves of surrogate pairs.
-_UNSTORABLE: Final = re.compile("[\x00\ud800-\udfff]")
-_REPLACEMENT: Final = "\ufffd"
 _HUMP: Final = re.compile(r"(?<=[a-z0-9])(?=[A-Z])")
 # Names whose humps are not where a lower-case letter meets a capital.
 _ACRONYMS: Final = {"podUID": "pod_uid", "imageID": "image_id", "hostIPs": "host_ips"}
@@ -63,11 +62,19 @@ class Cleaner:
             return None
         if not isinstance(value, str):
             raise RowError(f"text was expected, not {type(value).__name__}")
-        # isascii is a flag of the string, so most texts cost one search for NUL.
+        # Most texts end here; isascii is a flag of the string.
         if "\x00" not in value and value.isascii():
             return value
-        found = _UNSTORABLE.sub(_REPLACEMENT, value)
-        self.cleaned = self.cleaned or (found is not value and found != value)
+        found = storable_text(value)
+        self.cleaned = self.cleaned or found is not value
+        return found
+
+    def any_json(self, value: Any) -> Any:
+        """JSON that a program or tenant wrote, as it can be stored: see `storable_json`."""
+        if value is None:
+            return None
+        found, is_whole = storable_json(value)
+        self.cleaned = self.cleaned or not is_whole
         return found
 
     def value(self, value: Any) -> Any:
@@ -110,7 +117,7 @@ def _snake_name(name: str) -> str:
 def _plain_snake_name(name: str) -> str | None:
     """None when it cannot be stored as it is."""
     found = _snake_name(name)
-    return None if _UNSTORABLE.search(found) else found
+    return None if UNSTORABLE.search(found) else found
 
 
 def mapping(parent: Manifest, name: str) -> Manifest:
