@@ -53,3 +53,19 @@ def test_no_cost_is_a_zero_in_every_form() -> None:
         {"cost": "0.0000000000", "due": "0.00", "rate": "0.0000000001"}
     ]
     assert format_rows(rows, RowFormat.CSV).splitlines()[1] == "0.0000000000,0.00,0.0000000001"
+
+
+WIDE = [
+    {"user": "王小明", "runs": 3},  # two columns of the screen each
+    {"user": "rene\u0301", "runs": 12},  # the accent takes none
+    {"user": "plain", "runs": 100},
+]
+
+
+def test_columns_are_aligned_on_the_screen_whatever_their_characters() -> None:
+    for is_terminal in (True, False):
+        lines = format_rows(WIDE, RowFormat.TABLE, for_terminal=is_terminal).splitlines()
+        assert lines == ["USER    RUNS", "王小明  3", "rene\u0301    12", "plain   100"]
+    code = {"code": "字" * 40}
+    shown = format_rows([code, code], RowFormat.TABLE, for_terminal=True).splitlines()
+    assert shown[1] == "字" * 29 + " …"
