@@ -15,7 +15,7 @@ from psycopg import sql
 
 from soulbox.model.errors import ConfigError, StoreUnavailable
 from soulbox.model.states import Kind
-from soulbox.schema.settings import load_settings
+from soulbox.schema.load_settings import load_settings
 from soulbox.store.live import ChangeFilter, Feed
 from soulbox.store.migrate import load_migrations, migrate
 from soulbox.store.pool import open_store

@@ -22,7 +22,7 @@ from soulbox.app.commands.uninstall import uninstall
 from soulbox.app.commands.usage import usage
 from soulbox.app.commands.watch import watch
 from soulbox.model.errors import ConfigError, SoulBoxError
-from soulbox.schema.settings import load_settings
+from soulbox.schema.load_settings import load_settings
 from soulbox.telemetry.logs import set_up_logging
 
 app = typer.Typer(

@@ -1,22 +1,18 @@
-"""The operator's settings: defaults, then the profile's, then a YAML file, then the
-environment, then flags; later ones override earlier ones.
+"""The operator's settings; load_settings.py is the way in.
 
-`load_settings` is the only way in. Every field states its unit, what leaving it out means and the
-reason for its default; docs/reference/configuration.md is made from them.
+Every field states its unit, what leaving it out means and the reason for its default;
+docs/reference/configuration.md is made from them.
 """
 
-import difflib
 import hashlib
 import re
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, Final, Literal, Self
+from typing import Annotated, Final, Literal, Self
 
-import yaml
-from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
+from pydantic import Field, SecretStr, field_validator, model_validator
 from pydantic_settings import (
     BaseSettings,
-    EnvSettingsSource,
     NoDecode,
     PydanticBaseSettingsSource,
     SettingsConfigDict,
@@ -24,10 +20,9 @@ from pydantic_settings import (
 
 from soulbox.model.errors import ConfigError
 from soulbox.model.retention import RetentionPolicy
+from soulbox.schema.files import read_text
 
 ENV_PREFIX: Final = "SOULBOX_"
-# A config file is a page of text; a larger file means a wrong path.
-_MAX_FILE_BYTES: Final = 1_048_576
 # What a profile sets unless something else does. "development" is the defaults themselves: a trial
 # on one machine.
 PROFILES: Final[Mapping[str, Mapping[str, object]]] = {
@@ -428,7 +423,7 @@ class Settings(BaseSettings):
         if self.dsn is not None:
             return self.dsn
         assert self.dsn_file is not None, "checked together"
-        text = _read_text(self.dsn_file, "dsn_file (SOULBOX_DSN_FILE)").strip()
+        text = read_text(self.dsn_file, "dsn_file (SOULBOX_DSN_FILE)").strip()
         if not text:
             raise ConfigError(f"dsn_file (SOULBOX_DSN_FILE): {self.dsn_file} is empty")
         return SecretStr(text)
@@ -446,67 +441,3 @@ class Settings(BaseSettings):
         `Settings(...)` in a test reads nothing else."""
         del settings_cls, env_settings, dotenv_settings, file_secret_settings
         return (init_settings,)
-
-
-def load_settings(config: Path | None = None, **overrides: object) -> Settings:
-    """Settings from defaults, profile, file, environment and flags; later ones override earlier
-    ones.
-
-    Args:
-        config: YAML file with setting names as keys; None reads no file.
-        overrides: flags by setting name; None means not given.
-
-    Raises:
-        ConfigError: one line that names the setting, what is wrong and the remedy. It never
-            holds a value of dsn.
-    """
-    values: dict[str, Any] = {} if config is None else _read_config(config)
-    values |= EnvSettingsSource(Settings)()
-    values |= {name: value for name, value in overrides.items() if value is not None}
-    defaults = PROFILES.get(str(values.get("profile")), {})  # another name is refused below
-    try:
-        return Settings(**{**defaults, **values})
-    except ValidationError as error:
-        raise ConfigError(_explain(error)) from None
-
-
-def _read_config(path: Path) -> dict[str, Any]:
-    try:
-        content = yaml.safe_load(_read_text(path, "--config"))
-    except yaml.YAMLError as error:
-        mark = getattr(error, "problem_mark", None)
-        where = "" if mark is None else f" at line {mark.line + 1}"
-        raise ConfigError(f"--config: {path} is not YAML{where}") from None
-    if content is None:
-        return {}
-    if not isinstance(content, dict):
-        raise ConfigError(f"--config: {path} must hold settings as `name: value` lines")
-    return {str(name): value for name, value in content.items()}
-
-
-def _read_text(path: Path, setting: str) -> str:
-    try:
-        with path.open("rb") as file:
-            raw = file.read(_MAX_FILE_BYTES + 1)
-    except OSError as error:
-        raise ConfigError(f"{setting}: cannot read {path}: {error.strerror}") from None
-    if len(raw) > _MAX_FILE_BYTES:
-        raise ConfigError(f"{setting}: {path} is over {_MAX_FILE_BYTES} bytes")
-    try:
-        return raw.decode()
-    except UnicodeDecodeError:
-        raise ConfigError(f"{setting}: {path} is not UTF-8 text") from None
-
-
-def _explain(error: ValidationError) -> str:
-    # The first finding, without the input: it may be a password.
-    first = error.errors(include_url=False, include_input=False)[0]
-    problem = first["msg"].removeprefix("Value error, ")
-    if not first["loc"]:
-        return problem
-    name = str(first["loc"][0])
-    if first["type"] == "extra_forbidden":
-        near = difflib.get_close_matches(name, Settings.model_fields, n=1)
-        hint = f"; did you mean {near[0]}?" if near else ""
-        return f"{name[:64]}: there is no such setting{hint}"
-    return f"{name} ({ENV_PREFIX}{name.upper()}): {problem}"

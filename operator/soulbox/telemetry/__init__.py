@@ -1,1 +1,1 @@
-"""Metrics (all declared in families.py) and logging. No business rules."""
+"""Metrics (all in FAMILIES of families.py) and logging. No business rules."""

@@ -17,7 +17,8 @@ from prometheus_client.registry import Collector
 
 from soulbox.model.kinds import OURS
 from soulbox.model.states import ExecutionReason, ExecutionState
-from soulbox.telemetry.families import FAMILIES, READ, Family
+from soulbox.telemetry.families import FAMILIES, READ
+from soulbox.telemetry.family import Family
 
 CONTENT_TYPE: Final = CONTENT_TYPE_LATEST
 

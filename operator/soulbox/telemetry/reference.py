@@ -7,7 +7,8 @@ import sys
 from collections.abc import Iterable
 from pathlib import Path
 
-from soulbox.telemetry.families import FAMILIES, Family
+from soulbox.telemetry.families import FAMILIES
+from soulbox.telemetry.family import Family
 
 COMMAND = "python -m soulbox.telemetry.reference"
 

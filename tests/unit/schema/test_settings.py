@@ -9,7 +9,8 @@ from pydantic import ValidationError
 
 from soulbox.model.errors import ConfigError
 from soulbox.schema import generate
-from soulbox.schema.settings import PROFILES, Settings, load_settings
+from soulbox.schema.load_settings import load_settings
+from soulbox.schema.settings import PROFILES, Settings
 
 DSN = "postgresql://soulbox:hunter2@db/soulbox"
 

@@ -13,7 +13,8 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from soulbox.model.states import ExecutionState
 from soulbox.telemetry import reference
-from soulbox.telemetry.families import FAMILIES, READ, Family
+from soulbox.telemetry.families import FAMILIES, READ
+from soulbox.telemetry.family import Family
 from soulbox.telemetry.metrics import RUNNER_CODES, Metrics, Reader
 
 ROOT = Path(__file__).parents[3]

@@ -7,7 +7,7 @@ import typer
 
 from soulbox.app.commands.options_db import Config
 from soulbox.model.errors import InvalidRequest
-from soulbox.schema.settings import load_settings
+from soulbox.schema.load_settings import load_settings
 
 if TYPE_CHECKING:
     from soulbox.store.backup import Backup

@@ -10,7 +10,7 @@ from soulbox.app.commands.options_db import Config
 from soulbox.model.billing import plain_decimal
 from soulbox.model.errors import InvalidRequest
 from soulbox.pure.adjustments import parse_amount
-from soulbox.schema.settings import load_settings
+from soulbox.schema.load_settings import load_settings
 
 
 def adjust(

@@ -21,7 +21,7 @@ from soulbox.app.commands.tables import RowFormat, format_rows
 from soulbox.model.billing import plain_decimal
 from soulbox.model.errors import CommandError, InvalidRequest
 from soulbox.model.periods import Period, parse_period
-from soulbox.schema.settings import load_settings
+from soulbox.schema.load_settings import load_settings
 
 if TYPE_CHECKING:
     from soulbox.pure.invoice import Invoice

@@ -15,7 +15,7 @@ from soulbox.app.commands.options_db import Config
 from soulbox.model.billing import plain_decimal
 from soulbox.model.errors import SoulBoxError
 from soulbox.model.times import requested_time
-from soulbox.schema.settings import load_settings
+from soulbox.schema.load_settings import load_settings
 
 if TYPE_CHECKING:
     from soulbox.pure.verify import Finding

@@ -10,7 +10,8 @@ from soulbox.app.commands.backup import backup, restore, verify
 from soulbox.app.commands.options_db import Config
 from soulbox.app.commands.tables import RowFormat, format_rows
 from soulbox.model.errors import ConfigError
-from soulbox.schema.settings import Settings, load_settings
+from soulbox.schema.load_settings import load_settings
+from soulbox.schema.settings import Settings
 
 if TYPE_CHECKING:
     from soulbox.store.pool import Store

@@ -23,7 +23,8 @@ from soulbox.pure.doctor.operator import (
     judge_settings,
     judge_signing_key,
 )
-from soulbox.schema.settings import Settings, load_settings
+from soulbox.schema.load_settings import load_settings
+from soulbox.schema.settings import Settings
 
 if TYPE_CHECKING:
     from soulbox.app.doctor.looks import Looks

@@ -11,7 +11,7 @@ from soulbox.app.commands.db import with_store
 from soulbox.app.commands.options_db import Config
 from soulbox.app.commands.tables import RowFormat, format_rows
 from soulbox.model.billing import plain_decimal
-from soulbox.schema.settings import load_settings
+from soulbox.schema.load_settings import load_settings
 
 if TYPE_CHECKING:
     from soulbox.model.billing import AccountTier, PricePlan

@@ -18,7 +18,8 @@ from soulbox.app.commands.options_db import Config
 from soulbox.app.commands.query import read
 from soulbox.app.commands.terminal import clean, tell
 from soulbox.model.errors import InvalidRequest
-from soulbox.schema.settings import Settings, load_settings
+from soulbox.schema.load_settings import load_settings
+from soulbox.schema.settings import Settings
 
 if TYPE_CHECKING:
     from soulbox.store.live import Change
