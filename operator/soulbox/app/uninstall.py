@@ -46,10 +46,9 @@ from soulbox.model.keys import (
     GROUP,
     MANAGED_BY,
     MANAGED_BY_LABEL,
-    RECORDED_FINALIZER,
     SIGNING_KEY_SECRET,
 )
-from soulbox.model.manifests import has_recorded
+from soulbox.model.manifests import finalizers_without_ours, has_recorded
 
 PART_OF: Final = "app.kubernetes.io/part-of=soulbox"
 _MADE_BY_US: Final = f"{MANAGED_BY_LABEL}={MANAGED_BY}"
@@ -187,9 +186,11 @@ class Uninstaller:
         while True:
             save(found, path)
             metadata = found["metadata"]
-            kept = [f for f in metadata.get("finalizers") or () if f != RECORDED_FINALIZER]
             body = {
-                "metadata": {"resourceVersion": metadata["resourceVersion"], "finalizers": kept}
+                "metadata": {
+                    "resourceVersion": metadata["resourceVersion"],
+                    "finalizers": finalizers_without_ours(found),
+                }
             }
             try:
                 await self._kube.patch(resource, metadata["name"], body, metadata["namespace"])

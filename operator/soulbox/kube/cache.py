@@ -11,9 +11,9 @@ from typing import Any, Protocol
 
 from soulbox.kube.packed import PackedObjects
 from soulbox.model.kinds import WATCHED
+from soulbox.model.manifests import Manifest
 from soulbox.model.states import Kind
 
-Manifest = Mapping[str, Any]
 Name = tuple[str, str]  # (namespace or "", name)
 
 

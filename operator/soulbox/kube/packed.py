@@ -12,10 +12,10 @@ from typing import Any, ClassVar, Final
 
 import orjson
 
+from soulbox.model.manifests import Manifest
+
 # Sandboxes that are worked on at about the same time (a guess); some 10 KiB each.
 _HOT: Final = 128
-
-Manifest = Mapping[str, Any]
 
 
 class PackedObject(Mapping[str, Any]):

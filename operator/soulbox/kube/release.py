@@ -8,11 +8,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import yaml
 
 from soulbox.model.keys import VERSION
+from soulbox.model.manifests import Manifest
 from soulbox.pure.doctor.cluster import CrdSeen, Right
 
 _WHEEL: Final = Path(__file__).parent / "install.yaml"
@@ -22,8 +23,6 @@ _NAMESPACE: Final = "soulbox-system"
 _ACCOUNT: Final = "soulbox-operator"
 # The role that is bound in each served namespace when the operator does not serve all.
 _SERVED_ROLE: Final = "soulbox-operator"
-
-Manifest = Mapping[str, Any]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -18,11 +18,9 @@ from collections.abc import (
     Awaitable,
     Callable,
     Iterable,
-    Mapping,
     Sequence,
 )
 from datetime import UTC, datetime
-from typing import Any
 
 from soulbox.mirror.batches import Batches
 from soulbox.mirror.items import ItemBuilder
@@ -36,13 +34,12 @@ from soulbox.mirror.settings import MirrorSettings, MirrorStatistics
 from soulbox.mirror.spooler import Spooler
 from soulbox.mirror.upkeep import Upkeep
 from soulbox.model.errors import StoreUnavailable
+from soulbox.model.manifests import Manifest
 from soulbox.model.states import Kind
 from soulbox.pure.prices import PriceBook
 from soulbox.store.care import DatabaseFigures
 from soulbox.store.outputs import Stream
 from soulbox.store.pool import Store
-
-Manifest = Mapping[str, Any]
 
 
 def _utc_now() -> datetime:

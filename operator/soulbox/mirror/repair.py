@@ -1,18 +1,17 @@
 """Making the rows agree with complete lists: what differs is written, what is gone is marked."""
 
 import logging
-from collections.abc import AsyncIterable, Callable, Mapping, Sequence
+from collections.abc import AsyncIterable, Callable, Sequence
 from datetime import datetime
-from typing import Any
 
 from soulbox.mirror.batches import Batches
 from soulbox.mirror.compare import Comparison
 from soulbox.mirror.settings import MirrorSettings
+from soulbox.model.manifests import Manifest
 from soulbox.model.states import Kind
 from soulbox.store.pool import Store
 
 _log = logging.getLogger(__name__)
-Manifest = Mapping[str, Any]
 
 
 class Repair:

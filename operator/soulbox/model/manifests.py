@@ -49,6 +49,12 @@ def has_recorded(manifest: Manifest) -> bool:
     return RECORDED_FINALIZER in (manifest["metadata"].get("finalizers") or ())
 
 
+def finalizers_without_ours(manifest: Manifest) -> list[str]:
+    """The object's finalizers but ours; a merge patch replaces lists whole."""
+    finalizers = manifest["metadata"].get("finalizers") or ()
+    return [name for name in finalizers if name != RECORDED_FINALIZER]
+
+
 def owners_of(manifest: Manifest) -> Iterator[tuple[str, str, str]]:
     """Kind, uid and name of each owner of our group, whichever version of it is referred to.
     Garbage collection checks these references, and takes them off with `--cascade=orphan`."""
