@@ -217,7 +217,7 @@ def _drop_logs(folders: Paths) -> None:
 
 
 def _empty_state(state: Path) -> None:
-    """Remove what `up` wrote, but keep the logs for whoever wonders what happened."""
+    """Remove what `up` wrote, but keep the logs, which show what happened."""
     names = ("env", "kubeconfig", "operator.kubeconfig", "operator.token")
     for name in names:
         (state / name).unlink(missing_ok=True)

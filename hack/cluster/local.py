@@ -28,7 +28,7 @@ from hack.cluster.config import API_PORT, ETCD_PORT, ClusterError, Paths
 from hack.cluster.console import step
 from hack.cluster.ports import is_free
 
-# The order in which `down` ends them: who watches pods first, who is asked by all last.
+# The order in which `down` ends them: first what watches pods, last what all others ask.
 _STOP_ORDER = (
     "kubelet",
     "kube-network-policies",
@@ -138,8 +138,8 @@ def _archives(paths: Paths, wanted: Iterable[images.Image]) -> list[tuple[images
 def further_archives(
     paths: Paths, wanted: Iterable[images.Image]
 ) -> list[tuple[images.Image, Path]]:
-    """The same for images that the cluster can do without: one that cannot be made, for want of
-    a package index or of wheels for an old Python, is told of and left out."""
+    """The same for images that the cluster can do without: one that cannot be made, because there
+    is no package index or no wheel for an old Python, is reported and left out."""
     made = []
     for image in wanted:
         try:

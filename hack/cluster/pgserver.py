@@ -77,7 +77,7 @@ class DataFolder:
 
         Args:
             owner: its superuser.
-            password: what it shows; None: whoever reaches the port is believed.
+            password: of the superuser; None: every client that reaches the port is trusted.
         """
         # initdb takes settings since version 16.
         is_new = version(self.installation.bindir) >= (16,)

@@ -66,7 +66,7 @@ ReadSaved = Callable[[str, datetime, str, int, int], Awaitable[bytes | None]]
 
 
 class Runner(Protocol):
-    """The runner's client, as far as it is used here."""
+    """The part of the runner's client that is used here."""
 
     async def read_piece(
         self, pod: PodAddress, uid: str, attempt: int, stream: Stream, offset: int

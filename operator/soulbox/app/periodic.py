@@ -36,16 +36,16 @@ _log = get_logger(__name__)
 # 300 s more (kube-controller-manager's defaults); a Lease is renewed every 10 s.
 _NODE_LOST_SECONDS = 300.0
 
-# More are asked about by a list of all.
+# If there are more, all are listed instead.
 _FEW_PODS = 20
 # Hour windows are written within a minute of their end.
 _METER_SECONDS = 60.0
-# After a repair that failed, most often for want of PostgreSQL: until it worked, rows may not say
-# what was deleted while nobody watched.
+# After a failed repair, which most often means that PostgreSQL was unavailable: until one succeeds,
+# rows may lack what was deleted while nobody watched.
 _RETRY_SECONDS = 5.0
-# What was deleted between two lists, or between a list and its watch, no watch tells of: a repair
-# follows once lists are through, which tell of many objects in a row. Without any object they say
-# nothing, hence the first is made then as well.
+# No watch reports what was deleted between two lists, or between a list and its watch: a repair
+# follows once the lists are through, which report many objects in a row. A list without objects
+# reports nothing, so the first repair is made then as well.
 _LISTED_SECONDS = 2.0
 
 
@@ -62,8 +62,8 @@ class Periodic:
         clock: ServerClock,
         memory: Memory,
     ) -> None:
-        # Awaited with the namespace of each object of a list before anybody is told of it; to
-        # be set.
+        # Awaited with the namespace of each listed object before the object is passed on; to be
+        # set.
         self.before_object: Callable[[str | None], Awaitable[None]] = at_once
         # Told with the uids of all pods after each list; to be set.
         self.on_pods: Callable[[set[str]], None] = lambda _: None

@@ -196,7 +196,7 @@ class Uninstaller:
                 await self._kube.patch(resource, metadata["name"], body, metadata["namespace"])
                 await self._delete(resource, found)
                 return
-            except KubeConflict:  # a newer version: that one is to be saved
+            except KubeConflict:  # there is a newer version: save that one
                 found = {
                     **await self._kube.get(resource, metadata["name"], metadata["namespace"]),
                     "kind": resource.kind,

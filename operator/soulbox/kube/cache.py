@@ -30,7 +30,7 @@ def is_older(resource_version: str, than: str) -> bool:
 
 
 class Lookup(Protocol):
-    """The cache, as far as its indexes use it."""
+    """The part of the cache that its indexes use."""
 
     def get(self, kind: Kind, uid: str) -> Manifest | None:
         """The newest object of that uid, None if unknown."""

@@ -1,4 +1,4 @@
-"""Objects that wait and how they are written: one batch at a time, whoever it comes from."""
+"""Objects that wait and how they are written: one batch at a time, wherever it comes from."""
 
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
@@ -24,7 +24,7 @@ class Batches:
         on_recorded: told (kind, uid) after the commit in which an object became recorded.
 
     Attributes:
-        writing: held while a batch is written; by whoever must not write beside one.
+        writing: held while a batch is written, and by anything that must not write beside one.
         work: something waits.
         totals: what was committed since the start of the process.
         prices: the price plans as last read; None until PostgreSQL was first reached.

@@ -42,7 +42,7 @@ class PodOutcome:
 
     Attributes:
         rows_written: rows that were new or changed.
-        recorded: pods of which nothing more is to be written, once `bills.rest` is billed.
+        recorded: pods for which nothing is left to write once `bills.rest` is billed.
     """
 
     rows_written: int
@@ -169,7 +169,7 @@ async def bill_pods(tx: Transaction, debts: Sequence[Debt], rows: int = BILL_ROW
     missing = [event for key, event in wanted.items() if key not in known]
     added = await ledger.insert(missing) if missing else 0
     if added != len(missing):
-        # Somebody else wrote meanwhile; the fence should have kept him out.
+        # Another process wrote meanwhile; the fence should have kept it out.
         known = await ledger.of_pods_since(
             {run.pod_uid: since[run.pod_uid] or run.started_at - HOUR for run in runs}
         )

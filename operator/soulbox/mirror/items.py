@@ -93,8 +93,8 @@ class ItemBuilder:
         )
 
     def is_final(self, sighting: Sighting) -> bool:
-        """Whether nothing more is to be written of an object once this version is. Of what is
-        billed it tells only where no row can be made."""
+        """Whether nothing is left to write about an object once this version is written. For
+        billed objects it is asked only if no row can be made."""
         entry = self.entries.get(sighting.kind)
         return entry is not None and entry.is_final(sighting.manifest, sighting.deleted)
 

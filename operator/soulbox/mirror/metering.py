@@ -1,4 +1,4 @@
-"""Bills of pods that still run: their full hours, as far as they are certainly over."""
+"""Bills of running pods: those of their full hours that are certainly over."""
 
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from datetime import datetime

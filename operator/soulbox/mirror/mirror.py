@@ -232,7 +232,7 @@ class Mirror:
         lease_renew_time: Callable[[str], datetime | None],
         ask: Callable[[Sequence[Manifest]], Awaitable[Iterable[Manifest]]] | None = None,
     ) -> None:
-        """Bill the full hours of pods that still run, as far as they are certainly over.
+        """Bill those full hours of running pods that are certainly over.
 
         Args:
             pods: manifests; with `ask` they may be late.

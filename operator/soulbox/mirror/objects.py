@@ -30,7 +30,7 @@ async def write_objects(
     *,
     on_sent: Callable[[], None] = lambda: None,
 ) -> Written:
-    """Write the rows of these items, but for what is billed, and their programs.
+    """Write the rows of these items, except for what is billed, and their programs.
 
     Args:
         on_sent: called once all is sent: from then on the server works.

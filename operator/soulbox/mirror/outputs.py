@@ -76,7 +76,7 @@ class OutputSaver:
 
 
 async def _pieces(chunks: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
-    """The same bytes in pieces of PIECE_BYTES, but for the last; none is empty."""
+    """The same bytes in pieces of PIECE_BYTES; only the last may be shorter, and none is empty."""
     buffer = bytearray()
     async for chunk in chunks:
         buffer += chunk

@@ -19,7 +19,7 @@ class Sighting:
         waiting_since: the same on the monotonic clock, of the first version that waited.
         tenant: of its namespace, of one that comes from the spool; None: as it is when the
             row is made.
-        started_at: of a pod that comes from the spool; None: as far as it is remembered.
+        started_at: of a pod that comes from the spool; None: the one that is remembered, if any.
     """
 
     kind: Kind

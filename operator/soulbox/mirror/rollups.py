@@ -10,8 +10,8 @@ from soulbox.store.rollups import Rebuild, fold_usage, look_at_rollups
 
 _log = logging.getLogger(__name__)
 
-# Somebody else who rebuilds and was not heard of for so long is gone; a step of his takes
-# seconds at most.
+# Another process that is rebuilding but has shown no progress for this long is gone: one of its
+# steps takes seconds at most.
 _FORSAKEN_SECONDS = 60.0
 
 
@@ -37,8 +37,8 @@ class RollupKeeper:
         return None if self._whole_at is None else max(0.0, now - self._whole_at)
 
     async def run(self, now: float) -> None:
-        """Do a step if one is due. What PostgreSQL does not do is tried again a period later:
-        nothing else depends on it, the views are exact without, and the lag tells.
+        """Do a step if one is due. If PostgreSQL fails, it is tried again a period later: nothing
+        else depends on it, the views are exact without it, and the lag shows it.
 
         Raises:
             LeaderFenced: another operator writes now.

@@ -27,7 +27,7 @@ class SampleStatistics:
 
     waiting: int
     written: int
-    dropped: int  # for want of room
+    dropped: int  # because there was no room
     refused: int  # PostgreSQL would not have them
 
 

@@ -63,7 +63,7 @@ class BrokenLine:
 
 @dataclass(slots=True)
 class _Known:
-    """What is told of a file without reading it again; versions by uid."""
+    """What is known about a file without reading it again; versions by uid."""
 
     size_bytes: int = 0
     versions: dict[str, int] = field(default_factory=dict)
@@ -76,7 +76,7 @@ class _Known:
 
 
 class Spool:
-    """The files of one cluster in a directory. One caller at a time, but for `read`."""
+    """The files of one cluster in a directory. One caller at a time, except for `read`."""
 
     def __init__(self, directory: Path, cluster_uid: str) -> None:
         self._directory = directory

@@ -105,7 +105,7 @@ class Spooler:
         return self._tracker.overdue(self._clock() - timedelta(seconds=deadline_seconds))
 
     def is_last(self, sighting: Sighting) -> bool:
-        """Whether this version says all that is to be written of the object."""
+        """Whether this version says everything that will ever be written about the object."""
         if not self._builder.is_metered(sighting):
             return self._builder.is_final(sighting)
         started_at = self._tracker.started_at(sighting.uid)

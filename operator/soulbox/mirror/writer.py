@@ -39,7 +39,7 @@ _KNOWN_PROGRAMS = 10_000
 # answer may wait.
 _PREPARE_SLICE = 10
 # Objects that took too long alone, in one batch: after so many it is the server that is slow,
-# and nobody in the batch.
+# and not one of the objects.
 _TOO_SLOW = 3
 
 
@@ -49,7 +49,7 @@ class BatchResult:
 
     Attributes:
         done: sightings that are written, or buried.
-        recorded: those of them of which nothing more is to be written.
+        recorded: those of them for which nothing is left to write.
     """
 
     done: list[Sighting] = field(default_factory=list)

@@ -1,7 +1,7 @@
 """Price plans, charges and rows of the ledger.
 
 Money and quantities are Decimal, times aware UTC; both are checked at construction, so
-that a float or a naive time cannot get as far as a bill.
+that no float and no naive time can reach a bill.
 """
 
 from collections.abc import Mapping

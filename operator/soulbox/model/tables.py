@@ -52,7 +52,7 @@ class Table:
         ended: the column that is null until the object has ended.
         is_closed: a row that has ended is never changed again.
         gone: what more is set when an object was found gone, by column.
-        feed: None: nobody is told of its changes.
+        feed: None: its changes are not announced.
         open_states: states in which an object is not counted as used yet; empty: it never is.
     """
 

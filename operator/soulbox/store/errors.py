@@ -127,7 +127,7 @@ class Step(StrEnum):
 
 
 def translate(error: Exception, step: Step = Step.SEND) -> SoulBoxError:
-    """The error of ours that says who has to act."""
+    """Our error for it, which says who must act."""
     if isinstance(error, PoolTimeout | TooManyRequests | PoolClosed):
         return StoreUnavailable("no connection to PostgreSQL was free or could be made in time")
     # Without a SQLSTATE, and no connection lost: a value that cannot even be encoded (NUL,

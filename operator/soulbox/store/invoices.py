@@ -21,7 +21,7 @@ _OURS: Final = frozenset({"tenant", "user_name"})
 async def invoice(
     store: Store, *, user_name: str | None, tenant: str | None, period: Period
 ) -> Invoice:
-    """The bill of a user, or of all users of a tenant, for a month, as far as the login sees it.
+    """The part that the login may see of the month's bill of a user, or of all users of a tenant.
 
     Args:
         user_name: "" is nobody named; None is all users of the tenant.

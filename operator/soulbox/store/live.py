@@ -127,7 +127,7 @@ class Feed:
             CursorExpired: the database was restored, or changes after the cursor were removed.
             StoreUnavailable: PostgreSQL could not be reached at all; once it was, it is
                 waited for.
-            StoreRefused: a statement was refused, for want of a right for example.
+            StoreRefused: a statement was refused, for example because a right is missing.
         """
         backoff = Backoff(first_seconds=_FIRST_SECONDS, most_seconds=_MOST_SECONDS)
         while True:

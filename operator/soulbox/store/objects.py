@@ -87,7 +87,7 @@ class ObjectStore(Generic[Row]):
         return await self._tx.execute(self._queries["upsert"], epochs.parameters())
 
     async def by_uid(self, uids: Collection[UUID]) -> dict[UUID, Row]:
-        """Rows of these objects, as far as there are any."""
+        """The rows of those objects that have one."""
         found = await self._tx.fetch(self._queries["by_uid"], {"uids": list(uids)})
         return {row[self._row_type.TABLE.uid]: row_of(self._row_type, row) for row in found}
 

@@ -259,7 +259,7 @@ class UsageQuestion:
 
 
 async def usage(tx: Transaction, question: UsageQuestion) -> list[dict[str, Any]]:
-    """Use and cost, exact at this moment, as far as the login sees them; rows in order of
+    """Use and cost that the login may see, exact at this moment; rows in order of
     time, tenant and user. Columns tenant and user_name that are summed over are left out."""
     query = load_queries("rollups")["usage_daily" if question.daily else "usage_monthly"]
     rows = await tx.fetch(

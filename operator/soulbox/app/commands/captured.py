@@ -182,7 +182,7 @@ async def save_files(
     """Write files below a folder, which is made; one that is there already is replaced.
 
     Args:
-        say: is told of each file that was written.
+        say: called with a line about each file that was written.
 
     Raises:
         CommandError: one cannot be had or written, or its bytes are not those that the run left.

@@ -86,7 +86,7 @@ def _pairs(words: Sequence[str]) -> dict[str, str]:
 async def _ask(
     settings: Settings, name: str, values: dict[str, object]
 ) -> tuple[list[dict[str, object]], str | None, str | None]:
-    """Rows, cursor of the next page, and what is to be said about the source."""
+    """Rows, cursor of the next page, and a note about the source, if there is one."""
     from soulbox.store.reports import run_report  # noqa: PLC0415
 
     result, note = await read(settings, lambda tx: run_report(tx, name, values))
@@ -96,8 +96,8 @@ async def _ask(
 async def read(
     settings: Settings, work: "Callable[[Transaction], Awaitable[T]]"
 ) -> tuple[T, str | None]:
-    """Run a read on the replica where there is one, on the primary else; its result, and
-    what is to be said about the source."""
+    """Run a read on the replica if there is one, else on the primary; its result, and a note
+    about the source, if there is one."""
     from soulbox.store.pool import open_store  # noqa: PLC0415
     from soulbox.store.reader import Reader  # noqa: PLC0415
 

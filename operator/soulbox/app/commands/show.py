@@ -83,8 +83,8 @@ def write_through(progress: Progress, outlet: Outlet) -> Write:
 async def show_rest(
     pump: Pump, execution: Manifest, outlet: Outlet, note: Callable[[str], None]
 ) -> None:
-    """After the end: what was not shown live, as far as the status has it, and words about
-    what it has not."""
+    """After the end: what was not shown live and the status has, and a line about what it has
+    not."""
     output = status_of(execution).get("output") or {}
     name = execution["metadata"]["name"]
     problems, notes = [], []

@@ -60,7 +60,7 @@ def usage(
     """What was used and what it cost: Executions, their time, billed seconds, cost. (CPU and memory
     of one Sandbox: `soulbox query usage`.)
 
-    Exact at this moment, as far as the login of the DSN sees. Executions count when they
+    Exact at this moment, for what the login of the DSN may see. Executions count when they
     ended, running time when it ran, adjustments when they were decided. JSON and CSV also have a
     breakdown by kind, SKU and state. Reads from the replica at dsn_read if that is set."""
     from soulbox.store.rollups import UsageQuestion  # noqa: PLC0415 - psycopg: 0.2 s
