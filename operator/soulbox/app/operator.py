@@ -30,6 +30,7 @@ from soulbox.app.standby import Process, ends_at_signals, open_process, stand_by
 from soulbox.app.tasks import TaskGroup
 from soulbox.box.client import RunnerClient, open_session
 from soulbox.box.target import ForbiddenTarget
+from soulbox.kinds.controllers import build_controllers
 from soulbox.kinds.entries import ENTRIES
 from soulbox.kinds.execution.queue import Turns
 from soulbox.kinds.followers import build_followers
@@ -42,17 +43,9 @@ from soulbox.model.errors import SpoolUnavailable, StoreUnavailable
 from soulbox.model.kinds import MIRRORED, WATCHED
 from soulbox.model.owners import pod_owner
 from soulbox.model.states import Kind
-from soulbox.reconcile.classes import ClassReconciler
-from soulbox.reconcile.collect import OutputCollector
-from soulbox.reconcile.execution import ExecutionReconciler
 from soulbox.reconcile.failing import FailureTeller
-from soulbox.reconcile.farewell import Farewell
 from soulbox.reconcile.health import RunnerHealth
-from soulbox.reconcile.observe import ExecutionObserver
-from soulbox.reconcile.probe import RunnerProbe
-from soulbox.reconcile.runs import RunFollower
 from soulbox.reconcile.sampling import Sampler
-from soulbox.reconcile.sandbox import SandboxReconciler
 from soulbox.reconcile.services import PublicKeys, Services
 from soulbox.schema.settings import Settings
 from soulbox.telemetry.logs import get_logger
@@ -116,7 +109,11 @@ async def _lead(process: Process, stack: AsyncExitStack) -> None:
         runner_session, key, clock.now, metrics.runner_error, guard=process.leadership.check
     )
     turns = Turns(cache.executions)
-    health = RunnerHealth(cache, lambda kind, uid: queue.add(kind, uid), time.monotonic)  # noqa: PLW0108
+    health = RunnerHealth(
+        cache.owner_of_pod,
+        lambda kind, uid: queue.add(kind, uid),  # noqa: PLW0108 - made below
+        time.monotonic,
+    )
     services = Services(
         kube=kube,
         cache=cache,
@@ -125,7 +122,7 @@ async def _lead(process: Process, stack: AsyncExitStack) -> None:
         runner=runner,
         events=events,
         metrics=metrics,
-        turns=turns,
+        pods=cache.pods,
         health=health,
         keys=PublicKeys(environment=key.public_entry, key_id=key.key_id),
         enqueue=lambda kind, uid: queue.add(kind, uid),  # noqa: PLW0108 - made below
@@ -138,26 +135,14 @@ async def _lead(process: Process, stack: AsyncExitStack) -> None:
         gone=lambda kind, manifest: intake.gone(kind, manifest),  # noqa: PLW0108 - made below
         wrote=lambda kind, manifest: intake.wake(kind, manifest),  # noqa: PLW0108 - made below
     )
-    runs = RunFollower(
-        runner,
-        wake=services.enqueue,
-        spawn=work.spawn,
-        poll_seconds=settings.run_poll_seconds,
-        health=health,
+    controllers = build_controllers(
+        services, cache, turns, counts_users=not settings.watch_namespaces
     )
-    probe = RunnerProbe(services, runs)
-    observer = ExecutionObserver(services, runs)
     queue = WorkQueue(
-        {
-            Kind.SANDBOX: SandboxReconciler(services, probe).reconcile,
-            Kind.EXECUTION: ExecutionReconciler(services, observer, runs, probe).reconcile,
-            Kind.SANDBOX_CLASS: ClassReconciler(
-                services, counts=not settings.watch_namespaces
-            ).reconcile,
-        },
+        controllers.reconcile,
         metrics,
         workers=settings.workers,
-        on_failing=FailureTeller(services, observer).tell,
+        on_failing=FailureTeller(services, controllers.failing).tell,
         names=cache.names,
     )
     followers = build_followers(cache, queue, turns, clock)
@@ -171,12 +156,12 @@ async def _lead(process: Process, stack: AsyncExitStack) -> None:
     )
     periodic = Periodic(kube, cache, mirror, intake, settings, clock, services.memory)
     _tie(intake, periodic, namespaces)
-    followers.execution.on_unfinished = Farewell(services, observer, OutputCollector(services)).take
+    followers.execution.on_unfinished = controllers.farewell.take
     periodic.on_pods = health.forget_others
     held = HeldObjects(mirror, cache, events, settings)
     metrics.read_snapshots(
         {
-            **work_readers(queue, cache, runs, events, intake),
+            **work_readers(queue, cache, controllers.runs, events, intake),
             **mirror_readers(mirror),
             **spool_readers(mirror, held, clock),
             **database_readers(mirror),
@@ -204,7 +189,7 @@ async def _lead(process: Process, stack: AsyncExitStack) -> None:
             context,
             mirror.samples,
             interval_seconds=settings.sample_interval_seconds,
-            on_stranger=probe.meet,
+            on_stranger=controllers.meeter.meet,
         )
         work.spawn("sampler", sampler.run())
     # What was loaded at start lives as long as the process: out of the collector's way.

@@ -58,7 +58,7 @@ class WorkQueue:
 
     def __init__(
         self,
-        reconcilers: dict[Kind, Reconcile],
+        reconcilers: Mapping[Kind, Reconcile],
         metrics: Metrics,
         *,
         workers: int,

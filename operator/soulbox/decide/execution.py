@@ -13,7 +13,7 @@ so after any crash its absence proves that no code has run.
 
 from datetime import datetime
 
-from soulbox.decide.actions import Action, Decision
+from soulbox.decide.execution_actions import Action, Decision, Dispatch
 from soulbox.decide.execution_dispatched import decide_dispatched
 from soulbox.decide.execution_end import failed, finish
 from soulbox.decide.execution_seen import SeenExecution
@@ -25,10 +25,11 @@ from soulbox.model.states import ExecutionReason
 def decide_execution(seen: SeenExecution, now: datetime) -> Decision:
     """The next actions for one Execution; the same input gives the same answer."""
     decision = _decide(seen, now)
-    # Whoever replaces the object by its manifest takes it off.
+    # An object that is replaced by its manifest loses it.
     had_pod = seen.dispatched is not None or seen.own_pods
+    brings_it = any(isinstance(action, Dispatch) for action in decision.actions)
     if not seen.has_finalizer and not seen.deleting and (had_pod or seen.state.is_final):
-        decision = decision.with_finalizer()
+        decision = decision if brings_it else decision.with_finalizer()
     return decision
 
 

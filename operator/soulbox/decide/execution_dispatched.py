@@ -3,16 +3,8 @@
 from dataclasses import replace
 from datetime import datetime
 
-from soulbox.decide.actions import (
-    Action,
-    CancelRun,
-    Decision,
-    DeletePod,
-    FollowRun,
-    ForgetDispatch,
-    PostEvent,
-    WriteStatus,
-)
+from soulbox.decide.actions import DeletePod, PostEvent, WriteStatus
+from soulbox.decide.execution_actions import Action, CancelRun, Decision, FollowRun, ForgetDispatch
 from soulbox.decide.execution_end import cancelled_before_start, failed, finish
 from soulbox.decide.execution_seen import Dispatched, RunProblem, SeenExecution
 from soulbox.decide.execution_status import Ending, lost_status, running_status

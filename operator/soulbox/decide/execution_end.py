@@ -2,7 +2,8 @@
 
 from datetime import datetime
 
-from soulbox.decide.actions import Action, AddFinalizer, Decision, PostEvent, WriteStatus
+from soulbox.decide.actions import AddFinalizer, PostEvent, WriteStatus
+from soulbox.decide.execution_actions import Action, Decision
 from soulbox.decide.execution_seen import SeenExecution
 from soulbox.decide.execution_status import Ending, final_status
 from soulbox.decide.outcome import who_ended

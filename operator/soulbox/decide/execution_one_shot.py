@@ -4,18 +4,16 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 
 from soulbox.decide.actions import (
-    Action,
     AddFinalizer,
     CreatePod,
-    Decision,
     DeletePod,
     EnsureNetworkPolicy,
-    ForgetDispatch,
     PostEvent,
     ProbeRunner,
     ReleasePod,
     WriteStatus,
 )
+from soulbox.decide.execution_actions import Action, Decision, ForgetDispatch
 from soulbox.decide.execution_end import failed, finish
 from soulbox.decide.execution_seen import RunProblem, SeenExecution
 from soulbox.decide.execution_waits import (

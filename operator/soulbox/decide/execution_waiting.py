@@ -3,7 +3,7 @@
 from dataclasses import replace
 from datetime import datetime, timedelta
 
-from soulbox.decide.actions import Decision
+from soulbox.decide.execution_actions import Decision
 from soulbox.decide.execution_end import cancelled_before_start, failed, finish
 from soulbox.decide.execution_one_shot import clear_lost_pods, decide_one_shot
 from soulbox.decide.execution_seen import SandboxSeen, SeenExecution

@@ -5,7 +5,8 @@ Below a second a wait is normal life; then the status says why, and after five a
 
 from datetime import datetime, timedelta
 
-from soulbox.decide.actions import Action, Decision, Dispatch, FollowRun, PostEvent, WriteStatus
+from soulbox.decide.actions import PostEvent, WriteStatus
+from soulbox.decide.execution_actions import Action, Decision, Dispatch, FollowRun
 from soulbox.decide.execution_end import failed, finish
 from soulbox.decide.execution_seen import CodeMissing, SeenExecution, Turn
 from soulbox.decide.execution_status import queued_status

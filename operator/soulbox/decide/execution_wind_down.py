@@ -2,18 +2,14 @@
 
 from datetime import datetime
 
-from soulbox.decide.actions import (
+from soulbox.decide.actions import DeletePod, ProbeRunner, ReleasePod, RemoveFinalizer, WriteStatus
+from soulbox.decide.execution_actions import (
     NOTHING,
     Action,
     CollectOutput,
     Decision,
     DeleteObject,
-    DeletePod,
-    ProbeRunner,
-    ReleasePod,
     ReleaseRun,
-    RemoveFinalizer,
-    WriteStatus,
 )
 from soulbox.decide.execution_seen import SeenExecution
 from soulbox.decide.execution_status import files_to_save, streams_to_save

@@ -11,10 +11,8 @@ deleted: runs end ─> pod goes ─> final row committed ─> finalizer goes
 from datetime import datetime, timedelta
 
 from soulbox.decide.actions import (
-    Action,
     AddFinalizer,
     CreatePod,
-    Decision,
     DeletePod,
     EnsureNetworkPolicy,
     ReleasePod,
@@ -23,6 +21,7 @@ from soulbox.decide.actions import (
 )
 from soulbox.decide.limits import lifetime_seconds
 from soulbox.decide.pods import EndCause, PodPhase, PodView
+from soulbox.decide.sandbox_actions import Action, Decision
 from soulbox.decide.sandbox_seen import SeenSandbox
 from soulbox.decide.sandbox_start import await_runner, told_again, was_unenforced
 from soulbox.decide.sandbox_status import News, report

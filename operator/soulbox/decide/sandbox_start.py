@@ -2,8 +2,9 @@
 
 from datetime import datetime
 
-from soulbox.decide.actions import Action, Decision, DeletePod, ProbeRunner
+from soulbox.decide.actions import DeletePod, ProbeRunner
 from soulbox.decide.pods import PodView
+from soulbox.decide.sandbox_actions import Action, Decision
 from soulbox.decide.sandbox_seen import SeenSandbox
 from soulbox.decide.sandbox_status import News, report
 from soulbox.model.specs import SandboxClassSpec

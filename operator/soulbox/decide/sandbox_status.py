@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any, Literal
 
-from soulbox.decide.actions import Action, PostEvent, WriteStatus
+from soulbox.decide.actions import PostEvent, WriteStatus
 from soulbox.decide.conditions import (
     Condition,
     ConditionStatus,
@@ -14,6 +14,7 @@ from soulbox.decide.conditions import (
 )
 from soulbox.decide.limits import limit_texts, sandbox_limits
 from soulbox.decide.pods import EndCause, PodView
+from soulbox.decide.sandbox_actions import Action
 from soulbox.decide.sandbox_seen import SeenSandbox
 from soulbox.model.specs import SandboxSpec
 from soulbox.model.states import ConditionType, SandboxReason, SandboxState

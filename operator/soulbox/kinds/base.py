@@ -10,6 +10,19 @@ from soulbox.model.states import Kind
 # Unfinished Executions that name a Sandbox, first come first; by its namespace and name.
 Unfinished = Callable[[str, str], Iterator[Manifest]]
 
+
+class NamingExecutions(Protocol):
+    """Executions by the Sandbox that they name, by its namespace and name."""
+
+    def unfinished(self, namespace: str, sandbox_name: str) -> Iterator[Manifest]:
+        """Unfinished ones, first come first."""
+        ...
+
+    def naming(self, namespace: str, sandbox_name: str) -> Iterator[Manifest]:
+        """All of them, in no particular order."""
+        ...
+
+
 # Counters on an object are written at most this often: they may change many times a second.
 COUNT_SECONDS: Final = 30.0
 

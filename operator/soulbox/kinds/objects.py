@@ -5,6 +5,7 @@ from soulbox.kinds.pod.index import PodIndex
 from soulbox.kinds.sandbox_class.index import ClassUsers
 from soulbox.kube.cache import ObjectCache
 from soulbox.model.kinds import OURS
+from soulbox.model.owners import Owner
 from soulbox.model.states import Kind
 
 
@@ -20,6 +21,11 @@ class Objects(ObjectCache):
         self.follow(Kind.EXECUTION, self.executions)
         for kind, users in self._class_users.items():
             self.follow(kind, users)
+
+    def owner_of_pod(self, uid: str) -> Owner | None:
+        """Whose the pod of that uid is, None: nobody's that we know."""
+        pod = self.get(Kind.POD, uid)
+        return None if pod is None else self.pods.owner_of(pod)
 
     def users_of_class(self, name: str) -> list[tuple[Kind, str]]:
         """Sandboxes and unfinished one-shot Executions of a class, as (kind, uid)."""

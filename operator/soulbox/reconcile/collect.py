@@ -8,8 +8,9 @@ import asyncio
 from collections.abc import AsyncIterator
 
 from soulbox.box.client import PodAddress
-from soulbox.decide.actions import CollectOutput
+from soulbox.decide.execution_actions import CollectOutput
 from soulbox.decide.execution_seen import SeenExecution
+from soulbox.kinds.execution.memory import ExecutionMemory
 from soulbox.model.errors import HostileReply, RunnerRefused, SoulBoxError
 from soulbox.model.states import Kind
 from soulbox.reconcile.services import Services, address_of, runner_error_code
@@ -30,8 +31,9 @@ _UNKNOWN_LIMIT_BYTES = 256 * 2**20
 class OutputCollector:
     """At most one task for each Execution; for one event loop."""
 
-    def __init__(self, services: Services) -> None:
+    def __init__(self, services: Services, memory: ExecutionMemory) -> None:
         self._services = services
+        self._memory = memory
         self._tasks: dict[str, asyncio.Task[None]] = {}
 
     def collect(self, action: CollectOutput, seen: SeenExecution) -> None:
@@ -55,7 +57,7 @@ class OutputCollector:
             return  # it comes with news of its pod, which queues the key
         try:
             await self.save(address, action, seen)
-            services.memory.saved_outputs.add(seen.uid)
+            self._memory.saved_outputs.add(seen.uid)
         except SoulBoxError as error:
             _log.warning(
                 "output is not saved yet",

@@ -1,27 +1,28 @@
 """Reconciling Executions: applying what was decided."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, assert_never
 
 from soulbox.build.pod import PodOwner, PodPlan
-from soulbox.decide.actions import (
+from soulbox.decide.actions import CreatePod, SharedAction, WriteStatus
+from soulbox.decide.execution import decide_execution, give_up
+from soulbox.decide.execution_actions import (
     Action,
     CancelRun,
     CollectOutput,
-    CreatePod,
     DeleteObject,
     Dispatch,
     FollowRun,
     ForgetDispatch,
     ReleaseRun,
-    SharedAction,
-    WriteStatus,
 )
-from soulbox.decide.execution import decide_execution
+from soulbox.decide.execution_failing import failing_execution
 from soulbox.decide.execution_seen import RunProblem, SeenExecution
 from soulbox.decide.execution_status import bare_status, shrink_status
+from soulbox.decide.failing import given_up_message
 from soulbox.decide.limits import execution_limits
 from soulbox.decide.pods import PodPhase
+from soulbox.kinds.execution.memory import ExecutionMemory
 from soulbox.kube.resources import EXECUTIONS
 from soulbox.kube.slim import is_applied
 from soulbox.model.errors import HostileReply, KubeNotFound, KubeRefused, RunnerRefused
@@ -36,6 +37,7 @@ from soulbox.model.specs import NO_NETWORK, ExecutionSpec
 from soulbox.model.states import ExecutionReason, ExecutionState, Kind
 from soulbox.reconcile.apply import apply_shared
 from soulbox.reconcile.collect import OutputCollector
+from soulbox.reconcile.failing import Failure
 from soulbox.reconcile.observe import ExecutionObserver
 from soulbox.reconcile.orphans import clear_orphans
 from soulbox.reconcile.probe import RunnerProbe
@@ -64,15 +66,17 @@ class ExecutionReconciler:
     def __init__(
         self,
         services: Services,
+        memory: ExecutionMemory,
         observer: ExecutionObserver,
         runs: RunFollower,
         probe: RunnerProbe,
     ) -> None:
         self._services = services
+        self._memory = memory
         self._observer = observer
         self._runs = runs
         self._probe = probe
-        self._collector = OutputCollector(services)
+        self._collector = OutputCollector(services, memory)
 
     async def reconcile(self, uid: str) -> float | None:
         """Observe, decide, apply. Returns seconds after which to look again, or None.
@@ -97,18 +101,33 @@ class ExecutionReconciler:
             quota = ExecutionReason.QUOTA_EXCEEDED if error.is_quota else None
             reason = quota or ExecutionReason.START_FAILED
             self._refused(uid, RunProblem(reason=reason, message=str(error)))
-        if uid in services.memory.execution_refusals:
+        if uid in self._memory.refusals:
             return _REFUSED_RETRY_SECONDS
         return decision.requeue_after_seconds
+
+    async def actions_of_failing(
+        self, manifest: Mapping[str, Any], failure: Failure
+    ) -> Sequence[object]:
+        """See `reconcile.failing.Failing`. One that cannot be started for so long ends."""
+        services = self._services
+        if failure.seconds >= services.sandbox_not_found_seconds:
+            last = given_up_message(failure.words, failure.seconds)
+            end = give_up(await self._as_far_as_seen(manifest), last, services.clock.now())
+            if end:
+                return end
+        return failing_execution(manifest, failure.message) if failure.is_due else ()
+
+    async def _as_far_as_seen(self, manifest: Mapping[str, Any]) -> SeenExecution:
+        """As much as its end needs; to look at the rest may be what fails."""
+        try:
+            return await self._observer.observe(manifest)
+        except Exception:  # whatever it is, it must not keep the Execution for ever
+            return self._observer.glimpse(manifest)
 
     def _forget(self, uid: str) -> None:
         self._runs.forget(uid)
         self._collector.forget(uid)
-        self._accepted(uid)
-        self._services.memory.saved_outputs.discard(uid)
-        self._services.memory.dispatched_at.pop(uid, None)
-        self._services.memory.told.pop(uid, None)
-        self._services.turns.drop(uid)
+        self._memory.forget(uid)
 
     async def _apply(
         self, action: Action, manifest: Mapping[str, Any], seen: SeenExecution
@@ -166,12 +185,12 @@ class ExecutionReconciler:
         else:
             # From here, before anything is awaited, nobody else may take its place.
             sandbox = (seen.namespace, seen.spec.sandbox_name)
-            services.turns.claim(seen.uid, sandbox, seen.spec.user or "")
+            self._memory.turns.claim(seen.uid, sandbox, seen.spec.user or "")
             try:
                 updated = await patch_metadata(services, Kind.EXECUTION, manifest, metadata)
             finally:
-                services.turns.settle(seen.uid, sandbox)
-        services.memory.dispatched_at[seen.uid] = services.clock.now()
+                self._memory.turns.settle(seen.uid, sandbox)
+        self._memory.dispatched_at[seen.uid] = services.clock.now()
         return updated
 
     async def _forget_dispatch(
@@ -238,11 +257,11 @@ class ExecutionReconciler:
             updated = await self._write_small(manifest, status)
         if status.get("queuePosition") is not None:
             uid = manifest["metadata"]["uid"]
-            services.memory.told[uid] = services.clock.now().timestamp()
+            self._memory.told[uid] = services.clock.now().timestamp()
         if "completionTime" in status:
-            services.turns.drop(manifest["metadata"]["uid"])
-            self._accepted(manifest["metadata"]["uid"])
-            dispatched_at = services.memory.dispatched_at.pop(manifest["metadata"]["uid"], None)
+            self._memory.turns.drop(manifest["metadata"]["uid"])
+            self._memory.refusals.drop(manifest["metadata"]["uid"])
+            dispatched_at = self._memory.dispatched_at.pop(manifest["metadata"]["uid"], None)
             services.metrics.execution_ended(ExecutionState(status["state"]), status, dispatched_at)
         return updated
 
@@ -294,14 +313,11 @@ class ExecutionReconciler:
                 reason=reason, message=f"The API server refused its pod: {error.message}"
             )
         else:
-            self._accepted(seen.uid)
+            self._memory.refusals.drop(seen.uid)
             return
         self._refused(seen.uid, problem)
 
-    def _accepted(self, uid: str) -> None:
-        self._services.memory.execution_refusals.drop(uid)
-
     def _refused(self, uid: str, problem: RunProblem) -> None:
         now_seconds = self._services.clock.now().timestamp()
-        if self._services.memory.execution_refusals.note(uid, problem, now_seconds):
+        if self._memory.refusals.note(uid, problem, now_seconds):
             self._services.enqueue(Kind.EXECUTION, uid)

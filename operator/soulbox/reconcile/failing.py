@@ -1,21 +1,14 @@
 """Telling an object that its passes fail: else it is known in the operator's log only."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
-from soulbox.decide.actions import Action, PostEvent, WriteStatus
-from soulbox.decide.execution import give_up
-from soulbox.decide.execution_seen import SeenExecution
-from soulbox.decide.failing import (
-    failing_execution,
-    failing_message,
-    failing_sandbox,
-    given_up_message,
-)
+from soulbox.decide.actions import AddFinalizer, PostEvent, WriteStatus
+from soulbox.decide.failing import failing_message
 from soulbox.model.errors import KubeRefused, KubeUnavailable, SoulBoxError
 from soulbox.model.states import Kind
-from soulbox.reconcile.observe import ExecutionObserver
 from soulbox.reconcile.services import Services
 from soulbox.reconcile.writes import add_finalizer, write_status
 from soulbox.telemetry.logs import get_logger
@@ -28,12 +21,36 @@ _log = get_logger(__name__)
 FAILURES: Final = 5
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Failure:
+    """Passes over one object that failed, one after the other."""
+
+    words: str  # what went wrong, for people
+    seconds: float  # since the first of them, as far as the API server answered
+    is_due: bool  # whether the object is to say it now
+
+    @property
+    def message(self) -> str:
+        """For the status, while the operator keeps trying."""
+        return failing_message(self.words)
+
+
+class Failing(Protocol):
+    """A kind whose objects say that their passes fail."""
+
+    async def actions_of_failing(
+        self, manifest: Mapping[str, Any], failure: Failure
+    ) -> Sequence[object]:
+        """Words on the object, or its end: PostEvent, WriteStatus or AddFinalizer."""
+        ...
+
+
 class FailureTeller:
     """Writes on objects what the work queue fails at."""
 
-    def __init__(self, services: Services, observer: ExecutionObserver) -> None:
+    def __init__(self, services: Services, kinds: Mapping[Kind, Failing]) -> None:
         self._services = services
-        self._observer = observer
+        self._kinds = kinds
         # When the API server as a whole was last away: nobody is given up for that time.
         self._away_at: datetime | None = None
 
@@ -46,41 +63,24 @@ class FailureTeller:
             self._away_at = now
             return
         manifest = self._services.cache.get(kind, uid)
-        if failures < FAILURES or manifest is None:
+        failing = self._kinds.get(kind)
+        if failures < FAILURES or manifest is None or failing is None:
             return
-        if kind not in (Kind.SANDBOX, Kind.EXECUTION):  # a class has no Events and no run
-            return
-        words = _words(error)
-        message = failing_message(words)
         if self._away_at is not None:
             failing_seconds = min(failing_seconds, (now - self._away_at).total_seconds())
-        actions: tuple[Action, ...] = ()
-        is_due = failures % FAILURES == 0
+        failure = Failure(
+            words=_words(error), seconds=failing_seconds, is_due=failures % FAILURES == 0
+        )
         try:
-            if kind is Kind.SANDBOX:
-                actions = failing_sandbox(manifest, message, now) if is_due else ()
-            else:
-                actions = failing_execution(manifest, message) if is_due else ()
-                if failing_seconds >= self._services.sandbox_not_found_seconds:
-                    seen = await self._seen(manifest)
-                    last = given_up_message(words, failing_seconds)
-                    actions = give_up(seen, last, now) or actions
-            for action in actions:
+            for action in await failing.actions_of_failing(manifest, failure):
                 if isinstance(action, PostEvent):
                     self._services.events.post(manifest, kind, action)
                 elif isinstance(action, WriteStatus):
                     manifest = await write_status(self._services, kind, manifest, action.status)
-                else:
+                elif isinstance(action, AddFinalizer):
                     manifest = await add_finalizer(self._services, kind, manifest)
         except Exception as problem:  # it is what fails, perhaps; the log has the first error
             _log.debug("failure not told", kind=kind.value, uid=uid, error=str(problem)[:256])
-
-    async def _seen(self, manifest: Mapping[str, Any]) -> SeenExecution:
-        """As much as its end needs; to look at the rest may be what fails."""
-        try:
-            return await self._observer.observe(manifest)
-        except Exception:  # whatever it is, it must not keep the Execution for ever
-            return self._observer.glimpse(manifest)
 
 
 def _is_everybody_s(error: BaseException) -> bool:

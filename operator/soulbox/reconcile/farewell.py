@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from soulbox.box.client import PodAddress
-from soulbox.decide.actions import CollectOutput
+from soulbox.decide.execution_actions import CollectOutput
 from soulbox.decide.execution_seen import SeenExecution
 from soulbox.decide.execution_status import (
     cancelled_by_deletion,

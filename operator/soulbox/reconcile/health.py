@@ -13,7 +13,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
-from soulbox.kinds.objects import Objects
+from soulbox.model.owners import Owner
 from soulbox.model.states import Kind
 
 # Three long calls that get no answer take half a minute; a node under load answers by then.
@@ -34,11 +34,14 @@ class RunnerHealth:
 
     def __init__(
         self,
-        cache: Objects,
+        owner_of: Callable[[str], Owner | None],
         enqueue: Callable[[Kind, str], None],
         monotonic: Callable[[], float],
     ) -> None:
-        self._cache = cache
+        """Args:
+        owner_of: whose the pod of that uid is, None: nobody's that is known.
+        """
+        self._owner_of = owner_of
         self._enqueue = enqueue
         self._monotonic = monotonic
         self._failing: dict[str, _Failing] = {}
@@ -55,8 +58,7 @@ class RunnerHealth:
         failing = self._failing.setdefault(pod_uid, _Failing(since=now))
         failing.failures += 1
         if self.is_hurt(pod_uid):
-            pod = self._cache.get(Kind.POD, pod_uid)
-            owner = None if pod is None else self._cache.pods.owner_of(pod)
+            owner = self._owner_of(pod_uid)
             if owner is not None:
                 self._enqueue(owner.kind, owner.uid)
 

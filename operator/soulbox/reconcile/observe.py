@@ -6,6 +6,8 @@ from typing import Any, TypeVar
 from soulbox.decide.execution_seen import CodeMissing, Dispatched, SeenExecution, Turn
 from soulbox.decide.pods import PodView
 from soulbox.decide.terms import within
+from soulbox.kinds.execution.memory import ExecutionMemory
+from soulbox.kinds.execution.spec import execution_spec
 from soulbox.model.billing import DEFAULT_SKU, PricePlan
 from soulbox.model.errors import InvalidManifest
 from soulbox.model.keys import SKU_ANNOTATION, USER_ANNOTATION
@@ -37,8 +39,9 @@ _MAX_FILE_SIZE_BYTES = 2**40
 class ExecutionObserver:
     """Reads the cache, and what an Execution is given from elsewhere."""
 
-    def __init__(self, services: Services, runs: RunFollower) -> None:
+    def __init__(self, services: Services, memory: ExecutionMemory, runs: RunFollower) -> None:
         self._services = services
+        self._memory = memory
         self._runs = runs
         self._inputs = InputReader(services)
 
@@ -47,9 +50,9 @@ class ExecutionObserver:
         services, cache = self._services, self._services.cache
         metadata = manifest["metadata"]
         uid, namespace = metadata["uid"], metadata["namespace"]
-        spec = services.specs.execution(manifest)
+        spec = execution_spec(services.specs, manifest)
         dispatched = parse_dispatched(metadata)
-        own_pods = tuple(services.view(pod) for pod in cache.pods.of(uid, namespace))
+        own_pods = tuple(services.view(pod) for pod in services.pods.of(uid, namespace))
         place = place_of(services, metadata, spec)
         pod = pod_of(services, metadata, spec, dispatched, place, own_pods)
         created = parse_time(metadata["creationTimestamp"])
@@ -87,7 +90,7 @@ class ExecutionObserver:
             pod_asked_seconds=self._asked_seconds(pod),
             run_awaited=self._runs.awaits(uid),
             own_pods=own_pods,
-            pod_refusal=services.memory.execution_refusals.get(uid),
+            pod_refusal=self._memory.refusals.get(uid),
             # Again, now that nothing is awaited any more before it is acted on.
             turn=self._turn(uid, namespace, spec, dispatched, place),
             told_seconds_ago=self._told_seconds(uid, manifest),
@@ -105,7 +108,7 @@ class ExecutionObserver:
                 one.uid for one in own_pods if services.mirror.is_recorded(one.uid)
             ),
             # Of an object that waits for PostgreSQL no longer, what is not saved is given up.
-            output_saved=uid in services.memory.saved_outputs or services.mirror.is_spooled(uid),
+            output_saved=uid in self._memory.saved_outputs or services.mirror.is_spooled(uid),
             price_plan=self._price_plan(namespace, pod),
             runner_version=None if pod is None else services.memory.runner_versions.get(pod.uid),
             sandbox_not_found_seconds=services.sandbox_not_found_seconds,
@@ -201,7 +204,7 @@ class ExecutionObserver:
         self, uid: str, sandbox: tuple[str, str], room: int, missing: CodeMissing | None
     ) -> None:
         """Who cannot run lets others go first."""
-        turns = self._services.turns
+        turns = self._memory.turns
         if missing is None:
             turns.take_back(uid, sandbox)
         elif turns.set_aside(uid, sandbox):
@@ -209,7 +212,7 @@ class ExecutionObserver:
                 self._services.enqueue(Kind.EXECUTION, other)
 
     def _refused_seconds(self, uid: str) -> float | None:
-        since = self._services.memory.execution_refusals.since(uid)
+        since = self._memory.refusals.since(uid)
         return None if since is None else self._now_seconds() - since
 
     def _asked_seconds(self, pod: PodView | None) -> float | None:
@@ -229,7 +232,7 @@ class ExecutionObserver:
             return None
         if dispatched is not None:
             return None
-        return self._services.turns.turn(uid, (namespace, spec.sandbox_name), place.concurrency)
+        return self._memory.turns.turn(uid, (namespace, spec.sandbox_name), place.concurrency)
 
     def _told_seconds(self, uid: str, manifest: Mapping[str, Any]) -> float | None:
         """Since its place in the queue was written; what an operator before this one wrote
@@ -237,7 +240,7 @@ class ExecutionObserver:
         if "queuePosition" not in (manifest.get("status") or {}):
             return None
         now_seconds = self._services.clock.now().timestamp()
-        return now_seconds - self._services.memory.told.setdefault(uid, now_seconds)
+        return now_seconds - self._memory.told.setdefault(uid, now_seconds)
 
     def _price_plan(self, namespace: str, pod: PodView | None) -> PricePlan | None:
         book = self._services.mirror.price_book()

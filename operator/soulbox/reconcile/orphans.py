@@ -16,7 +16,7 @@ async def clear_orphans(services: Services, uid: str) -> None:
     What is left comes back with the news of its end, or with its record."""
     if uid in services.memory.farewells:
         return  # its code is being ended, and its output saved
-    for manifest in services.cache.pods.of(uid):
+    for manifest in services.pods.of(uid):
         owner = pod_owner(manifest)
         if owner is not None and await _lives(services, owner, manifest["metadata"]["namespace"]):
             return

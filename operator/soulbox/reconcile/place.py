@@ -12,6 +12,7 @@ from soulbox.decide.execution_seen import Dispatched, SandboxSeen
 from soulbox.decide.limits import concurrency, object_to_execution
 from soulbox.decide.pods import PodPhase, PodView, view_pod
 from soulbox.decide.terms import decide_terms
+from soulbox.kinds.sandbox_class.lookup import find_class
 from soulbox.model.errors import InvalidManifest
 from soulbox.model.keys import SANDBOX_UID_LABEL
 from soulbox.model.marks import dispatch_mark
@@ -20,8 +21,8 @@ from soulbox.model.specs import ExecutionSpec, SandboxClassSpec
 from soulbox.model.states import ConditionType, Kind, SandboxState
 from soulbox.model.terms import RunTerms
 from soulbox.model.times import parse_time
-from soulbox.reconcile.sandbox import find_class
 from soulbox.reconcile.services import Services
+from soulbox.schema.parse import parse_sandbox
 from soulbox.schema.terms import read_terms
 
 
@@ -89,7 +90,7 @@ def _sandbox_place(services: Services, manifest: Mapping[str, Any]) -> Place:
     place = Place()
     status = manifest.get("status") or {}
     state = status.get("state", SandboxState.CREATED)
-    spec = services.specs.sandbox(manifest)
+    spec = services.specs.of(manifest, parse_sandbox)
     place.sandbox = SandboxSeen(
         uid=manifest["metadata"]["uid"],
         state=SandboxState(state) if state in set(SandboxState) else SandboxState.CREATED,
@@ -172,7 +173,7 @@ def _may_run_in(
 ) -> bool:
     """Whether a pod is the Execution's own, or one of the Sandbox it names.
 
-    The dispatched annotation is the tenant's to write: without this it would send his code
+    The dispatched annotation is the tenant's to write: without this it would send their code
     into any sandbox of the cluster.
     """
     if pod["metadata"]["namespace"] != metadata["namespace"]:
@@ -187,7 +188,7 @@ def _may_run_in(
 
 def parse_dispatched(metadata: Mapping[str, Any]) -> Dispatched | None:
     """The annotation; what a tenant wrote there by hand that is not of our form reads as a
-    pod that does not exist, which harms his own Execution only."""
+    pod that does not exist, which harms their own Execution only."""
     pod_uid, attempt = dispatch_mark(metadata)
     if not pod_uid:
         return None

@@ -5,15 +5,13 @@ The answer tells two things: the sandbox is ready, and which runs the runner sti
 """
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
 from soulbox.box.client import PodAddress
 from soulbox.model.backoff import Backoff
 from soulbox.model.errors import HostileReply, RunnerRefused, RunnerUnavailable
-from soulbox.model.marks import dispatch_mark
 from soulbox.model.states import Kind, PolicyFinding
-from soulbox.reconcile.runs import RunFollower
 from soulbox.reconcile.services import Services, address_of
 
 _FIRST_RETRY_SECONDS = 0.02
@@ -27,9 +25,20 @@ _AT_ONCE = 64
 class RunnerProbe:
     """One task a pod that has not answered yet."""
 
-    def __init__(self, services: Services, runs: RunFollower) -> None:
+    def __init__(
+        self,
+        services: Services,
+        *,
+        meet: Callable[[str, str, int], Awaitable[None]],
+        on_answered: Mapping[Kind, Callable[[str], None]],
+    ) -> None:
+        """Args:
+        meet: awaited with pod, uid and attempt of each run that a runner holds.
+        on_answered: by kind of a pod's owner, who else goes on now; called with its uid.
+        """
         self._services = services
-        self._runs = runs
+        self._meet = meet
+        self._on_answered = on_answered
         self._tasks: dict[str, asyncio.Task[None]] = {}
         self._slots = asyncio.Semaphore(_AT_ONCE)
 
@@ -63,7 +72,7 @@ class RunnerProbe:
                         services.health.answered(pod_uid)
                         services.memory.runner_versions[pod_uid] = listed.runner_version
                         for run in listed.executions:
-                            await self.meet(pod_uid, run.uid, run.attempt)
+                            await self._meet(pod_uid, run.uid, run.attempt)
                         self._wake(owner)
                         return
                 delay_seconds = retry.next_seconds()
@@ -96,37 +105,8 @@ class RunnerProbe:
         return None if pod is None else address_of(pod)
 
     def _wake(self, owner: tuple[Kind, str]) -> None:
-        """The owner goes on, and so do the Executions that wait for a Sandbox's runner."""
-        services = self._services
-        services.enqueue(*owner)
-        sandbox = services.cache.get(*owner) if owner[0] is Kind.SANDBOX else None
-        if sandbox is not None:
-            metadata = sandbox["metadata"]
-            for execution in services.cache.executions.unfinished(
-                metadata["namespace"], metadata["name"]
-            ):
-                services.enqueue(Kind.EXECUTION, execution["metadata"]["uid"])
-
-    async def meet(self, pod_uid: str, execution_uid: str, attempt: int) -> None:
-        """A run the runner says it holds: follow it if it was handed to it, let it go when its
-        Execution is no more, or was handed over anew."""
-        services = self._services
-        address = self._address(pod_uid)
-        if address is None:
-            return
-        execution = services.cache.get(Kind.EXECUTION, execution_uid)
-        if execution is not None:
-            handed_to, newest = dispatch_mark(execution["metadata"])
-            if (handed_to, newest) == (pod_uid, attempt):
-                self._runs.follow(execution_uid, address, attempt, None)
-                return
-            if attempt > newest or not newest:
-                # Not known to be handed over: perhaps the watch is late, perhaps the runner
-                # lies about somebody else's Execution. Who hands it over asks by himself.
-                return
-        try:
-            await services.runner.cancel(address, execution_uid, attempt)
-            await services.runner.release(address, execution_uid, attempt)
-        except (RunnerUnavailable, RunnerRefused, HostileReply) as error:
-            # It holds a little space until the pod ends; nothing else depends on it.
-            services.metrics.runner_error(type(error).__name__)
+        """The owner goes on, and so does whatever waits for its runner."""
+        self._services.enqueue(*owner)
+        kind, uid = owner
+        if kind in self._on_answered:
+            self._on_answered[kind](uid)

@@ -2,36 +2,40 @@
 
 import asyncio
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, assert_never
 
 from soulbox.build.pod import PodOwner, PodPlan
 from soulbox.build.volume import ClaimPlan
 from soulbox.decide.actions import (
-    Action,
     AddFinalizer,
     CreatePod,
     EnsureNetworkPolicy,
-    RunAction,
     SharedAction,
     WriteStatus,
 )
 from soulbox.decide.limits import object_to_sandbox, sandbox_limits, workspace_bytes
 from soulbox.decide.sandbox import decide_sandbox
+from soulbox.decide.sandbox_actions import Action
+from soulbox.decide.sandbox_failing import failing_sandbox
 from soulbox.decide.sandbox_seen import Activity, PodRefusal, SeenSandbox
-from soulbox.kinds.base import COUNT_SECONDS
-from soulbox.model.errors import InvalidManifest, KubeRefused
+from soulbox.kinds.base import COUNT_SECONDS, NamingExecutions
+from soulbox.kinds.sandbox.lives import ShortLives
+from soulbox.kinds.sandbox_class.lookup import find_class
+from soulbox.model.errors import KubeRefused
 from soulbox.model.keys import SANDBOX_UID_LABEL
 from soulbox.model.manifests import has_recorded
 from soulbox.model.marks import dispatch_mark
-from soulbox.model.specs import NO_NETWORK, SandboxClassSpec, SandboxSpec
+from soulbox.model.specs import NO_NETWORK, SandboxSpec
 from soulbox.model.states import ExecutionState, Kind, SandboxReason, SandboxState
 from soulbox.model.times import parse_time
 from soulbox.reconcile.apply import apply_shared
+from soulbox.reconcile.failing import Failure
 from soulbox.reconcile.orphans import clear_orphans
 from soulbox.reconcile.probe import RunnerProbe
-from soulbox.reconcile.services import Services, ShortLives
+from soulbox.reconcile.refusals import Refusals
+from soulbox.reconcile.services import Services
 from soulbox.reconcile.writes import (
     NameTaken,
     PolicyRefused,
@@ -41,6 +45,7 @@ from soulbox.reconcile.writes import (
     network_policy_is_right,
     write_status,
 )
+from soulbox.schema.parse import parse_sandbox
 
 # A refused pod (quota, policy) is tried again: what refused it may change.
 _REFUSED_RETRY_SECONDS = 10.0
@@ -50,9 +55,27 @@ _REFUSED_RETRY_SECONDS = 10.0
 class SandboxReconciler:
     """One pass at a time for each uid (the queue sees to that)."""
 
-    def __init__(self, services: Services, probe: RunnerProbe) -> None:
+    def __init__(
+        self,
+        services: Services,
+        probe: RunnerProbe,
+        executions: NamingExecutions,
+        claimed: Callable[[tuple[str, str]], int],
+    ) -> None:
+        """Args:
+        claimed: how many Executions are being handed to the Sandbox of that namespace and name
+            in this moment.
+        """
         self._services = services
         self._probe = probe
+        self._executions = executions
+        self._claimed = claimed
+        # Why the API server refuses their pods.
+        self._refusals = Refusals[PodRefusal]()
+        # Pods of each Sandbox seen ended, and how many of them in a row lived shortly.
+        self._short_lives: dict[str, ShortLives] = {}
+        # When each Sandbox's counters were last written, Unix seconds.
+        self._counted_at: dict[str, float] = {}
 
     async def reconcile(self, uid: str) -> float | None:
         """Observe, decide, apply. Returns seconds after which to look again, or None.
@@ -62,9 +85,9 @@ class SandboxReconciler:
         services = self._services
         manifest = services.cache.get(Kind.SANDBOX, uid)
         if manifest is None:
-            services.memory.sandbox_refusals.drop(uid)
-            services.memory.counted_at.pop(uid, None)
-            services.memory.short_lives.pop(uid, None)
+            self._refusals.drop(uid)
+            self._counted_at.pop(uid, None)
+            self._short_lives.pop(uid, None)
             await clear_orphans(services, uid)
             return None
         seen = self._observe(manifest)
@@ -81,9 +104,26 @@ class SandboxReconciler:
         except PolicyRefused as error:
             reason = SandboxReason.NETWORK_POLICY_REFUSED
             self._refused(uid, PodRefusal(reason=reason, message=str(error)))
-        if uid in services.memory.sandbox_refusals:
+        if uid in self._refusals:
             return _REFUSED_RETRY_SECONDS
         return decision.requeue_after_seconds
+
+    async def actions_of_failing(
+        self, manifest: Mapping[str, Any], failure: Failure
+    ) -> Sequence[object]:
+        """See `reconcile.failing.Failing`."""
+        if not failure.is_due:
+            return ()
+        return failing_sandbox(manifest, failure.message, self._services.clock.now())
+
+    def runner_answered(self, uid: str) -> None:
+        """The Executions that wait for the Sandbox's runner go on."""
+        sandbox = self._services.cache.get(Kind.SANDBOX, uid)
+        if sandbox is None:
+            return
+        metadata = sandbox["metadata"]
+        for execution in self._executions.unfinished(metadata["namespace"], metadata["name"]):
+            self._services.enqueue(Kind.EXECUTION, execution["metadata"]["uid"])
 
     async def _begin(
         self,
@@ -107,28 +147,24 @@ class SandboxReconciler:
         services = self._services
         metadata = manifest["metadata"]
         uid: str = metadata["uid"]
-        spec = services.specs.sandbox(manifest)
+        spec = services.specs.of(manifest, parse_sandbox)
         sandbox_class, objection = None, ""
         if isinstance(spec, SandboxSpec):
             sandbox_class, objection = find_class(services, spec.class_name)
             if sandbox_class is not None:
                 objection = object_to_sandbox(spec, sandbox_class, spec.class_name)
-        pods = tuple(
-            services.view(pod) for pod in services.cache.pods.of(uid, metadata["namespace"])
-        )
+        pods = tuple(services.view(pod) for pod in services.pods.of(uid, metadata["namespace"]))
         pod_uids = {pod.uid for pod in pods}
         sandbox_name = (metadata["namespace"], metadata["name"])
         # What is being handed over in this moment counts too.
-        running = services.turns.claimed(sandbox_name) + sum(
+        running = self._claimed(sandbox_name) + sum(
             _dispatched_pod(execution) in pod_uids
-            for execution in services.cache.executions.unfinished(
-                metadata["namespace"], metadata["name"]
-            )
+            for execution in self._executions.unfinished(metadata["namespace"], metadata["name"])
         )
         now_seconds = services.clock.now().timestamp()
-        counted_at = services.memory.counted_at.setdefault(uid, now_seconds)
+        counted_at = self._counted_at.setdefault(uid, now_seconds)
         due = counted_at + COUNT_SECONDS - now_seconds
-        lives = services.memory.short_lives.setdefault(uid, ShortLives())
+        lives = self._short_lives.setdefault(uid, ShortLives())
         short_lives = lives.count(pods, services.clock.now())
         created = parse_time(metadata["creationTimestamp"])
         assert created is not None, "the API server sets creationTimestamp"
@@ -151,7 +187,7 @@ class SandboxReconciler:
             running_executions=running,
             activity=self._activity(metadata["namespace"], metadata["name"], uid),
             activity_due_seconds=max(0.0, due),
-            pod_refusal=services.memory.sandbox_refusals.get(uid),
+            pod_refusal=self._refusals.get(uid),
             unenforced={
                 one: found for one in pod_uids if (found := services.unenforced(one)) is not None
             },
@@ -170,13 +206,12 @@ class SandboxReconciler:
         services = self._services
         if isinstance(action, SharedAction):
             return await apply_shared(services, self._probe, Kind.SANDBOX, action, manifest)
-        assert not isinstance(action, RunAction), "decide_sandbox asks for none"
         match action:
             case CreatePod():
                 await self._create_pod(action, seen)
             case WriteStatus():
                 if "executions" in action.status:
-                    services.memory.counted_at[seen.uid] = services.clock.now().timestamp()
+                    self._counted_at[seen.uid] = services.clock.now().timestamp()
                 updated = await write_status(services, Kind.SANDBOX, manifest, action.status)
                 if _is_first_running(seen, action.status):
                     services.metrics.sandbox_started(seen.created_at, services.clock.now())
@@ -189,7 +224,7 @@ class SandboxReconciler:
         """Executions that name the Sandbox; those of an earlier one of the name are not its."""
         counts = Counter[str]()
         times = []
-        for execution in self._services.cache.executions.naming(namespace, name):
+        for execution in self._executions.naming(namespace, name):
             metadata = execution["metadata"]
             bound = (metadata.get("labels") or {}).get(SANDBOX_UID_LABEL)
             if not dispatch_mark(metadata)[1]:
@@ -257,25 +292,14 @@ class SandboxReconciler:
                 reason = SandboxReason.STORAGE_REFUSED
             refusal = PodRefusal(reason=reason, message=error.message)
         else:
-            services.memory.sandbox_refusals.drop(seen.uid)
+            self._refusals.drop(seen.uid)
             return
         self._refused(seen.uid, refusal)
 
     def _refused(self, uid: str, refusal: PodRefusal) -> None:
         now_seconds = self._services.clock.now().timestamp()
-        if self._services.memory.sandbox_refusals.note(uid, refusal, now_seconds):
+        if self._refusals.note(uid, refusal, now_seconds):
             self._services.enqueue(Kind.SANDBOX, uid)  # the next pass writes it down
-
-
-def find_class(services: Services, name: str) -> tuple[SandboxClassSpec | None, str]:
-    """The class of that name, None if there is none; and what is wrong with it."""
-    manifest = services.cache.by_name(Kind.SANDBOX_CLASS, "", name)
-    if manifest is None:
-        return None, ""
-    spec = services.specs.sandbox_class(manifest)
-    if isinstance(spec, InvalidManifest):
-        return None, f'SandboxClass "{name}": {spec}'
-    return spec, ""
 
 
 def _dispatched_pod(execution: Mapping[str, Any]) -> str:

@@ -1,28 +1,24 @@
 """What reconcilers work with, handed in once by `app`."""
 
-from collections.abc import Callable, Coroutine, Iterable, Mapping
+from collections.abc import Callable, Coroutine, Mapping
 from dataclasses import dataclass, field, replace
-from datetime import datetime
 from typing import Any, Protocol
 
 from soulbox.box.client import PodAddress, RunnerClient
 from soulbox.box.target import ForbiddenTarget
 from soulbox.decide.enforcement import Unenforced
-from soulbox.decide.execution_seen import RunProblem
-from soulbox.decide.pods import PodPhase, PodView, Trouble, lived_shortly, view_pod
-from soulbox.decide.sandbox_seen import PodRefusal
-from soulbox.kinds.execution.queue import Turns
-from soulbox.kinds.objects import Objects
+from soulbox.decide.pods import PodPhase, PodView, Trouble, view_pod
+from soulbox.kube.cache import ObjectCache
 from soulbox.kube.client import KubeClient
 from soulbox.kube.clock import ServerClock
 from soulbox.kube.events import EventRecorder
 from soulbox.kube.slim import slim
 from soulbox.model.errors import HostileReply, RunnerRefused
 from soulbox.model.keys import RUNNER_PORT
+from soulbox.model.owners import Owner
 from soulbox.model.states import Kind, PolicyFinding
 from soulbox.pure.prices import PriceBook
 from soulbox.reconcile.health import RunnerHealth
-from soulbox.reconcile.refusals import Refusals
 from soulbox.reconcile.specs import SpecMemory
 from soulbox.telemetry.metrics import Metrics
 
@@ -48,6 +44,22 @@ class Recorder(Protocol):
 
     def tenant_of(self, namespace: str) -> str:
         """The tenant that time in this namespace is billed to."""
+        ...
+
+
+class Pods(Protocol):
+    """Pods by the object that they were made for."""
+
+    def of(self, owner_uid: str, namespace: str | None = None) -> list[Mapping[str, Any]]:
+        """Pods of that object, by creation and name.
+
+        Args:
+            namespace: the owner's; None where that is not known.
+        """
+        ...
+
+    def owner_of(self, pod: Mapping[str, Any]) -> Owner | None:
+        """Whose a pod in the cache is, None: nobody's that we know."""
         ...
 
 
@@ -81,52 +93,21 @@ class PublicKeys:
 
 
 @dataclass(slots=True, kw_only=True)
-class ShortLives:
-    """Of one Sandbox, since this operator began; an earlier one's are forgotten, which only
-    makes the next pod come sooner."""
-
-    in_a_row: int = 0
-    last_incarnation: int = 0  # the newest that was counted
-    last_end: datetime | None = None  # when that one had ended
-
-    def count(self, pods: Iterable[PodView], now: datetime) -> int:
-        """Take in pods, each once when it has ended; how many in a row lived shortly."""
-        for pod in sorted(pods, key=lambda one: one.incarnation):
-            if pod.phase is PodPhase.ENDED and pod.incarnation > self.last_incarnation:
-                self.last_incarnation = pod.incarnation
-                self.last_end = now
-                self.in_a_row = self.in_a_row + 1 if lived_shortly(pod) else 0
-        return self.in_a_row
-
-
-@dataclass(slots=True, kw_only=True)
 class Memory:
-    """What one operator process knows beyond the objects; all of it can be asked again."""
+    """What one operator process knows of pods beyond the objects; all of it can be asked again.
+    What it knows of a kind's objects, the kind's own reconciler keeps."""
 
     # Pods whose runner answered, and the version it told.
     runner_versions: dict[str, str] = field(default_factory=dict)
     # When each pod that has not answered yet was first asked, Unix seconds.
     asked_since: dict[str, float] = field(default_factory=dict)
-    # Why the API server refuses owners' pods.
-    sandbox_refusals: Refusals[PodRefusal] = field(default_factory=Refusals)
-    execution_refusals: Refusals[RunProblem] = field(default_factory=Refusals)
     # Why pods that have not started do not, by their Events.
     pod_troubles: dict[str, Trouble] = field(default_factory=dict)
-    # Executions that are gone, and whose code is being ended.
+    # Objects that are gone, and whose code is being ended.
     farewells: set[str] = field(default_factory=set)
-    # Executions of which every byte of output is saved.
-    saved_outputs: set[str] = field(default_factory=set)
-    # When this process dispatched each Execution that has not ended yet.
-    dispatched_at: dict[str, datetime] = field(default_factory=dict)
     # What runners found that start no code, because their policy was not seen in force: what,
     # its words, and since when, Unix seconds, by pod uid.
     unenforced: dict[str, tuple[PolicyFinding, str, float]] = field(default_factory=dict)
-    # When an Execution's place in the queue was last written, Unix seconds.
-    told: dict[str, float] = field(default_factory=dict)
-    # Pods of each Sandbox seen ended, and how many of them in a row lived shortly.
-    short_lives: dict[str, ShortLives] = field(default_factory=dict)
-    # When each Sandbox's counters were last written, Unix seconds.
-    counted_at: dict[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -134,14 +115,14 @@ class Services:
     """One operator's tools. Shared by all reconcilers, for one event loop."""
 
     kube: KubeClient
-    cache: Objects
+    cache: ObjectCache
+    pods: Pods
     clock: ServerClock
     mirror: Mirror
     runner: RunnerClient
     events: EventRecorder
     metrics: Metrics
     keys: PublicKeys
-    turns: Turns
     enqueue: Callable[[Kind, str], None]
     spawn: Spawn
     operator_namespace: str

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import hashlib
 
-from soulbox.decide.actions import CollectOutput
 from soulbox.decide.execution import decide_execution
+from soulbox.decide.execution_actions import CollectOutput
 from soulbox.decide.execution_status import files_to_save, final_status, shrink_status
 from soulbox.decide.outcome import ending_of_run
 from soulbox.decide.output import FILE_CONTENT_BYTES, encoded_bytes, inline_files

@@ -13,22 +13,24 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from soulbox.decide.actions import (
-    NOTHING,
     AddFinalizer,
-    CollectOutput,
     CreatePod,
-    Decision,
-    DeleteObject,
     DeletePod,
-    Dispatch,
-    FollowRun,
-    ForgetDispatch,
     ReleasePod,
-    ReleaseRun,
     RemoveFinalizer,
     WriteStatus,
 )
 from soulbox.decide.execution import decide_execution
+from soulbox.decide.execution_actions import (
+    NOTHING,
+    CollectOutput,
+    Decision,
+    DeleteObject,
+    Dispatch,
+    FollowRun,
+    ForgetDispatch,
+    ReleaseRun,
+)
 from soulbox.decide.execution_seen import CodeMissing, Dispatched, RunProblem, SeenExecution, Turn
 from soulbox.decide.execution_status import final_status, shrink_status, streams_to_save
 from soulbox.decide.outcome import ending_of_run

@@ -8,16 +8,9 @@ from typing import Any
 
 import pytest
 
-from soulbox.decide.actions import (
-    CollectOutput,
-    DeleteObject,
-    DeletePod,
-    ProbeRunner,
-    ReleasePod,
-    ReleaseRun,
-    RemoveFinalizer,
-)
+from soulbox.decide.actions import DeletePod, ProbeRunner, ReleasePod, RemoveFinalizer
 from soulbox.decide.execution import decide_execution
+from soulbox.decide.execution_actions import CollectOutput, DeleteObject, ReleaseRun
 from soulbox.decide.execution_seen import RunProblem, SeenExecution
 from soulbox.model.errors import InvalidManifest
 from soulbox.model.specs import ExecutionSpec

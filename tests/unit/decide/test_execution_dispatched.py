@@ -4,14 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from soulbox.decide.actions import (
-    AddFinalizer,
-    CancelRun,
-    FollowRun,
-    PostEvent,
-    WriteStatus,
-)
+from soulbox.decide.actions import AddFinalizer, PostEvent, WriteStatus
 from soulbox.decide.execution import decide_execution
+from soulbox.decide.execution_actions import CancelRun, FollowRun
 from soulbox.decide.execution_seen import Dispatched, RunProblem, SeenExecution
 from soulbox.decide.pods import EndCause
 from soulbox.model.specs import ExecutionSpec

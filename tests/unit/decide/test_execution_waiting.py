@@ -11,15 +11,13 @@ import pytest
 from soulbox.decide.actions import (
     AddFinalizer,
     CreatePod,
-    Dispatch,
     EnsureNetworkPolicy,
-    FollowRun,
-    ForgetDispatch,
     PostEvent,
     ProbeRunner,
     WriteStatus,
 )
 from soulbox.decide.execution import decide_execution
+from soulbox.decide.execution_actions import Dispatch, FollowRun, ForgetDispatch
 from soulbox.decide.execution_seen import CodeMissing, RunProblem, SeenExecution, Turn
 from soulbox.decide.pods import EndCause, PodView, Trouble
 from soulbox.model.errors import InvalidManifest

@@ -8,7 +8,9 @@ import pytest
 
 from soulbox.decide.actions import AddFinalizer, PostEvent, WriteStatus
 from soulbox.decide.execution import give_up
-from soulbox.decide.failing import failing_execution, failing_message, failing_sandbox
+from soulbox.decide.execution_failing import failing_execution
+from soulbox.decide.failing import failing_message
+from soulbox.decide.sandbox_failing import failing_sandbox
 from tests.support.builders import make_execution, make_sandbox, stored
 from tests.support.fix_clock import NOW, at
 from tests.support.seen import make_dispatched, make_final, make_seen, merged

@@ -8,17 +8,16 @@ from typing import Any
 
 import pytest
 
-from soulbox.decide.actions import (
+from soulbox.decide.actions import CreatePod, WriteStatus
+from soulbox.decide.execution import decide_execution
+from soulbox.decide.execution_actions import (
     Action,
     CancelRun,
-    CreatePod,
     Decision,
     Dispatch,
     FollowRun,
     ForgetDispatch,
-    WriteStatus,
 )
-from soulbox.decide.execution import decide_execution
 from soulbox.decide.execution_seen import Dispatched, RunProblem, SeenExecution, Turn
 from soulbox.decide.pods import EndCause
 from soulbox.model.specs import ExecutionSpec

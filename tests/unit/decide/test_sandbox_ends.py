@@ -9,7 +9,6 @@ import pytest
 
 from soulbox.decide.actions import (
     CreatePod,
-    Decision,
     DeletePod,
     EnsureNetworkPolicy,
     PostEvent,
@@ -19,6 +18,7 @@ from soulbox.decide.actions import (
 )
 from soulbox.decide.pods import EndCause
 from soulbox.decide.sandbox import decide_sandbox
+from soulbox.decide.sandbox_actions import Decision
 from soulbox.decide.sandbox_seen import PodRefusal, SeenSandbox
 from soulbox.model.specs import NO_NETWORK, SandboxSpec
 from soulbox.model.states import SandboxReason

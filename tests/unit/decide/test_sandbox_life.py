@@ -9,11 +9,9 @@ from typing import Any
 import pytest
 
 from soulbox.decide.actions import (
-    Action,
     AddFinalizer,
     AskWhyPending,
     CreatePod,
-    Decision,
     DeletePod,
     EnsureNetworkPolicy,
     PostEvent,
@@ -23,6 +21,7 @@ from soulbox.decide.actions import (
 )
 from soulbox.decide.pods import Trouble
 from soulbox.decide.sandbox import decide_sandbox
+from soulbox.decide.sandbox_actions import Action, Decision
 from soulbox.decide.sandbox_seen import Activity, PodRefusal, SeenSandbox
 from soulbox.model.errors import InvalidManifest
 from soulbox.model.specs import NO_NETWORK, Resources, SandboxSpec

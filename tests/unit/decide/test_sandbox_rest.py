@@ -7,9 +7,10 @@ from typing import Any
 
 import pytest
 
-from soulbox.decide.actions import CreatePod, Decision, DeletePod, ReleasePod, WriteStatus
+from soulbox.decide.actions import CreatePod, DeletePod, ReleasePod, WriteStatus
 from soulbox.decide.limits import object_to_sandbox, workspace_bytes
 from soulbox.decide.sandbox import decide_sandbox
+from soulbox.decide.sandbox_actions import Decision
 from soulbox.decide.sandbox_seen import Activity, SeenSandbox
 from soulbox.model.specs import Egress, NetworkProfile, Resources, SandboxSpec, Workspace
 from tests.support.fix_clock import NOW, at

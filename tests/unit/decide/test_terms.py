@@ -7,8 +7,9 @@ from typing import Any
 
 import pytest
 
-from soulbox.decide.actions import CancelRun, WriteStatus
+from soulbox.decide.actions import WriteStatus
 from soulbox.decide.execution import decide_execution
+from soulbox.decide.execution_actions import CancelRun
 from soulbox.decide.execution_seen import Dispatched, SeenExecution
 from soulbox.decide.execution_status import final_status, lost_status, running_status
 from soulbox.decide.outcome import ending_of_run

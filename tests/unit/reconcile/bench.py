@@ -15,6 +15,7 @@ from typing import Any, Literal
 
 from soulbox.app.handlers import Intake
 from soulbox.box.target import ForbiddenTarget
+from soulbox.kinds.controllers import build_controllers
 from soulbox.kinds.execution.queue import Turns
 from soulbox.kinds.followers import build_followers
 from soulbox.kinds.objects import Objects
@@ -26,14 +27,7 @@ from soulbox.kube.slim import slim
 from soulbox.model.errors import KubeConflict, KubeNotFound
 from soulbox.model.states import Kind
 from soulbox.pure.prices import PriceBook
-from soulbox.reconcile.collect import OutputCollector
-from soulbox.reconcile.execution import ExecutionReconciler
-from soulbox.reconcile.farewell import Farewell
 from soulbox.reconcile.health import RunnerHealth
-from soulbox.reconcile.observe import ExecutionObserver
-from soulbox.reconcile.probe import RunnerProbe
-from soulbox.reconcile.runs import RunFollower
-from soulbox.reconcile.sandbox import SandboxReconciler
 from soulbox.reconcile.services import PublicKeys, Services
 from soulbox.telemetry.metrics import Metrics
 from tests.support.builders import make_execution, make_sandbox, make_sandbox_class
@@ -156,7 +150,7 @@ class Bench:
     def _wire(self) -> None:
         recorder = EventRecorder(self.kube, self.clock, "test", on_error=lambda _: None)
         self.turns = Turns(self.cache.executions)
-        self.health = RunnerHealth(self.cache, self.keys.add, self.now_seconds)
+        self.health = RunnerHealth(self.cache.owner_of_pod, self.keys.add, self.now_seconds)
         self.services = Services(
             kube=self.kube,
             cache=self.cache,
@@ -165,7 +159,7 @@ class Bench:
             runner=self.runner,  # type: ignore[arg-type]
             events=recorder,
             metrics=self.metrics,
-            turns=self.turns,
+            pods=self.cache.pods,
             health=self.health,
             keys=PublicKeys(environment="k1:AAAA", key_id="k1"),
             enqueue=self.keys.add,
@@ -178,20 +172,13 @@ class Bench:
             gone=lambda kind, manifest: self.intake.gone(kind, manifest),  # noqa: PLW0108
             wrote=lambda kind, manifest: self.intake.wake(kind, manifest),  # noqa: PLW0108
         )
-        self.runs = RunFollower(
-            self.runner,  # type: ignore[arg-type]
-            wake=self.keys.add,
-            spawn=self._spawn,
-            poll_seconds=30.0,
-            health=self.health,
+        self.controllers = controllers = build_controllers(
+            self.services, self.cache, self.turns, counts_users=True
         )
-        self.probe = probe = RunnerProbe(self.services, self.runs)
-        observer = ExecutionObserver(self.services, self.runs)
+        self.runs, self.probe = controllers.runs, controllers.probe
+        self.executions = controllers.executions
         self.reconcilers = {
-            Kind.SANDBOX: SandboxReconciler(self.services, probe).reconcile,
-            Kind.EXECUTION: ExecutionReconciler(
-                self.services, observer, self.runs, probe
-            ).reconcile,
+            **controllers.reconcile,
             # Writes of classes' own status would stand among those that are counted.
             Kind.SANDBOX_CLASS: _nothing_to_do,
         }
@@ -204,8 +191,7 @@ class Bench:
             on_stripped=lambda _: None,
             followers=followers.by_kind,
         )
-        farewell = Farewell(self.services, observer, OutputCollector(self.services))
-        followers.execution.on_unfinished = farewell.take
+        followers.execution.on_unfinished = controllers.farewell.take
 
     def _spawn(self, name: str, coroutine: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         task = asyncio.create_task(coroutine, name=name)

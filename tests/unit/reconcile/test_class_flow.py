@@ -9,7 +9,7 @@ from tests.unit.reconcile.bench import Bench
 
 async def test_status_counts_sandboxes_and_is_written_once(bench: Bench) -> None:
     await bench.running_sandbox()
-    reconciler = ClassReconciler(bench.services, counts=True)
+    reconciler = ClassReconciler(bench.services, bench.cache.users_of_class)
     (uid,) = [one["metadata"]["uid"] for one in bench.cache.all(Kind.SANDBOX_CLASS)]
     bench.api.take_writes()
     assert await reconciler.reconcile(uid) is None
@@ -26,9 +26,9 @@ async def test_operators_of_some_namespaces_do_not_write_against_each_other(benc
     """Each sees other Sandboxes: a count would be the other's to correct, for ever."""
     await bench.running_sandbox()
     (uid,) = [one["metadata"]["uid"] for one in bench.cache.all(Kind.SANDBOX_CLASS)]
-    await ClassReconciler(bench.services, counts=True).reconcile(uid)
+    await ClassReconciler(bench.services, bench.cache.users_of_class).reconcile(uid)
     bench.api.take_writes()
-    one, two = (ClassReconciler(bench.services, counts=False) for _ in range(2))
+    one, two = (ClassReconciler(bench.services, None) for _ in range(2))
     await one.reconcile(uid)
     assert bench.api.take_writes() == [("patch", "sandboxclasses/status")], "the count goes"
     stored = bench.cache.get(Kind.SANDBOX_CLASS, uid)

@@ -694,12 +694,12 @@ async def test_malformed_execution_fails_with_the_field_and_stops_nobody(bench: 
 
 
 async def test_pass_over_an_execution_that_is_gone_forgets_it(bench: Bench) -> None:
-    memory = bench.services.memory
+    memory = bench.executions
     problem = RunProblem(reason=ExecutionReason.LOST, message="x")
-    memory.execution_refusals.note("gone", problem, 0.0)
+    memory.refusals.note("gone", problem, 0.0)
     memory.saved_outputs.add("gone")
     await bench.reconcile(RUN, "gone")
-    assert memory.execution_refusals.get("gone") is None
+    assert memory.refusals.get("gone") is None
     assert memory.saved_outputs == set()
     assert bench.api.writes == []
 

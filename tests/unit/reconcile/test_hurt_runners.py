@@ -6,7 +6,6 @@ from typing import Any
 
 import pytest
 
-from soulbox.kube.cache import ObjectCache
 from soulbox.model.errors import RunnerRefused, RunnerUnavailable, StoreUnavailable
 from soulbox.model.runs import RunDocument
 from soulbox.model.states import Kind, RunOutcome
@@ -36,7 +35,7 @@ def clock() -> Clock:
 
 @pytest.fixture
 def health(clock: Clock) -> RunnerHealth:
-    return RunnerHealth(ObjectCache(), lambda *_: None, clock)
+    return RunnerHealth(lambda _: None, lambda *_: None, clock)
 
 
 def test_runner_is_hurt_after_three_failures_over_twenty_seconds(

@@ -43,7 +43,7 @@ async def test_start_of_an_execution_is_measured_from_its_dispatch(bench: Bench)
     await bench.settle()
     assert observed(bench, "soulbox_execution_queue_seconds") == 1
     assert observed(bench, "soulbox_execution_start_seconds") == 1
-    assert uid not in bench.services.memory.dispatched_at
+    assert uid not in bench.executions.dispatched_at
 
 
 async def test_start_that_another_process_dispatched_is_not_measured(bench: Bench) -> None:

@@ -165,7 +165,7 @@ async def test_refusal_that_ends_lets_it_run(bench: Bench) -> None:
     bench.api.run_pod(bench.pod_name)
     await bench.settle()
     assert bench.execution()["status"]["state"] == "Completed"
-    assert uid not in bench.services.memory.execution_refusals
+    assert uid not in bench.executions.refusals
 
 
 async def test_pod_of_its_name_that_is_another_s_fails_it(bench: Bench) -> None:

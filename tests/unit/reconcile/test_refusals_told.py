@@ -7,7 +7,6 @@ from typing import Any
 from soulbox.model.errors import KubeRefused, KubeUnavailable, SoulBoxError
 from soulbox.model.states import Kind
 from soulbox.reconcile.failing import FAILURES, FailureTeller
-from soulbox.reconcile.observe import ExecutionObserver
 from tests.support.fake_api import Refusal
 from tests.support.seen import make_finished
 from tests.unit.reconcile.bench import NAMESPACE, Bench
@@ -165,7 +164,7 @@ async def test_a_crowd_asks_for_a_key_that_its_config_map_lacks_once_at_a_time(
 
 
 def teller(bench: Bench) -> FailureTeller:
-    return FailureTeller(bench.services, ExecutionObserver(bench.services, bench.runs))
+    return FailureTeller(bench.services, bench.controllers.failing)
 
 
 async def test_failure_stands_on_the_object_once_it_lasts(bench: Bench) -> None:

@@ -1,8 +1,10 @@
 """Parsed specs are remembered, and never beyond a change."""
 
+from soulbox.kinds.execution.spec import execution_spec
 from soulbox.model.errors import InvalidManifest
 from soulbox.model.specs import ExecutionSpec, SandboxSpec
 from soulbox.reconcile.specs import SpecMemory
+from soulbox.schema.parse import parse_sandbox, parse_sandbox_class
 from tests.support.builders import make_execution, make_sandbox, make_sandbox_class
 
 
@@ -13,15 +15,15 @@ def with_uid(manifest: dict, uid: str) -> dict:  # type: ignore[type-arg]
 
 def test_equal_spec_is_parsed_once() -> None:
     specs = SpecMemory()
-    first = specs.sandbox(with_uid(make_sandbox("box"), "u"))
+    first = specs.of(with_uid(make_sandbox("box"), "u"), parse_sandbox)
     assert isinstance(first, SandboxSpec)
-    assert specs.sandbox(with_uid(make_sandbox("box"), "u")) is first
+    assert specs.of(with_uid(make_sandbox("box"), "u"), parse_sandbox) is first
 
 
 def test_changed_spec_is_parsed_anew() -> None:
     specs = SpecMemory()
-    specs.sandbox(with_uid(make_sandbox("box"), "u"))
-    changed = specs.sandbox(with_uid(make_sandbox("box", lifetimeSeconds=77), "u"))
+    specs.of(with_uid(make_sandbox("box"), "u"), parse_sandbox)
+    changed = specs.of(with_uid(make_sandbox("box", lifetimeSeconds=77), "u"), parse_sandbox)
     assert isinstance(changed, SandboxSpec)
     assert changed.lifetime_seconds == 77
 
@@ -29,23 +31,23 @@ def test_changed_spec_is_parsed_anew() -> None:
 def test_what_is_wrong_is_told_each_time() -> None:
     specs = SpecMemory()
     broken = with_uid({**make_sandbox_class(), "spec": {"image": 7}}, "c")
-    assert isinstance(specs.sandbox_class(broken), InvalidManifest)
-    assert isinstance(specs.sandbox_class(broken), InvalidManifest)
+    assert isinstance(specs.of(broken, parse_sandbox_class), InvalidManifest)
+    assert isinstance(specs.of(broken, parse_sandbox_class), InvalidManifest)
 
 
 def test_large_program_is_not_kept() -> None:
     specs = SpecMemory()
     small = with_uid(make_execution("run"), "small")
     large = with_uid(make_execution("run", code="#" * 5000), "large")
-    assert specs.execution(small) is specs.execution(small)
-    assert isinstance(specs.execution(large), ExecutionSpec)
-    assert specs.execution(large) is not specs.execution(large)
+    assert execution_spec(specs, small) is execution_spec(specs, small)
+    assert isinstance(execution_spec(specs, large), ExecutionSpec)
+    assert execution_spec(specs, large) is not execution_spec(specs, large)
 
 
 def test_forgets_the_least_recently_asked_for() -> None:
-    specs = SpecMemory()
+    specs = SpecMemory(kept=128)
     first = with_uid(make_execution("run"), "first")
-    kept = specs.execution(first)
+    kept = execution_spec(specs, first)
     for number in range(200):
-        specs.execution(with_uid(make_execution("run"), str(number)))
-    assert specs.execution(first) is not kept
+        execution_spec(specs, with_uid(make_execution("run"), str(number)))
+    assert execution_spec(specs, first) is not kept

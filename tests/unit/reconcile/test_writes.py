@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 
-from soulbox.decide.actions import CancelRun, FollowRun, ReleaseRun
+from soulbox.decide.execution_actions import CancelRun, FollowRun, ReleaseRun
 from soulbox.model.errors import KubeRefused, RunnerUnavailable
 from soulbox.model.keys import RECORDED_FINALIZER
 from soulbox.model.states import Kind
@@ -124,7 +124,7 @@ async def test_pod_is_asked_by_one_task_at_a_time(bench: Bench) -> None:
     await bench.running_sandbox()
     bench.runner.calls.clear()
     bench.runner.faults["list"].append(RunnerUnavailable("starting"))
-    probe = RunnerProbe(bench.services, bench.runs)
+    probe = RunnerProbe(bench.services, meet=bench.controllers.meeter.meet, on_answered={})
     pod = bench.api.get("pods", NAMESPACE, bench.pod_name)
     probe.probe(pod, (BOX, "b"))
     probe.probe(pod, (BOX, "b"))
@@ -141,7 +141,9 @@ async def test_pod_that_went_is_asked_no_more(bench: Bench) -> None:
     bench.runner.calls.clear()
     pod = bench.api.get("pods", NAMESPACE, bench.pod_name)
     bench.cache.remove(POD, bench.pod_uid)
-    RunnerProbe(bench.services, bench.runs).probe(pod, (BOX, "b"))
+    RunnerProbe(bench.services, meet=bench.controllers.meeter.meet, on_answered={}).probe(
+        pod, (BOX, "b")
+    )
     await asyncio.gather(*bench.tasks)
     assert bench.runner.calls == []
 
@@ -154,7 +156,9 @@ async def test_pod_without_an_address_is_waited_for(bench: Bench) -> None:
     bench.watch()
     bench.keys.ready.clear()
     pod = bench.api.get("pods", NAMESPACE, name)
-    RunnerProbe(bench.services, bench.runs).probe(pod, (BOX, "b"))
+    RunnerProbe(bench.services, meet=bench.controllers.meeter.meet, on_answered={}).probe(
+        pod, (BOX, "b")
+    )
     await asyncio.sleep(0)
     assert bench.runner.calls == []
     bench.api.edit("pods", NAMESPACE, name, {"status": {"podIP": "127.0.0.1"}})

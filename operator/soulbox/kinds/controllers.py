@@ -1,0 +1,81 @@
+"""What works on the objects of each kind, put together once."""
+
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+
+from soulbox.kinds.execution.memory import ExecutionMemory
+from soulbox.kinds.execution.queue import Turns
+from soulbox.kinds.objects import Objects
+from soulbox.model.states import Kind
+from soulbox.reconcile.classes import ClassReconciler
+from soulbox.reconcile.collect import OutputCollector
+from soulbox.reconcile.execution import ExecutionReconciler
+from soulbox.reconcile.failing import Failing
+from soulbox.reconcile.farewell import Farewell
+from soulbox.reconcile.meet import RunMeeter
+from soulbox.reconcile.observe import ExecutionObserver
+from soulbox.reconcile.probe import RunnerProbe
+from soulbox.reconcile.runs import RunFollower
+from soulbox.reconcile.sandbox import SandboxReconciler
+from soulbox.reconcile.services import Services
+
+# One pass over the object of that uid; seconds after which to look again, or None.
+Reconcile = Callable[[str], Awaitable[float | None]]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Controllers:
+    """For one event loop.
+
+    Attributes:
+        reconcile: a pass over an object, by kind.
+        failing: the kinds whose objects say that their passes fail.
+        executions: what is known of Executions beyond the objects.
+    """
+
+    reconcile: Mapping[Kind, Reconcile]
+    failing: Mapping[Kind, Failing]
+    executions: ExecutionMemory
+    probe: RunnerProbe
+    runs: RunFollower
+    meeter: RunMeeter
+    farewell: Farewell
+
+
+def build_controllers(
+    services: Services, objects: Objects, turns: Turns, *, counts_users: bool
+) -> Controllers:
+    """Args:
+    counts_users: every namespace is served, so that what uses a class can be counted.
+    """
+    runs = RunFollower(
+        services.runner,
+        wake=services.enqueue,
+        spawn=services.spawn,
+        poll_seconds=services.run_poll_seconds,
+        health=services.health,
+    )
+    meeter = RunMeeter(services, runs)
+    probe = RunnerProbe(
+        services,
+        meet=meeter.meet,
+        on_answered={Kind.SANDBOX: lambda uid: sandbox.runner_answered(uid)},  # noqa: PLW0108 - below
+    )
+    sandbox = SandboxReconciler(services, probe, objects.executions, turns.claimed)
+    memory = ExecutionMemory(turns=turns)
+    observer = ExecutionObserver(services, memory, runs)
+    execution = ExecutionReconciler(services, memory, observer, runs, probe)
+    sandbox_class = ClassReconciler(services, objects.users_of_class if counts_users else None)
+    return Controllers(
+        reconcile={
+            Kind.SANDBOX: sandbox.reconcile,
+            Kind.EXECUTION: execution.reconcile,
+            Kind.SANDBOX_CLASS: sandbox_class.reconcile,
+        },
+        failing={Kind.SANDBOX: sandbox, Kind.EXECUTION: execution},
+        executions=memory,
+        probe=probe,
+        runs=runs,
+        meeter=meeter,
+        farewell=Farewell(services, observer, OutputCollector(services, memory)),
+    )

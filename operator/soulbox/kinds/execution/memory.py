@@ -1,0 +1,31 @@
+"""What one operator process knows of Executions beyond the objects."""
+
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from soulbox.decide.execution_seen import RunProblem
+from soulbox.kinds.execution.queue import Turns
+from soulbox.reconcile.refusals import Refusals
+
+
+@dataclass(slots=True, kw_only=True)
+class ExecutionMemory:
+    """By uid; all of it can be asked again. For one event loop."""
+
+    turns: Turns
+    # Why the API server refuses their pods.
+    refusals: Refusals[RunProblem] = field(default_factory=Refusals)
+    # Those of which every byte of output is saved.
+    saved_outputs: set[str] = field(default_factory=set)
+    # When this process dispatched each that has not ended yet.
+    dispatched_at: dict[str, datetime] = field(default_factory=dict)
+    # When its place in the queue was last written, Unix seconds.
+    told: dict[str, float] = field(default_factory=dict)
+
+    def forget(self, uid: str) -> None:
+        """It is over, or gone."""
+        self.refusals.drop(uid)
+        self.saved_outputs.discard(uid)
+        self.dispatched_at.pop(uid, None)
+        self.told.pop(uid, None)
+        self.turns.drop(uid)
