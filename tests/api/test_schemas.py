@@ -10,7 +10,9 @@ import pytest
 import yaml
 
 from soulbox.schema import generate
-from soulbox.schema.parse import parse_execution, parse_sandbox, parse_sandbox_class
+from soulbox.schema.parse_execution import parse_execution
+from soulbox.schema.parse_sandbox import parse_sandbox
+from soulbox.schema.parse_sandbox_class import parse_sandbox_class
 from tests.support.builders import make_execution, make_sandbox, make_sandbox_class
 from tests.support.fix_kube import ROOT, Kubectl, KubectlError
 

@@ -8,7 +8,7 @@ from soulbox.model.errors import InvalidManifest, KubeNotFound
 from soulbox.model.specs import SandboxClassSpec
 from soulbox.model.states import Kind, SandboxState
 from soulbox.reconcile.services import Services
-from soulbox.schema.parse import parse_sandbox_class
+from soulbox.schema.parse_sandbox_class import parse_sandbox_class
 
 # A RuntimeClass is not watched: one that is missing is looked for again after so long.
 _LOOK_AGAIN_SECONDS = 60.0

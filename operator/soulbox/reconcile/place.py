@@ -22,7 +22,7 @@ from soulbox.model.states import ConditionType, Kind, SandboxState
 from soulbox.model.terms import RunTerms
 from soulbox.model.times import parse_time
 from soulbox.reconcile.services import Services
-from soulbox.schema.parse import parse_sandbox
+from soulbox.schema.parse_sandbox import parse_sandbox
 from soulbox.schema.terms import read_terms
 
 

@@ -45,7 +45,7 @@ from soulbox.reconcile.writes import (
     network_policy_is_right,
     write_status,
 )
-from soulbox.schema.parse import parse_sandbox
+from soulbox.schema.parse_sandbox import parse_sandbox
 
 # A refused pod (quota, policy) is tried again: what refused it may change.
 _REFUSED_RETRY_SECONDS = 10.0

@@ -4,7 +4,8 @@ from soulbox.kinds.execution.spec import execution_spec
 from soulbox.model.errors import InvalidManifest
 from soulbox.model.specs import ExecutionSpec, SandboxSpec
 from soulbox.reconcile.specs import SpecMemory
-from soulbox.schema.parse import parse_sandbox, parse_sandbox_class
+from soulbox.schema.parse_sandbox import parse_sandbox
+from soulbox.schema.parse_sandbox_class import parse_sandbox_class
 from tests.support.builders import make_execution, make_sandbox, make_sandbox_class
 
 

@@ -38,7 +38,7 @@ from soulbox.pure.doctor.classes import ClassSeen, NodeSeen
 from soulbox.pure.doctor.cluster import AdmissionSeen, ClusterSeen, CrdSeen, Right, RightsSeen
 from soulbox.pure.doctor.finding import Unseen
 from soulbox.pure.doctor.operator import HeldSeen, LeaderSeen
-from soulbox.schema.parse import parse_sandbox_class
+from soulbox.schema.parse_sandbox_class import parse_sandbox_class
 
 Seen = TypeVar("Seen")
 

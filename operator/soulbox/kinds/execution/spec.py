@@ -6,7 +6,7 @@ from typing import Any, Final
 from soulbox.model.errors import InvalidManifest
 from soulbox.model.specs import ExecutionSpec
 from soulbox.reconcile.specs import SpecMemory, parsed_or_error
-from soulbox.schema.parse import parse_execution
+from soulbox.schema.parse_execution import parse_execution
 
 # Larger programs are parsed again rather than kept.
 _LARGEST_CODE: Final = 4096
