@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
+from soulbox.kinds.sandbox.spec import parse_sandbox
 from soulbox.model.keys import API_VERSION
 from soulbox.model.quantity import parse_millicores
-from soulbox.schema.parse_sandbox import parse_sandbox
 from tests.support.builders import make_execution, make_sandbox, make_sandbox_class
 from tests.support.fix_kube import Kubectl, KubectlError
 from tests.support.refusals import REFUSALS, Refusal

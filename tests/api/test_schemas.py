@@ -9,10 +9,10 @@ from typing import Any
 import pytest
 import yaml
 
-from soulbox.schema import generate
-from soulbox.schema.parse_execution import parse_execution
-from soulbox.schema.parse_sandbox import parse_sandbox
-from soulbox.schema.parse_sandbox_class import parse_sandbox_class
+from soulbox.kinds import generate
+from soulbox.kinds.execution.spec import parse_execution
+from soulbox.kinds.sandbox.spec import parse_sandbox
+from soulbox.kinds.sandbox_class.spec import parse_sandbox_class
 from tests.support.builders import make_execution, make_sandbox, make_sandbox_class
 from tests.support.fix_kube import ROOT, Kubectl, KubectlError
 

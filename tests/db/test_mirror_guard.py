@@ -13,13 +13,9 @@ from uuid import UUID
 import psycopg
 import pytest
 
-from soulbox.build.rows import (
-    build_execution_row,
-    build_pod_sight,
-    build_program_row,
-    build_sandbox_row,
-)
 from soulbox.kinds.entries import ENTRIES
+from soulbox.kinds.execution.rows import build_execution_row, build_program_row
+from soulbox.kinds.sandbox.rows import build_sandbox_row
 from soulbox.mirror.fence import Fence
 from soulbox.mirror.items import ItemBuilder
 from soulbox.mirror.pending import Sighting
@@ -29,6 +25,7 @@ from soulbox.model.billing import BillingEvent, BillingKind
 from soulbox.model.errors import StoreRefused
 from soulbox.model.rows import DeadLetterRow, ExecutionRow, PodRunRow, SandboxRow
 from soulbox.model.states import Kind
+from soulbox.pure.pods.sight import build_pod_sight
 from soulbox.store.feed import FeedStore
 from soulbox.store.ledger import LedgerStore, PriceStore
 from soulbox.store.objects import ObjectStore, ProgramStore

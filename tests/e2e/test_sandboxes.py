@@ -171,7 +171,7 @@ def test_a_foreign_pod_of_our_name_is_not_adopted(world: World) -> None:
     class_name = f"made-late-{world.namespace}"
     created = world.create(make_sandbox("box", className=class_name))
     uid = created["metadata"]["uid"]
-    from soulbox.build.names import pod_name
+    from soulbox.pure.pods.names import pod_name
 
     name = pod_name("box", uid, 1)
     spec = {

@@ -10,7 +10,7 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from soulbox.decide.output import json_size
+from soulbox.kinds.execution.decide.output import json_size
 from soulbox.model.runs import RunDocument, RunStats
 from soulbox.model.states import RunState
 from soulbox.model.text import printable, storable

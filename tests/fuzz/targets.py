@@ -12,8 +12,11 @@ from typing import Any
 
 from soulbox.app.commands.captured import place_below
 from soulbox.app.commands.terminal import TerminalText
-from soulbox.decide.actions import WriteStatus
-from soulbox.decide.execution_status import (
+from soulbox.kinds.execution.crd_status import ExecutionStatus
+from soulbox.kinds.execution.decide.hints import hint_of
+from soulbox.kinds.execution.decide.outcome import ending_of_run, ending_without_result
+from soulbox.kinds.execution.decide.output import json_size, last_line
+from soulbox.kinds.execution.decide.status import (
     bare_status,
     files_to_save,
     final_status,
@@ -21,20 +24,17 @@ from soulbox.decide.execution_status import (
     shrink_status,
     streams_to_save,
 )
-from soulbox.decide.hints import hint_of
-from soulbox.decide.outcome import ending_of_run, ending_without_result
-from soulbox.decide.output import json_size, last_line
-from soulbox.decide.pods import PodPhase, trouble_of_events, view_pod
-from soulbox.decide.sandbox import decide_sandbox
-from soulbox.decide.traceback import MAX_MESSAGE, MAX_STACK_TRACE_BYTES
-from soulbox.decide.uncaught import parse_uncaught
+from soulbox.kinds.execution.decide.traceback import MAX_MESSAGE, MAX_STACK_TRACE_BYTES
+from soulbox.kinds.execution.decide.uncaught import parse_uncaught
+from soulbox.kinds.sandbox.crd import SandboxStatus
+from soulbox.kinds.sandbox.decide.decision import decide_sandbox
 from soulbox.model.errors import CommandError, HostileReply
 from soulbox.model.keys import INCARNATION_LABEL, LOST_TIME_ANNOTATION, RUNNER_CONTAINER
 from soulbox.model.specs import ExecutionSpec
 from soulbox.model.states import RunState
+from soulbox.pure.actions import WriteStatus
+from soulbox.pure.pods.view import PodPhase, trouble_of_events, view_pod
 from soulbox.schema import wire
-from soulbox.schema.crds.execution_status import ExecutionStatus
-from soulbox.schema.crds.sandbox import SandboxStatus
 from tests.fuzz.checks import (
     NOW,
     check_document,

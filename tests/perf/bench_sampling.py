@@ -23,7 +23,6 @@ from aiohttp import web
 
 from soulbox.box.client import RunnerClient, open_session
 from soulbox.box.signing import SigningKey, new_seed
-from soulbox.build.rows import RowContext
 from soulbox.kinds.entries import ENTRIES
 from soulbox.kube.cache import ObjectCache
 from soulbox.kube.clock import ServerClock
@@ -31,6 +30,7 @@ from soulbox.mirror import Mirror
 from soulbox.mirror.items import ItemBuilder
 from soulbox.model.keys import RUNNER_PORT
 from soulbox.model.states import Kind
+from soulbox.pure.fields import RowContext
 from soulbox.reconcile.sampling import Sampler
 from soulbox.reconcile.services import Memory
 from soulbox.store.migrate import migrate

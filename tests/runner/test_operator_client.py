@@ -13,11 +13,11 @@ import pytest
 
 from soulbox.box.client import PodAddress, RunnerClient, open_session
 from soulbox.box.signing import SigningKey
+from soulbox.kinds.execution.crd import GLOB_PATTERN
 from soulbox.model.errors import RunnerRefused
 from soulbox.model.runs import StartRun
 from soulbox.model.specs import EnvVar, FileEncoding, InputFile
 from soulbox.model.states import RunOutcome, RunState
-from soulbox.schema.crds.execution import GLOB_PATTERN
 from tests.support.runner_client import POD_UID, Runner
 
 UID = "6f1c2a34-8a51-4f0e-9a3c-2f6d0b7c9e11"

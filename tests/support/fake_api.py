@@ -33,7 +33,7 @@ Key = tuple[str, str, str]  # (plural, namespace or "", name)
 Watcher = Callable[[str, Kind, Manifest], None]
 
 KINDS = {info.plural: info.kind for info in WATCHED}
-# What the CRDs' defaults give a new object (schema/crds).
+# What the CRDs' defaults give a new object (kinds/*/crd.py).
 STATUS_DEFAULTS: Mapping[str, Manifest] = {
     "sandboxes": {"state": "Created", "observedGeneration": 0},
     "executions": {"state": "Queued", "observedGeneration": 0},

@@ -12,10 +12,8 @@ from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
 
-from soulbox.build.pod import PodOwner, PodPlan
-from soulbox.decide.execution_seen import Dispatched, SandboxSeen, SeenExecution, Turn
-from soulbox.decide.pods import EndCause, PodPhase, PodView
-from soulbox.decide.sandbox_seen import Activity, SeenSandbox
+from soulbox.kinds.execution.decide.seen import Dispatched, SandboxSeen, SeenExecution, Turn
+from soulbox.kinds.sandbox.decide.seen import Activity, SeenSandbox
 from soulbox.model.billing import PricePlan
 from soulbox.model.runs import RunDocument, RunResult, RunUsage, StartRun, StreamSummary
 from soulbox.model.specs import (
@@ -37,6 +35,8 @@ from soulbox.model.states import (
     SandboxState,
 )
 from soulbox.model.terms import RunTerms
+from soulbox.pure.pods.plan import PodOwner, PodPlan
+from soulbox.pure.pods.view import EndCause, PodPhase, PodView
 from tests.support.fix_clock import NOW, at
 
 POD_UID = "0b0e7f0c-5a5e-4a55-9d5e-3f0a1c2b3d4e"

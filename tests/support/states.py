@@ -9,10 +9,15 @@ from typing import Any
 
 import yaml
 
-from soulbox.decide.actions import WriteStatus
-from soulbox.decide.execution_status import Ending, final_status, queued_status, running_status
-from soulbox.decide.sandbox_status import News, report
+from soulbox.kinds.execution.decide.status import (
+    Ending,
+    final_status,
+    queued_status,
+    running_status,
+)
+from soulbox.kinds.sandbox.decide.status import News, report
 from soulbox.model.states import ExecutionReason, ExecutionState, SandboxReason, SandboxState
+from soulbox.pure.actions import WriteStatus
 from tests.support.builders import make_execution, make_sandbox, make_sandbox_class, stored
 from tests.support.fix_clock import NOW
 from tests.support.seen import make_dispatched, make_pod, make_run, make_seen, make_seen_sandbox

@@ -3,6 +3,7 @@
 from collections.abc import AsyncIterator, Callable, Mapping
 from typing import Any
 
+from soulbox.kinds.crds import DESCRIBED
 from soulbox.kube.client import KubeClient
 from soulbox.kube.release import compare_crd
 from soulbox.kube.resources import (
@@ -17,7 +18,7 @@ from soulbox.model.keys import MANAGED_BY, MANAGED_BY_LABEL, VERSION
 from soulbox.model.kinds import INFO
 from soulbox.model.states import Kind
 from soulbox.reconcile.writes import finalizers_with
-from soulbox.schema.generate import DESCRIBED, build_crd
+from soulbox.schema.crd import build_crd
 
 
 async def check_crds(kube: KubeClient) -> None:

@@ -12,7 +12,6 @@ from typing import Any
 from soulbox.app.cluster import is_there, list_pages
 from soulbox.app.handlers import Intake, at_once
 from soulbox.app.memory import give_back
-from soulbox.build.rows.pod import is_end_untold
 from soulbox.kube.cache import ObjectCache
 from soulbox.kube.client import KubeClient
 from soulbox.kube.clock import ServerClock
@@ -26,6 +25,7 @@ from soulbox.model.kinds import INFO, MIRRORED
 from soulbox.model.manifests import is_over
 from soulbox.model.states import Kind
 from soulbox.model.times import format_time, parse_time
+from soulbox.pure.pods.sight import is_end_untold
 from soulbox.reconcile.services import Memory
 from soulbox.schema.settings import Settings
 from soulbox.telemetry.logs import get_logger

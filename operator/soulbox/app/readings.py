@@ -5,12 +5,12 @@ from collections.abc import Mapping
 from soulbox.app.handlers import Intake
 from soulbox.app.held import HeldObjects
 from soulbox.app.queue import WorkQueue
+from soulbox.kinds.execution.runs import RunFollower
 from soulbox.kube.cache import ObjectCache
 from soulbox.kube.clock import ServerClock
 from soulbox.kube.events import EventRecorder
 from soulbox.mirror import Mirror
 from soulbox.model.states import Kind
-from soulbox.reconcile.runs import RunFollower
 from soulbox.telemetry.metrics import Reader, Reading
 
 

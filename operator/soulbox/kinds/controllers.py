@@ -3,20 +3,20 @@
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 
+from soulbox.kinds.execution.collect import OutputCollector
+from soulbox.kinds.execution.farewell import Farewell
+from soulbox.kinds.execution.meet import RunMeeter
 from soulbox.kinds.execution.memory import ExecutionMemory
+from soulbox.kinds.execution.observe import ExecutionObserver
 from soulbox.kinds.execution.queue import Turns
+from soulbox.kinds.execution.reconcile import ExecutionReconciler
+from soulbox.kinds.execution.runs import RunFollower
 from soulbox.kinds.objects import Objects
+from soulbox.kinds.sandbox.reconcile import SandboxReconciler
+from soulbox.kinds.sandbox_class.reconcile import ClassReconciler
 from soulbox.model.states import Kind
-from soulbox.reconcile.classes import ClassReconciler
-from soulbox.reconcile.collect import OutputCollector
-from soulbox.reconcile.execution import ExecutionReconciler
 from soulbox.reconcile.failing import Failing
-from soulbox.reconcile.farewell import Farewell
-from soulbox.reconcile.meet import RunMeeter
-from soulbox.reconcile.observe import ExecutionObserver
 from soulbox.reconcile.probe import RunnerProbe
-from soulbox.reconcile.runs import RunFollower
-from soulbox.reconcile.sandbox import SandboxReconciler
 from soulbox.reconcile.services import Services
 
 # One pass over the object of that uid; seconds after which to look again, or None.

@@ -2,9 +2,9 @@
 
 from typing import Final
 
-from soulbox.kinds.entry import MirrorEntry
 from soulbox.kinds.execution.mirrored import EXECUTION_ENTRY
 from soulbox.kinds.pod.mirrored import POD_ENTRY
 from soulbox.kinds.sandbox.mirrored import SANDBOX_ENTRY
+from soulbox.mirror.entry import MirrorEntry
 
 ENTRIES: Final[tuple[MirrorEntry, ...]] = (POD_ENTRY, SANDBOX_ENTRY, EXECUTION_ENTRY)

@@ -6,13 +6,13 @@ what a row or a bill looks like (build/rows, pure/metering), what to do with a c
 (reconcile). It may wait for PostgreSQL; nobody waits for it.
 """
 
-from soulbox.build.rows.fields import RowContext
 from soulbox.mirror.fence import LeaderFenced
 from soulbox.mirror.items import ItemBuilder
 from soulbox.mirror.mirror import Mirror
 from soulbox.mirror.pending import Sighting
 from soulbox.mirror.settings import MirrorSettings, MirrorStatistics
 from soulbox.mirror.spool import Spool, check_directory
+from soulbox.pure.fields import RowContext
 from soulbox.store.state import acquire_epoch
 
 __all__ = [

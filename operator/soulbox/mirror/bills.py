@@ -16,11 +16,11 @@ from itertools import islice
 from typing import Any
 from uuid import UUID
 
-from soulbox.build.rows.pod import PodLife, PodSight
 from soulbox.mirror.items import Item, to_json
 from soulbox.model.billing import HOUR, BillingEvent
 from soulbox.model.rows import DeadLetterRow, PodRunRow
 from soulbox.pure.metering import bill_run, billing_kind, last_hour
+from soulbox.pure.pods.sight import PodLife, PodSight
 from soulbox.pure.prices import PriceBook
 from soulbox.store.feed import FeedStore
 from soulbox.store.ledger import LedgerStore, PodEnd, PodRunStore, PriceStore

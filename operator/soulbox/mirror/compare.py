@@ -5,14 +5,14 @@ from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from uuid import UUID
 
-from soulbox.build.rows.fields import optional_uuid
-from soulbox.kinds.entry import MirrorEntry
+from soulbox.mirror.entry import MirrorEntry
 from soulbox.mirror.fence import Fence
 from soulbox.mirror.items import ItemBuilder
 from soulbox.mirror.pending import Sighting
 from soulbox.mirror.settings import MirrorSettings
 from soulbox.model.rows import TableRow
 from soulbox.model.states import Kind
+from soulbox.pure.fields import optional_uuid
 from soulbox.store.objects import Absence, ObjectStore, StoredVersion
 from soulbox.store.pool import Store, Transaction
 from soulbox.store.state import Epochs, StateStore

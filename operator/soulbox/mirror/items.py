@@ -6,13 +6,13 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
-from soulbox.build.rows.fields import Cleaner, RowContext, RowError
-from soulbox.build.rows.pod import PodSight
-from soulbox.kinds.entry import Look, MirrorEntry
+from soulbox.mirror.entry import Look, MirrorEntry
 from soulbox.mirror.pending import Sighting
 from soulbox.mirror.tracker import namespace_of
 from soulbox.model.errors import StoreRefused
 from soulbox.model.rows import DeadLetterRow, ProgramRow, TableRow
+from soulbox.pure.fields import Cleaner, RowContext, RowError
+from soulbox.pure.pods.sight import PodSight
 
 # Kind of a dead letter that holds a program PostgreSQL would not take.
 PROGRAM_KIND = "Program"

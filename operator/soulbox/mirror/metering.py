@@ -4,11 +4,11 @@ from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-from soulbox.build.rows.pod import CLOCKS_DIFFER, container_started_at
 from soulbox.mirror.batches import Batches
 from soulbox.mirror.pending import Sighting
 from soulbox.mirror.tracker import Tracker
 from soulbox.pure.metering import PROOF_MARGIN, full_windows, hour_of
+from soulbox.pure.pods.sight import CLOCKS_DIFFER, container_started_at
 
 Manifest = Mapping[str, Any]
 

@@ -5,11 +5,11 @@ from collections.abc import AsyncIterator
 from datetime import datetime
 from uuid import UUID
 
-from soulbox.build.rows.fields import RowContext
 from soulbox.mirror.fence import Fence
 from soulbox.mirror.tracker import Tracker
 from soulbox.mirror.writer import BatchWriter
 from soulbox.model.errors import StoreRefused
+from soulbox.pure.fields import RowContext
 from soulbox.store.outputs import PIECE_BYTES, OutputKey, OutputOwner, OutputStore, Stream
 from soulbox.store.pool import Store, Transaction
 

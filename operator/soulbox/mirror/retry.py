@@ -11,14 +11,14 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from soulbox.build.rows.fields import RowContext, RowError
-from soulbox.kinds.entry import MirrorEntry
 from soulbox.mirror.bills import Debt, bill_pods, record_pods
+from soulbox.mirror.entry import MirrorEntry
 from soulbox.mirror.items import Item, ItemBuilder
 from soulbox.mirror.objects import write_objects
 from soulbox.mirror.pending import Sighting
 from soulbox.model.errors import StoreRefused
 from soulbox.model.states import Kind
+from soulbox.pure.fields import RowContext, RowError
 from soulbox.store.care import DeadLetter, DeadLetterStore
 from soulbox.store.feed import FeedStore
 from soulbox.store.pool import Store, Transaction

@@ -14,8 +14,6 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
 
-from soulbox.build.rows.fields import RowError
-from soulbox.build.rows.pod import PodLife
 from soulbox.mirror.items import ItemBuilder, to_json
 from soulbox.mirror.pending import Sighting
 from soulbox.mirror.spool import BrokenLine, Spool, SpooledObject
@@ -23,6 +21,8 @@ from soulbox.mirror.tracker import Tracker, namespace_of
 from soulbox.model.errors import SpoolUnavailable
 from soulbox.model.rows import DeadLetterRow
 from soulbox.model.states import Kind
+from soulbox.pure.fields import RowError
+from soulbox.pure.pods.sight import PodLife
 
 _log = logging.getLogger(__name__)
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from soulbox.kinds.entry import MirrorEntry, Remembered
+from soulbox.mirror.entry import MirrorEntry, Remembered
 from soulbox.mirror.pending import Sighting
 from soulbox.model.states import Kind
 from soulbox.model.times import parse_time

@@ -15,7 +15,6 @@ from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 
-from soulbox.build.rows.fields import RowError
 from soulbox.mirror.bills import BillOutcome, Debt, PodOutcome, bill_pods, record_pods
 from soulbox.mirror.fence import Fence, LeaderFenced
 from soulbox.mirror.items import Item, ItemBuilder, bare_letter, dead_letter, dead_program
@@ -24,6 +23,7 @@ from soulbox.mirror.pending import Sighting
 from soulbox.mirror.tracker import Tracker
 from soulbox.model.errors import StoreRefused, StoreUnavailable
 from soulbox.model.rows import DeadLetterRow
+from soulbox.pure.fields import RowError
 from soulbox.pure.prices import PriceBook
 from soulbox.store.errors import STATEMENT_TIMEOUT
 from soulbox.store.feed import FeedStore

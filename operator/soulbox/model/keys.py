@@ -21,7 +21,7 @@ RECORDED_FINALIZER: Final = f"{GROUP}/recorded"
 # "<podUID>/<attempt>", put on an Execution right before the runner is asked to start it:
 # what a restarted operator reads to know whether code may have run.
 DISPATCHED_ANNOTATION: Final = f"{GROUP}/dispatched"
-# In the same patch: under what terms it is run, as JSON (schema/terms.py).
+# In the same patch: under what terms it is run, as JSON (kinds/execution/receipt.py).
 TERMS_ANNOTATION: Final = f"{GROUP}/terms"
 # UID of the Sandbox an Execution was dispatched to (label on Executions and pods).
 SANDBOX_UID_LABEL: Final = f"{GROUP}/sandbox-uid"

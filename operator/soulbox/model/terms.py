@@ -2,7 +2,7 @@
 
 Classes and Sandboxes change while programs run; what a run was promised does not. The
 operator writes the terms on the Execution in the same patch as the dispatch mark
-(`schema/terms.py`), and all code that needs one reads it there.
+(`kinds/execution/receipt.py`), and all code that needs one reads it there.
 """
 
 from dataclasses import dataclass

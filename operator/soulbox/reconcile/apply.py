@@ -3,7 +3,8 @@
 from collections.abc import Mapping
 from typing import Any, assert_never
 
-from soulbox.decide.actions import (
+from soulbox.model.states import Kind
+from soulbox.pure.actions import (
     AddFinalizer,
     AskWhyPending,
     DeletePod,
@@ -14,7 +15,6 @@ from soulbox.decide.actions import (
     RemoveFinalizer,
     SharedAction,
 )
-from soulbox.model.states import Kind
 from soulbox.reconcile.probe import RunnerProbe
 from soulbox.reconcile.services import Services
 from soulbox.reconcile.writes import (

@@ -5,10 +5,10 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final, Protocol
 
-from soulbox.decide.actions import AddFinalizer, PostEvent, WriteStatus
-from soulbox.decide.failing import failing_message
 from soulbox.model.errors import KubeRefused, KubeUnavailable, SoulBoxError
 from soulbox.model.states import Kind
+from soulbox.pure.actions import AddFinalizer, PostEvent, WriteStatus
+from soulbox.pure.failing import failing_message
 from soulbox.reconcile.services import Services
 from soulbox.reconcile.writes import add_finalizer, write_status
 from soulbox.telemetry.logs import get_logger

@@ -4,9 +4,9 @@ An owner goes before its pods when somebody took its finalizer off. Its pods the
 recorded as if it were there: else pod and namespace would wait for our finalizer for ever.
 """
 
-from soulbox.decide.pods import PodPhase, view_pod
 from soulbox.model.errors import KubeNotFound
 from soulbox.model.owners import Owner, pod_owner
+from soulbox.pure.pods.view import PodPhase, view_pod
 from soulbox.reconcile.services import Services
 from soulbox.reconcile.writes import RESOURCES, delete_pod, release_pod
 

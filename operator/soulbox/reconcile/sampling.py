@@ -13,13 +13,14 @@ from dataclasses import dataclass
 from typing import Any, Final, Protocol
 
 from soulbox.box.client import PodAddress
-from soulbox.build.rows import Reading, RowContext, RowError, build_sample_row, is_pressed
-from soulbox.decide.actions import PostEvent
 from soulbox.model.errors import SoulBoxError
 from soulbox.model.marks import dispatch_mark
 from soulbox.model.owners import pod_owner
 from soulbox.model.rows import SampleRow
 from soulbox.model.states import Kind
+from soulbox.pure.actions import PostEvent
+from soulbox.pure.fields import RowContext, RowError
+from soulbox.pure.pods.samples import Reading, build_sample_row, is_pressed
 from soulbox.reconcile.services import Services, address_of
 from soulbox.telemetry.logs import get_logger
 

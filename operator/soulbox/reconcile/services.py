@@ -6,8 +6,6 @@ from typing import Any, Protocol
 
 from soulbox.box.client import PodAddress, RunnerClient
 from soulbox.box.target import ForbiddenTarget
-from soulbox.decide.enforcement import Unenforced
-from soulbox.decide.pods import PodPhase, PodView, Trouble, view_pod
 from soulbox.kube.cache import ObjectCache
 from soulbox.kube.client import KubeClient
 from soulbox.kube.clock import ServerClock
@@ -17,6 +15,8 @@ from soulbox.model.errors import HostileReply, RunnerRefused
 from soulbox.model.keys import RUNNER_PORT
 from soulbox.model.owners import Owner
 from soulbox.model.states import Kind, PolicyFinding
+from soulbox.pure.pods.enforcement import Unenforced
+from soulbox.pure.pods.view import PodPhase, PodView, Trouble, view_pod
 from soulbox.pure.prices import PriceBook
 from soulbox.reconcile.health import RunnerHealth
 from soulbox.reconcile.specs import SpecMemory

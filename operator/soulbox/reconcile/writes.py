@@ -4,10 +4,6 @@ from collections.abc import Mapping
 from contextlib import suppress
 from typing import Any
 
-from soulbox.build.pod import PodPlan, build_pod
-from soulbox.build.policy import build_network_policy, correct_network_policy
-from soulbox.build.volume import ClaimPlan, build_claim
-from soulbox.decide.pods import trouble_of_events
 from soulbox.kube.resources import (
     CLAIMS,
     NETWORK_POLICIES,
@@ -23,6 +19,10 @@ from soulbox.model.manifests import has_recorded
 from soulbox.model.owners import pod_owner
 from soulbox.model.specs import NetworkProfile
 from soulbox.model.states import Kind
+from soulbox.pure.pods.claim import ClaimPlan, build_claim
+from soulbox.pure.pods.network_policy import build_network_policy, correct_network_policy
+from soulbox.pure.pods.plan import PodPlan, build_pod
+from soulbox.pure.pods.view import trouble_of_events
 from soulbox.reconcile.services import Services
 from soulbox.telemetry.logs import get_logger
 

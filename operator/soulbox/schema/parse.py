@@ -13,7 +13,7 @@ from pydantic import ValidationError
 from soulbox.model import specs
 from soulbox.model.errors import InvalidManifest
 from soulbox.model.quantity import parse_bytes, parse_millicores
-from soulbox.schema.crds import common
+from soulbox.schema import common
 
 _Spec = TypeVar("_Spec", bound=common.ApiModel)
 _MIN_MILLICORES: Final = parse_millicores(common.MIN_CPU)

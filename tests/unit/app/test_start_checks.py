@@ -12,13 +12,14 @@ import pytest
 
 from soulbox.app.cluster import check_crds, cluster_uid, list_pages, restore_pod
 from soulbox.app.signing import load_signing_key
+from soulbox.kinds.crds import DESCRIBED
 from soulbox.kube.auth import Credentials
 from soulbox.kube.client import KubeClient
 from soulbox.kube.clock import ServerClock
 from soulbox.model.errors import ConfigError, KubeUnavailable
 from soulbox.model.keys import MANAGED_BY_LABEL, RECORDED_FINALIZER
 from soulbox.model.states import Kind
-from soulbox.schema.generate import DESCRIBED, build_crd
+from soulbox.schema.crd import build_crd
 from tests.support.fake_api import FakeApi, Refusal, serving
 from tests.unit.kube.scripted import write_kubeconfig
 

@@ -14,13 +14,13 @@ from typing import Any
 import pytest
 import yaml
 
+from soulbox.kinds.crds import DESCRIBED
 from soulbox.kinds.execution.queue import Turns
 from soulbox.kinds.followers import build_followers
 from soulbox.kinds.objects import Objects
 from soulbox.kube.clock import ServerClock
 from soulbox.model import kinds
 from soulbox.model.kinds import KindInfo
-from soulbox.schema.generate import DESCRIBED
 from soulbox.store.objects_sql import ROW_TYPES
 from tests.support.states import every_state
 
@@ -82,7 +82,7 @@ def guarded(policy: str) -> set[str]:
 
 
 def has_crd(info: KindInfo) -> bool:
-    """`schema/generate.DESCRIBED`, then `make generate`."""
+    """`kinds/crds.DESCRIBED`, then `make generate`."""
     described = [one.info.kind for one in DESCRIBED]
     return info.kind in described and (ROOT / f"crds/soulbox.dev_{info.plural}.yaml").is_file()
 

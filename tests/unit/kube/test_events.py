@@ -11,13 +11,13 @@ from typing import Any
 
 import pytest
 
-from soulbox.decide.actions import PostEvent
 from soulbox.kube import events as events_module
 from soulbox.kube.auth import Credentials
 from soulbox.kube.client import KubeClient
 from soulbox.kube.clock import ServerClock
 from soulbox.kube.events import EventRecorder
 from soulbox.model.states import Kind
+from soulbox.pure.actions import PostEvent
 from tests.unit.kube.scripted import Scripted, reply, reset, serving, status, write_kubeconfig
 
 BOX = {

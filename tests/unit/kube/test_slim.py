@@ -6,10 +6,11 @@ from typing import Any
 
 import pytest
 
-from soulbox.build.rows import RowContext, build_pod_sight
-from soulbox.decide.pods import view_pod
 from soulbox.kube.slim import is_applied, slim
 from soulbox.model.states import Kind
+from soulbox.pure.fields import RowContext
+from soulbox.pure.pods.sight import build_pod_sight
+from soulbox.pure.pods.view import view_pod
 from tests.support.make_mirrored import make_pod
 
 CONTEXT = RowContext(

@@ -8,11 +8,11 @@ from pathlib import Path
 import pytest
 
 import soulbox.mirror
-from soulbox.build.rows import RowContext
 from soulbox.kinds.entries import ENTRIES
 from soulbox.mirror.items import ItemBuilder
 from soulbox.model.kinds import MIRRORED
 from soulbox.model.states import Kind
+from soulbox.pure.fields import RowContext
 from tests.support.make_mirrored import CLUSTER_UID
 
 FOLDER = Path(soulbox.mirror.__file__).parent

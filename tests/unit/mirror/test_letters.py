@@ -8,11 +8,11 @@ from typing import Any
 
 import pytest
 
-from soulbox.build.rows import RowContext, RowError
 from soulbox.kinds.entries import ENTRIES
 from soulbox.mirror.items import ItemBuilder, bare_letter, dead_letter
 from soulbox.mirror.pending import Sighting, sighting_of
 from soulbox.model.states import Kind
+from soulbox.pure.fields import RowContext, RowError
 from tests.support.make_mirrored import CLUSTER_UID, make_execution, make_pod, merge
 
 CONTEXT = RowContext(cluster_uid=CLUSTER_UID, tenant_of=lambda namespace: namespace)

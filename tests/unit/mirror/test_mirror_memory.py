@@ -8,7 +8,6 @@ from typing import Any
 
 import pytest
 
-from soulbox.build.rows import RowContext, RowError
 from soulbox.kinds.entries import ENTRIES
 from soulbox.mirror.items import ItemBuilder, dead_letter, dead_program, to_json
 from soulbox.mirror.metering import provable
@@ -16,6 +15,7 @@ from soulbox.mirror.pending import Sighting
 from soulbox.mirror.tracker import Tracker
 from soulbox.model.errors import StoreRefused
 from soulbox.model.states import Kind
+from soulbox.pure.fields import RowContext, RowError
 from soulbox.pure.metering import PROOF_MARGIN
 from tests.support.make_mirrored import (
     CLUSTER_UID,

@@ -14,8 +14,8 @@ import pytest
 
 from soulbox.model.errors import KubeUnavailable
 from soulbox.model.states import Kind
+from tests.support.reconciling import NAMESPACE, Bench, uid_of, working
 from tests.support.seen import make_finished
-from tests.unit.reconcile.bench import NAMESPACE, Bench, uid_of, working
 
 BOX, RUN = Kind.SANDBOX, Kind.EXECUTION
 

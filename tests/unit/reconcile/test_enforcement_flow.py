@@ -7,7 +7,7 @@ from collections import deque
 from typing import Any
 
 from soulbox.model.states import PolicyFinding
-from tests.unit.reconcile.bench import NAMESPACE, Bench
+from tests.support.reconciling import NAMESPACE, Bench
 
 ONE_SHOT: dict[str, Any] = {"sandboxRef": None, "className": "python"}
 CONNECTED, BLOCKED, SEEN = PolicyFinding.CONNECTED, PolicyFinding.BLOCKED, PolicyFinding.SEEN

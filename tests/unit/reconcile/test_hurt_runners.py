@@ -10,8 +10,8 @@ from soulbox.model.errors import RunnerRefused, RunnerUnavailable, StoreUnavaila
 from soulbox.model.runs import RunDocument
 from soulbox.model.states import Kind, RunOutcome
 from soulbox.reconcile.health import RunnerHealth
+from tests.support.reconciling import NAMESPACE, Bench
 from tests.support.seen import make_finished
-from tests.unit.reconcile.bench import NAMESPACE, Bench
 
 BOX, RUN = Kind.SANDBOX, Kind.EXECUTION
 ONE_SHOT: dict[str, Any] = {"sandboxRef": None, "className": "python"}

@@ -8,8 +8,8 @@ import pytest
 
 from soulbox.model.keys import RECORDED_FINALIZER
 from soulbox.model.states import Kind, RunOutcome
+from tests.support.reconciling import NAMESPACE, Bench, uid_of
 from tests.support.seen import make_finished
-from tests.unit.reconcile.bench import NAMESPACE, Bench, uid_of
 
 BOX, RUN, POD = Kind.SANDBOX, Kind.EXECUTION, Kind.POD
 ONE_SHOT: dict[str, Any] = {"sandboxRef": None, "className": "python"}

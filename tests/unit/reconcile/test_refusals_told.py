@@ -8,8 +8,8 @@ from soulbox.model.errors import KubeRefused, KubeUnavailable, SoulBoxError
 from soulbox.model.states import Kind
 from soulbox.reconcile.failing import FAILURES, FailureTeller
 from tests.support.fake_api import Refusal
+from tests.support.reconciling import NAMESPACE, Bench
 from tests.support.seen import make_finished
-from tests.unit.reconcile.bench import NAMESPACE, Bench
 
 BOX, RUN = Kind.SANDBOX, Kind.EXECUTION
 ONE_SHOT: dict[str, Any] = {"sandboxRef": None, "className": "python"}

@@ -13,14 +13,14 @@ from uuid import UUID, uuid4
 import pytest
 
 from soulbox.box.client import PodAddress
-from soulbox.build.rows import Reading, RowContext, RowError, build_sample_row, is_pressed
-from soulbox.build.rows.sample import cpu_cores
 from soulbox.kinds.objects import Objects
 from soulbox.kube.clock import ServerClock
 from soulbox.model.errors import HostileReply, RunnerUnavailable, StoreUnavailable
 from soulbox.model.rows import SampleRow
 from soulbox.model.runs import RunStats
 from soulbox.model.states import Kind
+from soulbox.pure.fields import RowContext, RowError
+from soulbox.pure.pods.samples import Reading, build_sample_row, cpu_cores, is_pressed
 from soulbox.reconcile.sampling import Sampler
 from soulbox.reconcile.services import Memory
 from soulbox.telemetry.metrics import Metrics

@@ -1,11 +1,11 @@
 """Parsed specs are remembered, and never beyond a change."""
 
-from soulbox.kinds.execution.spec import execution_spec
+from soulbox.kinds.execution.observe import execution_spec
+from soulbox.kinds.sandbox.spec import parse_sandbox
+from soulbox.kinds.sandbox_class.spec import parse_sandbox_class
 from soulbox.model.errors import InvalidManifest
 from soulbox.model.specs import ExecutionSpec, SandboxSpec
 from soulbox.reconcile.specs import SpecMemory
-from soulbox.schema.parse_sandbox import parse_sandbox
-from soulbox.schema.parse_sandbox_class import parse_sandbox_class
 from tests.support.builders import make_execution, make_sandbox, make_sandbox_class
 
 

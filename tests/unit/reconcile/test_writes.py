@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 
-from soulbox.decide.execution_actions import CancelRun, FollowRun, ReleaseRun
+from soulbox.kinds.execution.decide.actions import CancelRun, FollowRun, ReleaseRun
 from soulbox.model.errors import KubeRefused, RunnerUnavailable
 from soulbox.model.keys import RECORDED_FINALIZER
 from soulbox.model.states import Kind
@@ -20,8 +20,8 @@ from soulbox.reconcile.writes import (
     remove_finalizer,
 )
 from tests.support.fake_api import Refusal
+from tests.support.reconciling import NAMESPACE, Bench, uid_of
 from tests.support.seen import make_run
-from tests.unit.reconcile.bench import NAMESPACE, Bench, uid_of
 
 BOX, RUN, POD = Kind.SANDBOX, Kind.EXECUTION, Kind.POD
 

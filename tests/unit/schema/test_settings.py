@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 from pydantic import ValidationError
 
+from soulbox.kinds import generate
 from soulbox.model.errors import ConfigError
-from soulbox.schema import generate
 from soulbox.schema.load_settings import load_settings
 from soulbox.schema.settings import PROFILES, Settings
 

@@ -20,7 +20,7 @@ LANGUAGES: dict[str, tuple[str, str]] = {
     ".cjs": ("javascript", "node"),
 }
 _MAX_CODE_BYTES: Final = 262_144
-# Code, files, standard input and arguments together (schema/crds/execution.py).
+# Code, files, standard input and arguments together (kinds/execution/crd.py).
 _MAX_INPUT_BYTES: Final = 393_216
 _MAX_FILES: Final = 32
 

@@ -8,6 +8,7 @@ from datetime import datetime
 from typing import Any, TypeVar
 
 from soulbox.box.signing import SigningKey
+from soulbox.kinds.sandbox_class.spec import parse_sandbox_class
 from soulbox.kube.client import KubeClient
 from soulbox.kube.clock import ServerClock
 from soulbox.kube.release import compare_crd, load_release
@@ -38,7 +39,6 @@ from soulbox.pure.doctor.classes import ClassSeen, NodeSeen
 from soulbox.pure.doctor.cluster import AdmissionSeen, ClusterSeen, CrdSeen, Right, RightsSeen
 from soulbox.pure.doctor.finding import Unseen
 from soulbox.pure.doctor.operator import HeldSeen, LeaderSeen
-from soulbox.schema.parse_sandbox_class import parse_sandbox_class
 
 Seen = TypeVar("Seen")
 

@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from soulbox.decide.execution_seen import RunProblem
+from soulbox.kinds.execution.decide.seen import RunProblem
 from soulbox.kinds.execution.queue import Turns
 from soulbox.reconcile.refusals import Refusals
 

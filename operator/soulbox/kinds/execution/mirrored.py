@@ -4,14 +4,14 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Final
 
-from soulbox.build.rows.execution import build_execution_row, build_program_row
-from soulbox.build.rows.fields import RowContext
-from soulbox.kinds.entry import Built, Look, MirrorEntry, Remembered
+from soulbox.kinds.execution.rows import build_execution_row, build_program_row
+from soulbox.mirror.entry import Built, Look, MirrorEntry, Remembered
 from soulbox.model.manifests import Manifest, is_finished
 from soulbox.model.retention import RetentionPolicy
 from soulbox.model.rows import ExecutionRow
 from soulbox.model.states import Kind
 from soulbox.model.times import parse_time
+from soulbox.pure.fields import RowContext
 
 
 def _build(manifest: Manifest, context: RowContext, look: Look) -> Built:

@@ -7,8 +7,8 @@ lost: after a restart turns begin anew, and what was handed over has its annotat
 
 from collections import Counter
 
-from soulbox.decide.execution_seen import Turn
-from soulbox.decide.queueing import Waiting, order_queue
+from soulbox.kinds.execution.decide.queueing import Waiting, order_queue
+from soulbox.kinds.execution.decide.seen import Turn
 from soulbox.kinds.execution.index import ExecutionIndex, Name
 from soulbox.model.marks import is_dispatched
 

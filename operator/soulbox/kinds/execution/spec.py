@@ -1,23 +1,161 @@
-"""An Execution's spec, remembered while that is worth its memory."""
+"""An Execution as the API server stores it, to `model.specs.ExecutionSpec`."""
 
-from collections.abc import Mapping
-from typing import Any, Final
+import binascii
+import re
+from collections.abc import Iterable, Mapping
+from typing import Any
 
+from soulbox.kinds.execution import crd as execution
+from soulbox.model import specs
 from soulbox.model.errors import InvalidManifest
-from soulbox.model.specs import ExecutionSpec
-from soulbox.reconcile.specs import SpecMemory, parsed_or_error
-from soulbox.schema.parse_execution import parse_execution
+from soulbox.schema import common
+from soulbox.schema.parse import (
+    refuse_nul,
+    to_key_source,
+    to_resources,
+    to_sourced_env,
+    to_user,
+    validate_spec,
+)
 
-# Larger programs are parsed again rather than kept.
-_LARGEST_CODE: Final = 4096
+
+def parse_execution(manifest: Mapping[str, Any]) -> specs.ExecutionSpec:
+    """The spec of an Execution.
+
+    Raises:
+        InvalidManifest: the stored object is malformed; says which field.
+    """
+    spec = validate_spec(execution.ExecutionSpec, manifest)
+    if (spec.sandbox_ref is None) == (spec.class_name is None):
+        raise InvalidManifest(
+            "spec", "needs exactly one of sandboxRef and className", "set one and remove the other"
+        )
+    if (spec.code is None) == (spec.code_from is None):
+        raise InvalidManifest(
+            "spec", "needs exactly one of code and codeFrom", "set one and remove the other"
+        )
+    if spec.resources is not None and spec.class_name is None:
+        raise InvalidManifest(
+            "spec.resources", "is for a pod of its own", "give the Sandbox what it needs"
+        )
+    if spec.language is not None and not re.fullmatch(common.LANGUAGE_PATTERN, spec.language):
+        raise InvalidManifest(
+            "spec.language",
+            "is not the name of a language",
+            "begin with a lower-case letter, then use a-z, 0-9, '+', '.', '#' and '-'",
+        )
+    _refuse_same_path(spec.files)
+    env = to_sourced_env(spec.env)
+    for index, argument in enumerate(spec.args):
+        refuse_nul(f"spec.args[{index}]", argument)
+    _check_sizes(spec)
+    return specs.ExecutionSpec(
+        sandbox_name=None if spec.sandbox_ref is None else spec.sandbox_ref.name,
+        class_name=spec.class_name,
+        language=spec.language,
+        code=spec.code,
+        code_from=None
+        if spec.code_from is None
+        else to_key_source("spec.codeFrom", spec.code_from),
+        files=tuple(_input_file(index, each) for index, each in enumerate(spec.files)),
+        args=tuple(spec.args),
+        stdin=spec.stdin,
+        env=env,
+        resources=specs.Resources() if spec.resources is None else to_resources(spec.resources),
+        timeout_seconds=spec.timeout_seconds,
+        queue_timeout_seconds=spec.queue_timeout_seconds,
+        output_limit_bytes=spec.output_limit_bytes,
+        capture_files=tuple(_glob(index, each) for index, each in enumerate(spec.capture_files)),
+        priority=spec.priority,
+        idempotent=spec.idempotent,
+        cancel=spec.cancel,
+        ttl_seconds_after_finished=spec.ttl_seconds_after_finished,
+        user=to_user(spec.user),
+    )
 
 
-def execution_spec(
-    specs: SpecMemory, manifest: Mapping[str, Any]
-) -> ExecutionSpec | InvalidManifest:
-    """The Execution's spec, or what is wrong with it."""
-    spec = manifest.get("spec") or {}
-    code, rest = spec.get("code") or "", spec.keys() & {"files", "stdin"}
-    if rest or not isinstance(code, str) or len(code) > _LARGEST_CODE:
-        return parsed_or_error(manifest, parse_execution)
-    return specs.of(manifest, parse_execution)
+def _size_bytes(text: str) -> int:
+    # A lone surrogate cannot be encoded strictly. The API server stores none, but computing a size
+    # must not fail.
+    return len(text) if text.isascii() else len(text.encode("utf-8", "surrogatepass"))
+
+
+def _check_sizes(spec: execution.ExecutionSpec) -> None:
+    code_bytes = _size_bytes(spec.code or "")
+    if code_bytes > specs.MAX_CODE_BYTES:
+        raise InvalidManifest(
+            "spec.code",
+            f"is larger than {specs.MAX_CODE_BYTES} bytes",
+            "shorten it, or move data into files",
+        )
+    total_bytes = (
+        code_bytes
+        + _size_bytes(spec.stdin or "")
+        + sum(_size_bytes(each.content) for each in spec.files)
+        + sum(_size_bytes(each) for each in spec.args)
+        + sum(_size_bytes(each.value) for each in spec.env)
+    )
+    if total_bytes > specs.MAX_INPUT_BYTES:
+        raise InvalidManifest(
+            "spec",
+            f"holds more than {specs.MAX_INPUT_BYTES} bytes in code, files, args, stdin and env",
+            "give less input",
+        )
+
+
+def _refuse_same_path(files: Iterable[execution.InputFile]) -> None:
+    seen: set[str] = set()
+    for index, file in enumerate(files):
+        if file.path in seen:
+            raise InvalidManifest(
+                f"spec.files[{index}].path", "is there twice", "remove one of the two"
+            )
+        seen.add(file.path)
+
+
+def _glob(index: int, glob: str) -> str:
+    field = f"spec.captureFiles[{index}]"
+    if any(part in ("", ".", "..") for part in glob.split("/")):
+        raise InvalidManifest(
+            field,
+            "leaves the workspace or is not plain",
+            "make it relative, without '.', '..' and empty parts",
+        )
+    refuse_nul(field, glob)
+    if re.fullmatch(execution.GLOB_PATTERN, glob) is None:
+        raise InvalidManifest(field, "is not a glob", "use *, ?, ** and [a-z]; [[] is a bracket")
+    return glob
+
+
+def _input_file(index: int, file: execution.InputFile) -> specs.InputFile:
+    field = f"spec.files[{index}]"
+    if any(part in ("", ".", "..") for part in file.path.split("/")):
+        raise InvalidManifest(
+            f"{field}.path",
+            "leaves the workspace or is not plain",
+            "make it relative, without '.', '..' and empty parts",
+        )
+    if "\0" in file.path or file.path.startswith(specs.RESERVED_PATH_PREFIX):
+        raise InvalidManifest(
+            f"{field}.path",
+            f"holds NUL or starts with {specs.RESERVED_PATH_PREFIX}, which is the runner's own",
+            "name it otherwise",
+        )
+    if any(len(part.encode()) > execution.MAX_NAME_BYTES for part in file.path.split("/")):
+        raise InvalidManifest(
+            f"{field}.path",
+            f"has a name longer than {execution.MAX_NAME_BYTES} bytes",
+            "shorten it; a letter outside ASCII takes two to four bytes",
+        )
+    if file.encoding is specs.FileEncoding.BASE64:
+        try:
+            binascii.a2b_base64(file.content.encode("ascii"), strict_mode=True)
+        except ValueError:  # UnicodeEncodeError and binascii.Error are both one
+            raise InvalidManifest(
+                f"{field}.content",
+                "is not base64 (RFC 4648, without line breaks)",
+                "encode it with base64 -w0",
+            ) from None
+    return specs.InputFile(
+        path=file.path, content=file.content, encoding=file.encoding, mode=file.mode
+    )

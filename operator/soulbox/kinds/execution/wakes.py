@@ -2,8 +2,8 @@
 
 from collections.abc import Callable
 
-from soulbox.decide.execution_status import cancelled_by_deletion
 from soulbox.kinds.base import COUNT_SECONDS, Follower, Waker
+from soulbox.kinds.execution.decide.status import cancelled_by_deletion
 from soulbox.kinds.execution.queue import Turns
 from soulbox.kube.cache import ObjectCache
 from soulbox.kube.clock import ServerClock

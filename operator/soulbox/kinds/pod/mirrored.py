@@ -3,12 +3,12 @@
 from collections.abc import Mapping
 from typing import Final
 
-from soulbox.build.rows.fields import RowContext
-from soulbox.build.rows.pod import build_pod_sight, container_started_at
-from soulbox.kinds.entry import Built, Look, MirrorEntry, Remembered
+from soulbox.mirror.entry import Built, Look, MirrorEntry, Remembered
 from soulbox.model.manifests import Manifest, is_deleting, is_over
 from soulbox.model.rows import PodRunRow
 from soulbox.model.states import Kind
+from soulbox.pure.fields import RowContext
+from soulbox.pure.pods.sight import build_pod_sight, container_started_at
 
 
 def _build(manifest: Manifest, context: RowContext, look: Look) -> Built:

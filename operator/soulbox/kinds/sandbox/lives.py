@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
 
-from soulbox.decide.pods import PodPhase, PodView, lived_shortly
+from soulbox.pure.pods.view import PodPhase, PodView, lived_shortly
 
 
 @dataclass(slots=True, kw_only=True)

@@ -2,12 +2,12 @@
 
 from typing import Final
 
-from soulbox.build.rows.fields import RowContext
-from soulbox.build.rows.sandbox import build_sandbox_row
-from soulbox.kinds.entry import Built, Look, MirrorEntry
+from soulbox.kinds.sandbox.rows import build_sandbox_row
+from soulbox.mirror.entry import Built, Look, MirrorEntry
 from soulbox.model.manifests import Manifest, is_deleting
 from soulbox.model.rows import SandboxRow
 from soulbox.model.states import Kind
+from soulbox.pure.fields import RowContext
 
 
 def _build(manifest: Manifest, context: RowContext, look: Look) -> Built:

@@ -1,10 +1,10 @@
 """Looking a class up, for what is made from it."""
 
+from soulbox.kinds.sandbox_class.spec import parse_sandbox_class
 from soulbox.model.errors import InvalidManifest
 from soulbox.model.specs import SandboxClassSpec
 from soulbox.model.states import Kind
 from soulbox.reconcile.services import Services
-from soulbox.schema.parse_sandbox_class import parse_sandbox_class
 
 
 def find_class(services: Services, name: str) -> tuple[SandboxClassSpec | None, str]:

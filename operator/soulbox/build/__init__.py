@@ -1,1 +1,0 @@
-"""Manifests and rows as plain values, built from specs. Pure: standard library and `model`."""

@@ -1,9 +1,0 @@
-"""What a decision about a Sandbox may ask for."""
-
-from typing import Final
-
-from soulbox.decide import actions
-
-Action = actions.PodAction
-Decision = actions.Decision[Action]
-NOTHING: Final = Decision()

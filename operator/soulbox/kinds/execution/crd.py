@@ -1,0 +1,485 @@
+"""Execution: one program run once. Namespaced."""
+
+from typing import Annotated, Final
+
+from pydantic import Field
+
+from soulbox.kinds.execution.crd_status import STATUS_DEFAULT, ExecutionStatus
+from soulbox.model.kinds import EXECUTION
+from soulbox.model.specs import (
+    MAX_CAPTURE_GLOBS,
+    MAX_CODE_BYTES,
+    MAX_INPUT_BYTES,
+    RESERVED_PATH_PREFIX,
+    FileEncoding,
+)
+from soulbox.schema.common import (
+    ATOMIC,
+    DNS_NAME_PATTERN,
+    LANGUAGE_PATTERN,
+    MAX_ENV,
+    MAX_TIMEOUT_SECONDS,
+    SOURCED_ENV,
+    USER_RULES,
+    ApiModel,
+    KeyRef,
+    Resources,
+    SourcedEnvVar,
+    all_immutable,
+    cel,
+    list_map,
+    validations,
+)
+from soulbox.schema.crd import AGE, Column, Described
+
+# With 64 the estimated cost of the rule on the size of all input exceeds the API server's budget.
+MAX_FILES: Final = 32
+MAX_ARGS: Final = 128
+# What Go's path.Match accepts, without backslashes: * and ? within a part of the path, [a-z] and
+# [^a-z] with at least one member, which may be a bracket ([[]), ** for any number of parts.
+GLOB_PATTERN: Final = r"^([^\[\\]|\[\^?([^\]\\/^-](-[^\]\\/^-])?)+\])+$"
+# Of Linux: NAME_MAX.
+MAX_NAME_BYTES: Final = 255
+MAX_MODE: Final = 0o777
+MAX_ARG: Final = 32_768
+
+
+class SandboxRef(ApiModel):
+    """A Sandbox of the same namespace."""
+
+    name: Annotated[
+        str,
+        Field(
+            min_length=1,
+            max_length=253,
+            pattern=DNS_NAME_PATTERN,
+            description="Name of the Sandbox.",
+        ),
+    ]
+
+
+class CodeFrom(ApiModel):
+    """Where the code is when it is not in the Execution itself."""
+
+    config_map_key_ref: Annotated[
+        KeyRef | None, Field(description="A key of a ConfigMap of the same namespace.")
+    ] = None
+    secret_key_ref: Annotated[
+        KeyRef | None,
+        Field(
+            description=(
+                "A key of a Secret of the same namespace that carries the label"
+                ' soulbox.dev/readable: "true".'
+            )
+        ),
+    ] = None
+
+
+class InputFile(ApiModel):
+    """A file written below the workspace before the code starts."""
+
+    path: Annotated[
+        str,
+        Field(
+            min_length=1,
+            max_length=255,
+            description="Where it goes, relative to the workspace: data/input.csv.",
+            json_schema_extra=validations(
+                cel(
+                    "!self.startsWith('/')"
+                    " && self.split('/').all(part, part != '' && part != '.' && part != '..')",
+                    "file path leaves the workspace or is not in plain form: make it relative,"
+                    " without '.', '..' and empty parts",
+                ),
+                cel(
+                    rf"!self.contains('\u0000') && !self.startsWith('{RESERVED_PATH_PREFIX}')",
+                    f"file path holds NUL or starts with {RESERVED_PATH_PREFIX}, which is reserved"
+                    " for the runner: choose another name",
+                ),
+                cel(
+                    f"self.split('/').all(part, size(bytes(part)) <= {MAX_NAME_BYTES})",
+                    f"file path has a name longer than {MAX_NAME_BYTES} bytes: shorten it;"
+                    " a letter outside ASCII takes two to four bytes",
+                ),
+            ),
+        ),
+    ]
+    content: Annotated[
+        str,
+        Field(
+            max_length=MAX_INPUT_BYTES,
+            description="Content of the file, in the form that encoding says. Default: empty.",
+        ),
+    ] = ""
+    encoding: Annotated[
+        FileEncoding,
+        Field(
+            description="utf8: content is the text itself. base64: content is base64 of the bytes.",
+            strict=False,
+        ),
+    ] = FileEncoding.UTF8
+    mode: Annotated[
+        int | None,
+        Field(
+            ge=0,
+            le=MAX_MODE,
+            description=(
+                "Permission bits, as for a Kubernetes volume: octal 0755 or decimal 493. Default:"
+                " 0755 for content that begins with #!, otherwise 0644."
+            ),
+        ),
+    ] = None
+
+
+class ExecutionSpec(ApiModel):
+    """What to run, and where."""
+
+    sandbox_ref: Annotated[
+        SandboxRef | None,
+        Field(
+            description=(
+                "Run in this Sandbox. It may appear later: the Execution waits 60 s for it."
+                " Exactly one of sandboxRef and className."
+            )
+        ),
+    ] = None
+    class_name: Annotated[
+        str | None,
+        Field(
+            min_length=1,
+            max_length=253,
+            pattern=DNS_NAME_PATTERN,
+            description=(
+                "Run in a pod of its own, made from this SandboxClass and deleted after the run."
+                " Exactly one of sandboxRef and className."
+            ),
+        ),
+    ] = None
+    language: Annotated[
+        str | None,
+        Field(
+            min_length=1,
+            max_length=63,
+            description="One of the class's interpreters. Default: the class's defaultLanguage.",
+            json_schema_extra=validations(
+                cel(
+                    f"self.matches('{LANGUAGE_PATTERN}')",
+                    "this is not the name of a language: use a lower-case letter, then a-z, 0-9,"
+                    " '+', '.', '#' and '-'",
+                    words="self + ' is not the name of a language: use a lower-case letter, then"
+                    " a-z, 0-9, +, ., # and -, such as python'",
+                )
+            ),
+        ),
+    ] = None
+    code: Annotated[
+        str | None,
+        Field(
+            max_length=MAX_CODE_BYTES,
+            description=(
+                "The program, at most 262144 bytes. Exactly one of code and codeFrom. Above about"
+                " 200 KiB use kubectl create or apply --server-side."
+            ),
+        ),
+    ] = None
+    code_from: Annotated[
+        CodeFrom | None,
+        Field(
+            description="Where the program comes from. Exactly one of code and codeFrom.",
+            json_schema_extra=validations(
+                cel(
+                    "has(self.configMapKeyRef) != has(self.secretKeyRef)",
+                    "spec.codeFrom needs exactly one of configMapKeyRef and secretKeyRef:"
+                    " set one and remove the other",
+                )
+            ),
+        ),
+    ] = None
+    files: Annotated[
+        list[InputFile],
+        Field(
+            default_factory=list,
+            max_length=MAX_FILES,
+            description="Files written below the workspace before the code starts.",
+            json_schema_extra=list_map("path"),
+        ),
+    ]
+    args: Annotated[
+        list[Annotated[str, Field(max_length=MAX_ARG)]],
+        Field(
+            default_factory=list,
+            max_length=MAX_ARGS,
+            description="Arguments of the program.",
+            json_schema_extra=ATOMIC,
+        ),
+    ]
+    stdin: Annotated[
+        str | None,
+        Field(
+            max_length=MAX_INPUT_BYTES,
+            description="What the program reads from standard input. Default: nothing.",
+        ),
+    ] = None
+    env: Annotated[
+        list[SourcedEnvVar],
+        Field(
+            default_factory=list,
+            max_length=MAX_ENV,
+            description="Environment of the program; it overrides the Sandbox's and the class's.",
+            json_schema_extra=SOURCED_ENV,
+        ),
+    ]
+    resources: Annotated[
+        Resources | None,
+        Field(
+            description=(
+                "What its own pod may use; only with className. In a Sandbox the Sandbox's"
+                " resources apply."
+            )
+        ),
+    ] = None
+    timeout_seconds: Annotated[
+        int | None,
+        Field(
+            ge=1,
+            le=MAX_TIMEOUT_SECONDS,
+            description=(
+                "Longest wall time in seconds, from the start of its code; then it is killed and"
+                " its state is Timeout. Default: the Sandbox's defaultTimeoutSeconds, or without"
+                " it the class's."
+            ),
+        ),
+    ] = None
+    queue_timeout_seconds: Annotated[
+        int | None,
+        Field(
+            ge=1,
+            le=MAX_TIMEOUT_SECONDS,
+            description=(
+                "Longest wait in seconds, from its creation to the start of its code; then its"
+                " state is Timeout and its reason QueueTimeout. Default: no limit."
+            ),
+        ),
+    ] = None
+    output_limit_bytes: Annotated[
+        int | None,
+        Field(
+            ge=0,
+            le=1_073_741_824,
+            description=(
+                "Most bytes kept of each of stdout and stderr, and of all captured files together."
+                " Bytes beyond that are counted and hashed but not kept; the run continues."
+                " Default and maximum: the class's max.outputBytes."
+            ),
+        ),
+    ] = None
+    capture_files: Annotated[
+        list[
+            Annotated[
+                str,
+                Field(
+                    min_length=1,
+                    max_length=255,
+                    pattern=GLOB_PATTERN,
+                    description="A glob relative to the workspace, such as results/**/*.csv.",
+                    json_schema_extra=validations(
+                        cel(
+                            "!self.startsWith('/') && self.split('/')"
+                            ".all(part, part != '' && part != '.' && part != '..')",
+                            "captureFiles holds a glob that leaves the workspace or is not in"
+                            " plain form: make it relative, without '.', '..' and empty parts",
+                        ),
+                        cel(
+                            r"!self.contains('\u0000')",
+                            "captureFiles holds a NUL character, which no path can have: remove it",
+                        ),
+                    ),
+                ),
+            ]
+        ],
+        Field(
+            default_factory=list,
+            max_length=MAX_CAPTURE_GLOBS,
+            description=(
+                "Files of the workspace to keep after the run, as globs: * and ? within a name,"
+                " [a-c] and [^a-c] for one letter, ** for any number of directories. A glob that"
+                " is exactly the name of a file means that file; [[] is a bracket. At most 64"
+                " files are kept, the first by path; links, devices and FIFOs are skipped."
+            ),
+            json_schema_extra=ATOMIC,
+        ),
+    ]
+    priority: Annotated[
+        int,
+        Field(
+            ge=-100,
+            le=100,
+            description=(
+                "Of the Executions that wait for one Sandbox the highest priority goes first; at"
+                " equal priority users take turns, then it is first come, first served."
+            ),
+        ),
+    ] = 0
+    idempotent: Annotated[
+        bool,
+        Field(
+            default_factory=lambda: False,
+            description=(
+                "Says that running it twice does no harm: after the loss of its pod it is run"
+                " again, up to three attempts in all, counted in status.attempt. Default: code"
+                " runs at most once."
+            ),
+        ),
+    ]
+    cancel: Annotated[
+        bool,
+        Field(
+            default_factory=lambda: False,
+            description=(
+                "Set to true to end it: all its processes get SIGTERM, and SIGKILL a second later."
+                " Cannot be undone."
+            ),
+        ),
+    ]
+    ttl_seconds_after_finished: Annotated[
+        int | None,
+        Field(
+            ge=0,
+            le=31_536_000,
+            description=(
+                "The object is deleted this many seconds after its end; its rows stay. Default: it"
+                " is kept. With GitOps self-heal a deleted Execution is created, run and billed"
+                " again."
+            ),
+        ),
+    ] = None
+    user: Annotated[
+        str | None,
+        Field(
+            min_length=1,
+            max_length=256,
+            description=(
+                "User it is billed to: yourself, or any user if you have the verb billto on"
+                " executions. Cannot be changed."
+            ),
+            json_schema_extra=USER_RULES,
+        ),
+    ] = None
+
+
+# Bytes, not characters: maxLength counts characters, but bytes are stored, sent and billed.
+_INPUT_BYTES = " + ".join(
+    (
+        "(has(self.code) ? size(bytes(self.code)) : 0)",
+        "(has(self.stdin) ? size(bytes(self.stdin)) : 0)",
+        "(has(self.files) ? self.files.map(f, size(bytes(f.content))).sum() : 0)",
+        "(has(self.args) ? self.args.map(a, size(bytes(a))).sum() : 0)",
+        "(has(self.env) ? self.env.map(e, size(bytes(e.value))).sum() : 0)",
+    )
+)
+IMMUTABLE_FIELDS = (
+    "sandboxRef",
+    "className",
+    "language",
+    "code",
+    "codeFrom",
+    "files",
+    "args",
+    "stdin",
+    "env",
+    "resources",
+    "timeoutSeconds",
+    "queueTimeoutSeconds",
+    "outputLimitBytes",
+    "captureFiles",
+    "priority",
+    "idempotent",
+    "user",
+)
+SPEC_RULES = validations(
+    cel(
+        "has(self.sandboxRef) != has(self.className)",
+        "spec needs exactly one of sandboxRef and className: sandboxRef runs in a Sandbox that"
+        " stays, className in a pod of its own; set one and remove the other",
+    ),
+    cel(
+        "!has(self.resources) || has(self.className)",
+        "spec.resources needs className, because it is for a pod of its own: give the Sandbox what"
+        " it needs, or set className instead of sandboxRef",
+        field_path=".resources",
+    ),
+    cel(
+        "has(self.code) != has(self.codeFrom)",
+        "spec needs exactly one of code and codeFrom: set one and remove the other",
+    ),
+    cel(
+        f"!has(self.code) || size(bytes(self.code)) <= {MAX_CODE_BYTES}",
+        f"spec.code is larger than {MAX_CODE_BYTES} bytes: shorten it, or move data into files",
+        field_path=".code",
+    ),
+    cel(
+        f"{_INPUT_BYTES} <= {MAX_INPUT_BYTES}",
+        f"spec holds more than {MAX_INPUT_BYTES} bytes in code, files, args, stdin and env"
+        " together: reduce the input",
+    ),
+    cel(
+        r"!has(self.args) || self.args.all(a, !a.contains('\u0000'))",
+        "spec.args holds a NUL character, which no program can be given: remove it",
+        field_path=".args",
+    ),
+    cel(
+        "!has(oldSelf.cancel) || !oldSelf.cancel || (has(self.cancel) && self.cancel)",
+        "spec.cancel cannot be undone: create another Execution",
+        field_path=".cancel",
+    ),
+    all_immutable(
+        IMMUTABLE_FIELDS, ("cancel", "ttlSecondsAfterFinished"), "create another Execution"
+    ),
+)
+
+
+class Execution(ApiModel):
+    """An Execution is one program run once, in a Sandbox or in a pod of its own. It ends as
+    Completed, Failed, Timeout or Cancelled and keeps its output in status."""
+
+    spec: Annotated[
+        ExecutionSpec,
+        Field(
+            description="What to run, and where. Only cancel and ttlSecondsAfterFinished can be"
+            " changed.",
+            json_schema_extra=SPEC_RULES,
+        ),
+    ]
+    status: Annotated[
+        ExecutionStatus | None,
+        Field(
+            description="Its progress and outcome, written by the operator.",
+            json_schema_extra=STATUS_DEFAULT,
+        ),
+    ] = None
+
+
+DESCRIBED: Final = Described(
+    EXECUTION,
+    Execution,
+    columns=(
+        Column("State", "string", ".status.state", "Summary of its conditions."),
+        Column("Reason", "string", ".status.reason", "Why it ended."),
+        Column("Exit", "integer", ".status.exitCode", "Exit code of the program."),
+        Column("Duration", "integer", ".status.durationMilliseconds", "Wall time, milliseconds."),
+        Column("Sandbox", "string", ".spec.sandboxRef.name", "Sandbox; empty: its own pod."),
+        AGE,
+        Column("Class", "string", ".spec.className", "Class of its own pod.", wide=True),
+        Column("Language", "string", ".spec.language", "Language, if named.", wide=True),
+        Column("User", "string", ".spec.user", "User it is billed to.", wide=True),
+        Column("Node", "string", ".status.receipt.node", "Node it ran on.", wide=True),
+        Column("Timeout", "integer", ".status.timeoutSeconds", "Wall time it has, s.", wide=True),
+    ),
+    selectable=(
+        ".status.state",
+        ".status.reason",
+        ".spec.sandboxRef.name",
+        ".spec.className",
+        ".spec.user",
+    ),
+)

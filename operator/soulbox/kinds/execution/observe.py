@@ -1,0 +1,277 @@
+"""Everything one pass over an Execution looks at, gathered into one frozen value."""
+
+from collections.abc import Mapping
+from typing import Any, Final, TypeVar
+
+from soulbox.kinds.execution.decide.seen import CodeMissing, Dispatched, SeenExecution, Turn
+from soulbox.kinds.execution.decide.terms import within
+from soulbox.kinds.execution.inputs import InputReader, merge_env, sha256_of
+from soulbox.kinds.execution.memory import ExecutionMemory
+from soulbox.kinds.execution.place import (
+    Place,
+    lost_attempts,
+    parse_dispatched,
+    place_of,
+    pod_of,
+    terms_of,
+)
+from soulbox.kinds.execution.runs import RunFollower
+from soulbox.kinds.execution.spec import parse_execution
+from soulbox.model.billing import DEFAULT_SKU, PricePlan
+from soulbox.model.errors import InvalidManifest
+from soulbox.model.keys import SKU_ANNOTATION, USER_ANNOTATION
+from soulbox.model.manifests import has_recorded
+from soulbox.model.runs import StartRun
+from soulbox.model.specs import ExecutionSpec, FileEncoding
+from soulbox.model.states import Kind
+from soulbox.model.times import parse_time
+from soulbox.pure.pods.view import PodView
+from soulbox.reconcile.services import Services
+from soulbox.reconcile.specs import SpecMemory, parsed_or_error
+
+# Larger programs are parsed again rather than kept.
+_LARGEST_CODE: Final = 4096
+_T = TypeVar("_T")
+# A guess: the default soft limit of most Linux systems.
+_MAX_OPEN_FILES = 1024
+# RLIMIT_FSIZE counts holes, and files in memory: JITs and databases reserve by ftruncate. What
+# a file takes of the disk the runner looks at.
+_MAX_FILE_SIZE_BYTES = 2**40
+
+
+class ExecutionObserver:
+    """Reads the cache, and what an Execution is given from elsewhere."""
+
+    def __init__(self, services: Services, memory: ExecutionMemory, runs: RunFollower) -> None:
+        self._services = services
+        self._memory = memory
+        self._runs = runs
+        self._inputs = InputReader(services)
+
+    async def observe(self, manifest: Mapping[str, Any]) -> SeenExecution:
+        """The Execution and all that bears on it, as of now."""
+        services, cache = self._services, self._services.cache
+        metadata = manifest["metadata"]
+        uid, namespace = metadata["uid"], metadata["namespace"]
+        spec = execution_spec(services.specs, manifest)
+        dispatched = parse_dispatched(metadata)
+        own_pods = tuple(services.view(pod) for pod in services.pods.of(uid, namespace))
+        place = place_of(services, metadata, spec)
+        pod = pod_of(services, metadata, spec, dispatched, place, own_pods)
+        created = parse_time(metadata["creationTimestamp"])
+        assert created is not None, "the API server sets creationTimestamp"
+        turn = self._turn(uid, namespace, spec, dispatched, place)
+        missing, code_read, env_read = None, None, None
+        # Read when it may be needed now: each of a thousand that wait would ask for it.
+        if dispatched is None and isinstance(spec, ExecutionSpec) and (not turn or turn.is_now):
+            if spec.code_from is not None:
+                found = await self._inputs.read_key(namespace, spec.code_from, "spec.codeFrom")
+                missing, code_read = _missing_or(found)
+            if missing is None:
+                read = await self._inputs.read_envs(namespace, spec, place.sandbox)
+                missing, env_read = _missing_or(read)
+            if spec.sandbox_name is not None:
+                sandbox_name = (namespace, spec.sandbox_name)
+                self._keep_place(uid, sandbox_name, place.concurrency, missing)
+        return SeenExecution(
+            uid=uid,
+            namespace=namespace,
+            name=metadata["name"],
+            generation=metadata.get("generation", 1),
+            created_at=created,
+            deleting=bool(metadata.get("deletionTimestamp")),
+            has_finalizer=has_recorded(manifest),
+            status=manifest.get("status") or {},
+            spec=spec,
+            dispatched=dispatched,
+            sandbox_class=place.sandbox_class,
+            class_name=place.class_name,
+            class_objection=place.objection,
+            sandbox=place.sandbox,
+            pod=pod,
+            pod_ready=pod is not None and pod.uid in services.memory.runner_versions,
+            pod_asked_seconds=self._asked_seconds(pod),
+            run_awaited=self._runs.awaits(uid),
+            own_pods=own_pods,
+            pod_refusal=self._memory.refusals.get(uid),
+            # Again, now that nothing is awaited any more before it is acted on.
+            turn=self._turn(uid, namespace, spec, dispatched, place),
+            told_seconds_ago=self._told_seconds(uid, manifest),
+            lost_attempts=lost_attempts(metadata),
+            code_missing=missing,
+            code_sha256=None if code_read is None else sha256_of(*code_read),
+            code_read=code_read,
+            env_read=env_read,
+            run=self._runs.newest(uid),
+            silent_seconds=self._runs.silent_seconds(uid),
+            followed_seconds=self._runs.followed_seconds(uid),
+            terms=terms_of(spec, dispatched, place, pod),
+            recorded=services.mirror.is_recorded(uid),
+            recorded_pods=frozenset(
+                one.uid for one in own_pods if services.mirror.is_recorded(one.uid)
+            ),
+            # Of an object that waits for PostgreSQL no longer, what is not saved is given up.
+            output_saved=uid in self._memory.saved_outputs or services.mirror.is_spooled(uid),
+            price_plan=self._price_plan(namespace, pod),
+            runner_version=None if pod is None else services.memory.runner_versions.get(pod.uid),
+            sandbox_not_found_seconds=services.sandbox_not_found_seconds,
+            refused_seconds=self._refused_seconds(uid),
+            runner_hurt=dispatched is not None and services.health.is_hurt(dispatched.pod_uid),
+            unenforced=None if pod is None else services.unenforced(pod.uid),
+            namespace_ending=cache.namespace_deletion_time(namespace) is not None,
+        )
+
+    def glimpse(self, manifest: Mapping[str, Any]) -> SeenExecution:
+        """The Execution by itself alone, as if nothing bore on it."""
+        metadata = manifest["metadata"]
+        created = parse_time(metadata["creationTimestamp"])
+        assert created is not None, "the API server sets creationTimestamp"
+        return SeenExecution(
+            uid=metadata["uid"],
+            namespace=metadata["namespace"],
+            name=metadata["name"],
+            generation=metadata.get("generation", 1),
+            created_at=created,
+            deleting=bool(metadata.get("deletionTimestamp")),
+            has_finalizer=has_recorded(manifest),
+            status=manifest.get("status") or {},
+            spec=InvalidManifest("spec", "was not looked at", "look at the operator's log"),
+            dispatched=parse_dispatched(metadata),
+            sandbox_class=None,
+            class_name="",
+            class_objection="",
+            sandbox=None,
+            pod=None,
+            pod_ready=False,
+            pod_asked_seconds=None,
+            run_awaited=False,
+            own_pods=(),
+            pod_refusal=None,
+            turn=None,
+            told_seconds_ago=None,
+            lost_attempts=lost_attempts(metadata),
+            code_missing=None,
+            run=None,
+            silent_seconds=None,
+            followed_seconds=None,
+            terms=None,
+            recorded=False,
+            recorded_pods=frozenset(),
+            output_saved=False,
+            price_plan=None,
+            runner_version=None,
+            sandbox_not_found_seconds=self._services.sandbox_not_found_seconds,
+        )
+
+    async def start_request(self, seen: SeenExecution) -> StartRun | None:
+        """What the runner is asked to run; None when it cannot be known (any more)."""
+        spec, sandbox_class, terms = seen.spec, seen.sandbox_class, seen.terms
+        if not isinstance(spec, ExecutionSpec) or sandbox_class is None or seen.class_objection:
+            return None
+        if terms is None:
+            return None
+        if seen.dispatched is not None:
+            terms = within(terms, sandbox_class.max)
+        code, encoding = spec.code or "", FileEncoding.UTF8
+        if seen.code_read is not None:
+            code, encoding = seen.code_read
+        elif spec.code_from is not None:
+            found = await self._inputs.read_key(seen.namespace, spec.code_from, "spec.codeFrom")
+            if isinstance(found, CodeMissing):
+                return None
+            code, encoding = found
+        env = seen.env_read
+        if env is None:
+            read = await self._inputs.read_envs(seen.namespace, spec, seen.sandbox)
+            if isinstance(read, CodeMissing):
+                return None
+            env = read
+        return StartRun(
+            command=terms.interpreter.command,
+            extension=terms.interpreter.extension,
+            code=code,
+            code_encoding=encoding,
+            timeout_seconds=terms.timeout_seconds,
+            output_limit_bytes=terms.output_limit_bytes,
+            max_processes=terms.max_processes,
+            max_open_files=_MAX_OPEN_FILES,
+            max_file_size_bytes=_MAX_FILE_SIZE_BYTES,
+            files=spec.files,
+            args=spec.args,
+            stdin=spec.stdin,
+            env=merge_env(sandbox_class.env, env),
+            capture_files=spec.capture_files,
+        )
+
+    def _keep_place(
+        self, uid: str, sandbox: tuple[str, str], room: int, missing: CodeMissing | None
+    ) -> None:
+        """Who cannot run lets others go first."""
+        turns = self._memory.turns
+        if missing is None:
+            turns.take_back(uid, sandbox)
+        elif turns.set_aside(uid, sandbox):
+            for other in turns.first(sandbox, room):
+                self._services.enqueue(Kind.EXECUTION, other)
+
+    def _refused_seconds(self, uid: str) -> float | None:
+        since = self._memory.refusals.since(uid)
+        return None if since is None else self._now_seconds() - since
+
+    def _asked_seconds(self, pod: PodView | None) -> float | None:
+        since = None if pod is None else self._services.memory.asked_since.get(pod.uid)
+        return None if since is None else self._services.clock.now().timestamp() - since
+
+    def _turn(
+        self,
+        uid: str,
+        namespace: str,
+        spec: ExecutionSpec | InvalidManifest,
+        dispatched: Dispatched | None,
+        place: Place,
+    ) -> Turn | None:
+        """Its place among those that wait for the sandbox."""
+        if isinstance(spec, InvalidManifest) or spec.sandbox_name is None:
+            return None
+        if dispatched is not None:
+            return None
+        return self._memory.turns.turn(uid, (namespace, spec.sandbox_name), place.concurrency)
+
+    def _told_seconds(self, uid: str, manifest: Mapping[str, Any]) -> float | None:
+        """Since its place in the queue was written; what an operator before this one wrote
+        counts from the first look."""
+        if "queuePosition" not in (manifest.get("status") or {}):
+            return None
+        now_seconds = self._services.clock.now().timestamp()
+        return now_seconds - self._memory.told.setdefault(uid, now_seconds)
+
+    def _price_plan(self, namespace: str, pod: PodView | None) -> PricePlan | None:
+        book = self._services.mirror.price_book()
+        if book is None or pod is None:
+            return None
+        manifest = self._services.cache.get(Kind.POD, pod.uid)
+        if manifest is None:
+            return None
+        annotations = manifest["metadata"].get("annotations") or {}
+        now = self._services.clock.now()
+        tenant = self._services.mirror.tenant_of(namespace)
+        tier = book.tier_of(tenant, annotations.get(USER_ANNOTATION, ""), now)
+        return book.plan_for(annotations.get(SKU_ANNOTATION, DEFAULT_SKU), tier, now)
+
+    def _now_seconds(self) -> float:
+        return self._services.clock.now().timestamp()
+
+
+def _missing_or(found: _T | CodeMissing) -> tuple[CodeMissing | None, _T | None]:
+    return (found, None) if isinstance(found, CodeMissing) else (None, found)
+
+
+def execution_spec(
+    specs: SpecMemory, manifest: Mapping[str, Any]
+) -> ExecutionSpec | InvalidManifest:
+    """The Execution's spec, or what is wrong with it."""
+    spec = manifest.get("spec") or {}
+    code, rest = spec.get("code") or "", spec.keys() & {"files", "stdin"}
+    if rest or not isinstance(code, str) or len(code) > _LARGEST_CODE:
+        return parsed_or_error(manifest, parse_execution)
+    return specs.of(manifest, parse_execution)
