@@ -11,9 +11,15 @@ from uuid import UUID, uuid4
 import pytest
 
 from soulbox.model.billing import EndSource
-from soulbox.model.rows import ExecutionRow, PodRunRow, SandboxRow
+from soulbox.model.rows import (
+    ExecutionRow,
+    FunctionRow,
+    FunctionVersionRow,
+    PodRunRow,
+    SandboxRow,
+)
 from soulbox.model.tables import Rule, rules_of
-from soulbox.store.objects import ObjectStore
+from soulbox.store.objects import ObjectStore, PartStore
 from soulbox.store.pool import Store
 from soulbox.store.staging import column_types
 from soulbox.store.state import Epochs, StateStore
@@ -32,6 +38,7 @@ CHOSEN: dict[str, tuple[Any, Any]] = {
     "code_sha256": ("a" * 64, "b" * 64),
     "stdout_sha256": ("c" * 64, "d" * 64),
     "stderr_sha256": ("e" * 64, "f" * 64),
+    "content_sha256": ("1" * 64, "2" * 64),
 }
 
 
@@ -53,6 +60,8 @@ def value(name: str, column_type: str, version: int) -> Any:
             return Decimal(number)
         case "uuid":
             return UUID(int=number)
+        case "text[]":
+            return (name, str(version))
         case "jsonb":
             return {name: version}
     raise AssertionError(column_type)
@@ -64,6 +73,8 @@ def versions(row_type: type[Any]) -> tuple[Any, Any]:
     first = row_type(**{name: value(name, kind, 0) for name, kind in types.items()})
     if row_type is ExecutionRow:
         first = replace(first, state="running", created_at=START)
+    if row_type is FunctionRow:
+        first = replace(first, state="ready")
     changed = {name: value(name, kind, 1) for name, kind in types.items() if name not in key}
     if row_type is ExecutionRow:
         changed["state"] = "failed"
@@ -71,7 +82,7 @@ def versions(row_type: type[Any]) -> tuple[Any, Any]:
     return first, replace(first, **changed)
 
 
-@pytest.mark.parametrize("row_type", [SandboxRow, ExecutionRow, PodRunRow])
+@pytest.mark.parametrize("row_type", [SandboxRow, ExecutionRow, PodRunRow, FunctionRow])
 async def test_newer_version_changes_every_column_but_those_that_stay(
     store: Store, row_type: type[Any]
 ) -> None:
@@ -89,6 +100,44 @@ async def test_newer_version_changes_every_column_but_those_that_stay(
             objects = ObjectStore(tx, row_type)
             assert await objects.upsert([written], EPOCHS) == changed
             assert await objects.by_uid([uid]) == {uid: expected}
+
+
+async def test_newer_object_changes_every_column_of_its_parts_but_those_that_stay(
+    store: Store,
+) -> None:
+    first, second = versions(FunctionVersionRow)
+    first, second = (
+        replace(row, function_uid=first.function_uid, tool_id=f"tool:a/b@{row.version}")
+        for row in (first, second)
+    )
+    other = replace(first, version="other")
+    rules = rules_of(FunctionVersionRow)
+    want = replace(
+        second,
+        **{name: getattr(first, name) for name, rule in rules.items() if rule is Rule.FIRST},
+    )
+
+    async def write(
+        rows: list[FunctionVersionRow], changed: int, *found: FunctionVersionRow
+    ) -> None:
+        async with store.transaction() as tx:
+            parts = PartStore(tx, FunctionVersionRow)
+            assert await parts.upsert(rows, EPOCHS) == changed
+            assert await parts.of([first.function_uid]) == sorted(found, key=lambda x: x.version)
+
+    await write([first, other], 2, first, other)
+    await write([second], 1, want, other)
+    await write([first, other], 0, want, other)
+    async with store.transaction() as tx:
+        parts = PartStore(tx, FunctionVersionRow)
+        past = replace(second, version="past", resource_version=second.resource_version + 9)
+        older = replace(past, resource_version=1)
+        assert await parts.add([older, past, replace(past, version=first.version)], EPOCHS) == 1
+        assert {row.version: row for row in await parts.of([first.function_uid])} == {
+            "past": past,
+            "other": other,
+            first.version: want,
+        }
 
 
 async def test_where_an_ended_execution_ran_and_what_stays_until_the_next_epoch(

@@ -23,6 +23,7 @@ from tests.support.make_mirrored import (
     make_sandbox,
     new_uid,
 )
+from tests.support.tools import add_tool
 from tests.support.usage import add_event, add_mark
 
 NAMESPACES = ("team-a", "team-b")
@@ -102,6 +103,8 @@ def _write_the_rest(connection: psycopg.Connection) -> None:
         for user in USERS:  # not folded yet
             add_event(connection, tenant=tenant, user=user)
             add_mark(connection, tenant=tenant, user=user)
+    for namespace, tenant in zip(NAMESPACES, TENANTS, strict=True):
+        add_tool(connection, namespace=namespace, tenant=tenant, description=f"needle {namespace}")
     for tenant in TENANTS:
         for user in USERS:
             connection.execute(

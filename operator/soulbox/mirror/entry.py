@@ -49,11 +49,13 @@ class Built:
 
     Attributes:
         program: the code that the object holds, if it is not known to be written.
+        parts: further rows of the object, in tables of their own (Table.is_part).
         pod: running time, which is billed.
     """
 
     row: TableRow | None = None
     program: ProgramRow | None = None
+    parts: tuple[TableRow, ...] = ()
     pod: PodSight | None = None
 
 

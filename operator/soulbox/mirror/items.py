@@ -24,6 +24,7 @@ class Item:
 
     Attributes:
         program: the code that the object holds, if it is not known to be written.
+        parts: further rows of the object.
         pod: running time, which is billed.
         proven_until: bill a still running pod's hours up to this Lease renewTime.
     """
@@ -31,6 +32,7 @@ class Item:
     sighting: Sighting
     row: TableRow | None = None
     program: ProgramRow | None = None
+    parts: tuple[TableRow, ...] = ()
     pod: PodSight | None = None
     proven_until: datetime | None = None
 
@@ -88,6 +90,7 @@ class ItemBuilder:
             sighting=sighting,
             row=built.row,
             program=built.program,
+            parts=built.parts,
             pod=built.pod,
             proven_until=proven_until,
         )

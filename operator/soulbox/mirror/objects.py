@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from soulbox.mirror.items import Item
 from soulbox.model.rows import TableRow
-from soulbox.store.objects import ObjectStore, ProgramStore
+from soulbox.store.objects import ProgramStore, RowStore
 from soulbox.store.pool import Transaction
 from soulbox.store.state import Epochs
 
@@ -46,9 +46,11 @@ async def write_objects(
     for item in items:
         if item.row is not None:
             rows.setdefault(type(item.row), []).append(item.row)
+        for part in item.parts:
+            rows.setdefault(type(part), []).append(part)
     # One order for all writers, so that no two wait for each other's rows.
     types = sorted(rows, key=lambda row_type: row_type.TABLE.name)
-    stores = [ObjectStore(tx, row_type) for row_type in types]
+    stores = [RowStore(tx, row_type) for row_type in types]
     for row_type, store in zip(types, stores, strict=True):
         await store.stage(rows[row_type])
     on_sent()

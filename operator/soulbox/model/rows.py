@@ -179,6 +179,80 @@ class ProgramRow:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class FunctionRow:
+    """One Function as last seen. None means "not known (yet)" in every optional field.
+
+    Attributes:
+        version: the current one.
+        versions: those that can be called; SQL withdraws the others.
+        spec: without its code and the values of environment variables.
+    """
+
+    TABLE: ClassVar[Table] = Table(name="functions", key=("uid",))
+
+    uid: UUID
+    cluster: First[UUID]
+    tenant: First[str]
+    namespace: First[str]
+    name: First[str]
+    version: str | None
+    versions: tuple[str, ...]
+    state: str | None
+    reason: str | None
+    message: str | None
+    suspended: bool
+    created_at: First[datetime]
+    labels: Mapping[str, Any]
+    spec: Mapping[str, Any]
+    resource_version: int
+    cleaned: bool
+    deleted_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FunctionVersionRow:
+    """A version of a Function, as it was when the Function last showed it as current.
+
+    Attributes:
+        tool_id: "tool:acme/resize@1.2.0"; None: the Function is no tool.
+        revision: name of the ControllerRevision.
+        content_sha256, code_sha256: hex.
+        input_schema, output_schema: as written; None where any value will do.
+        deprecated: what to use instead; None: it is not deprecated.
+        resource_version: of the Function; of a version that is only known by its
+            ControllerRevision that of the latter.
+    """
+
+    TABLE: ClassVar[Table] = Table(
+        name="function_versions", key=("function_uid", "version"), uid="function_uid", is_part=True
+    )
+
+    function_uid: UUID
+    version: str
+    cluster: First[UUID]
+    tenant: First[str]
+    namespace: First[str]
+    name: First[str]
+    tool_id: str | None
+    revision: str | None
+    content_sha256: str | None
+    code_sha256: str | None
+    input_schema: Json
+    output_schema: Json
+    execution_config: Mapping[str, Any]
+    tags: tuple[str, ...]
+    category: str | None
+    tool_type: str | None
+    title: str | None
+    description: str | None
+    published_by: str | None
+    registered_at: datetime
+    deprecated: str | None
+    resource_version: int
+    cleaned: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class PodRunRow:
     """The running time of one pod: what its bill is proved from.
 

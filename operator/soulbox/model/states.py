@@ -116,6 +116,14 @@ class SandboxReason(StrEnum):
     DELETED = "Deleted"
 
 
+class FunctionState(StrEnum):
+    """`status.state` of a Function."""
+
+    READY = "Ready"  # its current version can be called
+    SUSPENDED = "Suspended"  # by its owner: it is not called
+    ERROR = "Error"  # the reason says why; a version published before is still called
+
+
 class ClassReason(StrEnum):
     """Why a SandboxClass is, or is not, Ready."""
 

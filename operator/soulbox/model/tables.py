@@ -54,6 +54,8 @@ class Table:
         gone: what more is set when an object was found gone, by column.
         feed: None: its changes are not announced.
         open_states: states in which an object is not counted as used yet; empty: it never is.
+        is_part: its rows are parts of what `uid` names, of which there may be several; they are
+            written with it, and nobody looks for them one by one.
     """
 
     name: str
@@ -65,6 +67,7 @@ class Table:
     gone: Mapping[str, str] | None = None
     feed: Feed | None = None
     open_states: tuple[str, ...] = ()
+    is_part: bool = False
 
 
 def rules_of(row_type: type) -> dict[str, Rule]:

@@ -19,7 +19,7 @@ from soulbox.store.files import sql_directory
 COMMAND: Final = "python -m soulbox.store.dictionary"
 PAGE: Final = Path("docs/reference/tables.md")
 _TABLE: Final = re.compile(r"CREATE TABLE soulbox\.(\w+) \(\n(.*?)\n\)([^;]*);", re.DOTALL)
-_COLUMN: Final = re.compile(r"    (\w+) +([a-z0-9]+(?:\(\d+,\d+\))?)(.*?),?$", re.MULTILINE)
+_COLUMN: Final = re.compile(r"    (\w+) +([a-z0-9]+(?:\[\]|\(\d+,\d+\))?)(.*?),?$", re.MULTILINE)
 _COMMENT: Final = re.compile(
     r"COMMENT ON (TABLE|VIEW|COLUMN|FUNCTION|PROCEDURE) soulbox\.([\w.]+)(\([^)]*\))?"
     r" IS\s+'((?:[^']|'')*)';"

@@ -60,9 +60,9 @@ class Absence:
         }
 
 
-class ObjectStore(Generic[Row]):
-    """The table of a row type that shows objects of the cluster. Where it is partitioned, the
-    partitions of all months in question must be there."""
+class RowStore(Generic[Row]):
+    """The table of a row type that shows objects of the cluster, or parts of such. Where it is
+    partitioned, the partitions of all months in question must be there."""
 
     def __init__(self, tx: Transaction, row_type: type[Row]) -> None:
         self._tx = tx
@@ -86,6 +86,10 @@ class ObjectStore(Generic[Row]):
         """The other half: have the server write them."""
         return await self._tx.execute(self._queries["upsert"], epochs.parameters())
 
+
+class ObjectStore(RowStore[Row]):
+    """Of objects: one row each."""
+
     async def by_uid(self, uids: Collection[UUID]) -> dict[UUID, Row]:
         """The rows of those objects that have one."""
         found = await self._tx.fetch(self._queries["by_uid"], {"uids": list(uids)})
@@ -104,6 +108,21 @@ class ObjectStore(Generic[Row]):
         return await self._tx.execute(
             self._queries["mark_gone"], {**absence.parameters(), **epochs.parameters()}
         )
+
+
+class PartStore(RowStore[Row]):
+    """Of parts of objects: each object may have several rows."""
+
+    async def add(self, rows: Sequence[Row], epochs: Epochs) -> int:
+        """Write those that are missing and leave the others as they are, however old: what is
+        known of an object's past. Returns how many were missing."""
+        await self.stage(rows)
+        return await self._tx.execute(self._queries["insert"], epochs.parameters())
+
+    async def of(self, uids: Collection[UUID]) -> list[Row]:
+        """All parts of these objects, by their key."""
+        found = await self._tx.fetch(self._queries["by_uid"], {"uids": list(uids)})
+        return [row_of(self._row_type, row) for row in found]
 
 
 class ProgramStore:

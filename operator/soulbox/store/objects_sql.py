@@ -11,10 +11,24 @@ from pathlib import Path
 from string import Template
 from typing import Final
 
-from soulbox.model.rows import ExecutionRow, PodRunRow, ProgramRow, SandboxRow
+from soulbox.model.rows import (
+    ExecutionRow,
+    FunctionRow,
+    FunctionVersionRow,
+    PodRunRow,
+    ProgramRow,
+    SandboxRow,
+)
 from soulbox.model.tables import Rule, Table, rules_of
 
-ROW_TYPES: Final = (SandboxRow, ExecutionRow, PodRunRow, ProgramRow)
+ROW_TYPES: Final = (
+    SandboxRow,
+    ExecutionRow,
+    PodRunRow,
+    ProgramRow,
+    FunctionRow,
+    FunctionVersionRow,
+)
 # Of a list; a statement within another stands four further in.
 _WIDTH: Final = 88
 _HEADER: Final = (
@@ -78,6 +92,9 @@ $sets,
         mirror_epoch = excluded.mirror_epoch
 WHERE $guard"""
 )
+_NEWER_PART: Final = (
+    "(t.mirror_epoch, t.resource_version) < (excluded.mirror_epoch, excluded.resource_version)"
+)
 _NEWER: Final = """\
 (t.mirror_epoch, t.resource_version) < (excluded.mirror_epoch, excluded.resource_version)
    OR ((t.mirror_epoch, t.resource_version) = (excluded.mirror_epoch, excluded.resource_version)
@@ -136,6 +153,27 @@ i.$column OR (i.state NOT IN ($open_states) AND EXISTS (
                SELECT FROM soulbox.execution_outputs o
                 WHERE o.uid = i.uid AND o.created_at = i.created_at AND o.complete))"""
 )
+_ADD_PARTS: Final = Template(
+    """
+-- insert --
+-- Rows that were not there before; one that is there is left as it is.
+INSERT INTO soulbox.$table (
+$columns, mirror_epoch)
+SELECT DISTINCT ON ($key)
+$columns, %(mirror_epoch)s
+  FROM pg_temp.incoming_$table
+ ORDER BY $key, resource_version DESC
+ON CONFLICT ($key) DO NOTHING;
+
+-- by_uid --
+-- Rows of these.
+SELECT
+$columns
+  FROM soulbox.$table
+ WHERE $uid = ANY (%(uids)s::uuid[])
+ ORDER BY $key;
+"""
+)
 _ADD: Final = Template(
     """
 -- insert --
@@ -171,6 +209,8 @@ def statements(row_type: type) -> str:
     given = _GIVEN if table.month is None else _GIVEN_WITH_MONTH
     over = table.ended if table.is_closed else "deleted_at"
     text += _UPSERT + _upsert(table, rules, names)
+    if table.is_part:
+        return text + _ADD_PARTS.substitute(names)
     text += _BY_UID.substitute(
         names, over=over, from_given=given.substitute(names, month=table.month)
     )
@@ -179,11 +219,12 @@ def statements(row_type: type) -> str:
 
 def _upsert(table: Table, rules: dict[str, Rule], names: dict[str, str]) -> str:
     closed = f"t.{table.ended} IS NULL\n  AND (" if table.is_closed else ""
+    newer = _NEWER_PART if table.is_part else _NEWER
     insert = _INSERT.substitute(
         names,
         incoming=_wrapped(_incoming(name, rule, table) for name, rule in rules.items()),
         sets=_wrapped(_set(name, rule, table) for name, rule in _mutable(table, rules)),
-        guard=f"{closed}{_NEWER}{_end_told_late(table)}{')' if closed else ''}",
+        guard=f"{closed}{newer}{_end_told_late(table)}{')' if closed else ''}",
     )
     if table.feed is None:
         return insert + ";\n"

@@ -47,7 +47,14 @@ def column_types(row_type: type) -> Mapping[str, str]:
 @cache
 def values_of(row_type: type) -> Callable[[Any], tuple[Any, ...]]:
     """What takes a row of this type to its fields in order; of two fields at least."""
-    return attrgetter(*column_types(row_type))
+    types = column_types(row_type)
+    fields_of: Callable[[Any], tuple[Any, ...]] = attrgetter(*types)
+    if "text[]" not in types.values():
+        return fields_of
+    # psycopg makes arrays of lists alone.
+    return lambda row: tuple(
+        list(value) if isinstance(value, tuple) else value for value in fields_of(row)
+    )
 
 
 @cache
@@ -67,6 +74,9 @@ def row_of(row_type: type[_Row], columns: Mapping[str, Any]) -> _Row:
     for name, members in _enums(of_any_type).items():
         if found[name] is not None:
             found[name] = members(found[name])
+    for name, kind in column_types(of_any_type).items():
+        if kind == "text[]":
+            found[name] = tuple(found[name])
     return row_type(**found)
 
 
@@ -81,6 +91,8 @@ def _column_type(hint: Any) -> str:
     if hint is Json:
         return "jsonb"
     hint = _plain(hint)
+    if hint == tuple[str, ...]:
+        return "text[]"
     if get_origin(hint) is not None:
         hint = get_origin(hint)
     if hint in _COLUMN_TYPES:

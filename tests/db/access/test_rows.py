@@ -39,6 +39,8 @@ CALLS = {
     " (select o.tenant from soulbox.execution_outputs(e.uid) o) x (tenant_too)",
     "execution_files": "soulbox.execution_files()",
     "resource_metrics": "soulbox.resource_metrics(from_at => '2000-01-01')",
+    "functions": "soulbox.functions()",
+    "function_versions": "soulbox.function_versions()",
     "pod_runs": "soulbox.pod_runs()",
     "billing_events": "soulbox.billing_events()",
     "account_tiers": "soulbox.account_tiers()",
