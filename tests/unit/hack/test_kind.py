@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import yaml
 
-from hack.cluster import cli, follow, kind, operator, postgres
+from hack.cluster import cli, follow, kind, operator, pgserver, postgres
 from hack.cluster.config import HACK, OPERATOR_NAMESPACE, ClusterError, Paths
 from hack.cluster.node import POD_PIDS_LIMIT
 
@@ -127,7 +127,7 @@ def test_psql_is_found_without_a_server_of_our_own(monkeypatch: pytest.MonkeyPat
     def none() -> Path:
         raise ClusterError("no PostgreSQL server here")
 
-    monkeypatch.setattr(postgres, "find_programs", none)
+    monkeypatch.setattr(pgserver, "find_programs", none)
     assert postgres.any_client() is None
 
 
