@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from soulbox.kinds.execution import crd as execution
+from soulbox.kinds.execution import crd_inputs
 from soulbox.model import specs
 from soulbox.model.errors import InvalidManifest
 from soulbox.schema import common
@@ -103,7 +104,7 @@ def _check_sizes(spec: execution.ExecutionSpec) -> None:
         )
 
 
-def _refuse_same_path(files: Iterable[execution.InputFile]) -> None:
+def _refuse_same_path(files: Iterable[crd_inputs.InputFile]) -> None:
     seen: set[str] = set()
     for index, file in enumerate(files):
         if file.path in seen:
@@ -127,7 +128,7 @@ def _glob(index: int, glob: str) -> str:
     return glob
 
 
-def _input_file(index: int, file: execution.InputFile) -> specs.InputFile:
+def _input_file(index: int, file: crd_inputs.InputFile) -> specs.InputFile:
     field = f"spec.files[{index}]"
     if any(part in ("", ".", "..") for part in file.path.split("/")):
         raise InvalidManifest(
@@ -141,10 +142,10 @@ def _input_file(index: int, file: execution.InputFile) -> specs.InputFile:
             f"holds NUL or starts with {specs.RESERVED_PATH_PREFIX}, which is the runner's own",
             "name it otherwise",
         )
-    if any(len(part.encode()) > execution.MAX_NAME_BYTES for part in file.path.split("/")):
+    if any(len(part.encode()) > crd_inputs.MAX_NAME_BYTES for part in file.path.split("/")):
         raise InvalidManifest(
             f"{field}.path",
-            f"has a name longer than {execution.MAX_NAME_BYTES} bytes",
+            f"has a name longer than {crd_inputs.MAX_NAME_BYTES} bytes",
             "shorten it; a letter outside ASCII takes two to four bytes",
         )
     if file.encoding is specs.FileEncoding.BASE64:

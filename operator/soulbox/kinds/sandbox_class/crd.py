@@ -8,6 +8,8 @@ from typing import Annotated, Final, Literal
 
 from pydantic import Field
 
+from soulbox.kinds.sandbox_class.crd_limits import ClassDefaults, ClassMax
+from soulbox.kinds.sandbox_class.crd_network import ClassNetwork, NetworkProfile
 from soulbox.model.kinds import SANDBOX_CLASS
 from soulbox.model.specs import PodUser, WorkspaceMedium
 from soulbox.model.states import ClassReason
@@ -16,15 +18,9 @@ from soulbox.schema.common import (
     DNS_NAME_PATTERN,
     LANGUAGE_PATTERN,
     MAX_ENV,
-    MAX_LIFETIME_SECONDS,
-    MAX_TIMEOUT_SECONDS,
-    PROFILE_PATTERN,
     ApiModel,
     Condition,
-    Cpu,
-    Disk,
     EnvVar,
-    Memory,
     Message,
     PullPolicy,
     cel,
@@ -56,81 +52,6 @@ class Interpreter(ApiModel):
     ] = ""
 
 
-class ClassDefaults(ApiModel):
-    """What a Sandbox or Execution that asks for nothing gets."""
-
-    cpu: Annotated[Cpu, Field(description="CPU limit of the pod, in cores: 250m is a quarter.")] = (
-        "250m"
-    )
-    memory: Annotated[Memory, Field(description="Memory limit (and request) of the pod.")] = "256Mi"
-    disk: Annotated[Disk, Field(description="Size of the workspace.")] = "1Gi"
-    timeout_seconds: Annotated[
-        int,
-        Field(
-            ge=1,
-            le=MAX_TIMEOUT_SECONDS,
-            description="Longest wall time of one Execution, in seconds, from its code's start.",
-        ),
-    ] = 300
-
-
-class ClassMax(ApiModel):
-    """The most a Sandbox or Execution of this class may ask for."""
-
-    cpu: Annotated[Cpu, Field(description="Largest CPU limit of a pod, in cores.")] = "2"
-    memory: Annotated[Memory, Field(description="Largest memory limit of a pod.")] = "2Gi"
-    disk: Annotated[Disk, Field(description="Largest workspace.")] = "10Gi"
-    pids: Annotated[
-        int,
-        Field(
-            ge=1,
-            le=32768,
-            description=(
-                "Most processes and threads at once, of all runs in a sandbox together; beyond"
-                " that programs get EAGAIN."
-            ),
-        ),
-    ] = 128
-    timeout_seconds: Annotated[
-        int,
-        Field(
-            ge=1,
-            le=MAX_TIMEOUT_SECONDS,
-            description="Largest timeoutSeconds of an Execution, in seconds.",
-        ),
-    ] = 86_400
-    lifetime_seconds: Annotated[
-        int,
-        Field(
-            ge=1,
-            le=MAX_LIFETIME_SECONDS,
-            description=(
-                "Largest lifetimeSeconds of a Sandbox, in seconds; also the lifetime of a Sandbox"
-                " that sets none."
-            ),
-        ),
-    ] = 604_800
-    output_bytes: Annotated[
-        int,
-        Field(
-            ge=1024,
-            le=1_073_741_824,
-            description=(
-                "Most bytes kept of each of stdout and stderr. Bytes beyond that are counted and"
-                " hashed, then dropped; the run continues."
-            ),
-        ),
-    ] = 10_485_760
-    concurrency: Annotated[
-        int,
-        Field(
-            ge=1,
-            le=64,
-            description="Largest maxConcurrentExecutions of a Sandbox.",
-        ),
-    ] = 16
-
-
 class Toleration(ApiModel):
     """A toleration of the class's pods, as in a pod."""
 
@@ -154,189 +75,6 @@ class Toleration(ApiModel):
             description="How long a NoExecute taint is tolerated, in seconds. Default: for ever."
         ),
     ] = None
-
-
-class EgressPort(ApiModel):
-    """Ports of one protocol."""
-
-    port: Annotated[int, Field(ge=1, le=65535, description="Port, or the first of a range.")]
-    end_port: Annotated[
-        int | None, Field(ge=1, le=65535, description="Last port of the range.")
-    ] = None
-    protocol: Annotated[Literal["TCP", "UDP"], Field(description="TCP or UDP. Default: TCP.")] = (
-        "TCP"
-    )
-
-
-class DnsServers(ApiModel):
-    """Which pods are the cluster's DNS servers."""
-
-    namespace: Annotated[
-        str,
-        Field(
-            min_length=1,
-            max_length=63,
-            pattern=PROFILE_PATTERN,
-            description="Their namespace, such as openshift-dns.",
-        ),
-    ] = "kube-system"
-    pod_labels: Annotated[
-        dict[str, Annotated[str, Field(max_length=63)]],
-        Field(
-            default_factory=lambda: {"k8s-app": "kube-dns"},
-            min_length=1,
-            max_length=8,
-            description="Labels that they all have. Default: k8s-app: kube-dns.",
-            json_schema_extra={"default": {"k8s-app": "kube-dns"}},
-        ),
-    ]
-    cidrs: Annotated[
-        list[Annotated[str, Field(min_length=1, max_length=64)]],
-        Field(
-            default_factory=lambda: ["169.254.20.10/32"],
-            max_length=4,
-            description=(
-                "Where a DNS cache on each node listens. Default: 169.254.20.10/32, NodeLocal"
-                " DNSCache."
-            ),
-            json_schema_extra={
-                **ATOMIC,
-                "default": ["169.254.20.10/32"],
-                **validations(
-                    cel(
-                        "self.all(x, isCIDR(x))",
-                        "dnsServers has a cidr that is not a range of addresses: write it as"
-                        " 169.254.25.10/32",
-                    )
-                ),
-            },
-        ),
-    ]
-
-
-class Egress(ApiModel):
-    """A destination that may be reached: a range of addresses, or the cluster's DNS."""
-
-    cidr: Annotated[
-        str | None,
-        Field(
-            min_length=1,
-            max_length=64,
-            description="Range of addresses, such as 10.1.0.0/16. Exactly one of cidr and dns.",
-        ),
-    ] = None
-    except_: Annotated[
-        list[Annotated[str, Field(min_length=1, max_length=64)]],
-        Field(
-            alias="except",
-            default_factory=list,
-            max_length=16,
-            description="Ranges within cidr that may not be reached.",
-            json_schema_extra=ATOMIC,
-        ),
-    ]
-    ports: Annotated[
-        list[EgressPort],
-        Field(
-            default_factory=list,
-            max_length=16,
-            description="Ports that may be reached there. Default: all; with dns, port 53 (UDP and"
-            " TCP).",
-            json_schema_extra={
-                **ATOMIC,
-                **validations(
-                    cel(
-                        "self.all(p, !has(p.endPort) || p.endPort >= p.port)",
-                        "networkProfiles has an endPort below its port: give the last port of the"
-                        " range, or leave endPort out",
-                    )
-                ),
-            },
-        ),
-    ]
-    dns: Annotated[
-        bool,
-        Field(
-            default_factory=lambda: False,
-            description="true: the cluster's DNS may be reached; dnsServers says where it is.",
-        ),
-    ]
-    dns_servers: Annotated[
-        DnsServers | None,
-        Field(
-            description=(
-                "Which pods are the cluster's DNS, with dns: true. Default: those of kube-system"
-                " with k8s-app: kube-dns, and NodeLocal DNSCache. OpenShift: namespace"
-                " openshift-dns, podLabels dns.operator.openshift.io/daemonset-dns: default,"
-                " ports 5353."
-            )
-        ),
-    ] = None
-
-
-class NetworkProfile(ApiModel):
-    """What a sandbox of this profile may reach. The cluster's network plugin enforces it."""
-
-    name: Annotated[
-        str,
-        Field(
-            min_length=1,
-            max_length=40,
-            pattern=PROFILE_PATTERN,
-            description="The name that Sandboxes give in network.",
-        ),
-    ]
-    egress: Annotated[
-        list[Egress],
-        Field(
-            default_factory=list,
-            max_length=16,
-            description="What may be reached; everything else is forbidden.",
-            json_schema_extra={
-                **ATOMIC,
-                **validations(
-                    cel(
-                        "self.all(e, has(e.cidr) != (has(e.dns) && e.dns))",
-                        "networkProfiles has a rule that needs exactly one of cidr and dns:"
-                        " set one and remove the other",
-                    ),
-                    cel(
-                        "self.all(e, !has(e.dnsServers) || (has(e.dns) && e.dns))",
-                        "networkProfiles has dnsServers without dns: true: set it, or remove them",
-                    ),
-                    cel(
-                        "self.all(e, !has(e.cidr) || isCIDR(e.cidr))",
-                        "networkProfiles has a cidr that is not a range of addresses:"
-                        " write it as 10.1.0.0/16",
-                    ),
-                    cel(
-                        "self.all(e, !has(e.cidr) || !isCIDR(e.cidr) || !has(e.except) ||"
-                        " e.except.all(x, isCIDR(x) && cidr(e.cidr).containsCIDR(x)))",
-                        "networkProfiles has an except that does not lie within its cidr:"
-                        " correct or remove it",
-                    ),
-                ),
-            },
-        ),
-    ]
-
-
-class ClassNetwork(ApiModel):
-    """What holds for the network of every pod of the class."""
-
-    require_enforcement: Annotated[
-        bool,
-        Field(
-            default_factory=lambda: False,
-            description=(
-                "true: no code starts in a pod until its runner has seen that the pod's"
-                " NetworkPolicy is in force; without it code may get out in a pod's first second,"
-                " and for good where the cluster's network plugin enforces no policies. Costs a"
-                " third of a second at a pod's start. What is not seen within"
-                " enforcement_wait_seconds ends as NetworkNotEnforced."
-            ),
-        ),
-    ]
 
 
 class SandboxClassSpec(ApiModel):

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from soulbox.kinds.sandbox_class import crd as sandbox_class
+from soulbox.kinds.sandbox_class import crd_limits, crd_network
 from soulbox.model import specs
 from soulbox.model.errors import InvalidManifest
 from soulbox.schema import common
@@ -82,13 +83,13 @@ def parse_sandbox_class(manifest: Mapping[str, Any]) -> specs.SandboxClassSpec:
     )
 
 
-def _class_defaults(defaults: sandbox_class.ClassDefaults) -> specs.ClassDefaults:
+def _class_defaults(defaults: crd_limits.ClassDefaults) -> specs.ClassDefaults:
     return specs.ClassDefaults(
         limits=_limits("spec.defaults", defaults), timeout_seconds=defaults.timeout_seconds
     )
 
 
-def _class_max(maximum: sandbox_class.ClassMax) -> specs.ClassMax:
+def _class_max(maximum: crd_limits.ClassMax) -> specs.ClassMax:
     return specs.ClassMax(
         limits=_limits("spec.max", maximum),
         pids=maximum.pids,
@@ -115,9 +116,7 @@ def _refuse_over_max(defaults: specs.ClassDefaults, maximum: specs.ClassMax) -> 
             )
 
 
-def _limits(
-    field: str, limits: sandbox_class.ClassDefaults | sandbox_class.ClassMax
-) -> specs.Limits:
+def _limits(field: str, limits: crd_limits.ClassDefaults | crd_limits.ClassMax) -> specs.Limits:
     return specs.Limits(
         cpu_millicores=to_millicores(f"{field}.cpu", limits.cpu),
         memory_bytes=to_bytes(f"{field}.memory", limits.memory, MIN_MEMORY_BYTES),
@@ -126,7 +125,7 @@ def _limits(
 
 
 def _profiles(
-    profiles: Iterable[sandbox_class.NetworkProfile],
+    profiles: Iterable[crd_network.NetworkProfile],
 ) -> tuple[specs.NetworkProfile, ...]:
     found: dict[str, specs.NetworkProfile] = {}
     for index, profile in enumerate(profiles):
@@ -153,7 +152,7 @@ def _refuse_all_allowed(profiles: Iterable[specs.NetworkProfile]) -> None:
                 )
 
 
-def _egress(field: str, rule: sandbox_class.Egress) -> specs.Egress:
+def _egress(field: str, rule: crd_network.Egress) -> specs.Egress:
     if (rule.cidr is not None) == rule.dns:
         raise InvalidManifest(
             field, "needs exactly one of cidr and dns", "set one and remove the other"
@@ -185,7 +184,7 @@ def _egress(field: str, rule: sandbox_class.Egress) -> specs.Egress:
     )
 
 
-def _dns_servers(field: str, rule: sandbox_class.Egress) -> specs.DnsServers | None:
+def _dns_servers(field: str, rule: crd_network.Egress) -> specs.DnsServers | None:
     servers = rule.dns_servers
     if servers is None:
         return None
