@@ -70,7 +70,6 @@ class Impersonation:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Loaded:
     server: str
-    tls: ssl.SSLContext
     authorization: str | None
     namespace: str  # of the context, or of the pod's ServiceAccount
     impersonation: Impersonation
@@ -78,7 +77,8 @@ class _Loaded:
     tls_server_name: str | None  # None: the server's own
 
 
-def _load(kubeconfig: str | None, context: str | None = None) -> _Loaded:
+def _load(kubeconfig: str | None, context: str | None = None) -> tuple[_Loaded, Any]:
+    """What is used all the time, and the library's configuration, which has the certificates."""
     configuration = kubernetes_client.Configuration()
     try:
         if _is_in_cluster(kubeconfig, context):
@@ -105,6 +105,22 @@ def _load(kubeconfig: str | None, context: str | None = None) -> _Loaded:
     ) or configuration.get_api_key_with_prefix("authorization")
     if header and " " not in header:
         header = f"Bearer {header}"
+    loaded = _Loaded(
+        server=configuration.host.rstrip("/"),
+        authorization=header,
+        namespace=namespace or "default",
+        impersonation=impersonation,
+        proxy=_proxy(configuration),
+        tls_server_name=configuration.tls_server_name,
+    )
+    return loaded, configuration
+
+
+def _tls(configuration: Any) -> ssl.SSLContext | bool:
+    """How the server is verified; True is aiohttp's own way. That does for a server without
+    TLS, such as `kubectl proxy`: a context of ours would read every CA of the machine, 30 ms."""
+    if not configuration.host.startswith("https://"):
+        return True
     try:
         tls = ssl.create_default_context(cafile=configuration.ssl_ca_cert)
         if configuration.cert_file:
@@ -116,15 +132,7 @@ def _load(kubeconfig: str | None, context: str | None = None) -> _Loaded:
     if not configuration.verify_ssl:
         tls.check_hostname = False
         tls.verify_mode = ssl.CERT_NONE
-    return _Loaded(
-        server=configuration.host.rstrip("/"),
-        tls=tls,
-        authorization=header,
-        namespace=namespace or "default",
-        impersonation=impersonation,
-        proxy=_proxy(configuration),
-        tls_server_name=configuration.tls_server_name,
-    )
+    return tls
 
 
 def _is_in_cluster(kubeconfig: str | None, context: str | None) -> bool:
@@ -208,7 +216,8 @@ class Credentials:
         self._context = context
         self._user_agent = user_agent
         self._monotonic = monotonic
-        self._loaded = _load(kubeconfig, context)
+        self._loaded, configuration = _load(kubeconfig, context)
+        self._tls = _tls(configuration)
         known = self._loaded.impersonation
         asked = known if impersonate is None else impersonate
         # Groups alone change those of whom the kubeconfig names, as with kubectl.
@@ -240,7 +249,7 @@ class Credentials:
                 # API server says when it is no longer good.
                 with suppress(ConfigError):
                     # An exec plugin may take seconds: never in the event loop.
-                    fresh = await asyncio.to_thread(_load, self._kubeconfig, self._context)
+                    fresh, _ = await asyncio.to_thread(_load, self._kubeconfig, self._context)
                     known = self._loaded
                     header = fresh.authorization or known.authorization
                     self._loaded = replace(known, server=fresh.server, authorization=header)
@@ -266,7 +275,7 @@ class Credentials:
         """The shared session; a new one when the last was closed (Kopf closes it on 401)."""
         if self._session is None or self._session.closed:
             self._session = aiohttp.ClientSession(
-                connector=aiohttp.TCPConnector(limit=0, ssl=self._loaded.tls),
+                connector=aiohttp.TCPConnector(limit=0, ssl=self._tls),
                 headers=[("User-Agent", self._user_agent), *self._impersonation],
                 proxy=self._loaded.proxy,
                 middlewares=(self._authenticate,),

@@ -151,10 +151,10 @@ def test_insecure_cluster_is_not_verified_only_where_it_says_so(tmp_path: Path) 
     insecure = Credentials(
         kubeconfig(tmp_path, cluster={"insecure-skip-tls-verify": True}, user={"token": "t"})
     )
-    assert insecure._loaded.tls.verify_mode is ssl.CERT_NONE
+    assert insecure._tls.verify_mode is ssl.CERT_NONE
     secure = Credentials(kubeconfig(tmp_path, cluster={}, user={"token": "t"}))
-    assert secure._loaded.tls.verify_mode is ssl.CERT_REQUIRED
-    assert secure._loaded.tls.check_hostname
+    assert secure._tls.verify_mode is ssl.CERT_REQUIRED
+    assert secure._tls.check_hostname
 
 
 TEXTS = {
