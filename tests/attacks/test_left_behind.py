@@ -21,7 +21,8 @@ open('kept', 'w').write('x')
 """
 FIND = f"""
 print(sorted(os.listdir('/dev/shm') + os.listdir('/dev/mqueue')))
-print([n for n in os.listdir('{PLACE}/tmp') if f'{PLACE}/tmp/{{n}}' != os.environ['TMPDIR']])
+own = os.path.dirname(os.environ['TMPDIR'])
+print([n for n in os.listdir('{PLACE}/tmp') if f'{PLACE}/tmp/{{n}}' != own])
 for kind in ('shm', 'sem', 'msg'):
     print(len(open(f'/proc/sysvipc/{{kind}}').read().splitlines()) - 1)
 print(os.path.exists('kept'), os.path.exists('/etc/passwd'))
@@ -73,8 +74,8 @@ for place in ('{PLACE}/tmp/tree', '/dev/shm/tree'):
 """)  # fmt: skip
     lines = attack(pod, "many-next", f"""
 places = ('{PLACE}/tmp', '/dev/shm')
-print(set(sum(map(os.listdir, places), [])) - {{os.path.basename(os.environ['TMPDIR']),
-                                               '.soulbox-trash'}})
+own = os.path.basename(os.path.dirname(os.environ['TMPDIR']))
+print(set(sum(map(os.listdir, places), [])) - {{own, '.soulbox-trash'}})
 for place in places:
     os.mkdir(place + '/tree'); open(place + '/tree/0', 'w').close()
 end = time.monotonic() + 60

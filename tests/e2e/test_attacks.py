@@ -15,7 +15,8 @@ ALL_AT_ONCE = Path(__file__).resolve().parents[1] / "attacks" / "all_at_once.py"
 AFTERWARDS = """
 import os
 print(sorted(os.listdir('/dev/shm') + os.listdir('/dev/mqueue')))
-print([name for name in os.listdir('/tmp') if f'/tmp/{name}' != os.environ['TMPDIR']])
+own = os.path.dirname(os.environ['TMPDIR'])
+print([name for name in os.listdir('/tmp') if f'/tmp/{name}' != own])
 print(len(open('/proc/sysvipc/shm').read().splitlines()) - 1)
 print(len([pid for pid in os.listdir('/proc') if pid.isdigit()]) <= 4)
 """

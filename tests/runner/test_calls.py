@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import dataclasses
 import json
 import socket
@@ -282,7 +283,9 @@ def test_port_that_is_taken_ends_the_start(runner: Runner, binary: Path, base: P
 
 def test_golden_requests_are_accepted(runner: Runner) -> None:
     golden = Path(__file__).resolve().parents[2] / "runner" / "testdata" / "wire"
-    for name in ("minimal", "full"):
+    for name, want in (("minimal", "42\n"), ("full", "42\n"), ("handler", "")):
         body = json.loads((golden / f"put-request.{name}.json").read_text())
         doc = runner.run(name, **body)
-        assert text(doc["output"]["stdout"]) == "42\n", doc
+        assert text(doc["output"]["stdout"]) == want, doc
+    returned = json.loads(base64.b64decode(doc["resultFile"]["content"]))
+    assert returned == json.loads(body["input"])

@@ -39,7 +39,8 @@ def test_arguments_and_environment_are_the_requests(runner: Runner) -> None:
     threads = {"OMP_NUM_THREADS", "GOMAXPROCS", "PYTHON_CPU_COUNT"}
     threads |= {"NUMBA_NUM_THREADS", "POLARS_MAX_THREADS", "RAYON_NUM_THREADS"}
     assert names - {"LC_CTYPE"} - threads == {
-        "A", "HOME", "LANG", "LOGNAME", "PATH", "PYTHONDONTWRITEBYTECODE", "TERM", "TMPDIR", "USER",
+        "A", "HOME", "LANG", "LOGNAME", "PATH", "PYTHONDONTWRITEBYTECODE", "SOULBOX_RESULT", "TERM",
+        "TMPDIR", "USER",
     }  # fmt: skip
     assert "('LANG', 'C')" in out
     assert "('A', 'b c')" in out

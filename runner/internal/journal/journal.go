@@ -20,7 +20,7 @@ import (
 )
 
 // Record is what is kept of one unreleased execution. The document is without
-// the heads and tails of its output.
+// the heads and tails of its output, and without the content of its result.
 type Record struct {
 	BodySHA256 string        `json:"bodySha256"`
 	Document   wire.Document `json:"document"`
@@ -97,6 +97,10 @@ func (r *Record) check(name string) error {
 		return errors.New("says Running and has no start")
 	case finished && (doc.Result.Outcome == wire.Exited) != (doc.Result.ExitCode != nil):
 		return fmt.Errorf("has an exit code that does not fit %.80q", doc.Result.Outcome)
+	}
+	if found := doc.ResultFile; found != nil && (!finished || found.Size < 0 ||
+		found.Problem == "" && (found.Size > wire.MaxResultBytes || len(found.SHA256) != 2*sha256.Size)) {
+		return errors.New("has a result that cannot be")
 	}
 	if doc.Output != nil {
 		for _, s := range []wire.Stream{doc.Output.Stdout, doc.Output.Stderr} {

@@ -53,7 +53,10 @@ func records() []Record {
 	full.Document.Output = &wire.Outputs{Stdout: stream, Stderr: stream}
 	full.Document.Files = []wire.CapturedFile{{Path: "a/b", Size: 1, SHA256: strings.Repeat("a", 64), Truncated: true}}
 	full.Document.FilesOmitted, full.Document.FilesOmittedReason = 2, "too many"
-	return []Record{accepted, running, finished, full}
+	full.Document.ResultFile = &wire.ResultFile{Size: 8, SHA256: strings.Repeat("b", 64)}
+	large := full
+	large.Document.ResultFile = &wire.ResultFile{Size: 1 << 40, Problem: wire.TooLarge, Message: "it has more"}
+	return []Record{accepted, running, finished, full, large}
 }
 
 // What was written is read back as it was, and never less than the whole of it: a file cut off
@@ -66,6 +69,7 @@ func FuzzRecord(f *testing.F) {
 		f.Add(uint8(which), "a-1", 1, "words", uint16(90), `,"uid":"b"`)
 	}
 	f.Add(uint8(3), "a", 1, "", uint16(0), "null")
+	f.Add(uint8(4), "a", 1, "", uint16(900), "9")
 	f.Add(uint8(3), "a", 1<<30, "", uint16(0), " ")
 	f.Fuzz(func(t *testing.T, which uint8, uid string, attempt int, words string, at uint16, change string) {
 		if !wire.ValidUID(uid) || attempt < 1 || attempt > 1<<31-1 {
@@ -124,7 +128,8 @@ func checkWhole(t *testing.T, raw []byte, r Record) {
 		doc.State != wire.Accepted && doc.State != wire.Running && !finished,
 		finished != (doc.Result != nil), finished != (doc.CompletionTime != nil),
 		doc.State == wire.Running && doc.StartTime == nil,
-		doc.Result != nil && (doc.Result.Outcome == wire.Exited) != (doc.Result.ExitCode != nil):
+		doc.Result != nil && (doc.Result.Outcome == wire.Exited) != (doc.Result.ExitCode != nil),
+		doc.ResultFile != nil && doc.ResultFile.Problem == "" && doc.ResultFile.Size > wire.MaxResultBytes:
 		t.Fatalf("half a record was taken: %q", raw)
 	}
 	if _, err := json.Marshal(doc); err != nil {

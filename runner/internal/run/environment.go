@@ -14,6 +14,12 @@ const defaultPath = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bi
 // userName is what the operator's /etc/passwd in the pod calls the pod's user.
 const userName = "sandbox"
 
+// What names a run's input and its result: the runner's alone.
+const (
+	inputVariable  = "SOULBOX_INPUT"
+	resultVariable = "SOULBOX_RESULT"
+)
+
 // threadVariables are asked by libraries that start as many threads as the
 // machine has CPUs, whatever the sandbox's CPU limit: on a large node they run
 // into max.pids while they are imported. OpenBLAS, MKL, BLIS and NumExpr read
@@ -27,8 +33,8 @@ var threadVariables = []string{
 
 // environment is what a program finds, the later winning: defaults, the
 // image's ENV, which is in the runner's own environment, what is true of each
-// run, what the request gives.
-func (m *Manager) environment(own []string, tmp string, given []wire.EnvVar) []string {
+// run, what the request gives, and what names the runner's files.
+func (m *Manager) environment(own []string, tmp string, given []wire.EnvVar, files ...wire.EnvVar) []string {
 	values := map[string]string{}
 	var order []string
 	set := func(name, value string) {
@@ -57,6 +63,11 @@ func (m *Manager) environment(own []string, tmp string, given []wire.EnvVar) []s
 	set("LOGNAME", userName)
 	set("TMPDIR", tmp)
 	for _, variable := range given {
+		if variable.Name != inputVariable && variable.Name != resultVariable {
+			set(variable.Name, variable.Value)
+		}
+	}
+	for _, variable := range files {
 		set(variable.Name, variable.Value)
 	}
 	env := make([]string, 0, len(order))

@@ -146,15 +146,16 @@ func (m *Manager) Find(key Key) (*Run, error) {
 	return nil, refuse(404, "NotFound", "no execution %s is known here", key)
 }
 
-// List gives all unreleased executions, oldest first, without output
-// and files.
+// List gives all unreleased executions, oldest first, without output,
+// files and results.
 func (m *Manager) List() []wire.Document {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	docs := make([]wire.Document, 0, len(m.runs))
 	for _, run := range m.runs {
 		doc := run.summary()
-		doc.Files, doc.FilesOmitted, doc.FilesOmittedReason = nil, 0, "" // of any length, and in GET of the one execution
+		// Of any length, and in GET of the one execution.
+		doc.Files, doc.FilesOmitted, doc.FilesOmittedReason, doc.ResultFile = nil, 0, "", nil
 		docs = append(docs, doc)
 	}
 	sort.Slice(docs, func(i, j int) bool { return docs[i].AcceptedTime.Before(docs[j].AcceptedTime.Time) })

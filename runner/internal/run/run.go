@@ -89,18 +89,22 @@ func (r *Run) Document() wire.Document {
 	if doc.StartTime != nil {
 		doc.Output = &wire.Outputs{Stdout: r.stdout.Document(), Stderr: r.stderr.Document()}
 	}
+	if doc.ResultFile != nil {
+		doc.ResultFile = output.ReadResult(r.dir, doc.ResultFile)
+	}
 	return doc
 }
 
-// summary is the document without output. The completion, which is known from
-// the program's end on, is told with the result: pipes and files may take long
-// after it, and to the operator a completion before Finished is a lie.
+// summary is the document without output and the content of a result. The
+// completion, which is known from the program's end on, is told with the
+// outcome: pipes and files may take long after it, and to the operator a
+// completion before Finished is a lie.
 func (r *Run) summary() wire.Document {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	doc := r.doc
 	if doc.State != wire.Finished {
-		doc.CompletionTime, doc.DurationMilliseconds = nil, nil
+		doc.CompletionTime, doc.DurationMilliseconds, doc.ResultFile = nil, nil, nil
 	}
 	return doc
 }
@@ -168,4 +172,12 @@ func (r *Run) endedAt(now time.Time) (cause wire.Outcome, text string) {
 		}
 	}
 	return r.cause, r.causeText
+}
+
+// setResultFile notes what the program left as its result; it is told with the
+// outcome.
+func (r *Run) setResultFile(found *wire.ResultFile) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.doc.ResultFile = found
 }

@@ -161,7 +161,7 @@ func TestEnvironment(t *testing.T) {
 	m := &Manager{config: Config{Workspace: "/w"}}
 	for name, c := range map[string]struct {
 		own, want, wantNot []string
-		given              []wire.EnvVar
+		given, files       []wire.EnvVar
 	}{
 		"defaults": {
 			want: []string{"PATH=" + defaultPath, "LANG=C.UTF-8", "TERM=dumb", "HOME=/w", "USER=sandbox", "LOGNAME=sandbox",
@@ -185,8 +185,15 @@ func TestEnvironment(t *testing.T) {
 			given: []wire.EnvVar{{Name: "A", Value: "1"}, {Name: "HOME", Value: "/h"}, {Name: "JAVA_HOME", Value: "/j"}, {Name: "A", Value: "2"}},
 			want:  []string{"HOME=/h", "JAVA_HOME=/j", "A=2"},
 		},
+		"the run's files": {
+			own:     []string{"SOULBOX_INPUT=/image", "SOULBOX_RESULT=/image"},
+			given:   []wire.EnvVar{{Name: "SOULBOX_INPUT", Value: "/given"}, {Name: "SOULBOX_RESULT", Value: "/given"}},
+			files:   []wire.EnvVar{{Name: "SOULBOX_RESULT", Value: "/t/result"}},
+			want:    []string{"SOULBOX_RESULT=/t/result"},
+			wantNot: []string{"SOULBOX_INPUT"},
+		},
 	} {
-		got := m.environment(c.own, "/t", c.given)
+		got := m.environment(c.own, "/t", c.given, c.files...)
 		for _, entry := range c.want {
 			if !slices.Contains(got, entry) {
 				t.Errorf("%s: %s is not in %q", name, entry, got)

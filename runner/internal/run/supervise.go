@@ -77,6 +77,7 @@ func (m *Manager) supervise(run *Run) {
 	}
 	fit := launcher.Rest() // ends a copy whose pipe is still held open somewhere
 	<-pipes
+	run.setResultFile(stage.takeResult(run.dir))
 	stage.tidy()
 	if len(run.program.CaptureFiles) > 0 {
 		m.capture(run)

@@ -82,7 +82,7 @@ func wait(w http.ResponseWriter, r *http.Request, done <-chan struct{}) error {
 func (s *Server) list(w http.ResponseWriter, _ *http.Request) {
 	writeJSON(w, http.StatusOK, wire.List{
 		Executions: s.manager.List(), RunnerVersion: s.version, PodUID: s.podUID, Time: wire.Time{Time: s.now()},
-		PolicyUnseen: s.policy != nil && !s.policy.Seen(),
+		PolicyUnseen: s.policy != nil && !s.policy.Seen(), Features: wire.Features(),
 	})
 }
 

@@ -63,11 +63,12 @@ func newWorld(t testing.TB, parent string) *world {
 			t.Fatal(err)
 		}
 	}
-	for _, beside := range []string{"output/a.1/file-2", "output/b.1/stdout", "output/stdout", "workspace/x", "state/key", "key"} {
+	for _, beside := range []string{"output/a.1/file-2", "output/b.1/result", "output/b.1/stdout", "output/stdout", "workspace/x", "state/key", "key"} {
 		write(secret, strings.Split(beside, "/")...)
 	}
 	write("output\n", "output", "a.1", "stdout")
 	write("", "output", "a.1", "stderr")
+	write("[1]", "output", "a.1", "result")
 	write("file x", "output", "a.1", "file-0")
 	write("file y", "output", "a.1", "file-1")
 	book, _, err := journal.Open(filepath.Join(dir, "state"))
@@ -78,9 +79,10 @@ func newWorld(t testing.TB, parent string) *world {
 	digest := func(text string) string { sum := sha256.Sum256([]byte(text)); return hex.EncodeToString(sum[:]) }
 	err = book.Write(journal.Record{BodySHA256: digest("{}"), Document: wire.Document{
 		UID: "a", Attempt: 1, State: wire.Finished, AcceptedTime: at, StartTime: &at, CompletionTime: &at,
-		Result: &wire.Result{Outcome: wire.Exited, ExitCode: &code},
-		Output: &wire.Outputs{Stdout: wire.Stream{Bytes: 7, StoredBytes: 7, SHA256: digest("output\n")}, Stderr: wire.Stream{SHA256: digest("")}},
-		Files:  []wire.CapturedFile{{Path: "x", Size: 6, SHA256: digest("file x")}, {Path: "d/y", Size: 6, SHA256: digest("file y")}},
+		Result:     &wire.Result{Outcome: wire.Exited, ExitCode: &code},
+		Output:     &wire.Outputs{Stdout: wire.Stream{Bytes: 7, StoredBytes: 7, SHA256: digest("output\n")}, Stderr: wire.Stream{SHA256: digest("")}},
+		Files:      []wire.CapturedFile{{Path: "x", Size: 6, SHA256: digest("file x")}, {Path: "d/y", Size: 6, SHA256: digest("file y")}},
+		ResultFile: &wire.ResultFile{Size: 3, SHA256: digest("[1]")},
 	}})
 	if err != nil {
 		t.Fatal(err)
@@ -142,6 +144,8 @@ var calls = []struct{ method, target, body string }{
 	{"GET", "/healthz", ""}, {"GET", "/v1/executions", ""}, {"GET", "/v1/executions/a/1", ""},
 	{"GET", "/v1/executions/a/1?wait=1s", ""}, {"GET", "/v1/executions/a/1?wait=9999999h", ""},
 	{"PUT", "/v1/executions/a/1", "{}"}, {"PUT", "/v1/executions/b/1?wait=-1s", "{}"},
+	{"PUT", "/v1/executions/b/1", `{"command":["true"],"code":"","input":"1","handler":{"name":"a","language":"node"}}`},
+	{"GET", "/v1/executions/a/1/files/../result", ""}, {"GET", "/v1/executions/a/1/output/result", ""},
 	{"PUT", "/v1/executions/b/1", `{"command":["true"],"code":""}`}, {"PUT", "/v1/executions/b/1", `{"command":[]}`},
 	{"DELETE", "/v1/executions/a/1", ""}, {"POST", "/v1/executions/a/1/release", ""},
 	{"GET", "/v1/executions/a/1/output/stdout?offset=3", ""}, {"GET", "/v1/executions/a/1/output/stderr", ""},

@@ -3,6 +3,7 @@ package wire
 import (
 	"bytes"
 	"encoding/base64"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -171,6 +172,40 @@ func (r *Request) checkNumbers(p *Program) error {
 		}
 	}
 	return nil
+}
+
+// checkInput takes the input, which is standard input too when there is none.
+func (r *Request) checkInput(p *Program) error {
+	if r.Input != nil {
+		if len(*r.Input) > maxInputBytes {
+			return invalid("input", "has %d bytes, at most %d are allowed", len(*r.Input), maxInputBytes)
+		}
+		if !json.Valid([]byte(*r.Input)) {
+			return invalid("input", "is not JSON")
+		}
+		p.Input = *r.Input
+	}
+	p.Stdin = p.Input
+	if r.Stdin != nil {
+		p.Stdin = *r.Stdin
+	}
+	return nil
+}
+
+func (r *Request) checkHandler() error {
+	switch {
+	case r.Handler == nil:
+		return nil
+	case !validHandlerName(r.Handler.Name):
+		return invalid("handler.name", "must be up to %d letters, digits and '_', no digit first", maxHandlerName)
+	case r.Handler.Language != Python && r.Handler.Language != Node:
+		return invalid("handler.language", "must be %s or %s", Python, Node)
+	}
+	return nil
+}
+
+func validHandlerName(name string) bool {
+	return len(name) >= 1 && len(name) <= maxHandlerName && (name[0] < '0' || name[0] > '9') && onlyNameBytes(name, "_")
 }
 
 func (r *Request) checkCapture() error {

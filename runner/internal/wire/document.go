@@ -59,6 +59,8 @@ type Document struct {
 	FilesOmitted         int            `json:"filesOmitted,omitempty"`
 	// FilesOmittedReason is there too when some may not have been found.
 	FilesOmittedReason string `json:"filesOmittedReason,omitempty"`
+	// ResultFile is there when the program made it; only when Finished.
+	ResultFile *ResultFile `json:"resultFile,omitempty"`
 }
 
 // Result is the end of a run. ExitCode is set only for Exited; Signal for
@@ -124,6 +126,35 @@ type CapturedFile struct {
 	Truncated bool   `json:"truncated,omitempty"`
 }
 
+// ResultFile is what the program left at SOULBOX_RESULT: whether that is JSON
+// is for others to judge. With a Problem there is neither content nor hash, and
+// Size is there only for TooLarge.
+type ResultFile struct {
+	Content []byte        `json:"content,omitempty"`
+	Size    int64         `json:"size"`
+	SHA256  string        `json:"sha256,omitempty"`
+	Problem ResultProblem `json:"problem,omitempty"`
+	Message string        `json:"message,omitempty"`
+}
+
+// ResultProblem is why what is there is no result.
+type ResultProblem string
+
+// The closed set of problems.
+const (
+	TooLarge   ResultProblem = "TooLarge"   // it is larger than MaxResultBytes, and was not read
+	NotAFile   ResultProblem = "NotAFile"   // a link, directory, FIFO or socket, or a file with a second name
+	Unreadable ResultProblem = "Unreadable" // it could not be read or kept; the message says why
+)
+
+// MaxResultBytes is the size of the largest result.
+const MaxResultBytes = 64 << 10
+
+// Features are what a runner can that the first ones could not, in the words
+// of List: the operator asks a pod that was made before an upgrade for nothing
+// else.
+func Features() []string { return []string{"handler", "input", "resultFile"} }
+
 // List is the reply of GET /v1/executions.
 type List struct {
 	Executions    []Document `json:"executions"`
@@ -132,6 +163,8 @@ type List struct {
 	Time          Time       `json:"time"`
 	// PolicyUnseen: no code starts until the pod's network policy was seen in force.
 	PolicyUnseen bool `json:"policyUnseen,omitempty"`
+	// Features are what this runner can beyond the first release.
+	Features []string `json:"features,omitempty"`
 }
 
 // EnforcementRequest is the body of POST /v1/enforcement: where the caller

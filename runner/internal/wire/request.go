@@ -25,6 +25,8 @@ const (
 	maxCaptureFiles     = 64
 	maxTimeoutSeconds   = 30 * 24 * 3600
 	maxOutputLimitBytes = 4 << 30
+	maxInputBytes       = 256 << 10
+	maxHandlerName      = 128
 )
 
 // InvalidError names the field of a request that is wrong.
@@ -38,19 +40,40 @@ func invalid(field, format string, args ...any) error {
 
 // Request is the body of PUT /v1/executions/{uid}/{attempt}.
 type Request struct {
-	Command          []string  `json:"command"`
-	Extension        string    `json:"extension,omitempty"`
-	Code             string    `json:"code"`
-	CodeEncoding     string    `json:"codeEncoding,omitempty"`
-	Files            []File    `json:"files,omitempty"`
-	Args             []string  `json:"args,omitempty"`
-	Stdin            string    `json:"stdin,omitempty"`
+	Command      []string `json:"command"`
+	Extension    string   `json:"extension,omitempty"`
+	Code         string   `json:"code"`
+	CodeEncoding string   `json:"codeEncoding,omitempty"`
+	Files        []File   `json:"files,omitempty"`
+	Args         []string `json:"args,omitempty"`
+	// Stdin is the whole of standard input; absent: Input, or nothing.
+	Stdin            *string   `json:"stdin,omitempty"`
 	Env              []EnvVar  `json:"env,omitempty"`
 	TimeoutSeconds   *float64  `json:"timeoutSeconds,omitempty"`
 	OutputLimitBytes *int64    `json:"outputLimitBytes,omitempty"`
 	CaptureFiles     []string  `json:"captureFiles,omitempty"`
 	Limits           RunLimits `json:"limits,omitzero"`
+	// Input is the text of a JSON document, for the file that SOULBOX_INPUT names.
+	Input   *string  `json:"input,omitempty"`
+	Handler *Handler `json:"handler,omitempty"`
 }
+
+// Handler is a function of the code: it is called with the input, and what it
+// returns is the result.
+type Handler struct {
+	Name     string          `json:"name"`
+	Language HandlerLanguage `json:"language"`
+}
+
+// HandlerLanguage says which program, in the place of the code, calls the
+// handler: one that the command's interpreter can run.
+type HandlerLanguage string
+
+// The closed set of them.
+const (
+	Python HandlerLanguage = "python" // 3.8 or later
+	Node   HandlerLanguage = "node"   // 18 or later
+)
 
 // File is written below the workspace before the program starts.
 type File struct {
@@ -97,6 +120,8 @@ type Program struct {
 	OutputLimitBytes int64
 	CaptureFiles     []string
 	Limits           RunLimits
+	Input            string   // "": none
+	Handler          *Handler // nil: the code itself is the program
 }
 
 // DecodedFile is a File with its content as bytes and its path cleaned.
@@ -152,8 +177,8 @@ func ParseEnforcementRequest(body []byte) (netip.AddrPort, error) {
 
 func (r *Request) check() (*Program, error) {
 	p := &Program{
-		Command: r.Command, Extension: r.Extension, Args: r.Args, Stdin: r.Stdin, Env: r.Env,
-		CaptureFiles: r.CaptureFiles, Limits: r.Limits, Timeout: DefaultTimeout,
+		Command: r.Command, Extension: r.Extension, Args: r.Args, Env: r.Env,
+		CaptureFiles: r.CaptureFiles, Limits: r.Limits, Handler: r.Handler, Timeout: DefaultTimeout,
 		OutputLimitBytes: DefaultOutputLimitBytes,
 	}
 	if err := checkWords("command", r.Command, maxCommand); err != nil {
@@ -179,6 +204,12 @@ func (r *Request) check() (*Program, error) {
 		return nil, err
 	}
 	if err := r.checkNumbers(p); err != nil {
+		return nil, err
+	}
+	if err := r.checkInput(p); err != nil {
+		return nil, err
+	}
+	if err := r.checkHandler(); err != nil {
 		return nil, err
 	}
 	return p, r.checkCapture()

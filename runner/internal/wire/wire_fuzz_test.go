@@ -1,11 +1,13 @@
 package wire
 
 import (
+	"encoding/json"
 	"errors"
 	"os"
 	"path"
 	"path/filepath"
 	"reflect"
+	"regexp"
 	"strings"
 	"testing"
 	"time"
@@ -34,6 +36,8 @@ func FuzzParseRequest(f *testing.F) {
 		`{"command":["a"],"code":"","timeoutSeconds":2592000.0000001}`,
 		`{"command":["a"],"code":"","extension":"..","env":[{"name":"A=","value":""}]}`,
 		`{"command":["a"],"code":"","captureFiles":["[", "**/x", "a["],"limits":{"processes":-1}}`,
+		`{"command":["a"],"code":"","input":"{\"a\":[1,null]}","handler":{"name":"main","language":"node"}}`,
+		`{"command":["a"],"code":"","input":"null","stdin":"","handler":{"name":"1","language":"python"}}`,
 		`{"command":["a"],"code":""} {}`, `{"Command":["a"],"COMMAND":["b"],"code":""}`, `null`, `[]`, "\xff",
 	} {
 		f.Add([]byte(text))
@@ -54,6 +58,8 @@ func FuzzParseRequest(f *testing.F) {
 		}
 	})
 }
+
+var handlerName = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_]{0,127}$`)
 
 func checkProgram(t *testing.T, p *Program) {
 	words := append(append([]string{p.Extension}, p.Command...), p.Args...)
@@ -78,6 +84,12 @@ func checkProgram(t *testing.T, p *Program) {
 	}
 	if strings.Contains(p.Extension, "/") {
 		t.Fatalf("extension %q", p.Extension)
+	}
+	if p.Input != "" && !json.Valid([]byte(p.Input)) || len(p.Input) > maxInputBytes {
+		t.Fatalf("input %q", p.Input)
+	}
+	if h := p.Handler; h != nil && (!handlerName.MatchString(h.Name) || h.Language != Python && h.Language != Node) {
+		t.Fatalf("handler %+v", h)
 	}
 	for _, file := range p.Files {
 		if !filepath.IsLocal(file.Path) || file.Path == "." || path.Clean(file.Path) != file.Path || file.Mode&^0o777 != 0 {

@@ -120,6 +120,16 @@ func TestParseRequestNamesTheWrongField(t *testing.T) {
 		"negative output":          {`{"command":["sh"],"code":"","outputLimitBytes":-1}`, "outputLimitBytes"},
 		"negative processes":       {`{"command":["sh"],"code":"","limits":{"processes":-1}}`, "limits.processes"},
 		"a glob upwards":           {`{"command":["sh"],"code":"","captureFiles":["../*"]}`, "captureFiles[0]"},
+		"input that is no JSON":    {`{"command":["sh"],"code":"","input":"{"}`, "input"},
+		"two documents":            {`{"command":["sh"],"code":"","input":"1 2"}`, "input"},
+		"empty input":              {`{"command":["sh"],"code":"","input":""}`, "input"},
+		"input as a value":         {`{"command":["sh"],"code":"","input":{}}`, "input"},
+		"input that is too large":  {`{"command":["sh"],"code":"","input":"` + strings.Repeat(" ", 256<<10) + `1"}`, "input"},
+		"a handler without name":   {`{"command":["sh"],"code":"","handler":{"language":"python"}}`, "handler.name"},
+		"a handler of dots":        {`{"command":["sh"],"code":"","handler":{"name":"a.b","language":"python"}}`, "handler.name"},
+		"a digit first":            {`{"command":["sh"],"code":"","handler":{"name":"1a","language":"python"}}`, "handler.name"},
+		"a long handler":           {`{"command":["sh"],"code":"","handler":{"name":"` + long + `","language":"node"}}`, "handler.name"},
+		"a handler in Bash":        {`{"command":["sh"],"code":"","handler":{"name":"a","language":"bash"}}`, "handler.language"},
 		"a glob that is none":      {`{"command":["sh"],"code":"","captureFiles":["["]}`, "captureFiles[0]"},
 	}
 	for name, c := range cases {
@@ -130,6 +140,21 @@ func TestParseRequestNamesTheWrongField(t *testing.T) {
 				t.Errorf("got %v, want a fault of field %s", err, c.wantField)
 			}
 		})
+	}
+}
+
+func TestInputIsStandardInputUnlessThatIsGiven(t *testing.T) {
+	for name, c := range map[string]struct{ more, wantInput, wantStdin string }{
+		"neither":     {``, "", ""},
+		"stdin":       {`,"stdin":"a"`, "", "a"},
+		"input":       {`,"input":" {\"é\": 1.0}\n"`, " {\"é\": 1.0}\n", " {\"é\": 1.0}\n"},
+		"both":        {`,"input":"null","stdin":"a"`, "null", "a"},
+		"empty stdin": {`,"input":"1","stdin":""`, "1", ""},
+	} {
+		p, err := ParseRequest([]byte(`{"command":["sh"],"code":""` + c.more + `}`))
+		if err != nil || p.Input != c.wantInput || p.Stdin != c.wantStdin {
+			t.Errorf("%s: input %q, stdin %q, %v", name, p.Input, p.Stdin, err)
+		}
 	}
 }
 
