@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import sys
 from collections.abc import Callable, Mapping
@@ -11,8 +12,8 @@ from typing import Any
 from pydantic import BaseModel
 
 from soulbox.kinds.execution.decide.output import json_size
-from soulbox.model.runs import RunDocument, RunStats
-from soulbox.model.states import RunState
+from soulbox.model.runs import MAX_RESULT_BYTES, ResultFile, RunDocument, RunStats
+from soulbox.model.states import ResultProblem, RunState
 from soulbox.model.text import printable, storable
 from soulbox.schema.wire import MAX_AGE, MAX_AHEAD, MAX_EXCERPT_BYTES
 
@@ -56,6 +57,23 @@ def check_document(run: RunDocument) -> None:
     assert len(run.files) <= 64
     assert all(0 < len(file.path) <= 66_000 and 0 <= file.size_bytes <= INT64 for file in run.files)
     assert 0 <= run.files_omitted <= INT64
+    if run.result_file is not None:
+        assert finished
+        check_result_file(run.result_file)
+
+
+def check_result_file(file: ResultFile) -> None:
+    """All of it and what its hash says, or none of it and why."""
+    assert 0 <= file.size_bytes <= INT64
+    assert len(file.message) <= 256
+    assert printable(file.message) == file.message
+    if file.problem is None:
+        assert len(file.content) == file.size_bytes <= MAX_RESULT_BYTES
+        assert file.sha256 == hashlib.sha256(file.content).hexdigest()
+    else:
+        assert (file.content, file.sha256) == (b"", "")
+        too_large = file.size_bytes > MAX_RESULT_BYTES
+        assert too_large == (file.problem is ResultProblem.TOO_LARGE)
 
 
 def check_stats(stats: RunStats) -> None:

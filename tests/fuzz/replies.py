@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import base64
+import hashlib
+import json
 from typing import Any
 
 from tests.fuzz.source import TIMES, Source
@@ -25,6 +27,20 @@ def a_stream(source: Source) -> dict[str, Any]:
         "storedBytes": stored,
         "truncated": stored < size,
         "sha256": "ab" * 32,
+    }
+
+
+def a_result_file(source: Source) -> dict[str, Any]:
+    if source.rarely():
+        return {"size": source.choose((65_537, 2**63 - 1)), "problem": "TooLarge"}
+    if source.rarely():
+        problem = source.choose(("NotAFile", "Unreadable"))
+        return {"size": 0, "problem": problem, "message": source.text()[:4096]}
+    content = json.dumps(source.value()).encode() if source.byte() % 2 else source.bytes(64)
+    return {
+        "content": base64.b64encode(content).decode(),
+        "size": len(content),
+        "sha256": hashlib.sha256(content).hexdigest(),
     }
 
 
@@ -51,6 +67,8 @@ def a_document(source: Source) -> dict[str, Any]:
     if source.byte() % 2:
         result["message"] = source.text()[:4096]
     result["leftAtWork"] = source.rarely()
+    if source.byte() % 2:
+        document["resultFile"] = a_result_file(source)
     return document | {
         "completionTime": source.choose(TIMES[:2]),
         "durationMilliseconds": source.choose((0, 1100, 3_155_760_000_000)),

@@ -15,9 +15,16 @@ from soulbox.box.client import PodAddress, RunnerClient, open_session
 from soulbox.box.signing import SigningKey
 from soulbox.kinds.execution.crd import GLOB_PATTERN
 from soulbox.model.errors import RunnerRefused
+from soulbox.model.handlers import Handler
 from soulbox.model.runs import StartRun
 from soulbox.model.specs import EnvVar, FileEncoding, InputFile
-from soulbox.model.states import RunOutcome, RunState
+from soulbox.model.states import (
+    HandlerLanguage,
+    ResultProblem,
+    RunnerFeature,
+    RunOutcome,
+    RunState,
+)
 from tests.support.runner_client import POD_UID, Runner
 
 UID = "6f1c2a34-8a51-4f0e-9a3c-2f6d0b7c9e11"
@@ -83,6 +90,30 @@ async def test_run_from_start_to_release(client: RunnerClient, pod: PodAddress) 
     with pytest.raises(RunnerRefused) as caught:
         await client.start(pod, UID, 1, request)
     assert (caught.value.status, caught.value.code) == (410, "Released")
+
+
+async def test_input_goes_in_and_a_result_comes_out(client: RunnerClient, pod: PodAddress) -> None:
+    assert (await client.list(pod)).features == set(RunnerFeature)
+    handler = Handler(name="main", language=HandlerLanguage.PYTHON)
+    given = json.dumps({"größe": ["é" * 120_000, None]}, ensure_ascii=False)
+    code = "async def main(input):\n    return [input['größe'][0][:5_000], 2.50]"
+    request = _request(code, input=given, handler=handler)
+
+    run = await client.start(pod, UID, 1, request, wait_seconds=20)
+
+    assert run.result is not None
+    assert run.result.exit_code == 0, run.stderr
+    assert run.result_file is not None
+    assert run.result_file.problem is None
+    assert run.result_file.content.decode() == f'["{"é" * 5_000}", 2.5]'
+    assert await client.get(pod, UID, 1) == run
+    [listed] = (await client.list(pod)).executions
+    assert listed.result_file is None
+    code = "def main(input):\n    return 'x' * 65_535"
+    run = await client.start(pod, UID, 2, _request(code, handler=handler), wait_seconds=20)
+    assert run.result_file is not None
+    assert run.result_file.problem is ResultProblem.TOO_LARGE
+    assert run.result_file.size_bytes == 65_537
 
 
 async def test_output_longer_than_a_reply_is_read_whole(

@@ -8,9 +8,20 @@ is trusted for identity, nor for billed time beyond the pod's own.
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
+from typing import Final
 
+from soulbox.model.handlers import Handler
 from soulbox.model.specs import EnvVar, FileEncoding, InputFile
-from soulbox.model.states import RunOutcome, RunState
+from soulbox.model.states import (
+    ResultProblem,
+    RunnerFeature,
+    RunOutcome,
+    RunState,
+)
+
+# Of the text of `StartRun.input`, in UTF-8.
+MAX_RUN_INPUT_BYTES: Final = 262_144
+MAX_RESULT_BYTES: Final = 65_536
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,9 +40,14 @@ class StartRun:
     code_encoding: FileEncoding = FileEncoding.UTF8  # BASE64 for code that is not text
     files: tuple[InputFile, ...] = ()
     args: tuple[str, ...] = ()
-    stdin: str | None = None  # None: end-of-file at once
+    stdin: str | None = None  # None: the input; without one end-of-file at once
     env: tuple[EnvVar, ...] = ()
     capture_files: tuple[str, ...] = ()  # globs over the workspace
+    # The text of a JSON document, which the program finds by SOULBOX_INPUT; None: there is none.
+    # For a runner with RunnerFeature.INPUT only.
+    input: str | None = None
+    # None: the code itself is the program. For one with RunnerFeature.HANDLER only.
+    handler: Handler | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -91,6 +107,17 @@ class CapturedFile:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ResultFile:
+    """What a program left where SOULBOX_RESULT says. Nobody has looked whether it is JSON."""
+
+    content: bytes = b""  # at most MAX_RESULT_BYTES; empty too with a problem
+    size_bytes: int = 0  # with a problem known only of TOO_LARGE
+    sha256: str = ""  # hex, of the content; "" with a problem
+    problem: ResultProblem | None = None  # None: the content is all of it
+    message: str = ""  # the runner's own words to the problem, at most 256 characters
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class RunDocument:
     """A run as its runner sees it."""
 
@@ -108,6 +135,7 @@ class RunDocument:
     files: tuple[CapturedFile, ...] = ()  # at most 64, in the order of their paths
     files_omitted: int = 0  # how many more matched
     files_omitted_reason: str = ""  # also of some that may not have been found
+    result_file: ResultFile | None = None  # None: the program left none; only when Finished
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -120,6 +148,8 @@ class RunList:
     time: datetime  # the runner's clock
     # It starts no code until it has seen its pod's network policy in force.
     policy_unseen: bool = False
+    # One without a feature refuses what asks for it ("Invalid", 400), or does without a word.
+    features: frozenset[RunnerFeature] = frozenset()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -146,6 +146,29 @@ class ConditionType(StrEnum):
     FINISHED = "Finished"  # Executions only: it is over, well or not
 
 
+class ResultProblem(StrEnum):
+    """Why what a program left as its result is none, in the runner's words."""
+
+    TOO_LARGE = "TooLarge"  # over 64 KiB; it was not read
+    NOT_A_FILE = "NotAFile"  # a link, directory, FIFO or socket, or a file with a second name
+    UNREADABLE = "Unreadable"  # it could not be read or kept
+
+
+class HandlerLanguage(StrEnum):
+    """What calls a handler: a program of the runner's that the class's interpreter runs."""
+
+    PYTHON = "python"  # 3.8 or later
+    NODE = "node"  # 18 or later
+
+
+class RunnerFeature(StrEnum):
+    """What a runner can that those of the first release cannot."""
+
+    INPUT = "input"
+    HANDLER = "handler"
+    RESULT_FILE = "resultFile"
+
+
 class RunOutcome(StrEnum):
     """How the runner says a run ended (docs/reference/runner-protocol.md)."""
 

@@ -7,6 +7,7 @@ Every finding is a `HostileReply` whose text never repeats the reply.
 """
 
 import binascii
+import hashlib
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Annotated, Any, Final, TypeVar
@@ -24,7 +25,9 @@ from pydantic.alias_generators import to_camel
 
 from soulbox.model.errors import HostileReply
 from soulbox.model.runs import (
+    MAX_RESULT_BYTES,
     CapturedFile,
+    ResultFile,
     RunDocument,
     RunList,
     RunResult,
@@ -34,11 +37,18 @@ from soulbox.model.runs import (
     StreamSummary,
 )
 from soulbox.model.specs import InputFile
-from soulbox.model.states import PolicyFinding, RunOutcome, RunState
+from soulbox.model.states import (
+    PolicyFinding,
+    ResultProblem,
+    RunnerFeature,
+    RunOutcome,
+    RunState,
+)
 from soulbox.model.text import printable
 
 MAX_EXCERPT_BYTES: Final = 32_768
-# Four excerpts in base64 are 175 KB, the names of 64 captured files at most 256 KB more.
+# Four excerpts in base64 are 175 KB, the names of 64 captured files at most 256 KB more, a result
+# 88 KB.
 MAX_DOCUMENT_BYTES: Final = 1_048_576
 MAX_LIST_BYTES: Final = 4_194_304
 MAX_STATS_BYTES: Final = 65_536
@@ -53,6 +63,8 @@ _Count = Annotated[int, Field(ge=0, le=2**63 - 1)]
 _Milliseconds = Annotated[int, Field(ge=0, le=3_155_760_000_000)]
 _Identity = Annotated[str, StringConstraints(min_length=1, max_length=128)]
 _Excerpt = Annotated[str, StringConstraints(max_length=4 * ((MAX_EXCERPT_BYTES + 2) // 3))]
+_Content = Annotated[str, StringConstraints(max_length=4 * ((MAX_RESULT_BYTES + 2) // 3))]
+_Sha256 = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
 
 
 class _Message(BaseModel):
@@ -86,7 +98,7 @@ class _Stream(_Message):
     size_bytes: Annotated[_Count, Field(alias="bytes")]
     stored_bytes: _Count
     truncated: bool
-    sha256: Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
+    sha256: _Sha256
 
 
 class _Output(_Message):
@@ -98,8 +110,16 @@ class _File(_Message):
     # The runner bounds the depth of a path by 256 parts of 255 bytes.
     path: Annotated[str, StringConstraints(min_length=1, max_length=66_000)]
     size: _Count
-    sha256: Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
+    sha256: _Sha256
     truncated: bool = False
+
+
+class _ResultFile(_Message):
+    content: _Content = ""
+    size: _Count = 0
+    sha256: _Sha256 | None = None
+    problem: ResultProblem | None = None
+    message: Annotated[str, StringConstraints(max_length=4096)] = ""
 
 
 class _Document(_Message):
@@ -116,6 +136,7 @@ class _Document(_Message):
     files: Annotated[list[_File], Field(max_length=64)] = []
     files_omitted: _Count = 0
     files_omitted_reason: Annotated[str, StringConstraints(max_length=4096)] = ""
+    result_file: _ResultFile | None = None
 
 
 class _List(_Message):
@@ -124,6 +145,10 @@ class _List(_Message):
     pod_uid: _Identity
     time: AwareDatetime
     policy_unseen: bool = False
+    # Words of later releases are let pass.
+    features: Annotated[
+        list[Annotated[str, StringConstraints(max_length=64)]], Field(max_length=64)
+    ] = []
 
 
 class _Enforcement(_Message):
@@ -186,6 +211,13 @@ def dump_start(request: StartRun) -> bytes:
         body["captureFiles"] = request.capture_files
     if request.stdin is not None:
         body["stdin"] = request.stdin
+    if request.input is not None:
+        body["input"] = request.input
+    if request.handler is not None:
+        body["handler"] = {
+            "name": request.handler.name,
+            "language": request.handler.language,
+        }
     return orjson.dumps(body)
 
 
@@ -218,6 +250,7 @@ def parse_list(body: bytes, *, now: datetime) -> RunList:
         pod_uid=reply.pod_uid,
         time=_time("time", reply.time, now),
         policy_unseen=reply.policy_unseen,
+        features=frozenset(each for each in RunnerFeature if each in reply.features),
     )
 
 
@@ -280,6 +313,8 @@ def _document(reply: _Document, now: datetime) -> RunDocument:
         # monotonic, still holds.
         duration = timedelta(milliseconds=reply.duration_milliseconds or 0)
         completion_time = _time("durationMilliseconds", start_time + duration, now)
+    if not finished and reply.result_file is not None:
+        raise HostileReply("runner's reply: resultFile before Finished")
     output = reply.output
     return RunDocument(
         uid=reply.uid,
@@ -304,7 +339,25 @@ def _document(reply: _Document, now: datetime) -> RunDocument:
         ),
         files_omitted=reply.files_omitted,
         files_omitted_reason=reply.files_omitted_reason,
+        result_file=None if reply.result_file is None else _result_file(reply.result_file),
     )
+
+
+def _result_file(reply: _ResultFile) -> ResultFile:
+    if reply.problem is not None:
+        if reply.content or reply.sha256 is not None:
+            raise HostileReply("runner's reply: resultFile has a problem and a content")
+        if (reply.problem is ResultProblem.TOO_LARGE) != (reply.size > MAX_RESULT_BYTES):
+            raise HostileReply("runner's reply: resultFile.size contradicts its problem")
+        # It goes into conditions.
+        message = printable(reply.message[:256])[:256]
+        return ResultFile(size_bytes=reply.size, problem=reply.problem, message=message)
+    content = _decoded("resultFile.content", reply.content)
+    if len(content) != reply.size or len(content) > MAX_RESULT_BYTES:
+        raise HostileReply("runner's reply: resultFile.size is not its content's")
+    if hashlib.sha256(content).hexdigest() != reply.sha256:
+        raise HostileReply("runner's reply: resultFile.sha256 is not its content's")
+    return ResultFile(content=content, size_bytes=reply.size, sha256=reply.sha256)
 
 
 def _result(reply: _Result) -> RunResult:
@@ -337,11 +390,15 @@ def _stream(name: str, reply: _Stream) -> StreamSummary:
     )
 
 
-def _excerpt(name: str, text: str) -> bytes:
+def _decoded(name: str, text: str) -> bytes:
     try:
-        excerpt = binascii.a2b_base64(text.encode("ascii"), strict_mode=True)
+        return binascii.a2b_base64(text.encode("ascii"), strict_mode=True)
     except ValueError:  # binascii.Error and UnicodeEncodeError are both one
         raise HostileReply(f"runner's reply: {name} is not base64") from None
+
+
+def _excerpt(name: str, text: str) -> bytes:
+    excerpt = _decoded(name, text)
     if len(excerpt) > MAX_EXCERPT_BYTES:
         raise HostileReply(f"runner's reply: an excerpt of {name} is over its bound")
     return excerpt

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import hashlib
 import json
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
@@ -15,9 +16,23 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from soulbox.model.errors import HostileReply
-from soulbox.model.runs import RunResult, RunUsage, StartRun
+from soulbox.model.handlers import Handler
+from soulbox.model.runs import (
+    MAX_RESULT_BYTES,
+    ResultFile,
+    RunResult,
+    RunUsage,
+    StartRun,
+)
 from soulbox.model.specs import EnvVar, FileEncoding, InputFile
-from soulbox.model.states import PolicyFinding, RunOutcome, RunState
+from soulbox.model.states import (
+    HandlerLanguage,
+    PolicyFinding,
+    ResultProblem,
+    RunnerFeature,
+    RunOutcome,
+    RunState,
+)
 from soulbox.schema.wire import (
     dump_enforcement,
     dump_start,
@@ -46,6 +61,15 @@ def _stream(content: bytes = b"", **changes: Any) -> dict[str, Any]:
         "storedBytes": len(content),
         "truncated": False,
         "sha256": SHA256,
+    } | changes
+
+
+def _left(left: bytes, **changes: Any) -> dict[str, Any]:
+    """A resultFile."""
+    return {
+        "content": base64.b64encode(left).decode(),
+        "size": len(left),
+        "sha256": hashlib.sha256(left).hexdigest(),
     } | changes
 
 
@@ -168,6 +192,24 @@ HOSTILE: dict[str, dict[str, Any]] = {
     "flagged but not cut": {
         "output": {"stdout": _stream(b"42", truncated=True), "stderr": _stream()}
     },
+    "result before the program's end": {
+        "state": "Running",
+        "completionTime": None,
+        "result": None,
+        "resultFile": _left(b"1"),
+    },
+    "result of another size": {"resultFile": _left(b"1", size=2)},
+    "result of another hash": {"resultFile": _left(b"1", sha256=SHA256)},
+    "result without a hash": {"resultFile": {"content": "MQ==", "size": 1}},
+    "result that is not base64": {"resultFile": _left(b"1", content="%%%%")},
+    "result over its bound": {"resultFile": _left(b"x" * (MAX_RESULT_BYTES + 1))},
+    "result over its bound by far": {"resultFile": _left(b"x" * 200_000)},
+    "result with a problem and a content": {"resultFile": _left(b"1", problem="NotAFile")},
+    "result with a problem of its own": {"resultFile": {"size": 0, "problem": "Ugly"}},
+    "result too large that is not": {"resultFile": {"size": 65_536, "problem": "TooLarge"}},
+    "result that is a link of 70 KB": {"resultFile": {"size": 70_000, "problem": "NotAFile"}},
+    "result of a negative size": {"resultFile": {"size": -1, "problem": "NotAFile"}},
+    "result that is text": {"resultFile": "1"},
     "digest that is none": {"output": {"stdout": _stream(sha256="x"), "stderr": _stream()}},
 }
 
@@ -204,6 +246,39 @@ def test_excerpts_at_their_bound_are_taken() -> None:
     document = _parse(_reply(output={"stdout": stream, "stderr": _stream()}))
     assert len(document.stdout.head) == len(document.stdout.tail) == 32_768
     assert not document.stdout.is_whole
+
+
+@pytest.mark.parametrize(
+    "content",
+    [b'{"a": 1.50}\n', b"", b"no JSON \xff\x00", b"x" * MAX_RESULT_BYTES],
+    ids=["JSON", "empty", "no JSON", "the largest"],
+)
+def test_what_a_program_left_as_its_result_is_taken_over_to_the_byte(content: bytes) -> None:
+    file = _parse(_reply(resultFile=_left(content))).result_file
+    digest = hashlib.sha256(content).hexdigest()
+    assert file == ResultFile(content=content, size_bytes=len(content), sha256=digest)
+    assert _parse(_reply()).result_file is None
+
+
+def test_why_there_is_no_result_is_taken_over_and_cut() -> None:
+    for size, problem in ((2**40, "TooLarge"), (0, "NotAFile"), (0, "Unreadable")):
+        reply = {"size": size, "problem": problem, "message": "\x1b[2J" + "x" * 1000}
+        file = _parse(_reply(resultFile=reply)).result_file
+        assert (file.size_bytes, file.problem) == (size, ResultProblem(problem))
+        assert (file.content, file.sha256) == (b"", "")
+        assert "\x1b" not in file.message
+        assert len(file.message) == 256
+
+
+def test_features_that_are_known_are_taken_over() -> None:
+    body = {"executions": [], "runnerVersion": "v1", "podUid": "p-1", "time": END}
+    assert parse_list(json.dumps(body).encode(), now=NOW).features == frozenset()
+    body["features"] = ["input", "flying", "handler"]
+    runs = parse_list(json.dumps(body).encode(), now=NOW)
+    assert runs.features == {RunnerFeature.INPUT, RunnerFeature.HANDLER}
+    for hostile in (["x" * 65], ["x"] * 65, [1], "input"):
+        with pytest.raises(HostileReply):
+            parse_list(json.dumps(body | {"features": hostile}).encode(), now=NOW)
 
 
 def test_list_is_taken_over() -> None:
@@ -315,6 +390,15 @@ def test_golden_document_is_taken_over(path: Path) -> None:
     assert document.state == golden["state"]
     assert document.duration_milliseconds == golden.get("durationMilliseconds")
     assert document.files_omitted_reason == golden.get("filesOmittedReason", "")
+    left, want_left = document.result_file, golden.get("resultFile")
+    assert (left is None) == (want_left is None)
+    if left is not None:
+        assert base64.b64encode(left.content).decode() == want_left.get("content", "")
+        assert (left.size_bytes, left.sha256) == (want_left["size"], want_left.get("sha256", ""))
+        assert (left.problem, left.message) == (
+            want_left.get("problem"),
+            want_left.get("message", ""),
+        )
     want_result = {"exitCode": None, "signal": None, "message": None} | golden.get("result", {})
     if document.result is not None:
         assert document.result.outcome == want_result["outcome"]
@@ -365,6 +449,9 @@ def test_golden_list_and_stats_are_taken_over(name: str) -> None:
     runs = parse_list((GOLDEN / f"list.{name}.json").read_bytes(), now=GOLDEN_NOW)
     assert [run.uid for run in runs.executions] == [run["uid"] for run in golden["executions"]]
     assert (runs.pod_uid, runs.runner_version) == (golden["podUid"], golden["runnerVersion"])
+    assert runs.features == set(golden.get("features", []))
+    if name == "full":
+        assert runs.features == set(RunnerFeature)
 
     golden = json.loads((GOLDEN / f"stats.{name}.json").read_bytes())
     stats = parse_stats((GOLDEN / f"stats.{name}.json").read_bytes(), now=GOLDEN_NOW)
@@ -410,6 +497,19 @@ def test_request_is_the_golden_one() -> None:
     for file in golden["files"]:
         file.setdefault("encoding", "utf8")
     assert written == golden
+
+
+def test_request_with_handler_and_input_is_the_golden_one() -> None:
+    golden = json.loads((GOLDEN / "put-request.handler.json").read_bytes())
+    request = _request(
+        code="def main(input):\n    return input\n",
+        input='{"größe": [1, 2.50, null]}',
+        handler=Handler(name="main", language=HandlerLanguage.PYTHON),
+    )
+    written = orjson.loads(dump_start(request))
+    plain = orjson.loads(dump_start(_request()))
+    assert {key: written[key] for key in golden} == golden
+    assert written.keys() - plain.keys() == {"input", "handler"}, "else older runners refuse it"
 
 
 _LEAF = st.none() | st.booleans() | st.integers() | st.text(max_size=10)
