@@ -15,6 +15,7 @@ from soulbox.kinds.execution.decide.output import json_size
 from soulbox.model.runs import MAX_RESULT_BYTES, ResultFile, RunDocument, RunStats
 from soulbox.model.states import ResultProblem, RunState
 from soulbox.model.text import printable, storable
+from soulbox.schema.results import NoResult, parse_result
 from soulbox.schema.wire import MAX_AGE, MAX_AHEAD, MAX_EXCERPT_BYTES
 
 NOW = datetime(2026, 3, 4, 5, 6, 7, tzinfo=UTC)
@@ -74,6 +75,14 @@ def check_result_file(file: ResultFile) -> None:
         assert (file.content, file.sha256) == (b"", "")
         too_large = file.size_bytes > MAX_RESULT_BYTES
         assert too_large == (file.problem is ResultProblem.TOO_LARGE)
+    found = parse_result(file)
+    if isinstance(found, NoResult):
+        assert 0 < len(found.message) <= 512
+        assert printable(found.message) == found.message
+    else:
+        assert file.problem is None
+        text = json.dumps(found.value, ensure_ascii=False)
+        assert storable(text) == text
 
 
 def check_stats(stats: RunStats) -> None:
