@@ -75,3 +75,7 @@ bench-db: venv ## Measure hot queries and writes at ROWS executions (1,000,000);
 .PHONY: bench-sampling
 bench-sampling: venv ## Measure what sampling 200 Sandboxes costs the operator
 	@$(BIN)/python -m tests.perf.bench_sampling
+
+.PHONY: bench-judge
+bench-judge: venv ## Measure the judge: ordinary schemas and expressions, hostile ones, and how late the loop was
+	@$(BIN)/python -m tests.perf.bench_judge --hostile

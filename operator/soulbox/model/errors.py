@@ -8,7 +8,8 @@ SoulBoxError
 │   ├── StoreUnavailable PostgreSQL: connection, read-only, full
 │   │   └── StoreConflict it lost against another transaction
 │   ├── SpoolUnavailable the spool volume: full, read-only, gone
-│   └── RunnerUnavailable the pod's runner does not answer
+│   ├── RunnerUnavailable the pod's runner does not answer
+│   └── JudgeUnavailable the judge's process gives no answer, and nobody asked is to blame
 ├── Terminal             trying again cannot help
 │   ├── KubeRefused      API server: 400, 403, 413, 422
 │   ├── KubeNotFound     404
@@ -178,6 +179,11 @@ class RunnerUnavailable(Retryable):
     def __init__(self, message: str, *, reached: bool = False) -> None:
         super().__init__(message)
         self.reached = reached
+
+
+class JudgeUnavailable(Retryable):
+    """The process that judges schemas and expressions gave no answer, through no fault of what it
+    was asked: it cannot be started, was killed from outside, or too much waits for it."""
 
 
 class RunnerRefused(Terminal):

@@ -111,7 +111,7 @@ def test_event_id_is_made_as_the_page_says() -> None:
     assert printed.getvalue().strip() == str(want)
 
 
-ATTACK = re.compile(r"^\| ([A-F]\d\d) \| ([^|]+) \| ([^|]+) \| ([^|]+) \|$", re.MULTILINE)
+ATTACK = re.compile(r"^\| ([A-G]\d\d) \| ([^|]+) \| ([^|]+) \| ([^|]+) \|$", re.MULTILINE)
 
 
 def test_each_attack_of_the_threat_model_names_tests_that_are_there() -> None:
