@@ -16,6 +16,7 @@ from psycopg import conninfo
 from soulbox.model.errors import StoreRefused
 from soulbox.model.states import Kind
 from soulbox.store.files import aggregates, load_queries
+from soulbox.store.objects_sql import ROW_TYPES
 from soulbox.store.outputs import PIECE_BYTES, OutputKey, OutputStore
 from soulbox.store.pool import Store, open_store
 from tests.support.fix_mirror import MakeMirror, drained, running, until
@@ -408,8 +409,8 @@ async def test_query_prepares_against_the_schema(
     store: Store, sql_connection: psycopg.Connection, aggregate: str, name: str
 ) -> None:
     text = load_queries(aggregate)[name]
-    for staged in ("sandboxes", "executions", "programs", "pod_runs"):
-        sql_connection.execute(load_queries(f"objects/{staged}")["stage"])
+    for row_type in ROW_TYPES:
+        sql_connection.execute(load_queries(f"objects/{row_type.TABLE.name}")["stage"])
     sql_connection.execute(load_queries("ledger")["stage_billing_events"])
     sql_connection.execute(load_queries("samples")["stage_samples"])
     # As psycopg sends it: numbered parameters whose types the server infers.

@@ -104,7 +104,17 @@ def _write_the_rest(connection: psycopg.Connection) -> None:
             add_event(connection, tenant=tenant, user=user)
             add_mark(connection, tenant=tenant, user=user)
     for namespace, tenant in zip(NAMESPACES, TENANTS, strict=True):
-        add_tool(connection, namespace=namespace, tenant=tenant, description=f"needle {namespace}")
+        tool = add_tool(
+            connection,
+            namespace=namespace,
+            tenant=tenant,
+            description=f"needle {namespace}",
+            tags=[f"{namespace[-1]}-tag"],
+        )
+        connection.execute(
+            "update soulbox.executions set kind = 'function', function_uid = %s where tenant = %s",
+            (tool, tenant),
+        )
     for tenant in TENANTS:
         for user in USERS:
             connection.execute(

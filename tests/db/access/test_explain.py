@@ -91,7 +91,8 @@ def answer(connection: psycopg.Connection, query: str, guess: str) -> list[objec
         f"explain (analyze, buffers, verbose, timing off, summary off) {text}".encode()
     ).fetchall()
     plan = "\n".join(line[0] for line in explained)
-    plan = plan.replace("'" + guess.replace("'", "''") + "'", "?")
+    quoted = guess.replace("'", "''")
+    plan = plan.replace(f"'{quoted}'", "?").replace(f"'{{{quoted}}}'", "?")
     return [rows, plans, counters, plan.partition("\nPlanning:")[0]]
 
 
@@ -126,6 +127,13 @@ NAMES = {
     "words of code": (f"{COUNT}search_code(?)", "team-b", "team-q"),
     "words of code by stem": (f"{COUNT}search_code(?)", "printing team-b", "printing team-q"),
     "a word's beginning": (f"{COUNT}search_code(?)", "team-b*", "team-q*"),
+    "words of tools": (f"{COUNT}search_tools(?)", "team-b", "team-q"),
+    "a tool's tag": (f"{COUNT}search_tools(of_tags => array[?])", "b-tag", "q-tag"),
+    "a tool": (f"{COUNT}find_tool(?)", "team-b/resize", "team-q/resize"),
+    "a tenant's tools": (f"{COUNT}search_tools(of_tenant => ?)", B, "nobody"),
+    "a tenant's counts": (f"{COUNT}count_tools('tag', ?)", B, "nobody"),
+    "a tenant's calls": (f"{COUNT}tool_stats(3660, of_tenant => ?)", B, "nobody"),
+    "a function": (f"{COUNT}functions(in_namespace => ?)", "team-b", "team-q"),
     "words of output": (f"{COUNT}search_output(?, 3660)", "team-b", "team-q"),
 }
 

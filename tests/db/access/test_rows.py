@@ -295,6 +295,12 @@ REPORTS = {
     " where coalesce(t = any (soulbox.visible_tenants()), true)",
     "search of code": "select * from soulbox.search_code('needle', 200)",
     "search of output": "select * from soulbox.search_output('needle', 3660, 200)",
+    "tools": "select * from soulbox.search_tools()",
+    "search of tools": "select * from soulbox.search_tools('needle')",
+    "counts of tools": "select * from soulbox.count_tools('namespace')",
+    "calls of tools": "select * from soulbox.tool_stats(3660)",
+    "a tool": "select * from unnest(array['team-a', 'team-b']) n,"
+    " soulbox.find_tool(n || '/resize') t",
     "statistics": "select * from soulbox.execution_stats(3660, 'namespace')",
     "slowest": "select * from soulbox.slowest_programs(3660)",
     "failing": "select * from soulbox.failing_programs(3660)",
