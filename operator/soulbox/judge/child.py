@@ -65,12 +65,14 @@ class Reply:
 
     Attributes:
         spent: it asks to be replaced.
+        slow: it took much longer than ordinary asks.
     """
 
     outcome: Outcome
     problems: tuple[str, ...] = ()
     value: Any = None
     spent: bool = False
+    slow: bool = False
 
 
 class Child:
@@ -193,6 +195,7 @@ def _reply(frame: bytes) -> Reply:
         problems=tuple(_cleaned(problem) for problem in problems),
         value=said.get("value"),
         spent=spent is True,
+        slow=said.get("slow") is True,
     )
 
 

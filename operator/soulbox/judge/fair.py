@@ -40,6 +40,7 @@ class FairQueue:
         self._waiting: OrderedDict[str, deque[Ask]] = OrderedDict()
         self._count = 0
         self._served: str | None = None
+        self._closed: JudgeUnavailable | None = None
         self._filled = asyncio.Event()
 
     def __len__(self) -> int:
@@ -47,6 +48,9 @@ class FairQueue:
 
     def put(self, ask: Ask) -> None:
         """Let it wait; an ask for which there is no room ends with JudgeUnavailable."""
+        if self._closed is not None:
+            ask.end(self._closed)
+            return
         own = self._waiting.get(ask.owner, ())
         if self._count >= limits.WAITING or len(own) >= limits.WAITING_OF_ONE:
             ask.end(JudgeUnavailable("too much waits to be judged", delay_seconds=1.0))
@@ -84,6 +88,11 @@ class FairQueue:
                 ask.end(error)
         self._waiting.clear()
         self._count = 0
+
+    def close(self, error: JudgeUnavailable) -> None:
+        """Nobody is served any more: whoever waits or comes ends with that error."""
+        self._closed = error
+        self.fail(error)
 
 
 class Recent(Generic[_Value]):

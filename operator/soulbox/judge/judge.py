@@ -1,9 +1,9 @@
 """The judge, for the rest of the operator: what tenants wrote goes in, verdicts come out.
 
 Two children at most: one for everybody, always warm; one for owners, schemas and expressions
-that were late or ended a child in the last ten minutes, started when it is needed. So nobody waits
-for one that is known to be hostile, and for an unknown one only once. The very same ask is then
-answered from memory.
+that were slow, late or ended a child in the last ten minutes, started when it is needed. So nobody
+waits for one that is known to be hostile, and for an unknown one only once. The very same ask that
+was late is answered from memory.
 """
 
 import asyncio
@@ -60,16 +60,12 @@ class Judge:
         self._suspects: Recent[bool] = Recent(clock)
         self._remembered: Recent[Outcome] = Recent(clock)
         self._ended: Counter[str] = Counter()
-        self._closed = False
 
     async def run(self) -> None:
         """Serve until cancelled; the children end with it."""
-        try:
-            async with asyncio.TaskGroup() as group:
-                group.create_task(self._everybody.run(), name="judge")
-                group.create_task(self._suspected.run(), name="judge-suspected")
-        finally:
-            self._closed = True
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self._everybody.run(), name="judge")
+            group.create_task(self._suspected.run(), name="judge-suspected")
 
     async def check_schema(
         self, schema: Any, *, owner: str, field: str, object_at_top: bool = False
@@ -173,8 +169,6 @@ class Judge:
         return Verdict(outcome=reply.outcome, problems=problems, value=reply.value)
 
     async def _reply(self, header: bytes, subject: bytes, document: bytes, owner: str) -> Reply:
-        if self._closed:
-            raise JudgeUnavailable("the operator ends")
         suspects = (f"owner {owner}", f"subject {hashlib.sha256(subject).hexdigest()}")
         suspected = any(self._suspects.get(suspect) for suspect in suspects)
         if suspected and (known := self._remembered.get(_digest(header, subject, document))):
@@ -183,8 +177,10 @@ class Judge:
         ask = Ask(owner=owner, header=header, subject=subject, document=document)
         lane.waiting.put(ask)
         reply = await ask.answer
-        if reply.outcome in (Outcome.LATE, Outcome.OUTGREW, Outcome.DIED):
+        failed = reply.outcome in (Outcome.LATE, Outcome.OUTGREW, Outcome.DIED)
+        if failed:
             self._remembered.put(_digest(header, subject, document), reply.outcome)
+        if failed or reply.slow:
             for suspect in suspects:
                 self._suspects.put(suspect, True)
             for waiting in self._everybody.waiting.take(owner):

@@ -55,7 +55,7 @@ class Lane:
                 if self._warm:
                     await self._start_ahead()
         finally:
-            self.waiting.fail(JudgeUnavailable("the operator ends"))
+            self.waiting.close(JudgeUnavailable("the operator ends"))
             if self._child is not None:
                 await self._child.end()
 

@@ -55,7 +55,11 @@ class Verdict:
 
     @property
     def blames_schema(self) -> bool:
-        """The owner of the schema or expression must change it; the document may be innocent."""
+        """The owner of the schema or expression must change it; the document may be innocent.
+
+        Of a document that somebody else sent it says no more than that this one cannot be judged:
+        a schema that was published is not withdrawn for it, or callers could do that.
+        """
         return self.outcome not in (Outcome.GOOD, Outcome.BAD)
 
     @property

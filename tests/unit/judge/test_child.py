@@ -19,6 +19,8 @@ from soulbox.judge.verdicts import Outcome
 from soulbox.model.errors import JudgeUnavailable
 from tests.unit.judge.conftest import running
 
+pytestmark = pytest.mark.slow
+
 READY = "import os, struct\nos.write(1, struct.pack('>I', 14) + b'{\"ready\":true}')\n"
 # Reads one ask, of three frames.
 READ = (
@@ -42,14 +44,19 @@ def ending(how: str) -> tuple[str, ...]:
     return (sys.executable, "-I", "-c", f"{READY}{READ}{how}")
 
 
-def children() -> set[int]:
-    """This process's children that run the judge."""
+def children(command: bytes = b"soulbox.judge") -> set[int]:
+    """This process's children with that in their command line."""
     found = set()
     for listed in Path("/proc/self/task").glob("*/children"):
         for pid in listed.read_text().split():
-            if b"soulbox.judge" in Path(f"/proc/{pid}/cmdline").read_bytes():
+            if command in Path(f"/proc/{pid}/cmdline").read_bytes():
                 found.add(int(pid))
     return found
+
+
+def probes() -> set[int]:
+    """Its children that are made to answer."""
+    return children(b'{"ready":true}')
 
 
 async def ask(judge: Judge, owner: str = "a") -> Outcome:
@@ -60,9 +67,13 @@ async def ask(judge: Judge, owner: str = "a") -> Outcome:
 
 def test_process_can_open_nothing_and_knows_nothing() -> None:
     probe = textwrap.dedent("""
-        import os, socket, resource
+        import os, signal, socket, resource
         from soulbox.judge.serve import confine
+        signal.signal(signal.SIGPROF, signal.SIG_IGN)
+        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGPROF})
         confine()
+        print(signal.getsignal(signal.SIGPROF) is signal.SIG_DFL)
+        print(signal.pthread_sigmask(signal.SIG_BLOCK, ()))
         for attempt in (lambda: open("/etc/passwd"), socket.socket, os.pipe):
             try:
                 attempt()
@@ -80,8 +91,9 @@ def test_process_can_open_nothing_and_knows_nothing() -> None:
         check=True, timeout=60,
     )  # fmt: skip
     lines = done.stdout.splitlines()
-    assert lines[:3] == ["24", "24", "24"], "EMFILE: no descriptor is left"
-    assert lines[3:] == [str(limits.MEMORY_BYTES), "0", "memory"]
+    assert lines[:2] == ["True", "set()"], "the timer's signal ends it, whatever its parent did"
+    assert lines[2:5] == ["24", "24", "24"], "EMFILE: no descriptor is left"
+    assert lines[5:] == [str(limits.MEMORY_BYTES), "0", "memory"]
 
 
 @pytest.mark.parametrize(
@@ -162,6 +174,17 @@ async def test_what_ends_a_new_child_has_itself_to_blame(name: str) -> None:
         assert judge.statistics().ended == {want: 1}
 
 
+async def test_what_ends_a_child_that_others_used_is_asked_again_in_a_new_one() -> None:
+    # It answers once, and is out of memory at the second ask.
+    frame = b'{"outcome":"Good","problems":[],"spent":false}'
+    answer = f"os.write(1, struct.pack('>I', {len(frame)}) + {frame!r})\n"
+    command = ending(f"{answer}{READ}os._exit({limits.EXIT_OUTGREW})")
+    async with running(Judge(command=command)) as judge:
+        assert [await ask(judge) for _ in range(3)] == [Outcome.GOOD] * 3
+        assert judge.statistics().ended == {"Outgrew": 2}
+        assert judge.statistics().suspected == 0
+
+
 async def test_ended_from_outside_is_nobody_s_fault() -> None:
     judged: Counter[tuple[str, str]] = Counter()
     judge = Judge(
@@ -210,6 +233,17 @@ async def test_child_that_asks_for_it_is_replaced(monkeypatch: pytest.MonkeyPatc
     async with running(Judge(command=answering(answer))) as judge:
         assert [await ask(judge) for _ in range(3)] == [Outcome.GOOD] * 3
         assert judge.statistics().ended == {"Spent": 3}
+
+
+async def test_slow_owner_is_judged_apart_from_then_on() -> None:
+    answer = b'{"outcome":"Good","problems":[],"spent":false,"slow":true}'
+    async with running(Judge(command=answering(answer))) as judge:
+        assert [await ask(judge) for _ in range(2)] == [Outcome.GOOD] * 2
+        # Its owner and its schema.
+        assert judge.statistics().suspected == 2
+        assert len(probes()) == 2
+        # What was only slow is asked again, not remembered.
+        assert judge.statistics().ended == {}
 
 
 async def test_child_for_suspects_ends_when_nobody_needs_it(

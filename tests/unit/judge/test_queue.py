@@ -64,6 +64,14 @@ async def test_all_that_wait_fail_together() -> None:
     with pytest.raises(JudgeUnavailable, match="the operator ends"):
         await asks[1].answer
     assert len(queue) == 0
+    # A child that could not start may start for the next.
+    queue.put(later := ask("a"))
+    assert not later.answer.done()
+    queue.close(JudgeUnavailable("closed"))
+    queue.put(last := ask("b"))
+    for one in (later, last):
+        with pytest.raises(JudgeUnavailable, match="closed"):
+            await one.answer
 
 
 def test_what_is_remembered_is_forgotten_by_time_and_by_number(
