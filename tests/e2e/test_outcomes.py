@@ -205,7 +205,10 @@ def test_files_arguments_stdin_and_environment_reach_the_program(box: World) -> 
         )
     )
     status = box.execution("inputs")["status"]
-    assert status["output"]["stdout"] == "helper ['one', 'two words'] from stdin blue\n[]\n"
+    assert (
+        status["output"]["stdout"]
+        == "helper ['one', 'two words'] from stdin blue\n['SOULBOX_RESULT']\n"
+    )
 
 
 @pytest.mark.alone

@@ -49,7 +49,7 @@ def test_programs_in_python(world: World) -> None:
     assert who["output"]["stdout"].splitlines() == [
         "sandbox sandbox /workspace sandbox",
         "0 /workspace sandbox",
-        "[]",
+        "['SOULBOX_RESULT']",
         ".soulbox-main.py",
     ]
     for number in (1, 2):
