@@ -74,7 +74,9 @@ class Intake:
     def watch_ages(self) -> dict[str, float]:
         """Seconds since each watch last brought an event, or since the start."""
         now = time.monotonic()
-        return {kind.value: now - self.last_event.get(kind, self._started) for kind in Kind}
+        return {
+            info.kind.value: now - self.last_event.get(info.kind, self._started) for info in WATCHED
+        }
 
     def seen(self, kind: Kind, manifest: Mapping[str, Any], *, again: bool = False) -> None:
         """The object exists in this version.

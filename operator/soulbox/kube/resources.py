@@ -44,6 +44,7 @@ def resource_of(info: kinds.KindInfo) -> Resource:
 SANDBOXES: Final = resource_of(kinds.SANDBOX)
 EXECUTIONS: Final = resource_of(kinds.EXECUTION)
 SANDBOX_CLASSES: Final = resource_of(kinds.SANDBOX_CLASS)
+FUNCTIONS: Final = resource_of(kinds.FUNCTION)
 PODS: Final = resource_of(kinds.POD)
 NAMESPACES: Final = resource_of(kinds.NAMESPACE)
 SERVICES: Final = Resource(kind="Service", plural="services", version="v1")
@@ -57,6 +58,9 @@ NETWORK_POLICIES: Final = Resource(
 )
 CLAIMS: Final = Resource(
     kind="PersistentVolumeClaim", plural="persistentvolumeclaims", version="v1"
+)
+CONTROLLER_REVISIONS: Final = Resource(
+    kind="ControllerRevision", plural="controllerrevisions", group="apps", version="v1"
 )
 EVENTS: Final = Resource(kind="Event", plural="events", group="events.k8s.io", version="v1")
 # The same ones, with selectors for what they are about.

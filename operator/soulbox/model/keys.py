@@ -25,8 +25,13 @@ DISPATCHED_ANNOTATION: Final = f"{GROUP}/dispatched"
 TERMS_ANNOTATION: Final = f"{GROUP}/terms"
 # UID of the Sandbox an Execution was dispatched to (label on Executions and pods).
 SANDBOX_UID_LABEL: Final = f"{GROUP}/sandbox-uid"
-# UID of the Function that an Execution calls (label on Executions).
+# UID of the Function that an Execution calls, or a ControllerRevision is of (label on both).
 FUNCTION_UID_LABEL: Final = f"{GROUP}/function-uid"
+# Name of the Function, and version, that a ControllerRevision holds (labels on it).
+FUNCTION_LABEL: Final = f"{GROUP}/function"
+VERSION_LABEL: Final = f"{GROUP}/version"
+# On an Execution: name of the ControllerRevision of the version that it calls.
+REVISION_ANNOTATION: Final = f"{GROUP}/revision"
 # UID of the Execution that owns a one-shot pod (label on pods).
 EXECUTION_UID_LABEL: Final = f"{GROUP}/execution-uid"
 # Which life of its owner a pod is, counted from 1 (label on pods).

@@ -81,6 +81,14 @@ EXECUTION: Final = KindInfo(
     uses_class=True,
     final_states=frozenset(state.value for state in ExecutionState if state.is_final),
 )
+FUNCTION: Final = KindInfo(
+    kind=Kind.FUNCTION,
+    plural="functions",
+    short_name="sbf",
+    table="functions",
+    uses_class=True,
+    is_packed=True,
+)
 POD: Final = KindInfo(
     kind=Kind.POD,
     plural="pods",

@@ -66,6 +66,18 @@ def owners_of(manifest: Manifest) -> Iterator[tuple[str, str, str]]:
             yield str(reference.get("kind")), str(reference.get("uid")), str(reference.get("name"))
 
 
+def controller_of(manifest: Manifest) -> tuple[str, str, str] | None:
+    """Kind, uid and name of the object of our group that it was made for; None: of none."""
+    for reference in manifest["metadata"].get("ownerReferences") or ():
+        if (
+            isinstance(reference, Mapping)
+            and reference.get("controller") is True
+            and str(reference.get("apiVersion")).partition("/")[0] == GROUP
+        ):
+            return str(reference.get("kind")), str(reference.get("uid")), str(reference.get("name"))
+    return None
+
+
 def reference_to(kind: Kind, name: str, uid: str) -> dict[str, Any]:
     """The owner reference of what is made for an object: it goes when that goes."""
     return {

@@ -13,6 +13,7 @@ class Kind(StrEnum):
 
     SANDBOX = "Sandbox"
     EXECUTION = "Execution"
+    FUNCTION = "Function"
     SANDBOX_CLASS = "SandboxClass"
     POD = "Pod"
     NAMESPACE = "Namespace"
@@ -122,6 +123,20 @@ class FunctionState(StrEnum):
     READY = "Ready"  # its current version can be called
     SUSPENDED = "Suspended"  # by its owner: it is not called
     ERROR = "Error"  # the reason says why; a version published before is still called
+
+
+class FunctionReason(StrEnum):
+    """Why a Function is in its state."""
+
+    PENDING = "Pending"  # not looked at yet
+    PUBLISHED = "Published"  # the version that spec describes is the current one
+    SUSPENDED = "Suspended"  # spec.suspend
+    INVALID_SPEC = "InvalidSpec"  # what the CRD could not refuse; the message names the field
+    SCHEMA_INVALID = "SchemaInvalid"  # inputSchema or outputSchema is none
+    VERSION_CONFLICT = "VersionConflict"  # spec.version was published with another content
+    CLASS_NOT_FOUND = "ClassNotFound"
+    CODE_MISSING = "CodeMissing"  # codeFrom cannot be read
+    QUOTA_EXCEEDED = "QuotaExceeded"  # a ResourceQuota refused the ControllerRevision
 
 
 class ClassReason(StrEnum):

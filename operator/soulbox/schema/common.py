@@ -71,7 +71,7 @@ def immutable(field: str, remedy: str) -> dict[str, str]:
     appears or disappears.
     """
     return cel(
-        _is_as_before(field),
+        same_value(field),
         f"spec.{field} cannot be changed after creation: {remedy}",
         field_path=f".{field}",
     )
@@ -84,9 +84,9 @@ def all_immutable(fields: Sequence[str], changeable: Sequence[str], remedy: str)
     access to a field costs the API server a map of all fields. So a single comparison tells an
     untouched spec from a changed one.
     """
-    rule = " && ".join(f"({_is_as_before(field)})" for field in fields)
+    rule = " && ".join(f"({same_value(field)})" for field in fields)
     *others, last = fields
-    named = "".join(f"!({_is_as_before(field)}) ? '{field}' : " for field in others)
+    named = "".join(f"!({same_value(field)}) ? '{field}' : " for field in others)
     entry = cel(
         f"self == oldSelf || ({rule})",
         f"spec can be changed after creation in {' and '.join(changeable)} only: {remedy}",
@@ -97,7 +97,8 @@ def all_immutable(fields: Sequence[str], changeable: Sequence[str], remedy: str)
     return entry
 
 
-def _is_as_before(field: str) -> str:
+def same_value(field: str) -> str:
+    """CEL: `field` of `self` is set as it is in `oldSelf`, or is in neither."""
     return (
         f"has(self.{field}) == has(oldSelf.{field})"
         f" && (!has(self.{field}) || self.{field} == oldSelf.{field})"

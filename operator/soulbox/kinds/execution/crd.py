@@ -4,7 +4,7 @@ from typing import Annotated, Final
 
 from pydantic import Field
 
-from soulbox.kinds.execution.crd_inputs import CodeFrom, InputFile, SandboxRef
+from soulbox.kinds.execution.crd_inputs import SandboxRef
 from soulbox.kinds.execution.crd_status import STATUS_DEFAULT, ExecutionStatus
 from soulbox.model.kinds import EXECUTION
 from soulbox.model.specs import (
@@ -15,7 +15,6 @@ from soulbox.model.specs import (
 from soulbox.schema.common import (
     ATOMIC,
     DNS_NAME_PATTERN,
-    LANGUAGE_PATTERN,
     MAX_ENV,
     MAX_TIMEOUT_SECONDS,
     SOURCED_ENV,
@@ -29,9 +28,14 @@ from soulbox.schema.common import (
     validations,
 )
 from soulbox.schema.crd import AGE, Column, Described
+from soulbox.schema.inputs import (
+    CODE_FROM_RULES,
+    LANGUAGE_RULES,
+    MAX_FILES,
+    CodeFrom,
+    InputFile,
+)
 
-# With 64 the estimated cost of the rule on the size of all input exceeds the API server's budget.
-MAX_FILES: Final = 32
 MAX_ARGS: Final = 128
 # What Go's path.Match accepts, without backslashes: * and ? within a part of the path, [a-z] and
 # [^a-z] with at least one member, which may be a bracket ([[]), ** for any number of parts.
@@ -69,15 +73,7 @@ class ExecutionSpec(ApiModel):
             min_length=1,
             max_length=63,
             description="One of the class's interpreters. Default: the class's defaultLanguage.",
-            json_schema_extra=validations(
-                cel(
-                    f"self.matches('{LANGUAGE_PATTERN}')",
-                    "this is not the name of a language: use a lower-case letter, then a-z, 0-9,"
-                    " '+', '.', '#' and '-'",
-                    words="self + ' is not the name of a language: use a lower-case letter, then"
-                    " a-z, 0-9, +, ., # and -, such as python'",
-                )
-            ),
+            json_schema_extra=LANGUAGE_RULES,
         ),
     ] = None
     code: Annotated[
@@ -94,13 +90,7 @@ class ExecutionSpec(ApiModel):
         CodeFrom | None,
         Field(
             description="Where the program comes from. Exactly one of code and codeFrom.",
-            json_schema_extra=validations(
-                cel(
-                    "has(self.configMapKeyRef) != has(self.secretKeyRef)",
-                    "spec.codeFrom needs exactly one of configMapKeyRef and secretKeyRef:"
-                    " set one and remove the other",
-                )
-            ),
+            json_schema_extra=CODE_FROM_RULES,
         ),
     ] = None
     files: Annotated[

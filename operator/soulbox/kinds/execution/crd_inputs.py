@@ -1,25 +1,10 @@
-"""Parts of an Execution's spec: its Sandbox, its code, and the files it is given."""
+"""Parts of an Execution's spec: its Sandbox."""
 
-from typing import Annotated, Final
+from typing import Annotated
 
 from pydantic import Field
 
-from soulbox.model.specs import (
-    MAX_INPUT_BYTES,
-    RESERVED_PATH_PREFIX,
-    FileEncoding,
-)
-from soulbox.schema.common import (
-    DNS_NAME_PATTERN,
-    ApiModel,
-    KeyRef,
-    cel,
-    validations,
-)
-
-# Of Linux: NAME_MAX.
-MAX_NAME_BYTES: Final = 255
-MAX_MODE: Final = 0o777
+from soulbox.schema.common import DNS_NAME_PATTERN, ApiModel
 
 
 class SandboxRef(ApiModel):
@@ -34,76 +19,3 @@ class SandboxRef(ApiModel):
             description="Name of the Sandbox.",
         ),
     ]
-
-
-class CodeFrom(ApiModel):
-    """Where the code is when it is not in the Execution itself."""
-
-    config_map_key_ref: Annotated[
-        KeyRef | None, Field(description="A key of a ConfigMap of the same namespace.")
-    ] = None
-    secret_key_ref: Annotated[
-        KeyRef | None,
-        Field(
-            description=(
-                "A key of a Secret of the same namespace that carries the label"
-                ' soulbox.dev/readable: "true".'
-            )
-        ),
-    ] = None
-
-
-class InputFile(ApiModel):
-    """A file written below the workspace before the code starts."""
-
-    path: Annotated[
-        str,
-        Field(
-            min_length=1,
-            max_length=255,
-            description="Where it goes, relative to the workspace: data/input.csv.",
-            json_schema_extra=validations(
-                cel(
-                    "!self.startsWith('/')"
-                    " && self.split('/').all(part, part != '' && part != '.' && part != '..')",
-                    "file path leaves the workspace or is not in plain form: make it relative,"
-                    " without '.', '..' and empty parts",
-                ),
-                cel(
-                    rf"!self.contains('\u0000') && !self.startsWith('{RESERVED_PATH_PREFIX}')",
-                    f"file path holds NUL or starts with {RESERVED_PATH_PREFIX}, which is reserved"
-                    " for the runner: choose another name",
-                ),
-                cel(
-                    f"self.split('/').all(part, size(bytes(part)) <= {MAX_NAME_BYTES})",
-                    f"file path has a name longer than {MAX_NAME_BYTES} bytes: shorten it;"
-                    " a letter outside ASCII takes two to four bytes",
-                ),
-            ),
-        ),
-    ]
-    content: Annotated[
-        str,
-        Field(
-            max_length=MAX_INPUT_BYTES,
-            description="Content of the file, in the form that encoding says. Default: empty.",
-        ),
-    ] = ""
-    encoding: Annotated[
-        FileEncoding,
-        Field(
-            description="utf8: content is the text itself. base64: content is base64 of the bytes.",
-            strict=False,
-        ),
-    ] = FileEncoding.UTF8
-    mode: Annotated[
-        int | None,
-        Field(
-            ge=0,
-            le=MAX_MODE,
-            description=(
-                "Permission bits, as for a Kubernetes volume: octal 0755 or decimal 493. Default:"
-                " 0755 for content that begins with #!, otherwise 0644."
-            ),
-        ),
-    ] = None

@@ -1,15 +1,12 @@
 """An Execution as the API server stores it, to `model.specs.ExecutionSpec`."""
 
-import binascii
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 from soulbox.kinds.execution import crd as execution
-from soulbox.kinds.execution import crd_inputs
 from soulbox.model import specs
 from soulbox.model.errors import InvalidManifest
-from soulbox.schema import common
 from soulbox.schema.parse import (
     refuse_nul,
     to_key_source,
@@ -18,6 +15,7 @@ from soulbox.schema.parse import (
     to_user,
     validate_spec,
 )
+from soulbox.schema.parse_inputs import size_bytes, to_input_files, to_language
 
 
 def parse_execution(manifest: Mapping[str, Any]) -> specs.ExecutionSpec:
@@ -39,13 +37,6 @@ def parse_execution(manifest: Mapping[str, Any]) -> specs.ExecutionSpec:
         raise InvalidManifest(
             "spec.resources", "is for a pod of its own", "give the Sandbox what it needs"
         )
-    if spec.language is not None and not re.fullmatch(common.LANGUAGE_PATTERN, spec.language):
-        raise InvalidManifest(
-            "spec.language",
-            "is not the name of a language",
-            "begin with a lower-case letter, then use a-z, 0-9, '+', '.', '#' and '-'",
-        )
-    _refuse_same_path(spec.files)
     env = to_sourced_env(spec.env)
     for index, argument in enumerate(spec.args):
         refuse_nul(f"spec.args[{index}]", argument)
@@ -53,12 +44,12 @@ def parse_execution(manifest: Mapping[str, Any]) -> specs.ExecutionSpec:
     return specs.ExecutionSpec(
         sandbox_name=None if spec.sandbox_ref is None else spec.sandbox_ref.name,
         class_name=spec.class_name,
-        language=spec.language,
+        language=to_language(spec.language),
         code=spec.code,
         code_from=None
         if spec.code_from is None
         else to_key_source("spec.codeFrom", spec.code_from),
-        files=tuple(_input_file(index, each) for index, each in enumerate(spec.files)),
+        files=to_input_files(spec.files),
         args=tuple(spec.args),
         stdin=spec.stdin,
         env=env,
@@ -75,14 +66,8 @@ def parse_execution(manifest: Mapping[str, Any]) -> specs.ExecutionSpec:
     )
 
 
-def _size_bytes(text: str) -> int:
-    # A lone surrogate cannot be encoded strictly. The API server stores none, but computing a size
-    # must not fail.
-    return len(text) if text.isascii() else len(text.encode("utf-8", "surrogatepass"))
-
-
 def _check_sizes(spec: execution.ExecutionSpec) -> None:
-    code_bytes = _size_bytes(spec.code or "")
+    code_bytes = size_bytes(spec.code or "")
     if code_bytes > specs.MAX_CODE_BYTES:
         raise InvalidManifest(
             "spec.code",
@@ -91,10 +76,10 @@ def _check_sizes(spec: execution.ExecutionSpec) -> None:
         )
     total_bytes = (
         code_bytes
-        + _size_bytes(spec.stdin or "")
-        + sum(_size_bytes(each.content) for each in spec.files)
-        + sum(_size_bytes(each) for each in spec.args)
-        + sum(_size_bytes(each.value) for each in spec.env)
+        + size_bytes(spec.stdin or "")
+        + sum(size_bytes(each.content) for each in spec.files)
+        + sum(size_bytes(each) for each in spec.args)
+        + sum(size_bytes(each.value) for each in spec.env)
     )
     if total_bytes > specs.MAX_INPUT_BYTES:
         raise InvalidManifest(
@@ -102,16 +87,6 @@ def _check_sizes(spec: execution.ExecutionSpec) -> None:
             f"holds more than {specs.MAX_INPUT_BYTES} bytes in code, files, args, stdin and env",
             "give less input",
         )
-
-
-def _refuse_same_path(files: Iterable[crd_inputs.InputFile]) -> None:
-    seen: set[str] = set()
-    for index, file in enumerate(files):
-        if file.path in seen:
-            raise InvalidManifest(
-                f"spec.files[{index}].path", "is there twice", "remove one of the two"
-            )
-        seen.add(file.path)
 
 
 def _glob(index: int, glob: str) -> str:
@@ -126,37 +101,3 @@ def _glob(index: int, glob: str) -> str:
     if re.fullmatch(execution.GLOB_PATTERN, glob) is None:
         raise InvalidManifest(field, "is not a glob", "use *, ?, ** and [a-z]; [[] is a bracket")
     return glob
-
-
-def _input_file(index: int, file: crd_inputs.InputFile) -> specs.InputFile:
-    field = f"spec.files[{index}]"
-    if any(part in ("", ".", "..") for part in file.path.split("/")):
-        raise InvalidManifest(
-            f"{field}.path",
-            "leaves the workspace or is not plain",
-            "make it relative, without '.', '..' and empty parts",
-        )
-    if "\0" in file.path or file.path.startswith(specs.RESERVED_PATH_PREFIX):
-        raise InvalidManifest(
-            f"{field}.path",
-            f"holds NUL or starts with {specs.RESERVED_PATH_PREFIX}, which is the runner's own",
-            "name it otherwise",
-        )
-    if any(len(part.encode()) > crd_inputs.MAX_NAME_BYTES for part in file.path.split("/")):
-        raise InvalidManifest(
-            f"{field}.path",
-            f"has a name longer than {crd_inputs.MAX_NAME_BYTES} bytes",
-            "shorten it; a letter outside ASCII takes two to four bytes",
-        )
-    if file.encoding is specs.FileEncoding.BASE64:
-        try:
-            binascii.a2b_base64(file.content.encode("ascii"), strict_mode=True)
-        except ValueError:  # UnicodeEncodeError and binascii.Error are both one
-            raise InvalidManifest(
-                f"{field}.content",
-                "is not base64 (RFC 4648, without line breaks)",
-                "encode it with base64 -w0",
-            ) from None
-    return specs.InputFile(
-        path=file.path, content=file.content, encoding=file.encoding, mode=file.mode
-    )

@@ -1,0 +1,1 @@
+"""Function: a program with versions and JSON Schemas, which Executions call."""
