@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from soulbox.kinds.execution.decide.uncaught import parse_uncaught
 from soulbox.model.states import RunOutcome
 from tests.support.runner_client import Runner, text
 
@@ -48,6 +49,9 @@ def failed(doc: dict[str, Any]) -> str:
     assert doc["result"] == {"outcome": "Exited", "exitCode": 1}, (doc["result"], said(doc))
     assert "resultFile" not in doc
     assert "/tmp/soulbox-" not in said(doc), "a frame of ours"
+    error = parse_uncaught(said(doc), 1)
+    assert error is not None, "status.error says what it died of"
+    assert error.type, said(doc)
     return said(doc)
 
 
@@ -223,6 +227,9 @@ def test_value_that_json_cannot_hold_is_named(
         if language == "node":
             code = f"exports.main = () => ({value});"
         words = failed(call(runner, f"r{number}", code, language, extension))
+        error = parse_uncaught(words, 1)
+        assert error is not None
+        assert error.type == "HandlerError"
         [line] = [line for line in words.splitlines() if "HandlerError" in line]
         assert line.startswith("HandlerError: what main returned cannot be written as JSON: "), line
         assert problem in line
