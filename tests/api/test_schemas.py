@@ -248,3 +248,24 @@ def _undescribed(node: dict[str, Any], path: str) -> list[str]:
         for name, child in node.get(key, {}).get("properties", {}).items():
             found += _undescribed(child, f"{path}[].{name}")
     return found
+
+
+@pytest.mark.parametrize(
+    "given", [None, 7, "text", [1, None], {"a": None, "b": {"c": [None]}}], ids=repr
+)
+def test_input_is_kept_as_it_was_given_and_cannot_be_changed(
+    given: Any, kubectl: Kubectl, namespace: str
+) -> None:
+    manifest = make_execution("given", namespace)
+    manifest["spec"]["input"] = given
+    made = kubectl.create(manifest)
+    try:
+        assert made["spec"]["input"] == given
+        assert json.loads(parse_execution(made).input or "") == given
+        with pytest.raises(KubectlError, match=r"spec\.input cannot be changed after creation"):
+            kubectl.run(
+                "patch", "execution", "given", "--namespace", namespace, "--type=json",
+                '--patch=[{"op": "replace", "path": "/spec/input", "value": {"a": "other"}}]',
+            )  # fmt: skip
+    finally:
+        kubectl.run("delete", "execution", "given", "--namespace", namespace)

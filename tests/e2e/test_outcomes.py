@@ -230,3 +230,53 @@ def test_one_shot_has_a_pod_of_its_own_that_goes_and_is_billed(world: World) -> 
     assert rows[0]["pod_uid"] == status["receipt"]["podUID"]
     assert 2 <= rows[0]["quantity"] <= 5
     world.poll(lambda: not world.pods(), "its pod to go")
+
+
+COPYING = """
+import os, shutil, sys
+shutil.copy(os.environ['SOULBOX_INPUT'], os.environ['SOULBOX_RESULT'])
+print(sys.stdin.read())
+"""
+DOUBLED = (
+    "def main(given):\n    print('called')\n    return {'doubled': given['n'] * 2, 'none': None}\n"
+)
+
+
+def test_input_result_and_handler(box: World) -> None:
+    box.create(make_execution("call", code=DOUBLED, handler="main", input={"n": 21, "x": None}))
+    call = box.execution("call")
+    assert call["status"]["state"] == "Completed", call["status"]
+    assert call["spec"]["input"] == {"n": 21, "x": None}
+    assert call["status"]["result"] == {"doubled": 42, "none": None}
+    assert call["status"]["output"]["stdout"] == "called\n"
+    (row,) = box.wait_rows(
+        "select input, result from soulbox.executions where uid = %(uid)s and result is not null",
+        uid=call["metadata"]["uid"],
+    )
+    assert row == {"input": {"n": 21, "x": None}, "result": {"doubled": 42, "none": None}}
+
+    box.create(make_execution("copy", code=COPYING, input=[1, None, "é"]))
+    status = box.execution("copy")["status"]
+    assert status["result"] == [1, None, "é"]
+    assert status["output"]["stdout"].strip() == '[1,null,"é"]'
+
+    large = "import os\nopen(os.environ['SOULBOX_RESULT'], 'w').write('1' * 81920)\nprint('kept')\n"
+    box.create(make_execution("large", code=large))
+    status = box.execution("large")["status"]
+    assert (status["state"], status["reason"]) == ("Failed", "ResultInvalid")
+    assert "has 81,920 bytes of at most 65,536" in status["message"]
+    assert status["output"]["stdout"] == "kept\n"
+
+    box.create(
+        make_execution(
+            "left", code="import os; print(os.path.exists(os.environ['SOULBOX_RESULT']))"
+        )
+    )
+    status = box.execution("left")["status"]
+    assert status["output"]["stdout"] == "False\n", "an earlier run's result"
+    assert "result" not in status
+
+    box.create(make_execution("missing", code="def other(x): pass", handler="main"))
+    status = box.execution("missing")["status"]
+    assert (status["state"], status["reason"]) == ("Failed", "NonZeroExit")
+    assert "main" in status["message"]

@@ -230,6 +230,8 @@ class FakeApi:
             name = body["metadata"]["name"]
             return self._create(Target(target.plural, target.namespace, name, ""), body)
         if verb == "patch":
+            if request.content_type == "application/json-patch+json":
+                return self._json_patch(target, body)
             assert request.content_type == "application/merge-patch+json", request.content_type
             return self._patch(target, body)
         if verb == "delete":
@@ -283,6 +285,21 @@ class FakeApi:
         elif target.plural in STATUS_DEFAULTS:
             body = {name: value for name, value in body.items() if name != "status"}
         return self._store(target.key, merged(old, body))
+
+    def _json_patch(self, target: Target, operations: Any) -> Manifest:
+        """RFC 6902, as far as the operator writes it: members of the status."""
+        manifest = self._find(target)
+        for operation in operations:
+            _, part, name = operation["path"].split("/")
+            if operation["op"] == "remove":
+                del manifest[part][name]
+            elif (part, name) == ("metadata", "resourceVersion"):
+                if manifest[part][name] != operation["value"]:
+                    raise Refusal(409, "Conflict", "the object has another resourceVersion")
+            else:
+                assert part == target.subresource == "status", operation
+                manifest[part][name] = operation["value"]
+        return self._store(target.key, manifest)
 
     def _delete(self, target: Target, body: Manifest) -> Manifest:
         manifest = self._find(target)

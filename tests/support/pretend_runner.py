@@ -14,7 +14,7 @@ from dataclasses import replace
 from soulbox.box.client import PodAddress, Stream
 from soulbox.model.errors import RunnerRefused
 from soulbox.model.runs import RunDocument, RunList, StartRun
-from soulbox.model.states import PolicyFinding, RunState
+from soulbox.model.states import PolicyFinding, RunnerFeature, RunState
 from tests.support.fix_clock import NOW
 from tests.support.seen import make_finished, make_run
 
@@ -34,6 +34,7 @@ class PretendRunner:
         self.faults: defaultdict[str, deque[Exception]] = defaultdict(deque)
         # What a started run becomes at once; a run without an end stays running.
         self.outcome: RunDocument = make_finished()
+        self.features = frozenset(RunnerFeature)
         # What its next looks at the network policy find, the last one again and again; None: its
         # class does not ask for them.
         self.findings: deque[PolicyFinding] | None = None
@@ -88,6 +89,7 @@ class PretendRunner:
             pod_uid=pod.uid,
             time=NOW,
             policy_unseen=self.findings is not None,
+            features=self.features,
         )
 
     async def look_at_policy(

@@ -132,6 +132,7 @@ class Periodic:
         pods = {pod["metadata"]["uid"] for pod in self._cache.all(Kind.POD)}
         remembered: tuple[dict[str, Any], ...] = (
             self._memory.runner_versions,
+            self._memory.runner_features,
             self._memory.pod_troubles,
         )
         for known in remembered:

@@ -7,7 +7,7 @@ the caller must do, not what HTTP said.
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from typing import Any, Final
 
 import aiohttp
@@ -33,6 +33,7 @@ RequestObserver = Callable[[str, str, int, float], None]
 Guard = Callable[[], None]
 
 _MERGE_PATCH: Final = "application/merge-patch+json"
+_JSON_PATCH: Final = "application/json-patch+json"
 # Some minutes, as the API server's own default is 30 to 60; a watch is opened again.
 _WATCH_SECONDS: Final = 300
 # Twice etcd's bound on a request.
@@ -141,13 +142,14 @@ class KubeClient:
         self,
         resource: Resource,
         name: str,
-        body: Mapping[str, Any],
+        body: Mapping[str, Any] | Sequence[Mapping[str, Any]],
         namespace: str | None = None,
         *,
         subresource: str | None = None,
     ) -> Manifest:
-        """JSON merge patch (RFC 7386). With metadata.resourceVersion in the body the patch
-        applies to that version only and raises KubeConflict otherwise."""
+        """JSON merge patch (RFC 7386); a list is a JSON patch (RFC 6902). With
+        metadata.resourceVersion in it the patch applies to that version only and raises
+        KubeConflict otherwise."""
         path = resource.path(namespace, name)
         return await self._call(
             "patch",
@@ -248,11 +250,13 @@ class KubeClient:
         resource: Resource,
         path: str,
         *,
-        body: Mapping[str, Any] | None = None,
+        body: Mapping[str, Any] | Sequence[Mapping[str, Any]] | None = None,
         params: Mapping[str, str] | None = None,
     ) -> Manifest:
         method = _METHODS[verb]
-        content_type = _MERGE_PATCH if verb == "patch" else "application/json"
+        content_type = "application/json"
+        if verb == "patch":
+            content_type = _MERGE_PATCH if isinstance(body, Mapping) else _JSON_PATCH
         guard = self._guard if verb in _WRITES else None
         if guard is not None:
             guard()

@@ -8,7 +8,7 @@ is trusted for identity, nor for billed time beyond the pod's own.
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
-from typing import Final
+from typing import Any, Final
 
 from soulbox.model.handlers import Handler
 from soulbox.model.specs import EnvVar, FileEncoding, InputFile
@@ -117,6 +117,20 @@ class ResultFile:
     message: str = ""  # the runner's own words to the problem, at most 256 characters
 
 
+@dataclass(frozen=True, slots=True)
+class ResultValue:
+    """The result: any JSON, null too, in characters that YAML can hold (`model/text.py`)."""
+
+    value: Any
+
+
+@dataclass(frozen=True, slots=True)
+class NoResult:
+    """Why it is none, as the end of a sentence that begins with "the result"."""
+
+    message: str
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunDocument:
     """A run as its runner sees it."""
@@ -136,6 +150,8 @@ class RunDocument:
     files_omitted: int = 0  # how many more matched
     files_omitted_reason: str = ""  # also of some that may not have been found
     result_file: ResultFile | None = None  # None: the program left none; only when Finished
+    # The same, read (`schema/results.py`); None: it left none, or nobody has read it yet.
+    left: ResultValue | NoResult | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

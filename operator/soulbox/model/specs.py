@@ -265,7 +265,9 @@ class ExecutionSpec:
     code_from: CodeFrom | None = None
     files: tuple[InputFile, ...] = ()
     args: tuple[str, ...] = ()
-    stdin: str | None = None  # None: the program reads end-of-file at once
+    stdin: str | None = None  # None: the input; without one end-of-file at once
+    input: str | None = None  # the text of a JSON document; None: there is none
+    handler: str | None = None  # a function of the code; None: the code is the program
     env: tuple[EnvVar | EnvFrom, ...] = ()
     resources: Resources = field(default_factory=Resources)  # of its own pod only
     timeout_seconds: int | None = None  # None: the Sandbox's, else the class's default

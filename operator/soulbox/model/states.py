@@ -85,6 +85,7 @@ class ExecutionReason(StrEnum):
     START_FAILED = "StartFailed"  # the interpreter or the pod could not start
     IMAGE_PULL_FAILED = "ImagePullFailed"
     INVALID_SPEC = "InvalidSpec"  # what the schema could not refuse; the message names the field
+    RESULT_INVALID = "ResultInvalid"  # exit code 0, but what it left as its result is none
     QUOTA_EXCEEDED = "QuotaExceeded"  # the namespace's ResourceQuota refused the pod
     BUDGET_EXCEEDED = "BudgetExceeded"
     NETWORK_NOT_ENFORCED = "NetworkNotEnforced"  # its policy was never seen to hold

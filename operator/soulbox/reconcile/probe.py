@@ -71,6 +71,7 @@ class RunnerProbe:
                     if may_start:
                         services.health.answered(pod_uid)
                         services.memory.runner_versions[pod_uid] = listed.runner_version
+                        services.memory.runner_features[pod_uid] = listed.features
                         for run in listed.executions:
                             await self._meet(pod_uid, run.uid, run.attempt)
                         self._wake(owner)

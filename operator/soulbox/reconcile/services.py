@@ -14,7 +14,7 @@ from soulbox.kube.slim import slim
 from soulbox.model.errors import HostileReply, RunnerRefused
 from soulbox.model.keys import RUNNER_PORT
 from soulbox.model.owners import Owner
-from soulbox.model.states import Kind, PolicyFinding
+from soulbox.model.states import Kind, PolicyFinding, RunnerFeature
 from soulbox.pure.pods.enforcement import Unenforced
 from soulbox.pure.pods.view import PodPhase, PodView, Trouble, view_pod
 from soulbox.pure.prices import PriceBook
@@ -99,6 +99,8 @@ class Memory:
 
     # Pods whose runner answered, and the version it told.
     runner_versions: dict[str, str] = field(default_factory=dict)
+    # What those runners can.
+    runner_features: dict[str, frozenset[RunnerFeature]] = field(default_factory=dict)
     # When each pod that has not answered yet was first asked, Unix seconds.
     asked_since: dict[str, float] = field(default_factory=dict)
     # Why pods that have not started do not, by their Events.

@@ -61,13 +61,45 @@ async def write_status(
 ) -> Manifest:
     """Merge into /status, on the resourceVersion the decision was made on."""
     metadata = manifest["metadata"]
-    body = {"metadata": {"resourceVersion": metadata["resourceVersion"]}, "status": status}
     updated = await services.kube.patch(
-        RESOURCES[kind], metadata["name"], body, metadata["namespace"], subresource="status"
+        RESOURCES[kind],
+        metadata["name"],
+        _status_patch(manifest, status),
+        metadata["namespace"],
+        subresource="status",
     )
     services.saw(kind, updated)
     _log_change(kind, manifest, status)
     return updated
+
+
+def _status_patch(
+    manifest: Manifest, status: Mapping[str, Any]
+) -> Mapping[str, Any] | list[Mapping[str, Any]]:
+    """A merge patch, in which null takes a member away (RFC 7386). A result may hold null: then
+    it is a JSON patch (RFC 6902), which adds what it is given."""
+    version = manifest["metadata"]["resourceVersion"]
+    if "result" not in status or not _holds_null(status["result"]):
+        return {"metadata": {"resourceVersion": version}, "status": status}
+    operations: list[Mapping[str, Any]] = [
+        {"op": "replace", "path": "/metadata/resourceVersion", "value": version}
+    ]
+    known = manifest.get("status") or {}
+    for name, value in status.items():  # our own names: nothing in them is escaped
+        path = f"/status/{name}"
+        if value is not None or name == "result":
+            operations.append({"op": "add", "path": path, "value": value})
+        elif name in known:
+            operations.append({"op": "remove", "path": path})
+    return operations
+
+
+def _holds_null(value: Any) -> bool:
+    if isinstance(value, dict):
+        return any(_holds_null(each) for each in value.values())
+    if isinstance(value, list):
+        return any(_holds_null(each) for each in value)
+    return value is None
 
 
 def _log_change(kind: Kind, manifest: Manifest, status: Mapping[str, Any]) -> None:

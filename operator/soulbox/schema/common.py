@@ -110,6 +110,10 @@ def validations(*entries: Mapping[str, str]) -> dict[str, Any]:
     return {"x-kubernetes-validations": [dict(entry) for entry in entries]}
 
 
+# A field that holds any JSON, null too, as it was given.
+ANY_JSON: Final[dict[str, Any]] = {"x-kubernetes-preserve-unknown-fields": True, "nullable": True}
+
+
 def list_map(*keys: str) -> dict[str, Any]:
     """A list merged by key: duplicates are refused, server-side apply merges by entry."""
     return {"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": list(keys)}

@@ -1,30 +1,16 @@
 """What a program left as its result, as JSON: hostile input, whose hash alone was proved."""
 
-from dataclasses import dataclass
+from dataclasses import replace
 from typing import Any, Final
 
 import orjson
 
-from soulbox.model.runs import MAX_RESULT_BYTES, ResultFile
+from soulbox.model.runs import MAX_RESULT_BYTES, NoResult, ResultFile, ResultValue, RunDocument
 from soulbox.model.states import ResultProblem
 from soulbox.model.text import storable
 
 # What goes through objects, patches and rows is gone through level by level.
 MAX_RESULT_DEPTH: Final = 64
-
-
-@dataclass(frozen=True, slots=True)
-class ResultValue:
-    """The result: any JSON, null too, in characters that YAML can hold (`model/text.py`)."""
-
-    value: Any
-
-
-@dataclass(frozen=True, slots=True)
-class NoResult:
-    """Why it is none, as the end of a sentence that begins with "the result"."""
-
-    message: str
 
 
 class _Unfit(Exception):
@@ -66,3 +52,8 @@ def _fit(value: Any, levels: int) -> Any:
     if isinstance(value, list):
         return [_fit(each, levels - 1) for each in value]
     return {_fit(key, 0): _fit(each, levels - 1) for key, each in value.items()}
+
+
+def with_result(run: RunDocument) -> RunDocument:
+    """The same, with the result read that the program left."""
+    return run if run.result_file is None else replace(run, left=parse_result(run.result_file))

@@ -25,6 +25,7 @@ _KEPT: Final = frozenset(
         "minLength",
         "minProperties",
         "minimum",
+        "nullable",
         "pattern",
         "required",
         "type",

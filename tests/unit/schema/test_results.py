@@ -9,10 +9,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from soulbox.model.runs import ResultFile
+from soulbox.model.runs import NoResult, ResultFile, ResultValue
 from soulbox.model.states import ResultProblem
 from soulbox.model.text import storable
-from soulbox.schema.results import MAX_RESULT_DEPTH, NoResult, ResultValue, parse_result
+from soulbox.schema.results import MAX_RESULT_DEPTH, parse_result
 
 DEEP, TOO_DEEP = (b"[" * levels + b"1" + b"]" * levels for levels in (64, 65))
 

@@ -1,6 +1,7 @@
 """What `soulbox run` reads on this machine: the program, files beside it, standard input."""
 
 import base64
+import json
 import os
 import re
 import secrets
@@ -9,6 +10,8 @@ from pathlib import Path, PurePosixPath
 from typing import Any, Final
 
 import typer
+
+from soulbox.model.runs import MAX_RUN_INPUT_BYTES
 
 # What a file's ending says: (language, class that an installation brings for it).
 LANGUAGES: dict[str, tuple[str, str]] = {
@@ -88,6 +91,28 @@ def read_stdin() -> str:
         return raw.decode()
     except UnicodeDecodeError as error:
         raise typer.BadParameter("standard input is not UTF-8 text") from error
+
+
+def read_json(option: str, text: str) -> Any:
+    """JSON as it was given, or of the file after an @.
+
+    Raises:
+        BadParameter: the file cannot be read, or it is not JSON, or too long.
+    """
+    source = "it"
+    if text.startswith("@"):
+        source = text[1:]
+        try:
+            with Path(source).open() as opened:
+                text = opened.read(MAX_RUN_INPUT_BYTES + 1)
+        except (OSError, UnicodeDecodeError) as error:
+            raise typer.BadParameter(f"{option}: cannot read {source}: {error}") from error
+    if len(text.encode()) > MAX_RUN_INPUT_BYTES:
+        raise typer.BadParameter(f"{option}: {source} is over {MAX_RUN_INPUT_BYTES} bytes")
+    try:
+        return json.loads(text)
+    except ValueError as error:
+        raise typer.BadParameter(f"{option}: {source} is not JSON: {error}") from error
 
 
 def read_files(words: list[str] | None) -> list[dict[str, Any]]:

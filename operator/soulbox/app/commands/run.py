@@ -73,6 +73,21 @@ def run(
     send_stdin: Annotated[
         bool, typer.Option("--stdin", "-i", help="Pass standard input on to the program.")
     ] = False,
+    given: Annotated[
+        str | None,
+        typer.Option(
+            "--input",
+            help="JSON for the program, which finds it by SOULBOX_INPUT; @FILE reads a file.",
+            metavar="JSON|@FILE",
+        ),
+    ] = None,
+    handler: Annotated[
+        str | None,
+        typer.Option(
+            help="A function of the program, called with the input; Python and Node.",
+            metavar="NAME",
+        ),
+    ] = None,
     files: Annotated[
         list[str] | None,
         typer.Option(
@@ -170,6 +185,7 @@ def run(
         "args": [*(arg or ()), *(args or ())] or None,
         "env": options.variables_of(env, env_from_secret),
         "stdin": inputs.read_stdin() if send_stdin else None,
+        "handler": handler,
         "files": inputs.read_files(files) or None,
         "captureFiles": capture or None,
         "timeoutSeconds": timeout,
@@ -181,6 +197,8 @@ def run(
         "user": user,
     }
     manifest = build_manifest(name or inputs.make_name(file), spec, options.labels_of(label))
+    if given is not None:  # null is an input too
+        manifest["spec"]["input"] = inputs.read_json("--input", given)
     wishes = Wishes(keep=not remove, form=output, raw=raw, out=out)
     try:
         if detach:

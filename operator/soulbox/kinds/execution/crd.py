@@ -1,11 +1,12 @@
 """Execution: one program run once. Namespaced."""
 
-from typing import Annotated, Final
+from typing import Annotated, Any, Final
 
 from pydantic import Field
 
 from soulbox.kinds.execution.crd_inputs import SandboxRef
 from soulbox.kinds.execution.crd_status import STATUS_DEFAULT, ExecutionStatus
+from soulbox.model.handlers import HANDLER_NAME_PATTERN
 from soulbox.model.kinds import EXECUTION
 from soulbox.model.specs import (
     MAX_CAPTURE_GLOBS,
@@ -13,6 +14,7 @@ from soulbox.model.specs import (
     MAX_INPUT_BYTES,
 )
 from soulbox.schema.common import (
+    ANY_JSON,
     ATOMIC,
     DNS_NAME_PATTERN,
     MAX_ENV,
@@ -115,7 +117,36 @@ class ExecutionSpec(ApiModel):
         str | None,
         Field(
             max_length=MAX_INPUT_BYTES,
-            description="What the program reads from standard input. Default: nothing.",
+            description="What the program reads from standard input. Default: the input.",
+        ),
+    ] = None
+    input: Annotated[
+        Any,
+        Field(
+            description=(
+                "Any JSON, at most 262144 bytes. The file that SOULBOX_INPUT names holds it, and"
+                " standard input too if stdin is not set; a handler is called with it. What the"
+                " program writes as JSON to the file that SOULBOX_RESULT names is status.result."
+            ),
+            json_schema_extra=ANY_JSON,
+        ),
+    ] = None
+    handler: Annotated[
+        str | None,
+        Field(
+            min_length=1,
+            max_length=128,
+            description=(
+                "A function of the code, for Python and Node: it is called with the input, and what"
+                " it returns is status.result. Default: the code itself is the program."
+            ),
+            json_schema_extra=validations(
+                cel(
+                    f"self.matches('{HANDLER_NAME_PATTERN}')",
+                    "spec.handler is not the name of a function: use letters, digits and _, and"
+                    " begin with no digit",
+                )
+            ),
         ),
     ] = None
     env: Annotated[
@@ -284,6 +315,7 @@ IMMUTABLE_FIELDS = (
     "files",
     "args",
     "stdin",
+    "handler",
     "env",
     "resources",
     "timeoutSeconds",

@@ -5,12 +5,13 @@ would never show its end.
 """
 
 from datetime import datetime
-from typing import Annotated, Final
+from typing import Annotated, Any, Final
 
 from pydantic import Field
 
 from soulbox.model.states import ConditionType, ExecutionReason, ExecutionState
 from soulbox.schema.common import (
+    ANY_JSON,
     ATOMIC,
     ApiModel,
     Condition,
@@ -305,6 +306,16 @@ class ExecutionStatus(ApiModel):
     output: Annotated[
         ExecutionOutput | None,
         Field(description="What the program wrote; present, perhaps empty, once code has started."),
+    ] = None
+    result: Annotated[
+        Any,
+        Field(
+            description=(
+                "What a handler returned, or the program wrote to the file that SOULBOX_RESULT"
+                " names: any JSON, at most 65536 bytes."
+            ),
+            json_schema_extra=ANY_JSON,
+        ),
     ] = None
     error: Annotated[
         ExecutionError | None, Field(description="What went wrong in the program.")

@@ -29,6 +29,7 @@ from soulbox.model.runs import RunDocument
 from soulbox.model.states import Kind, RunState
 from soulbox.model.times import format_time
 from soulbox.reconcile.services import Services, address_of
+from soulbox.schema.results import with_result
 from soulbox.telemetry.logs import get_logger
 
 _log = get_logger(__name__)
@@ -136,7 +137,7 @@ class Farewell:
                     asked = True
                 run = await runner.get(address, uid, attempt, wait_seconds=_WAIT_SECONDS)
                 if run.state is RunState.FINISHED:
-                    return run
+                    return with_result(run)
             except RunnerRefused:
                 raise
             except RunnerUnavailable:

@@ -19,11 +19,12 @@ from soulbox.kinds.execution.runs import RunFollower
 from soulbox.kinds.execution.spec import parse_execution
 from soulbox.model.billing import DEFAULT_SKU, PricePlan
 from soulbox.model.errors import InvalidManifest
+from soulbox.model.handlers import Handler, handler_language
 from soulbox.model.keys import SKU_ANNOTATION, USER_ANNOTATION
 from soulbox.model.manifests import has_recorded
 from soulbox.model.runs import StartRun
-from soulbox.model.specs import ExecutionSpec, FileEncoding
-from soulbox.model.states import Kind
+from soulbox.model.specs import ExecutionSpec, FileEncoding, Interpreter
+from soulbox.model.states import Kind, RunnerFeature
 from soulbox.model.times import parse_time
 from soulbox.pure.pods.view import PodView
 from soulbox.reconcile.services import Services
@@ -58,6 +59,8 @@ class ExecutionObserver:
         own_pods = tuple(services.view(pod) for pod in services.pods.of(uid, namespace))
         place = place_of(services, metadata, spec)
         pod = pod_of(services, metadata, spec, dispatched, place, own_pods)
+        if pod is not None and dispatched is None and not place.objection:
+            place.objection = _unable(spec, services.memory.runner_features.get(pod.uid))
         created = parse_time(metadata["creationTimestamp"])
         assert created is not None, "the API server sets creationTimestamp"
         turn = self._turn(uid, namespace, spec, dispatched, place)
@@ -199,6 +202,8 @@ class ExecutionObserver:
             files=spec.files,
             args=spec.args,
             stdin=spec.stdin,
+            input=spec.input,
+            handler=_handler(spec, terms.interpreter),
             env=merge_env(sandbox_class.env, env),
             capture_files=spec.capture_files,
         )
@@ -262,6 +267,35 @@ class ExecutionObserver:
         return self._services.clock.now().timestamp()
 
 
+def _handler(spec: ExecutionSpec, interpreter: Interpreter) -> Handler | None:
+    language = None if spec.handler is None else handler_language(interpreter)
+    if spec.handler is None or language is None:
+        return None
+    return Handler(name=spec.handler, language=language)
+
+
+def _unable(
+    spec: ExecutionSpec | InvalidManifest, features: frozenset[RunnerFeature] | None
+) -> str:
+    """What the runner there cannot do, "" for nothing: its pod is of an earlier release.
+
+    Args:
+        features: None: it has not answered yet.
+    """
+    if isinstance(spec, InvalidManifest) or features is None:
+        return ""
+    for field, asked, feature in (
+        ("handler", spec.handler, RunnerFeature.HANDLER),
+        ("input", spec.input, RunnerFeature.INPUT),
+    ):
+        if asked is not None and feature not in features:
+            return (
+                f"spec.{field}: the runner in its pod is of an earlier release that knows none; "
+                "suspend the Sandbox and resume it for a new pod, or make another."
+            )
+    return ""
+
+
 def _missing_or(found: _T | CodeMissing) -> tuple[CodeMissing | None, _T | None]:
     return (found, None) if isinstance(found, CodeMissing) else (None, found)
 
@@ -271,7 +305,7 @@ def execution_spec(
 ) -> ExecutionSpec | InvalidManifest:
     """The Execution's spec, or what is wrong with it."""
     spec = manifest.get("spec") or {}
-    code, rest = spec.get("code") or "", spec.keys() & {"files", "stdin"}
+    code, rest = spec.get("code") or "", spec.keys() & {"files", "stdin", "input"}
     if rest or not isinstance(code, str) or len(code) > _LARGEST_CODE:
         return parsed_or_error(manifest, parse_execution)
     return specs.of(manifest, parse_execution)

@@ -19,6 +19,7 @@ from soulbox.model.runs import RunDocument, StartRun
 from soulbox.model.states import ExecutionReason, Kind, RunState
 from soulbox.reconcile.health import RunnerHealth
 from soulbox.reconcile.services import Spawn
+from soulbox.schema.results import with_result
 
 # How long the start call waits for the end: most runs are over by then, and it is when a
 # run that is not becomes worth a status write.
@@ -152,8 +153,10 @@ class RunFollower:
             asked_at = loop.time()
             try:
                 document = await self._ask(uid, address, attempt, request)
-                if document.state is RunState.FINISHED and document.files:
-                    document = await self._with_contents(address, document)
+                if document.state is RunState.FINISHED:
+                    document = with_result(document)
+                    if document.files:
+                        document = await self._with_contents(address, document)
                 self._heard(uid, document)
                 if document.state is RunState.FINISHED:
                     return

@@ -4,9 +4,13 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
+import orjson
+
 from soulbox.kinds.execution import crd as execution
 from soulbox.model import specs
 from soulbox.model.errors import InvalidManifest
+from soulbox.model.handlers import HANDLER_NAME_PATTERN
+from soulbox.model.runs import MAX_RUN_INPUT_BYTES
 from soulbox.schema.parse import (
     refuse_nul,
     to_key_source,
@@ -52,6 +56,8 @@ def parse_execution(manifest: Mapping[str, Any]) -> specs.ExecutionSpec:
         files=to_input_files(spec.files),
         args=tuple(spec.args),
         stdin=spec.stdin,
+        input=_input(spec),
+        handler=_handler(spec.handler),
         env=env,
         resources=specs.Resources() if spec.resources is None else to_resources(spec.resources),
         timeout_seconds=spec.timeout_seconds,
@@ -64,6 +70,34 @@ def parse_execution(manifest: Mapping[str, Any]) -> specs.ExecutionSpec:
         ttl_seconds_after_finished=spec.ttl_seconds_after_finished,
         user=to_user(spec.user),
     )
+
+
+def _input(spec: execution.ExecutionSpec) -> str | None:
+    if "input" not in spec.model_fields_set:
+        return None
+    try:
+        text = orjson.dumps(spec.input)
+    except TypeError:  # nested over 254 levels, or a number over 64 bits
+        raise InvalidManifest(
+            "spec.input", "is nested too deep, or holds a number over 64 bits", "make it simpler"
+        ) from None
+    if len(text) > MAX_RUN_INPUT_BYTES:
+        raise InvalidManifest(
+            "spec.input",
+            f"has {len(text):,} bytes of at most {MAX_RUN_INPUT_BYTES:,}",
+            "give less, or name a place where the program finds the rest",
+        )
+    return text.decode()
+
+
+def _handler(name: str | None) -> str | None:
+    if name is not None and re.fullmatch(HANDLER_NAME_PATTERN, name) is None:
+        raise InvalidManifest(
+            "spec.handler",
+            "is not the name of a function",
+            "use letters, digits and _, and begin with no digit",
+        )
+    return name
 
 
 def _check_sizes(spec: execution.ExecutionSpec) -> None:

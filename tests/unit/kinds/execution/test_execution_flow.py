@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -17,7 +18,7 @@ from soulbox.model.keys import (
     SANDBOX_UID_LABEL,
     TERMS_ANNOTATION,
 )
-from soulbox.model.runs import RunDocument
+from soulbox.model.runs import ResultFile, RunDocument
 from soulbox.model.states import ExecutionReason, Kind, RunOutcome
 from tests.support.fake_api import Refusal
 from tests.support.reconciling import NAMESPACE, Bench, uid_of
@@ -709,3 +710,37 @@ async def test_no_price_no_bill(bench: Bench) -> None:
     await bench.running_sandbox()
     await run_once(bench)
     assert "billing" not in bench.execution()["status"]
+
+
+RESULTS: dict[str, Any] = {
+    "without null": {"bytes": 8123, "of": [1, 2]},
+    "with null in it": {"next": None, "of": [None, {"a": None}]},
+    "null": None,
+    "a text": "é",
+}
+
+
+@pytest.mark.parametrize("value", RESULTS.values(), ids=RESULTS)
+async def test_result_is_in_the_status_to_the_letter(bench: Bench, value: Any) -> None:
+    """A merge patch takes members away that are null."""
+    await bench.running_sandbox()
+    content = json.dumps(value).encode()
+    bench.runner.outcome = make_finished(result_file=ResultFile(content=content))
+    bench.add_execution(handler="main")
+    await bench.settle()
+    status = bench.execution()["status"]
+    assert (status["state"], status["reason"]) == ("Completed", "Completed")
+    assert status["result"] == value
+    assert "result" in status
+
+
+async def test_what_is_no_result_fails_a_run_that_ended_well(bench: Bench) -> None:
+    await bench.running_sandbox()
+    bench.runner.outcome = make_finished(result_file=ResultFile(content=b"{oops"))
+    bench.add_execution()
+    await bench.settle()
+    status = bench.execution()["status"]
+    assert (status["state"], status["reason"]) == ("Failed", "ResultInvalid")
+    assert "no result: it is not JSON" in status["message"]
+    assert status["output"]["stdout"] == "42\n"
+    assert "result" not in status

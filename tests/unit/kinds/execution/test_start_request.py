@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import json
 from typing import Any
 
 import pytest
 
+from soulbox.model.handlers import Handler
 from soulbox.model.keys import CODE_SHA256_ANNOTATION, DISPATCHED_ANNOTATION, READABLE_LABEL
 from soulbox.model.runs import StartRun
 from soulbox.model.specs import MAX_CODE_BYTES, EnvVar, FileEncoding, InputFile
+from soulbox.model.states import HandlerLanguage
 from tests.support.fake_api import Refusal
 from tests.support.reconciling import NAMESPACE, Bench
 
@@ -245,3 +248,41 @@ async def test_sandbox_that_is_malformed_is_waited_for(bench: Bench) -> None:
     assert status["state"] == "Queued"
     assert 'Waiting for Sandbox "box" (Error): spec.className' in status["message"]
     assert bench.runner.said("start") == []
+
+
+INPUTS: dict[str, Any] = {
+    "an object": {"url": "https://a.test", "width": 3.5, "none": None},
+    "a list": [1, None, "é"],
+    "a text": "é",
+}
+
+
+@pytest.mark.parametrize("given", INPUTS.values(), ids=INPUTS)
+async def test_input_gets_there_as_json_and_a_handler_with_its_language(
+    bench: Bench, given: Any
+) -> None:
+    await bench.running_sandbox()
+    request = await requested(bench, input=given, handler="main")
+    assert request.input is not None
+    assert json.loads(request.input) == given
+    assert request.handler == Handler(name="main", language=HandlerLanguage.PYTHON)
+
+
+async def test_program_without_input_is_given_none(bench: Bench) -> None:
+    await bench.running_sandbox()
+    request = await requested(bench)
+    assert (request.input, request.handler) == (None, None)
+
+
+@pytest.mark.parametrize(("field", "value"), [("input", {"a": 1}), ("handler", "main")])
+async def test_runner_of_an_earlier_release_is_asked_for_nothing_that_it_does_not_know(
+    bench: Bench, field: str, value: Any
+) -> None:
+    bench.runner.features = frozenset()
+    await bench.running_sandbox()
+    uid = bench.add_execution(**{field: value})
+    await bench.settle()
+    status = bench.execution()["status"]
+    assert (status["state"], status["reason"]) == ("Failed", "InvalidSpec")
+    assert f"spec.{field}: the runner in its pod is of an earlier release" in status["message"]
+    assert uid not in bench.runner.requests

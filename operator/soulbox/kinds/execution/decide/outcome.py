@@ -9,7 +9,7 @@ from soulbox.kinds.execution.decide.seen import SeenExecution
 from soulbox.kinds.execution.decide.status import Ending
 from soulbox.kinds.execution.decide.uncaught import parse_uncaught
 from soulbox.model.quantity import format_bytes
-from soulbox.model.runs import RunDocument
+from soulbox.model.runs import NoResult, RunDocument
 from soulbox.model.specs import ExecutionSpec
 from soulbox.model.states import ExecutionReason, ExecutionState, RunOutcome, SandboxState
 from soulbox.pure.pods.view import EndCause, PodView
@@ -72,6 +72,16 @@ def ending_of_run(seen: SeenExecution, run: RunDocument) -> Ending:
 
 
 def _exited(seen: SeenExecution, run: RunDocument, exit_code: int) -> Ending:
+    if exit_code == 0 and isinstance(run.left, NoResult):
+        return Ending(
+            state=_FAILED,
+            reason=ExecutionReason.RESULT_INVALID,
+            message=(
+                "The program ended with exit code 0, and what it left in SOULBOX_RESULT is no "
+                f"result: it {run.left.message}. Its output is kept."
+            ),
+            run=run,
+        )
     if exit_code == 0:
         return Ending(
             state=ExecutionState.COMPLETED,

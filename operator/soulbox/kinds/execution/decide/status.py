@@ -25,7 +25,7 @@ from soulbox.kinds.execution.decide.traceback import (
 from soulbox.kinds.execution.decide.uncaught import parse_uncaught
 from soulbox.kinds.sandbox_class.decide.limits import limit_texts
 from soulbox.model.marks import dispatch_mark
-from soulbox.model.runs import RunDocument, RunUsage, StreamSummary
+from soulbox.model.runs import ResultValue, RunDocument, RunUsage, StreamSummary
 from soulbox.model.states import ConditionType, ExecutionReason, ExecutionState, RunOutcome
 from soulbox.model.text import printable, storable
 from soulbox.model.times import format_time
@@ -309,6 +309,8 @@ def _of_run(run: RunDocument, inline_bytes: int, kept_bytes: int | None) -> dict
             found["signal"] = run.result.signal
     if run.usage is not None:
         found["usage"] = _usage(run.usage)
+    if isinstance(run.left, ResultValue):
+        found["result"] = run.left.value
     return found
 
 

@@ -6,6 +6,7 @@ A class is another object, so neither schema nor CEL can say this at apply.
 from collections.abc import Callable, Iterable
 from typing import Any, NamedTuple
 
+from soulbox.model.handlers import handler_language
 from soulbox.model.quantity import format_bytes, format_millicores
 from soulbox.model.specs import (
     ExecutionSpec,
@@ -134,6 +135,13 @@ def object_to_execution(spec: ExecutionSpec, of: SandboxClassSpec, class_name: s
         return (
             f'spec.language: SandboxClass "{class_name}" has no interpreter for "{language}"; '
             f"it has: {known}."
+        )
+    command = of.interpreters[language].command
+    if spec.handler is not None and handler_language(of.interpreters[language]) is None:
+        return (
+            f'spec.handler: handlers are called in Python and Node, and "{language}" of '
+            f'SandboxClass "{class_name}" is {command[0]}; leave handler out, and let the program '
+            "read SOULBOX_INPUT and write SOULBOX_RESULT."
         )
     checks = [
         _Check("spec.timeoutSeconds", spec.timeout_seconds, of.max.timeout_seconds, _seconds),
