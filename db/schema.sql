@@ -377,6 +377,41 @@ COMMENT ON COLUMN soulbox.execution_outputs.complete IS
     'All output of this Execution is saved; without it a save was begun and not finished';
 COMMENT ON COLUMN soulbox.execution_outputs.recorded_at IS 'When the row was made';
 
+-- What calls of Functions logged.
+
+CREATE TABLE soulbox.execution_logs (
+    uid           uuid        NOT NULL,
+    created_at    timestamptz NOT NULL,
+    seq           integer     NOT NULL,
+    cluster       uuid        NOT NULL,
+    tenant        text        NOT NULL,
+    user_name     text        NOT NULL DEFAULT '',
+    at            timestamptz,
+    level         text        NOT NULL,
+    message       text        NOT NULL,
+    metadata      jsonb       NOT NULL DEFAULT '{}',
+    lines_omitted bigint      NOT NULL DEFAULT 0,
+    recorded_at   timestamptz NOT NULL DEFAULT now(),
+    CONSTRAINT execution_logs_pkey PRIMARY KEY (uid, created_at, seq),
+    CONSTRAINT execution_logs_level_known CHECK (level IN ('debug', 'info', 'warn', 'error')),
+    CONSTRAINT execution_logs_figures_positive CHECK (seq >= 0 AND lines_omitted >= 0)
+) PARTITION BY RANGE (created_at);
+COMMENT ON TABLE soulbox.execution_logs IS
+    'Lines of the log that a call of a Function wrote to standard error as JSON, at most 1,000 and 256 KiB of one; one partition a month of created_at (UTC)';
+COMMENT ON COLUMN soulbox.execution_logs.uid IS 'The Execution';
+COMMENT ON COLUMN soulbox.execution_logs.created_at IS 'created_at of the Execution';
+COMMENT ON COLUMN soulbox.execution_logs.seq IS 'Place of the line, from 0';
+COMMENT ON COLUMN soulbox.execution_logs.cluster IS 'UID of the namespace kube-system of its cluster';
+COMMENT ON COLUMN soulbox.execution_logs.tenant IS 'Tenant of the Execution';
+COMMENT ON COLUMN soulbox.execution_logs.user_name IS 'User of the Execution';
+COMMENT ON COLUMN soulbox.execution_logs.at IS 'When it was written, as the program says; null where it does not';
+COMMENT ON COLUMN soulbox.execution_logs.level IS 'debug, info, warn or error, whatever the program calls it';
+COMMENT ON COLUMN soulbox.execution_logs.message IS 'What it says';
+COMMENT ON COLUMN soulbox.execution_logs.metadata IS 'Its other members, as far as PostgreSQL can hold them';
+COMMENT ON COLUMN soulbox.execution_logs.lines_omitted IS
+    'So many lines that followed were not kept; on the last one that was, else 0';
+COMMENT ON COLUMN soulbox.execution_logs.recorded_at IS 'When the row was made';
+
 -- Functions and their versions. A version is a row for ever.
 
 CREATE TABLE soulbox.functions (
@@ -653,7 +688,7 @@ SELECT p.relname::text AS parent,
    AND p.relkind = 'p'
    AND c.relkind = 'r';
 COMMENT ON VIEW soulbox.v_partitions IS
-    'Partitions of executions, execution_outputs and resource_metrics: which times they hold, and their size; estimated_rows is -1 before the first analyze';
+    'Partitions of executions, execution_outputs, execution_logs and resource_metrics: which times they hold, and their size; estimated_rows is -1 before the first analyze';
 
 CREATE FUNCTION soulbox.ensure_partition(parent text, moment timestamptz) RETURNS boolean
     LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
@@ -661,6 +696,7 @@ AS $$
 DECLARE
     period   text := CASE parent WHEN 'executions' THEN 'month'
                                  WHEN 'execution_outputs' THEN 'month'
+                                 WHEN 'execution_logs' THEN 'month'
                                  WHEN 'resource_metrics' THEN 'day' END;
     first_at timestamp   := date_trunc(period, moment AT TIME ZONE 'UTC');
     from_at  timestamptz := first_at AT TIME ZONE 'UTC';
@@ -704,7 +740,7 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION soulbox.ensure_partition(text, timestamptz) IS
-    'Makes the partition (a month of executions and execution_outputs, a day of resource_metrics) that a moment lies in; true when it was missing';
+    'Makes the partition (a month of executions, execution_outputs and execution_logs, a day of resource_metrics) that a moment lies in; true when it was missing';
 REVOKE ALL ON FUNCTION soulbox.ensure_partition(text, timestamptz) FROM PUBLIC;
 
 CREATE FUNCTION soulbox.drop_expired(parent text, keep interval) RETURNS SETOF text
@@ -715,7 +751,7 @@ AS $$
 DECLARE
     expired record;
 BEGIN
-    IF parent IS NULL OR parent NOT IN ('executions', 'execution_outputs', 'resource_metrics') THEN
+    IF parent IS NULL OR parent NOT IN ('executions', 'execution_outputs', 'execution_logs', 'resource_metrics') THEN
         RAISE EXCEPTION 'soulbox.% is never dropped', parent
             USING ERRCODE = 'invalid_parameter_value';
     END IF;
@@ -734,7 +770,7 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION soulbox.drop_expired(text, interval) IS
-    'Drops the partitions of executions, execution_outputs or resource_metrics that ended longer ago than this; returns their names';
+    'Drops the partitions of executions, execution_outputs, execution_logs or resource_metrics that ended longer ago than this; returns their names';
 REVOKE ALL ON FUNCTION soulbox.drop_expired(text, interval) FROM PUBLIC;
 
 -- lz4 takes a fifth of the time of pglz; a server built without it says so and keeps pglz.
@@ -750,6 +786,7 @@ BEGIN
            AND (regexp_replace(c.relname, '_y\d{4}m\d\d$', ''), a.attname) IN (
                ('executions', 'stdout'), ('executions', 'stderr'), ('execution_outputs', 'bytes'),
                ('executions', 'input'), ('executions', 'result'),
+               ('execution_logs', 'message'), ('execution_logs', 'metadata'),
                ('functions', 'spec'), ('function_versions', 'input_schema'),
                ('function_versions', 'output_schema'),
                ('programs', 'code'), ('resource_metrics', 'custom'))
@@ -1544,6 +1581,7 @@ BEGIN
             soulbox.execution_outputs, soulbox.pod_runs, soulbox.dead_letter, soulbox.mirror_state,
             soulbox.functions, soulbox.function_versions
             TO soulbox_writer;
+        GRANT INSERT, DELETE ON soulbox.execution_logs TO soulbox_writer;
         -- No UPDATE or DELETE on the ledger, and no price of its own making.
         GRANT INSERT ON soulbox.billing_events, soulbox.changes TO soulbox_writer;
         -- A save that was interrupted is replaced; the outbox is pruned.
@@ -2518,6 +2556,33 @@ $$;
 COMMENT ON FUNCTION soulbox.execution_outputs(uuid, text) IS
     'Rows of execution_outputs of one Execution that this login sees, in order';
 REVOKE ALL ON FUNCTION soulbox.execution_outputs(uuid, text) FROM PUBLIC;
+
+CREATE FUNCTION soulbox.execution_logs(
+        of_execution uuid, at_least text DEFAULT 'debug', after_seq integer DEFAULT -1,
+        max_rows bigint DEFAULT NULL)
+    RETURNS SETOF soulbox.execution_logs
+    LANGUAGE plpgsql STABLE SECURITY DEFINER ROWS 100 SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    levels CONSTANT text[] := '{debug,info,warn,error}';
+    lowest CONSTANT integer := array_position(levels, at_least);
+BEGIN
+    IF lowest IS NULL THEN
+        RAISE EXCEPTION '"%" is no level of a log', at_least
+            USING ERRCODE = 'invalid_parameter_value', HINT = 'Write debug, info, warn or error.';
+    END IF;
+    RETURN QUERY
+    SELECT l.*
+      FROM soulbox.executions(of_uid => of_execution) e
+      JOIN soulbox.execution_logs l ON l.uid = e.uid AND l.created_at = e.created_at
+     WHERE of_execution IS NOT NULL AND l.seq > after_seq AND l.level = ANY (levels[lowest:])
+     ORDER BY l.seq
+     LIMIT max_rows;
+END
+$$;
+COMMENT ON FUNCTION soulbox.execution_logs(uuid, text, integer, bigint) IS
+    'Lines of the log of one Execution that this login sees, in order: of a level (debug, info, warn, error) and above, after a place';
+REVOKE ALL ON FUNCTION soulbox.execution_logs(uuid, text, integer, bigint) FROM PUBLIC;
 
 CREATE FUNCTION soulbox.execution_files(
         of_execution uuid DEFAULT NULL, of_tenant text DEFAULT NULL, of_user text DEFAULT NULL,

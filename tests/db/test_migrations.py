@@ -15,6 +15,7 @@ from psycopg import conninfo, sql
 from soulbox.model.billing import BillingKind, EndSource
 from soulbox.model.errors import ConfigError, StoreUnavailable
 from soulbox.model.states import ExecutionKind, ExecutionState, FunctionState, SandboxState
+from soulbox.pure.log_lines import LogLevel
 from soulbox.store import dictionary
 from soulbox.store.files import load_queries, sql_directory
 from soulbox.store.migrate import check_schema, load_migrations, migrate
@@ -279,6 +280,7 @@ def test_closed_sets_are_the_same_in_code_and_database(dsn: str) -> None:
         "executions_state_known": {state.lower() for state in ExecutionState},
         "executions_kind_known": {kind.value for kind in ExecutionKind},
         "functions_state_known": {state.lower() for state in FunctionState},
+        "execution_logs_level_known": {level.value for level in LogLevel},
         "billing_events_kind_known": {kind.value for kind in BillingKind},
         "pod_runs_end_source_known": {source.value for source in EndSource},
     }

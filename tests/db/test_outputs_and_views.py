@@ -413,6 +413,7 @@ async def test_query_prepares_against_the_schema(
         sql_connection.execute(load_queries(f"objects/{row_type.TABLE.name}")["stage"])
     sql_connection.execute(load_queries("ledger")["stage_billing_events"])
     sql_connection.execute(load_queries("samples")["stage_samples"])
+    sql_connection.execute(load_queries("logs")["stage_logs"])
     # As psycopg sends it: numbered parameters whose types the server infers.
     numbered: dict[str, str] = {}
     import re

@@ -18,6 +18,7 @@ from soulbox.model.states import Kind
 from soulbox.store.files import load_queries
 from soulbox.store.pool import Store
 from soulbox.store.retention import partition_horizon, retain
+from soulbox.store.state import DAILY, MONTHLY
 from tests.support.fix_mirror import MakeMirror, drained, running, until
 from tests.support.make_mirrored import make_execution, make_finished_execution, make_sandbox
 
@@ -70,11 +71,11 @@ def test_partitions_are_told_right_in_any_date_style(
 async def test_only_partitions_past_the_policy_go(
     store: Store, sql_connection: psycopg.Connection
 ) -> None:
-    policy = RetentionPolicy(metrics_days=3, outputs_days=3, executions_months=2)
+    policy = RetentionPolicy(metrics_days=3, outputs_days=3, logs_days=3, executions_months=2)
     # A partition's end decides: the day that ended 3 days ago goes, the one after stays.
     days = [NOW - timedelta(days=back) for back in (5, 4, 3, 0)]
     ensure(sql_connection, "resource_metrics", *days)
-    for parent in ("executions", "execution_outputs"):
+    for parent in MONTHLY:
         ensure(sql_connection, parent, NOW - timedelta(days=200), NOW)
     would = await retain(store, policy, dry_run=True)
     assert partitions(sql_connection, "resource_metrics") == [name_of_day(day) for day in days]
@@ -86,6 +87,7 @@ async def test_only_partitions_past_the_policy_go(
         name_of_day(days[1]),
         f"executions{old}",
         f"execution_outputs{old}",
+        f"execution_logs{old}",
     }
     assert partitions(sql_connection, "resource_metrics") == [name_of_day(day) for day in days[2:]]
     assert await retain(store, policy) == []
@@ -139,7 +141,8 @@ async def test_operator_drops_makes_ahead_and_tells_the_horizon(
     ) as mirror:
         mirror.offer(Kind.SANDBOX, make_sandbox())
         await drained(mirror)
-        await until(lambda: len(mirror.statistics().partition_horizon_seconds) == 3)
+        tables = {*MONTHLY, *DAILY}
+        await until(lambda: mirror.statistics().partition_horizon_seconds.keys() == tables)
         await until(
             lambda: (
                 partitions(sql_connection, "resource_metrics")

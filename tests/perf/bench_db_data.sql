@@ -4,7 +4,7 @@
 -- partitions
 SELECT count(*) FILTER (WHERE soulbox.ensure_partition(parent, now() - make_interval(days => d)))
   FROM generate_series(-1, 31) AS d,
-       unnest(ARRAY['executions', 'execution_outputs', 'resource_metrics']) AS parent;
+       unnest(ARRAY['executions', 'execution_outputs', 'execution_logs', 'resource_metrics']) AS parent;
 -- sandboxes
 INSERT INTO soulbox.sandboxes (uid, cluster, tenant, user_name, namespace, name, class_name, language,
         state, created_at, started_at, resource_version)

@@ -92,6 +92,12 @@ def _write_the_rest(connection: psycopg.Connection) -> None:
         """ '{"files": [{"path": "out.txt", "size_bytes": 1}], "omitted": 0}'"""
     )
     connection.execute("select soulbox.ensure_partition('resource_metrics', %s)", (now,))
+    connection.execute(
+        "insert into soulbox.execution_logs"
+        " (uid, created_at, seq, cluster, tenant, user_name, level, message)"
+        " select uid, created_at, 0, cluster, tenant, user_name, 'info', namespace || ' needle'"
+        "   from soulbox.executions where stdout <> ''"
+    )
     # The plan that billed what is there has no allowance and may not be given one.
     for statement in (
         "alter table soulbox.price_plans disable trigger price_plans_guard",

@@ -11,11 +11,13 @@ class RetentionPolicy:
     Attributes:
         metrics_days: of resource_metrics.
         outputs_days: of execution_outputs.
+        logs_days: of execution_logs.
         executions_months: of executions.
     """
 
     metrics_days: int = 30
     outputs_days: int = 30
+    logs_days: int = 30
     executions_months: int = 13
 
     def by_table(self) -> Mapping[str, Mapping[str, int]]:
@@ -23,5 +25,6 @@ class RetentionPolicy:
         return {
             "resource_metrics": {"days": self.metrics_days, "months": 0},
             "execution_outputs": {"days": self.outputs_days, "months": 0},
+            "execution_logs": {"days": self.logs_days, "months": 0},
             "executions": {"days": 0, "months": self.executions_months},
         }

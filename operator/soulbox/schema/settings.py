@@ -268,6 +268,12 @@ class Settings(BaseSettings):
         description="Days that whole outputs and captured files are kept; a partition is a month."
         " What the status shows of an output is kept with its Execution.",
     )
+    retain_logs_days: int = Field(
+        default=30,
+        ge=1,
+        le=36_500,
+        description="Days that lines of the logs of Functions are kept; a partition is a month.",
+    )
     retain_executions_months: int = Field(
         default=13,
         ge=1,
@@ -388,6 +394,7 @@ class Settings(BaseSettings):
         return RetentionPolicy(
             metrics_days=self.retain_metrics_days,
             outputs_days=self.retain_outputs_days,
+            logs_days=self.retain_logs_days,
             executions_months=self.retain_executions_months,
         )
 

@@ -10,7 +10,7 @@ from soulbox.store.files import load_queries
 from soulbox.store.pool import Store, Transaction
 
 # Tables by the length of their partitions; ensure_partition() in SQL has the same lists.
-MONTHLY: Final = ("executions", "execution_outputs")
+MONTHLY: Final = ("executions", "execution_outputs", "execution_logs")
 DAILY: Final = ("resource_metrics",)
 
 

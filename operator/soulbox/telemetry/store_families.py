@@ -211,7 +211,9 @@ STORE_FAMILIES: Final[tuple[Family, ...]] = (
         type="gauge",
         help="How far into the future a table has partitions; later rows are refused. Updated"
         " hourly.",
-        labels={"table": "`executions`, `execution_outputs` or `resource_metrics`"},
+        labels={
+            "table": "`executions`, `execution_outputs`, `execution_logs` or `resource_metrics`"
+        },
         read=True,
     ),
 )

@@ -110,6 +110,8 @@ CONTENT = {
     "code, by its hash": "select 1 from soulbox.programs(of_sha256 => '{sha256}')"
     ' where code collate "C" >= ?',
     "bytes": "select 1 from soulbox.execution_outputs('{uid}') where encode(bytes, 'escape') >= ?",
+    "output, as a log": "select 1 from soulbox.execution_logs('{uid}')"
+    ' where message collate "C" >= ?',
     "files": "select 1 from soulbox.execution_files('{uid}') where encode(content, 'escape') >= ?",
 }
 COUNT = "select count(*) from soulbox."

@@ -38,6 +38,8 @@ CALLS = {
     "execution_outputs": "soulbox.executions() e cross join lateral"
     " (select o.tenant from soulbox.execution_outputs(e.uid) o) x (tenant_too)",
     "execution_files": "soulbox.execution_files()",
+    "execution_logs": "soulbox.executions() e cross join lateral"
+    " (select l.tenant from soulbox.execution_logs(e.uid) l) x (tenant_too)",
     "resource_metrics": "soulbox.resource_metrics(from_at => '2000-01-01')",
     "functions": "soulbox.functions()",
     "function_versions": "soulbox.function_versions()",
