@@ -148,8 +148,7 @@ class Child:
     async def end(self) -> None:
         """End it, if it has not ended, and wait until it is gone."""
         self._kill()
-        self._input.close()
-        await self._process.wait()
+        await self._gone()
 
     def _kill(self) -> None:
         with contextlib.suppress(ProcessLookupError):
@@ -158,10 +157,19 @@ class Child:
     async def _code(self) -> int:
         try:
             async with asyncio.timeout(limits.WALL_SECONDS):
-                return await self._process.wait()
+                return await self._gone()
         except TimeoutError:
             self._kill()
-            return await self._process.wait()
+            return await self._gone()
+
+    async def _gone(self) -> int:
+        """Wait until it is gone: its exit code."""
+        self._input.close()
+        # What it wrote and nobody read would keep the pipe open, and asyncio waits for both.
+        with contextlib.suppress(ConnectionError):
+            while await self._output.read(limits.REPLY_BYTES):
+                pass
+        return await self._process.wait()
 
     async def _frame(self) -> bytes:
         # IncompleteReadError is an EOFError.

@@ -55,8 +55,10 @@ class Judge:
         self._on_judged = on_judged
         self._on_ended = on_ended
         self._clock = clock
-        self._everybody = Lane(command, warm=True, ended=self._child_ended)
-        self._suspected = Lane(command, warm=False, ended=self._child_ended)
+        self._everybody, self._suspected = (
+            Lane(command, warm=warm, judged=self._learn, ended=self._child_ended)
+            for warm in (True, False)
+        )
         self._suspects: Recent[bool] = Recent(clock)
         self._remembered: Recent[Outcome] = Recent(clock)
         self._ended: Counter[str] = Counter()
@@ -169,23 +171,25 @@ class Judge:
         return Verdict(outcome=reply.outcome, problems=problems, value=reply.value)
 
     async def _reply(self, header: bytes, subject: bytes, document: bytes, owner: str) -> Reply:
-        suspects = (f"owner {owner}", f"subject {hashlib.sha256(subject).hexdigest()}")
-        suspected = any(self._suspects.get(suspect) for suspect in suspects)
+        suspected = any(self._suspects.get(name) for name in _names(owner, subject))
         if suspected and (known := self._remembered.get(_digest(header, subject, document))):
             return Reply(outcome=known)
         lane = self._suspected if suspected else self._everybody
         ask = Ask(owner=owner, header=header, subject=subject, document=document)
         lane.waiting.put(ask)
-        reply = await ask.answer
+        return await ask.answer
+
+    def _learn(self, ask: Ask, reply: Reply) -> None:
+        """Remember whom to judge apart, and let what else waits of them wait there."""
         failed = reply.outcome in (Outcome.LATE, Outcome.OUTGREW, Outcome.DIED)
         if failed:
-            self._remembered.put(_digest(header, subject, document), reply.outcome)
+            digest = _digest(ask.header, ask.subject, ask.document)
+            self._remembered.put(digest, reply.outcome)
         if failed or reply.slow:
-            for suspect in suspects:
-                self._suspects.put(suspect, True)
-            for waiting in self._everybody.waiting.take(owner):
+            for name in _names(ask.owner, ask.subject):
+                self._suspects.put(name, True)
+            for waiting in self._everybody.waiting.take(ask.owner):
                 self._suspected.waiting.put(waiting)
-        return reply
 
     def _refused(self, kind: str, problem: str) -> Verdict:
         self._tell(kind, Outcome.REFUSED, time.perf_counter())
@@ -217,6 +221,11 @@ def _text(value: Any) -> bytes | str:
 
 def _too_large(field: str, text: bytes, most: int) -> str:
     return f"{field} has {len(text):,} bytes of at most {most:,}: shorten it"
+
+
+def _names(owner: str, subject: bytes) -> tuple[str, str]:
+    """What is remembered of somebody who is suspected."""
+    return f"owner {owner}", f"subject {_digest(subject)}"
 
 
 def _digest(*parts: bytes) -> str:

@@ -29,16 +29,23 @@ class Lane:
         command: what starts a child.
         warm: a child is always there; otherwise it starts when it is needed, and ends when it was
             not for a minute.
+        judged: told of each reply.
         ended: told what ended a child.
     """
 
     def __init__(
-        self, command: tuple[str, ...], *, warm: bool, ended: Callable[[Cause], None]
+        self,
+        command: tuple[str, ...],
+        *,
+        warm: bool,
+        judged: Callable[[Ask, Reply], None],
+        ended: Callable[[Cause], None],
     ) -> None:
         self.waiting = FairQueue()
         self.busy = False
         self._command = command
         self._warm = warm
+        self._judged = judged
         self._ended = ended
         self._child: Child | None = None
 
@@ -72,7 +79,10 @@ class Lane:
         if ask.answer.done():  # its caller has gone
             return
         try:
-            ask.end(await self._asked(ask))
+            reply = await self._asked(ask)
+            # Before the next has its turn, and also where the caller has gone meanwhile.
+            self._judged(ask, reply)
+            ask.end(reply)
         except JudgeUnavailable as error:
             ask.end(error)
         except BaseException:

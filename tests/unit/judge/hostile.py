@@ -85,6 +85,13 @@ def _deep(levels: int) -> list[Any]:
     return document
 
 
+def _keys(levels: int) -> dict[str, Any]:
+    document: Any = 1
+    for _ in range(levels):
+        document = {"key": document}
+    return {"key": document}
+
+
 def _maps(levels: int) -> str:
     expression = "1"
     for level in range(levels):
@@ -265,6 +272,11 @@ FORMS: dict[str, Case] = {
     ),
     "a path of 4,000 letters": judged(
         {"additionalProperties": {"type": "string"}}, {"k" * 4_000: 1}, BAD, says='input["kkkk'
+    ),
+    "a path of 200 steps": judged(
+        {"$ref": "#/$defs/a", "$defs": {"a": {
+            "type": ["object", "string"], "additionalProperties": {"$ref": "#/$defs/a"}}}},
+        _keys(200), BAD, says="…: 1 is not of type object or string",
     ),
     "multipleOf of nearly nothing": judged({"multipleOf": 1e-300}, 1.5, GOOD, BAD),
     "multipleOf of nothing": checked({"multipleOf": 0}, REFUSED, says="inputSchema.multipleOf"),

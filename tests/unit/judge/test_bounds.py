@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import socket
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -53,6 +55,21 @@ def test_compiled_expressions_are_bounded_and_their_variables_count(
     assert len(expressions._compiled) == len(expressions._environments) == 2
     refused = about("", variables={"x": "string"}, result="bool")
     assert expressions.judge(refused, b"x > 3", b'{"x":"a"}')["outcome"] is Outcome.REFUSED
+
+
+def test_nothing_is_fetched_even_where_it_could_be(tmp_path: Path) -> None:
+    # Here are descriptors enough: it is the library that must not try.
+    schemas = Schemas()
+    (tmp_path / "schema.json").write_text("true")
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        server.setblocking(False)
+        port = server.getsockname()[1]
+        for uri in (f"http://127.0.0.1:{port}/", (tmp_path / "schema.json").as_uri()):
+            text = b'{"$ref":"%s"}' % uri.encode()
+            answer = schemas.judge(about(uri, check=True), text, b"{}")
+            assert answer["outcome"] is Outcome.REFUSED
+        with pytest.raises(BlockingIOError):
+            server.accept()
 
 
 def test_process_asks_to_be_replaced_for_memory_and_for_time(

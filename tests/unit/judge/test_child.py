@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import signal
 import subprocess
@@ -136,6 +137,8 @@ NONSENSE = {
     + b'"x",' * 99
     + b'"x"],"spent":0}',
     "a frame over its bound": b"x" * (limits.REPLY_BYTES + 1),
+    # So much that the pipe is full and reading it pauses, as the child is ended.
+    "a frame of a megabyte": b"x" * (1 << 20),
 }
 
 
@@ -244,6 +247,26 @@ async def test_slow_owner_is_judged_apart_from_then_on() -> None:
         assert len(probes()) == 2
         # What was only slow is asked again, not remembered.
         assert judge.statistics().ended == {}
+
+
+async def test_what_waits_of_a_suspect_goes_to_the_other_child() -> None:
+    # It answers with its own process id.
+    body = 'b\'{"outcome":"Good","problems":[],"spent":0,"slow":true,"value":%d}\' % os.getpid()'
+    loop = f"while True:\n{textwrap.indent(READ, '    ')}    said = {body}\n"
+    loop += "    os.write(1, struct.pack('>I', len(said)) + said)\n"
+    command = (sys.executable, "-I", "-c", READY + loop)
+
+    async with running(Judge(command=command)) as judge:
+
+        async def answered_by(number: int) -> int:
+            verdict = await judge.evaluate_cel(
+                str(number), {}, owner="a", field="when", variables={}
+            )
+            return int(verdict.value)
+
+        first, *others = await asyncio.gather(*(answered_by(number) for number in range(4)))
+        assert len(set(others)) == 1
+        assert first not in others
 
 
 async def test_child_for_suspects_ends_when_nobody_needs_it(
