@@ -24,6 +24,14 @@ from uuid import UUID
 
 from aiohttp import web
 
+from soulbox.app.output_calls import (
+    KEY_HEADER,
+    MAX_KEYS,
+    PIECE_BYTES,
+    STATE_HEADER,
+    is_lost,
+    whole_inline,
+)
 from soulbox.box.client import OutputPiece, PodAddress, Stream
 from soulbox.kube.cache import ObjectCache
 from soulbox.model.errors import HostileReply, RunnerRefused, RunnerUnavailable, SoulBoxError
@@ -35,13 +43,6 @@ from soulbox.reconcile.services import address_of
 from soulbox.store.outputs import OutputKey, OutputStore
 from soulbox.store.pool import Store
 
-OUTPUT_PATH: Final = "/v1/namespaces/{namespace}/executions/{name}/output/{stream:stdout|stderr}"
-FILE_PATH: Final = "/v1/namespaces/{namespace}/executions/{name}/files/{place:[0-9]{1,3}}"
-KEY_HEADER: Final = "Soulbox-Output-Key"
-STATE_HEADER: Final = "Soulbox-State"
-MAX_KEYS: Final = 8
-# One reply. A guess: large enough that 10 MiB are 40 of them, small beside the operator.
-PIECE_BYTES: Final = 262_144
 # Requests held open at once, and of them those that have a runner or PostgreSQL answer: what
 # these hold in memory is 16 times the runner's own bound of 1 MiB.
 _MAX_OPEN: Final = 2048
@@ -247,25 +248,6 @@ def saved_output(store: Store) -> ReadSaved:
             return await OutputStore(tx).part(key, offset, length)
 
     return read
-
-
-def whole_inline(output: Mapping[str, Any], stream: str) -> bytes | None:
-    """A stream's bytes out of a final status that holds all of them, else None."""
-    if not output:
-        return b""  # none of its code ran
-    if output.get(f"{stream}Truncated"):
-        return None
-    raw = str(output.get(stream, "")).encode("utf-8", "surrogatepass")
-    told = output.get(f"{stream}Sha256")
-    if told is None:
-        return raw if len(raw) == output.get(f"{stream}Bytes", 0) else None
-    return raw if hashlib.sha256(raw).hexdigest() == told else None
-
-
-def is_lost(output: Mapping[str, Any], stream: str) -> bool:
-    """Whether a final status says that nobody has a stream any more: it went with its pod,
-    before its size was known."""
-    return bool(output.get(f"{stream}Truncated")) and f"{stream}Bytes" not in output
 
 
 def _number(request: web.Request, name: str, most: int) -> int:

@@ -12,7 +12,7 @@ from aiohttp import web
 from soulbox.app.cluster import check_crds, cluster_uid
 from soulbox.app.http import Checks, HealthServer
 from soulbox.app.leader import Leadership, Timing, make_identity
-from soulbox.app.live_output import FILE_PATH, OUTPUT_PATH
+from soulbox.app.output_calls import FILE_PATH, OUTPUT_PATH
 from soulbox.app.tasks import TaskGroup
 from soulbox.kube.auth import Credentials
 from soulbox.kube.client import KubeClient

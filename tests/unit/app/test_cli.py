@@ -56,6 +56,11 @@ WRONG: dict[str, tuple[list[str], dict[str, str], str]] = {
         {"SOULBOX_DSN": DSN},
         "http_listen (SOULBOX_HTTP_LISTEN): write it as host:port",
     ),
+    "a number that is too small, for a command for people": (
+        ["doctor"],
+        {"SOULBOX_DSN": DSN, "SOULBOX_WORKERS": "0"},
+        "workers (SOULBOX_WORKERS): Input should be greater than or equal to 1",
+    ),
     "a DSN file that is not there": (
         ["migrate"],
         {"SOULBOX_DSN_FILE": "/nowhere/dsn"},
@@ -140,11 +145,21 @@ def test_command_without_credentials_for_the_cluster_is_one_line(tmp_path: Path)
 
 
 @pytest.mark.slow
-def test_command_without_a_database_is_one_line() -> None:
-    done = soulbox("operator")
-    assert (done.returncode, done.stdout) == (2, "")
-    assert done.stderr.startswith("soulbox: no database is set")
-    assert done.stderr.count("\n") == 1
+def test_commands_for_people_start_without_the_operator_and_the_database_driver() -> None:
+    """They would take twice as long to start."""
+    program = """
+import sys
+import soulbox.app.cli, soulbox.app.commands.running
+import soulbox.app.commands.reading, soulbox.app.commands.watching
+packages = {".".join(name.split(".")[:2]) for name in sys.modules}
+print(*sorted(packages & set(sys.argv[1:])))
+"""
+    heavy = ("aiohttp.web", "kopf", "psycopg", "soulbox.kinds", "soulbox.mirror")
+    heavy += ("soulbox.reconcile", "soulbox.store")
+    done = subprocess.run(
+        [sys.executable, "-c", program, *heavy], capture_output=True, text=True, check=True
+    )
+    assert done.stdout.strip() == ""
 
 
 def test_flag_that_does_not_exist_is_exit_code_2() -> None:

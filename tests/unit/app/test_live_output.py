@@ -18,14 +18,8 @@ from aiohttp.test_utils import TestServer
 from soulbox.app.commands.live import Pump, Rest, Stream, rest_of
 from soulbox.app.commands.person import Person
 from soulbox.app.commands.target import Target
-from soulbox.app.live_output import (
-    FILE_PATH,
-    KEY_HEADER,
-    OUTPUT_PATH,
-    STATE_HEADER,
-    LiveOutput,
-    whole_inline,
-)
+from soulbox.app.live_output import LiveOutput
+from soulbox.app.output_calls import FILE_PATH, KEY_HEADER, OUTPUT_PATH, STATE_HEADER, whole_inline
 from soulbox.box.client import OutputPiece, PodAddress
 from soulbox.kinds.objects import Objects
 from soulbox.kube.clock import ServerClock

@@ -19,8 +19,6 @@ from soulbox.app.commands.live import Answer, allow_reading, ask_operator
 from soulbox.app.commands.person import Manifest, Person, status_of
 from soulbox.app.commands.terminal import clean
 from soulbox.model.errors import CommandError, KubeRefused, SoulBoxError
-from soulbox.store.outputs import readable_output
-from soulbox.store.pool import open_store
 
 # What was captured is saved within seconds of the end; files of 10 MiB take longer.
 _PATIENCE_SECONDS: Final = 30.0
@@ -146,6 +144,9 @@ class FileSource:
         return await ask_operator(self._person, name, self._key, f"files/{file.place}", params)
 
     async def _from_database(self, dsn: str, file: CapturedFile) -> AsyncIterator[bytes]:
+        from soulbox.store.outputs import readable_output  # noqa: PLC0415 - psycopg: 0.2 s
+        from soulbox.store.pool import open_store  # noqa: PLC0415
+
         uid = UUID(self._execution["metadata"]["uid"])
         store = await open_store(dsn, max_size=1)
         try:

@@ -11,7 +11,7 @@ from typing import Any, Final
 from soulbox.app.commands.outlet import Stream
 from soulbox.app.commands.person import Manifest, Person, status_of
 from soulbox.app.commands.terminal import one_line
-from soulbox.app.live_output import (
+from soulbox.app.output_calls import (
     KEY_HEADER,
     MAX_KEYS,
     PIECE_BYTES,

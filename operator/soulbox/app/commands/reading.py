@@ -13,11 +13,9 @@ from soulbox.app.commands.outlet import STREAMS, Outlet, Stream
 from soulbox.app.commands.person import Manifest, Person, is_over, status_of
 from soulbox.app.commands.running import until_over
 from soulbox.app.commands.show import Progress, print_json, show_rest
-from soulbox.app.live_output import is_lost, whole_inline
+from soulbox.app.output_calls import is_lost, whole_inline
 from soulbox.kube.resources import EXECUTIONS
 from soulbox.model.errors import CommandError, KubeRefused, SoulBoxError
-from soulbox.store.outputs import readable_output
-from soulbox.store.pool import open_store
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -113,6 +111,9 @@ async def _show_saved(logs: _Logs, execution: Manifest) -> None:
 async def _show_from_database(logs: _Logs, execution: Manifest, dsn: str) -> bool:
     """Whether both streams were shown from PostgreSQL, to the byte; how far they were where not
     is noted."""
+    from soulbox.store.outputs import readable_output  # noqa: PLC0415 - psycopg: 0.2 s
+    from soulbox.store.pool import open_store  # noqa: PLC0415
+
     output = status_of(execution).get("output") or {}
     store = await open_store(dsn, max_size=1)
     notes = []

@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Mapping
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 from uuid import UUID
 
 from rich.console import Console, Group, RenderableType
@@ -20,8 +20,9 @@ from soulbox.model.keys import MANAGED_BY, MANAGED_BY_LABEL
 from soulbox.model.manifests import sandbox_ref
 from soulbox.model.quantity import parse_bytes, parse_millicores
 from soulbox.model.times import parse_time
-from soulbox.store.pool import Store, open_store
-from soulbox.store.samples import SampleStore
+
+if TYPE_CHECKING:
+    from soulbox.store.pool import Store
 
 # Older samples say nothing of now: four of the default interval.
 _FRESH_SECONDS = 60.0
@@ -73,11 +74,13 @@ class MetricsServer:
 class Samples:
     """The operator's samples in PostgreSQL."""
 
-    def __init__(self, store: Store) -> None:
+    def __init__(self, store: "Store") -> None:
         self._store = store
 
     async def read(self, sandboxes: list[Manifest]) -> Mapping[str, Figures]:
         """Raises StoreUnavailable or StoreRefused."""
+        from soulbox.store.samples import SampleStore  # noqa: PLC0415 - psycopg: 0.2 s
+
         uids = [UUID(one["metadata"]["uid"]) for one in sandboxes]
         async with self._store.transaction() as tx:
             newest = await SampleStore(tx).newest(uids, _FRESH_SECONDS)
@@ -141,6 +144,8 @@ async def _choose(
             "CPU and memory are not known: the cluster has no metrics-server (or you have no right"
             " to read it), and SOULBOX_DSN is not set"
         )
+    from soulbox.store.pool import open_store  # noqa: PLC0415 - psycopg: 0.2 s
+
     store = await open_store(dsn, max_size=1)
     stack.push_async_callback(store.close)
     try:
