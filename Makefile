@@ -1,6 +1,8 @@
 # SoulBox. `make help` lists the targets.
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
+# Else every worker and every process of a test compiles its modules again.
+unexport PYTHONDONTWRITEBYTECODE
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin

@@ -1,20 +1,30 @@
-"""For every unit test: logs that can be read, examples without a stopwatch, a bench."""
+"""For every unit test: logs that can be read, examples without a stopwatch, a bench, and commands
+that are put together once."""
 
 from __future__ import annotations
 
+import functools
+import os
 from collections.abc import AsyncIterator, Iterator, MutableMapping
 from pathlib import Path
 from typing import Any
 
 import pytest
 import structlog
+import typer
 from hypothesis import settings
 
 from tests.support.reconciling import Bench, working
 
-# How long an example takes depends on what else the machine does: no test fails by it.
-settings.register_profile("unit", deadline=None)
+# How long an example takes depends on what else the machine does: no test fails by it. `make check`
+# tries a few examples of each property, `make test` as many as hypothesis would.
+settings.register_profile(
+    "unit", deadline=None, max_examples=int(os.environ.get("SOULBOX_TEST_EXAMPLES") or 25)
+)
 settings.load_profile("unit")
+
+# Typer makes the tree of all commands again at every call, 50 ms of CPU time; it keeps no state.
+typer.main.get_command = functools.cache(typer.main.get_command)
 
 
 @pytest.fixture

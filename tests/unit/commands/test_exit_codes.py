@@ -57,6 +57,7 @@ CODES: dict[ExecutionReason, int] = {
     ExecutionReason.QUOTA_EXCEEDED: 125,
     ExecutionReason.BUDGET_EXCEEDED: 125,
     ExecutionReason.NETWORK_NOT_ENFORCED: 125,
+    ExecutionReason.RESULT_INVALID: 125,
 }
 STATES = {
     ExecutionReason.COMPLETED: "Completed",

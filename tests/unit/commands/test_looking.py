@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from soulbox.app.commands import live
 from tests.support.builders import make_execution, make_sandbox
 from tests.support.fake_api import Refusal
 from tests.unit.commands.conftest import NAMESPACE, Shell
@@ -320,6 +321,7 @@ def test_logs_show_nothing_twice_when_postgresql_gives_one_stream_only(shell: Sh
     end(shell, "done", **stream("stdout", "once\n"), **stream("stderr", "a…z", total=900))
     shell.patch.setenv("SOULBOX_DSN", "postgresql://me@127.0.0.1:1/none?connect_timeout=2")
     shell.patch.setenv("SOULBOX_OPERATOR_URL", "http://127.0.0.1:1")
+    shell.patch.setattr(live, "_AFTERWARDS_SECONDS", 0.5)  # for an operator that is not there
     code, out, err = shell.call("logs", "done", "-n", NAMESPACE)
     assert (code, out) == (0, "once\n")
     assert err.count("a…z") == 1

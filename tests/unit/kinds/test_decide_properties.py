@@ -273,7 +273,7 @@ SANDBOXES = st.builds(
 )
 # Making an example costs milliseconds, checking it microseconds: one test a kind, all
 # checks on each example.
-MANY = settings(max_examples=200)
+MANY = settings(max_examples=2 * settings.default.max_examples)
 
 
 def of(decision: Decision, kind: type[Any]) -> list[Any]:
