@@ -181,7 +181,10 @@ def test_columns(resource: str, want: list[str], kubectl: Kubectl, namespace: st
     assert header.split() == want
     assert {"sbe": "none", "sbx": "100m"}[resource] in row.split()
     wide, _ = kubectl.run("get", resource, "--namespace", namespace, "--output=wide").splitlines()
-    more = {"sbe": "CLASS LANGUAGE USER NODE TIMEOUT", "sbx": "POD USER NETWORK EXPIRES"}[resource]
+    more = {
+        "sbe": "FUNCTION CLASS LANGUAGE USER NODE TIMEOUT",
+        "sbx": "POD USER NETWORK EXPIRES",
+    }[resource]
     assert wide.split() == [*want, *more.split()]
 
 

@@ -15,6 +15,7 @@ from typing import Any, Literal
 
 from soulbox.app.handlers import Intake
 from soulbox.box.target import ForbiddenTarget
+from soulbox.judge.judge import Judge
 from soulbox.kinds.controllers import build_controllers
 from soulbox.kinds.execution.queue import Turns
 from soulbox.kinds.followers import build_followers
@@ -150,6 +151,7 @@ class Bench:
     def _wire(self) -> None:
         recorder = EventRecorder(self.kube, self.clock, "test", on_error=lambda _: None)
         self.turns = Turns(self.cache.executions)
+        self.judge = Judge()
         self.health = RunnerHealth(self.cache.owner_of_pod, self.keys.add, self.now_seconds)
         self.services = Services(
             kube=self.kube,
@@ -173,7 +175,7 @@ class Bench:
             wrote=lambda kind, manifest: self.intake.wake(kind, manifest),  # noqa: PLW0108
         )
         self.controllers = controllers = build_controllers(
-            self.services, self.cache, self.turns, counts_users=True
+            self.services, self.cache, self.turns, self.judge, counts_users=True
         )
         self.runs, self.probe = controllers.runs, controllers.probe
         self.executions = controllers.executions

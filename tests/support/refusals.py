@@ -33,7 +33,8 @@ def _file(path: str = "a.txt", **changes: Any) -> dict[str, Any]:
 
 
 _ONE_TARGET = ("exactly one of sandboxRef and className", "set one and remove the other")
-_ONE_CODE = ("exactly one of code and codeFrom", "set one and remove the other")
+_ONE_CODE = ("exactly one of code, codeFrom and functionRef", "set one and remove the others")
+_CALLED: dict[str, Any] = {"code": None, "sandboxRef": None, "functionRef": {"name": "resize"}}
 _ONE_KEY = ("spec.codeFrom needs exactly one of configMapKeyRef and secretKeyRef", "set one")
 _PATH = ("file path leaves the workspace", "make it relative")
 _RUNNERS_PATH = ("file path holds NUL or starts with .soulbox-", "choose another name")
@@ -56,6 +57,24 @@ REFUSALS: dict[str, Refusal] = {
     ),
     "neither code nor codeFrom": Refusal(
         spec={"code": None}, want_api=_ONE_CODE, want_field="spec"
+    ),
+    "both code and functionRef": Refusal(
+        spec=_CALLED | {"code": "print(1)"}, want_api=_ONE_CODE, want_field="spec"
+    ),
+    "a call in a Sandbox that is named": Refusal(
+        spec=_CALLED | {"sandboxRef": {"name": "box"}},
+        want_api=("spec.functionRef runs where the Function says", "remove sandboxRef"),
+        want_field="spec.sandboxRef",
+    ),
+    "a call with a handler of its own": Refusal(
+        spec=_CALLED | {"handler": "main"},
+        want_api=("spec.functionRef runs what the Function says", "remove language, handler"),
+        want_field="spec.handler",
+    ),
+    "a handler that is no name": Refusal(
+        spec={"handler": "1st"},
+        want_api=("spec.handler is not the name of a function", "begin with no digit"),
+        want_field="spec.handler",
     ),
     "codeFrom with both keys": Refusal(
         spec={"code": None, "codeFrom": {"configMapKeyRef": _KEY, "secretKeyRef": _KEY}},

@@ -30,6 +30,7 @@ from soulbox.app.standby import Process, ends_at_signals, open_process, stand_by
 from soulbox.app.tasks import TaskGroup
 from soulbox.box.client import RunnerClient, open_session
 from soulbox.box.target import ForbiddenTarget
+from soulbox.judge.judge import Judge
 from soulbox.kinds.controllers import build_controllers
 from soulbox.kinds.entries import ENTRIES
 from soulbox.kinds.execution.queue import Turns
@@ -135,8 +136,9 @@ async def _lead(process: Process, stack: AsyncExitStack) -> None:
         gone=lambda kind, manifest: intake.gone(kind, manifest),  # noqa: PLW0108 - made below
         wrote=lambda kind, manifest: intake.wake(kind, manifest),  # noqa: PLW0108 - made below
     )
+    judge = Judge()
     controllers = build_controllers(
-        services, cache, turns, counts_users=not settings.watch_namespaces
+        services, cache, turns, judge, counts_users=not settings.watch_namespaces
     )
     queue = WorkQueue(
         controllers.reconcile,
@@ -180,6 +182,7 @@ async def _lead(process: Process, stack: AsyncExitStack) -> None:
     await _first_lists(kube, cache, intake, settings, namespaces)
     record.spawn("mirror", mirror.run(), vital=True)
     record.spawn("events", events.run(), vital=True)
+    work.spawn("judge", judge.run(), vital=True)
     work.spawn("queue", queue.run(), vital=True)
     work.spawn("periodic", periodic.run(), vital=True)
     work.spawn("held", held.run(), vital=True)

@@ -3,6 +3,8 @@
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 
+from soulbox.judge.judge import Judge
+from soulbox.kinds.execution.calls import Calls
 from soulbox.kinds.execution.collect import OutputCollector
 from soulbox.kinds.execution.farewell import Farewell
 from soulbox.kinds.execution.meet import RunMeeter
@@ -11,6 +13,7 @@ from soulbox.kinds.execution.observe import ExecutionObserver
 from soulbox.kinds.execution.queue import Turns
 from soulbox.kinds.execution.reconcile import ExecutionReconciler
 from soulbox.kinds.execution.runs import RunFollower
+from soulbox.kinds.function.revisions import Revisions
 from soulbox.kinds.objects import Objects
 from soulbox.kinds.sandbox.reconcile import SandboxReconciler
 from soulbox.kinds.sandbox_class.reconcile import ClassReconciler
@@ -43,7 +46,7 @@ class Controllers:
 
 
 def build_controllers(
-    services: Services, objects: Objects, turns: Turns, *, counts_users: bool
+    services: Services, objects: Objects, turns: Turns, judge: Judge, *, counts_users: bool
 ) -> Controllers:
     """Args:
     counts_users: every namespace is served, so that what uses a class can be counted.
@@ -63,7 +66,9 @@ def build_controllers(
     )
     sandbox = SandboxReconciler(services, probe, objects.executions, turns.claimed)
     memory = ExecutionMemory(turns=turns)
-    observer = ExecutionObserver(services, memory, runs)
+    revisions = Revisions(services.kube)
+    calls = Calls(services, memory, revisions, objects.function_sandboxes, judge)
+    observer = ExecutionObserver(services, memory, runs, calls)
     execution = ExecutionReconciler(services, memory, observer, runs, probe)
     sandbox_class = ClassReconciler(services, objects.users_of_class if counts_users else None)
     return Controllers(

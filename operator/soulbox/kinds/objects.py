@@ -1,6 +1,7 @@
 """The cache of objects, with what the kinds want looked up in it."""
 
 from soulbox.kinds.execution.index import ExecutionIndex
+from soulbox.kinds.function.sandboxes import FunctionSandboxes
 from soulbox.kinds.pod.index import PodIndex
 from soulbox.kinds.sandbox_class.index import ClassUsers
 from soulbox.kube.cache import ObjectCache
@@ -16,9 +17,11 @@ class Objects(ObjectCache):
         super().__init__()
         self.pods = PodIndex(self)
         self.executions = ExecutionIndex(self)
+        self.function_sandboxes = FunctionSandboxes(self)
         self._class_users = {info.kind: ClassUsers(info.kind) for info in OURS if info.uses_class}
         self.follow(Kind.POD, self.pods)
         self.follow(Kind.EXECUTION, self.executions)
+        self.follow(Kind.SANDBOX, self.function_sandboxes)
         for kind, users in self._class_users.items():
             self.follow(kind, users)
 

@@ -32,6 +32,8 @@ FUNCTION_LABEL: Final = f"{GROUP}/function"
 VERSION_LABEL: Final = f"{GROUP}/version"
 # On an Execution: name of the ControllerRevision of the version that it calls.
 REVISION_ANNOTATION: Final = f"{GROUP}/revision"
+# On an Execution that calls a Function: name of the Function's Sandbox that it was handed to.
+SANDBOX_ANNOTATION: Final = f"{GROUP}/sandbox"
 # UID of the Execution that owns a one-shot pod (label on pods).
 EXECUTION_UID_LABEL: Final = f"{GROUP}/execution-uid"
 # Which life of its owner a pod is, counted from 1 (label on pods).

@@ -7,7 +7,7 @@ written; those of pods were made by us, and may have been edited.
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from soulbox.model.keys import API_VERSION, GROUP, RECORDED_FINALIZER
+from soulbox.model.keys import API_VERSION, GROUP, RECORDED_FINALIZER, SANDBOX_ANNOTATION
 from soulbox.model.kinds import EXECUTION
 from soulbox.model.states import Kind
 
@@ -15,9 +15,22 @@ Manifest = Mapping[str, Any]
 
 
 def sandbox_ref(execution: Manifest) -> str | None:
-    """Name of the Sandbox that an Execution runs in; None: it has a pod of its own."""
-    name = ((execution.get("spec") or {}).get("sandboxRef") or {}).get("name")
+    """Name of the Sandbox that an Execution runs in; None: it has a pod of its own, or calls a
+    Function and was not handed to one of its Sandboxes yet."""
+    spec = execution.get("spec") or {}
+    name = (spec.get("sandboxRef") or {}).get("name")
+    if name is None and "functionRef" in spec:
+        name = (execution["metadata"].get("annotations") or {}).get(SANDBOX_ANNOTATION)
     return None if name is None else str(name)
+
+
+def function_ref(execution: Manifest) -> tuple[str, str | None] | None:
+    """Name and version of the Function that an Execution calls; None: it calls none."""
+    called = (execution.get("spec") or {}).get("functionRef")
+    if not isinstance(called, Mapping):
+        return None
+    version = called.get("version")
+    return str(called.get("name")), None if version is None else str(version)
 
 
 def class_name(manifest: Manifest) -> str:

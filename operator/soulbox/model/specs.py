@@ -255,8 +255,19 @@ CodeFrom = KeySource
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class FunctionRef:
+    """A Function of the same namespace."""
+
+    name: str
+    version: str | None = None  # None: its current one
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ExecutionSpec:
-    """`spec` of an Execution; exactly one of each pair of targets and of codes is set."""
+    """`spec` of an Execution; exactly one of each pair of targets and of codes is set, and none
+    of them where it calls a Function."""
+
+    function: FunctionRef | None = None
 
     sandbox_name: str | None = None  # a Sandbox of the same namespace
     class_name: str | None = None  # a pod of its own

@@ -85,6 +85,10 @@ class ExecutionReason(StrEnum):
     START_FAILED = "StartFailed"  # the interpreter or the pod could not start
     IMAGE_PULL_FAILED = "ImagePullFailed"
     INVALID_SPEC = "InvalidSpec"  # what the schema could not refuse; the message names the field
+    FUNCTION_NOT_FOUND = "FunctionNotFound"  # functionRef never appeared
+    VERSION_NOT_FOUND = "VersionNotFound"  # the Function has, or no longer has, that version
+    FUNCTION_SUSPENDED = "FunctionSuspended"  # the Function takes no calls
+    INPUT_INVALID = "InputInvalid"  # the input does not match inputSchema; none of its code ran
     RESULT_INVALID = "ResultInvalid"  # exit code 0, but what it left as its result is none
     QUOTA_EXCEEDED = "QuotaExceeded"  # the namespace's ResourceQuota refused the pod
     BUDGET_EXCEEDED = "BudgetExceeded"

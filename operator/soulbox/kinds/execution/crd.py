@@ -4,7 +4,7 @@ from typing import Annotated, Any, Final
 
 from pydantic import Field
 
-from soulbox.kinds.execution.crd_inputs import SandboxRef
+from soulbox.kinds.execution.crd_inputs import FunctionRef, SandboxRef
 from soulbox.kinds.execution.crd_status import STATUS_DEFAULT, ExecutionStatus
 from soulbox.model.handlers import HANDLER_NAME_PATTERN
 from soulbox.model.kinds import EXECUTION
@@ -53,7 +53,7 @@ class ExecutionSpec(ApiModel):
         Field(
             description=(
                 "Run in this Sandbox. It may appear later: the Execution waits 60 s for it."
-                " Exactly one of sandboxRef and className."
+                " Exactly one of sandboxRef and className; neither with functionRef."
             )
         ),
     ] = None
@@ -78,13 +78,23 @@ class ExecutionSpec(ApiModel):
             json_schema_extra=LANGUAGE_RULES,
         ),
     ] = None
+    function_ref: Annotated[
+        FunctionRef | None,
+        Field(
+            description=(
+                "Call this Function: its code is run where the Function says, with the input."
+                " Exactly one of code, codeFrom and functionRef. It may appear later: the call"
+                " waits 60 s for it."
+            )
+        ),
+    ] = None
     code: Annotated[
         str | None,
         Field(
             max_length=MAX_CODE_BYTES,
             description=(
-                "The program, at most 262144 bytes. Exactly one of code and codeFrom. Above about"
-                " 200 KiB use kubectl create or apply --server-side."
+                "The program, at most 262144 bytes. Exactly one of code, codeFrom and functionRef."
+                " Above about 200 KiB use kubectl create or apply --server-side."
             ),
         ),
     ] = None
@@ -307,6 +317,7 @@ _INPUT_BYTES = " + ".join(
     )
 )
 IMMUTABLE_FIELDS = (
+    "functionRef",
     "sandboxRef",
     "className",
     "language",
@@ -328,7 +339,22 @@ IMMUTABLE_FIELDS = (
 )
 SPEC_RULES = validations(
     cel(
-        "has(self.sandboxRef) != has(self.className)",
+        "[has(self.code), has(self.codeFrom), has(self.functionRef)].filter(x, x).size() == 1",
+        "spec needs exactly one of code, codeFrom and functionRef: set one and remove the others",
+    ),
+    cel(
+        "!has(self.functionRef) || !(has(self.sandboxRef) || has(self.className))",
+        "spec.functionRef runs where the Function says: remove sandboxRef and className",
+        field_path=".functionRef",
+    ),
+    cel(
+        "!has(self.functionRef) || !(has(self.language) || has(self.handler)"
+        " || has(self.files) && size(self.files) > 0)",
+        "spec.functionRef runs what the Function says: remove language, handler and files",
+        field_path=".functionRef",
+    ),
+    cel(
+        "has(self.functionRef) || has(self.sandboxRef) != has(self.className)",
         "spec needs exactly one of sandboxRef and className: sandboxRef runs in a Sandbox that"
         " stays, className in a pod of its own; set one and remove the other",
     ),
@@ -337,10 +363,6 @@ SPEC_RULES = validations(
         "spec.resources needs className, because it is for a pod of its own: give the Sandbox what"
         " it needs, or set className instead of sandboxRef",
         field_path=".resources",
-    ),
-    cel(
-        "has(self.code) != has(self.codeFrom)",
-        "spec needs exactly one of code and codeFrom: set one and remove the other",
     ),
     cel(
         f"!has(self.code) || size(bytes(self.code)) <= {MAX_CODE_BYTES}",
@@ -399,6 +421,7 @@ DESCRIBED: Final = Described(
         Column("Duration", "integer", ".status.durationMilliseconds", "Wall time, milliseconds."),
         Column("Sandbox", "string", ".spec.sandboxRef.name", "Sandbox; empty: its own pod."),
         AGE,
+        Column("Function", "string", ".spec.functionRef.name", "Function it calls.", wide=True),
         Column("Class", "string", ".spec.className", "Class of its own pod.", wide=True),
         Column("Language", "string", ".spec.language", "Language, if named.", wide=True),
         Column("User", "string", ".spec.user", "User it is billed to.", wide=True),
@@ -409,6 +432,7 @@ DESCRIBED: Final = Described(
         ".status.state",
         ".status.reason",
         ".spec.sandboxRef.name",
+        ".spec.functionRef.name",
         ".spec.className",
         ".spec.user",
     ),

@@ -307,6 +307,13 @@ class ExecutionStatus(ApiModel):
         ExecutionOutput | None,
         Field(description="What the program wrote; present, perhaps empty, once code has started."),
     ] = None
+    revision: Annotated[
+        str | None,
+        Field(max_length=253, description="ControllerRevision of the Function that it ran from."),
+    ] = None
+    function_version: Annotated[
+        str | None, Field(max_length=63, description="Version of the Function that was called.")
+    ] = None
     result: Annotated[
         Any,
         Field(

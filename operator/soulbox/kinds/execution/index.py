@@ -6,11 +6,11 @@ from typing import Any
 
 from soulbox.kinds.base import discard
 from soulbox.kube.cache import Lookup
-from soulbox.model.manifests import Manifest, is_finished, sandbox_ref
+from soulbox.model.manifests import Manifest, function_ref, is_finished, sandbox_ref
 from soulbox.model.marks import dispatch_mark
 from soulbox.model.states import Kind
 
-Name = tuple[str, str]  # (namespace, name of the Sandbox)
+Name = tuple[str, str]  # (namespace, name of the Sandbox, or of a queue of calls)
 
 
 class ExecutionIndex:
@@ -25,14 +25,22 @@ class ExecutionIndex:
         # When each queue last changed in what its order depends on, as a growing count.
         self._queue_changed: dict[Name, int] = {}
         self._changes = 0
+        # By the Function that is called, the queues of its calls.
+        self._calls: defaultdict[Name, set[Name]] = defaultdict(set)
         # All Executions by the sandbox they name, finished ones too, for its counters.
         self._naming: defaultdict[Name, set[str]] = defaultdict(set)
 
     def put(self, uid: str, manifest: Manifest, before: Manifest | None) -> None:
         """Place it in its queue, or take it out of it."""
-        sandbox = _sandbox(manifest)
+        sandbox = queue_of(manifest)
+        left = None if before is None else queue_of(before)
+        if before is not None and left is not None and left != sandbox:
+            self.remove(uid, before)  # a call was handed to a Sandbox
         if sandbox is None:
             return
+        called = function_ref(manifest)
+        if called is not None:
+            self._calls[sandbox[0], called[0]].add(sandbox)
         self._naming[sandbox].add(uid)
         if is_finished(manifest):
             self._forget_waiting(uid, sandbox)
@@ -43,7 +51,7 @@ class ExecutionIndex:
 
     def remove(self, uid: str, manifest: Manifest) -> None:
         """Forget it."""
-        sandbox = _sandbox(manifest)
+        sandbox = queue_of(manifest)
         if sandbox is None:
             return
         self._forget_waiting(uid, sandbox)
@@ -62,6 +70,14 @@ class ExecutionIndex:
             manifest = self._objects.get(Kind.EXECUTION, uid)
             if manifest is not None:
                 yield manifest
+
+    def call_queues(self, namespace: str, function_name: str) -> list[Name]:
+        """Queues in which calls of a Function may wait, one for each version that is named. Those
+        of Sandboxes that calls were handed to are among them."""
+        known = self._calls.get((namespace, function_name), set())
+        empty = {queue for queue in known if queue not in self._naming}
+        known -= empty
+        return sorted(known)
 
     def queue_version(self, namespace: str, sandbox_name: str) -> int:
         """Changes when the sandbox's queue does: which Executions wait, and which were handed
@@ -106,9 +122,21 @@ class ExecutionIndex:
                 self._unsorted.discard(sandbox)
 
 
-def _sandbox(execution: Manifest) -> Name | None:
+def is_call_queue(queue: Name) -> bool:
+    """Whether calls of a Function wait there, and no Sandbox has the name."""
+    return "@" in queue[1]
+
+
+def queue_of(execution: Manifest) -> Name | None:
+    """Where it waits, or runs: its Sandbox; for a call that was handed to none yet, the version of
+    the Function that it names, with an @, which no Sandbox's name holds. None: a pod of its own."""
     name = sandbox_ref(execution)
-    return None if name is None else (execution["metadata"].get("namespace", ""), name)
+    if name is None:
+        called = function_ref(execution)
+        if called is None:
+            return None
+        name = f"{called[0]}@{called[1] or ''}"
+    return execution["metadata"].get("namespace", ""), name
 
 
 def _queue_facts(execution: Manifest) -> tuple[Any, ...]:

@@ -17,6 +17,8 @@ class ExecutionMemory:
     refusals: Refusals[RunProblem] = field(default_factory=Refusals)
     # Those of which every byte of output is saved.
     saved_outputs: set[str] = field(default_factory=set)
+    # The version whose inputSchema the input matched.
+    judged: dict[str, str] = field(default_factory=dict)
     # When this process dispatched each that has not ended yet.
     dispatched_at: dict[str, datetime] = field(default_factory=dict)
     # When its place in the queue was last written, Unix seconds.
@@ -26,6 +28,7 @@ class ExecutionMemory:
         """It is over, or gone."""
         self.refusals.drop(uid)
         self.saved_outputs.discard(uid)
+        self.judged.pop(uid, None)
         self.dispatched_at.pop(uid, None)
         self.told.pop(uid, None)
         self.turns.drop(uid)

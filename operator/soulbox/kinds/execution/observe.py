@@ -1,10 +1,20 @@
 """Everything one pass over an Execution looks at, gathered into one frozen value."""
 
 from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from typing import Any, Final, TypeVar
 
-from soulbox.kinds.execution.decide.seen import CodeMissing, Dispatched, SeenExecution, Turn
+from soulbox.kinds.execution.calls import Call, Calls, Room
+from soulbox.kinds.execution.decide.seen import (
+    Callee,
+    CallProblem,
+    CodeMissing,
+    Dispatched,
+    SeenExecution,
+    Turn,
+)
 from soulbox.kinds.execution.decide.terms import within
+from soulbox.kinds.execution.index import queue_of
 from soulbox.kinds.execution.inputs import InputReader, merge_env, sha256_of
 from soulbox.kinds.execution.memory import ExecutionMemory
 from soulbox.kinds.execution.place import (
@@ -19,11 +29,12 @@ from soulbox.kinds.execution.runs import RunFollower
 from soulbox.kinds.execution.spec import parse_execution
 from soulbox.model.billing import DEFAULT_SKU, PricePlan
 from soulbox.model.errors import InvalidManifest
+from soulbox.model.functions import Revision
 from soulbox.model.handlers import Handler, handler_language
 from soulbox.model.keys import SKU_ANNOTATION, USER_ANNOTATION
-from soulbox.model.manifests import has_recorded
-from soulbox.model.runs import StartRun
-from soulbox.model.specs import ExecutionSpec, FileEncoding, Interpreter
+from soulbox.model.manifests import has_recorded, is_finished, sandbox_ref
+from soulbox.model.runs import RunDocument, StartRun
+from soulbox.model.specs import EnvVar, ExecutionSpec, FileEncoding, Interpreter
 from soulbox.model.states import Kind, RunnerFeature
 from soulbox.model.times import parse_time
 from soulbox.pure.pods.view import PodView
@@ -40,13 +51,36 @@ _MAX_OPEN_FILES = 1024
 _MAX_FILE_SIZE_BYTES = 2**40
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Look:
+    """What the cache says of an Execution's place at one moment."""
+
+    spec: ExecutionSpec | InvalidManifest
+    dispatched: Dispatched | None
+    own_pods: tuple[PodView, ...]
+    place: Place
+    pod: PodView | None
+    turn: Turn | None
+    callee: Callee | CallProblem | None
+
+    @property
+    def may_start(self) -> bool:
+        """Whether it may be its turn, so that what it is given is read."""
+        waits = isinstance(self.callee, CallProblem) or bool(self.callee and self.callee.waits)
+        is_next = self.turn is None or self.turn.is_now
+        return self.dispatched is None and not waits and is_next
+
+
 class ExecutionObserver:
     """Reads the cache, and what an Execution is given from elsewhere."""
 
-    def __init__(self, services: Services, memory: ExecutionMemory, runs: RunFollower) -> None:
+    def __init__(
+        self, services: Services, memory: ExecutionMemory, runs: RunFollower, calls: Calls
+    ) -> None:
         self._services = services
         self._memory = memory
         self._runs = runs
+        self._calls = calls
         self._inputs = InputReader(services)
 
     async def observe(self, manifest: Mapping[str, Any]) -> SeenExecution:
@@ -55,27 +89,28 @@ class ExecutionObserver:
         metadata = manifest["metadata"]
         uid, namespace = metadata["uid"], metadata["namespace"]
         spec = execution_spec(services.specs, manifest)
-        dispatched = parse_dispatched(metadata)
-        own_pods = tuple(services.view(pod) for pod in services.pods.of(uid, namespace))
-        place = place_of(services, metadata, spec)
-        pod = pod_of(services, metadata, spec, dispatched, place, own_pods)
-        if pod is not None and dispatched is None and not place.objection:
-            place.objection = _unable(spec, services.memory.runner_features.get(pod.uid))
+        call = None
+        if isinstance(spec, ExecutionSpec) and spec.function is not None:
+            call = await self._calls.resolve(manifest, spec, spec.function)
+            spec = call.spec
         created = parse_time(metadata["creationTimestamp"])
         assert created is not None, "the API server sets creationTimestamp"
-        turn = self._turn(uid, namespace, spec, dispatched, place)
+        look = self._look(manifest, spec, call)
         missing, code_read, env_read = None, None, None
         # Read when it may be needed now: each of a thousand that wait would ask for it.
-        if dispatched is None and isinstance(spec, ExecutionSpec) and (not turn or turn.is_now):
-            if spec.code_from is not None:
-                found = await self._inputs.read_key(namespace, spec.code_from, "spec.codeFrom")
-                missing, code_read = _missing_or(found)
-            if missing is None:
-                read = await self._inputs.read_envs(namespace, spec, place.sandbox)
-                missing, env_read = _missing_or(read)
-            if spec.sandbox_name is not None:
-                sandbox_name = (namespace, spec.sandbox_name)
-                self._keep_place(uid, sandbox_name, place.concurrency, missing)
+        if isinstance(spec, ExecutionSpec) and look.may_start:
+            missing, code_read, env_read = await self._read(namespace, spec, call, look)
+            queue = queue_of(manifest)
+            if queue is not None:
+                self._keep_place(uid, queue, look.place.concurrency, missing)
+        result_objection = ""
+        run = self._runs.newest(uid)
+        if call is not None and isinstance(run, RunDocument) and not is_finished(manifest):
+            result_objection = await self._calls.object_to_result(call, run)
+        # Again, now that nothing is awaited any more before it is acted on.
+        look = self._look(manifest, spec, call)
+        spec, place, pod, dispatched = look.spec, look.place, look.pod, look.dispatched
+        own_pods = look.own_pods
         return SeenExecution(
             uid=uid,
             namespace=namespace,
@@ -97,15 +132,19 @@ class ExecutionObserver:
             run_awaited=self._runs.awaits(uid),
             own_pods=own_pods,
             pod_refusal=self._memory.refusals.get(uid),
-            # Again, now that nothing is awaited any more before it is acted on.
-            turn=self._turn(uid, namespace, spec, dispatched, place),
+            turn=look.turn,
             told_seconds_ago=self._told_seconds(uid, manifest),
             lost_attempts=lost_attempts(metadata),
             code_missing=missing,
-            code_sha256=None if code_read is None else sha256_of(*code_read),
+            code_sha256=_sha256(call, code_read),
             code_read=code_read,
+            code_encoding=FileEncoding.UTF8
+            if call is None or call.revision is None
+            else call.revision.code_encoding,
             env_read=env_read,
-            run=self._runs.newest(uid),
+            run=run,
+            call=look.callee,
+            result_objection=result_objection,
             silent_seconds=self._runs.silent_seconds(uid),
             followed_seconds=self._runs.followed_seconds(uid),
             terms=terms_of(spec, dispatched, place, pod),
@@ -123,6 +162,70 @@ class ExecutionObserver:
             unenforced=None if pod is None else services.unenforced(pod.uid),
             namespace_ending=cache.namespace_deletion_time(namespace) is not None,
         )
+
+    def _look(
+        self,
+        manifest: Mapping[str, Any],
+        spec: ExecutionSpec | InvalidManifest,
+        call: Call | None,
+    ) -> "_Look":
+        """Where it may run, by the cache alone."""
+        services, metadata = self._services, manifest["metadata"]
+        uid, namespace = metadata["uid"], metadata["namespace"]
+        dispatched = parse_dispatched(metadata)
+        own_pods = tuple(services.view(pod) for pod in services.pods.of(uid, namespace))
+        callee, free = None if call is None else call.callee, None
+        if isinstance(callee, CallProblem):
+            spec = spec if isinstance(spec, InvalidManifest) else replace(spec, function=None)
+        elif callee is not None and isinstance(spec, ExecutionSpec):
+            name = sandbox_ref(manifest)
+            if dispatched is None and not callee.one_shot:
+                room = self._calls.room(callee)
+                free = room.free
+                name = None if room.sandbox is None else room.sandbox["metadata"]["name"]
+                if name is None:
+                    callee = replace(callee, waits=_waits(callee, room))
+                    services.enqueue(Kind.FUNCTION, callee.function_uid)
+            spec = replace(spec, sandbox_name=name)
+        place = place_of(services, metadata, spec)
+        pod = pod_of(services, metadata, spec, dispatched, place, own_pods)
+        if pod is not None and dispatched is None and not place.objection:
+            place.objection = _unable(spec, services.memory.runner_features.get(pod.uid))
+        return _Look(
+            spec=spec,
+            dispatched=dispatched,
+            own_pods=own_pods,
+            place=place,
+            pod=pod,
+            callee=callee,
+            turn=self._turn(
+                manifest, spec, dispatched, place.concurrency if free is None else free
+            ),
+        )
+
+    async def _read(
+        self, namespace: str, spec: ExecutionSpec, call: Call | None, look: "_Look"
+    ) -> tuple[CodeMissing | None, tuple[str, FileEncoding] | None, tuple[EnvVar, ...] | None]:
+        """Its code, where that is not in the object, and its variables; or what is missing."""
+        missing, code = None, None
+        revision = None if call is None else call.revision
+        if spec.code_from is not None:
+            found = await self._inputs.read_key(namespace, spec.code_from, "spec.codeFrom")
+            missing, code = _missing_or(found)
+            if code is not None and revision is not None and not _is_of(revision, code):
+                missing = CodeMissing(
+                    message=(
+                        f'The code of Function "{revision.function_name}" was changed under '
+                        f"version {revision.version}: put it back, or publish a new version."
+                    )
+                )
+        elif revision is not None:
+            code = (revision.spec.code or "", revision.code_encoding)
+        if missing is not None:
+            return missing, None, None
+        read = await self._inputs.read_envs(namespace, spec, look.place.sandbox)
+        missing, env = _missing_or(read)
+        return missing, code, env
 
     def glimpse(self, manifest: Mapping[str, Any]) -> SeenExecution:
         """The Execution by itself alone, as if nothing bore on it."""
@@ -175,7 +278,7 @@ class ExecutionObserver:
             return None
         if seen.dispatched is not None:
             terms = within(terms, sandbox_class.max)
-        code, encoding = spec.code or "", FileEncoding.UTF8
+        code, encoding = spec.code or "", seen.code_encoding
         if seen.code_read is not None:
             code, encoding = seen.code_read
         elif spec.code_from is not None:
@@ -229,18 +332,18 @@ class ExecutionObserver:
 
     def _turn(
         self,
-        uid: str,
-        namespace: str,
+        manifest: Mapping[str, Any],
         spec: ExecutionSpec | InvalidManifest,
         dispatched: Dispatched | None,
-        place: Place,
+        room: int,
     ) -> Turn | None:
-        """Its place among those that wait for the sandbox."""
+        """Its place among those that wait for the same Sandbox, or Function."""
+        queue = queue_of(manifest)
         if isinstance(spec, InvalidManifest) or spec.sandbox_name is None:
             return None
-        if dispatched is not None:
+        if dispatched is not None or queue is None:
             return None
-        return self._memory.turns.turn(uid, (namespace, spec.sandbox_name), place.concurrency)
+        return self._memory.turns.turn(manifest["metadata"]["uid"], queue, room)
 
     def _told_seconds(self, uid: str, manifest: Mapping[str, Any]) -> float | None:
         """Since its place in the queue was written; what an operator before this one wrote
@@ -265,6 +368,22 @@ class ExecutionObserver:
 
     def _now_seconds(self) -> float:
         return self._services.clock.now().timestamp()
+
+
+def _sha256(call: Call | None, code: tuple[str, FileEncoding] | None) -> str | None:
+    if code is None:
+        return None
+    known = None if call is None or call.revision is None else call.revision.code_sha256
+    return known or sha256_of(*code)
+
+
+def _waits(callee: Callee, room: Room) -> str:
+    what = "it has none yet" if not room.many else "all are starting or at work"
+    return f'Waiting for a Sandbox of Function "{callee.name}" to have room: {what}.'
+
+
+def _is_of(revision: Revision, code: tuple[str, FileEncoding]) -> bool:
+    return sha256_of(*code) == revision.code_sha256
 
 
 def _handler(spec: ExecutionSpec, interpreter: Interpreter) -> Handler | None:

@@ -6,10 +6,12 @@ lost: after a restart turns begin anew, and what was handed over has its annotat
 """
 
 from collections import Counter
+from collections.abc import Iterator
 
 from soulbox.kinds.execution.decide.queueing import Waiting, order_queue
 from soulbox.kinds.execution.decide.seen import Turn
-from soulbox.kinds.execution.index import ExecutionIndex, Name
+from soulbox.kinds.execution.index import ExecutionIndex, Name, is_call_queue
+from soulbox.model.manifests import Manifest
 from soulbox.model.marks import is_dispatched
 
 
@@ -35,6 +37,10 @@ class Turns:
         self._aside: set[str] = set()
         self._served: dict[Name, dict[str, int]] = {}
         self._count = 0
+
+    def unfinished(self, namespace: str, sandbox_name: str) -> Iterator[Manifest]:
+        """See ExecutionIndex.unfinished."""
+        return self._index.unfinished(namespace, sandbox_name)
 
     def turn(self, uid: str, sandbox: Name, room: int) -> Turn | None:
         """An Execution's place; None when it is not among those that wait."""
@@ -70,17 +76,24 @@ class Turns:
         """The Execution is over, or gone."""
         self._aside.discard(uid)
 
-    def claim(self, uid: str, sandbox: Name, user: str) -> None:
-        """It is being handed over: from now on it counts as running."""
+    def claim(self, uid: str, sandbox: Name, user: str, queue: Name | None = None) -> None:
+        """It is being handed over: from now on it counts as running.
+
+        Args:
+            queue: where it waited; None: at the Sandbox itself.
+        """
+        queue = queue or sandbox
         self._claimed[uid] = sandbox
         self._count += 1
-        self._served.setdefault(sandbox, {})[user] = self._count
+        self._served.setdefault(queue, {})[user] = self._count
         self._queues.pop(sandbox, None)
+        self._queues.pop(queue, None)
 
-    def settle(self, uid: str, sandbox: Name) -> None:
+    def settle(self, uid: str, sandbox: Name, queue: Name | None = None) -> None:
         """It was handed over, or could not be: the annotation tells."""
         self._claimed.pop(uid, None)
         self._queues.pop(sandbox, None)
+        self._queues.pop(queue or sandbox, None)
 
     def claimed(self, sandbox: Name) -> int:
         """How many are being handed over in this moment."""
@@ -108,7 +121,8 @@ class Turns:
                 number = priority if isinstance(priority, int) else 0
                 waiting.append(Waiting(uid=uid, user=user, priority=number))
         order = order_queue(waiting, running, self._served.get(sandbox, {}))
-        queue = _Queue(version, order, running.total())
+        # Calls take the room of Sandboxes, which is counted there.
+        queue = _Queue(version, order, 0 if is_call_queue(sandbox) else running.total())
         if waiting or running:
             self._queues[sandbox] = queue
         else:

@@ -18,6 +18,7 @@ from soulbox.kinds.execution.decide.decision import decide_execution, give_up
 from soulbox.kinds.execution.decide.failing import failing_execution
 from soulbox.kinds.execution.decide.seen import RunProblem, SeenExecution
 from soulbox.kinds.execution.decide.status import bare_status, shrink_status
+from soulbox.kinds.execution.index import queue_of
 from soulbox.kinds.execution.memory import ExecutionMemory
 from soulbox.kinds.execution.observe import ExecutionObserver
 from soulbox.kinds.execution.receipt import write_terms
@@ -29,6 +30,9 @@ from soulbox.model.errors import HostileReply, KubeNotFound, KubeRefused, Runner
 from soulbox.model.keys import (
     CODE_SHA256_ANNOTATION,
     DISPATCHED_ANNOTATION,
+    FUNCTION_UID_LABEL,
+    REVISION_ANNOTATION,
+    SANDBOX_ANNOTATION,
     SANDBOX_UID_LABEL,
     TERMS_ANNOTATION,
 )
@@ -172,24 +176,31 @@ class ExecutionReconciler:
         }
         if action.code_sha256 is not None:
             metadata["annotations"][CODE_SHA256_ANNOTATION] = action.code_sha256
+        if action.callee is not None:
+            metadata["annotations"][REVISION_ANNOTATION] = action.callee.revision
+            metadata["annotations"][SANDBOX_ANNOTATION] = _sandbox_name(seen)
         labels = manifest["metadata"].get("labels") or {}
         if action.sandbox_uid is not None or SANDBOX_UID_LABEL in labels:  # a copy brings one along
             metadata["labels"] = {SANDBOX_UID_LABEL: action.sandbox_uid}
+        if action.callee is not None:
+            metadata.setdefault("labels", {})[FUNCTION_UID_LABEL] = action.callee.function_uid
         if not is_applied(manifest):
             metadata["managedFields"] = _FORGET_MANAGERS
         services = self._services
         # What was heard of an earlier attempt is not this one's.
         self._runs.forget(seen.uid)
-        if not isinstance(seen.spec, ExecutionSpec) or seen.spec.sandbox_name is None:
+        name = _sandbox_name(seen)
+        if not isinstance(seen.spec, ExecutionSpec) or name is None:
             updated = await patch_metadata(services, Kind.EXECUTION, manifest, metadata)
         else:
             # From here, before anything is awaited, nobody else may take its place.
-            sandbox = (seen.namespace, seen.spec.sandbox_name)
-            self._memory.turns.claim(seen.uid, sandbox, seen.spec.user or "")
+            sandbox = (seen.namespace, name)
+            queue = queue_of(manifest)
+            self._memory.turns.claim(seen.uid, sandbox, seen.spec.user or "", queue)
             try:
                 updated = await patch_metadata(services, Kind.EXECUTION, manifest, metadata)
             finally:
-                self._memory.turns.settle(seen.uid, sandbox)
+                self._memory.turns.settle(seen.uid, sandbox, queue)
         self._memory.dispatched_at[seen.uid] = services.clock.now()
         return updated
 
@@ -321,3 +332,7 @@ class ExecutionReconciler:
         now_seconds = self._services.clock.now().timestamp()
         if self._memory.refusals.note(uid, problem, now_seconds):
             self._services.enqueue(Kind.EXECUTION, uid)
+
+
+def _sandbox_name(seen: SeenExecution) -> str | None:
+    return seen.spec.sandbox_name if isinstance(seen.spec, ExecutionSpec) else None

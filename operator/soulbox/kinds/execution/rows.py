@@ -7,7 +7,8 @@ from typing import Any, Final
 
 from soulbox.model.keys import CODE_SHA256_ANNOTATION, FUNCTION_UID_LABEL, SANDBOX_UID_LABEL
 from soulbox.model.kinds import EXECUTION
-from soulbox.model.manifests import sandbox_ref
+from soulbox.model.manifests import function_ref, sandbox_ref
+from soulbox.model.marks import is_dispatched
 from soulbox.model.rows import ExecutionRow, ProgramRow
 from soulbox.model.states import ExecutionKind, ExecutionState
 from soulbox.pure.fields import (
@@ -48,7 +49,10 @@ def build_execution_row(
     output = mapping(status, "output")
     namespace = str(metadata.get("namespace") or "")
     state = (text(status.get("state")) or ExecutionState.QUEUED).lower()
-    one_shot = "className" in spec and sandbox_ref(manifest) is None
+    is_apart = "className" in spec or (
+        function_ref(manifest) is not None and is_dispatched(manifest)
+    )
+    one_shot = is_apart and sandbox_ref(manifest) is None
     # Not by a label: on an Execution nobody but a tenant would write one of its class.
     class_name = text(spec.get("className")) or text(status.get("className"))
     language = text(spec.get("language")) or text(status.get("language"))

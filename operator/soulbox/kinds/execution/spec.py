@@ -29,13 +29,17 @@ def parse_execution(manifest: Mapping[str, Any]) -> specs.ExecutionSpec:
         InvalidManifest: the stored object is malformed; says which field.
     """
     spec = validate_spec(execution.ExecutionSpec, manifest)
-    if (spec.sandbox_ref is None) == (spec.class_name is None):
+    if spec.function_ref is not None:
+        _refuse_beside_a_function(spec)
+    elif (spec.sandbox_ref is None) == (spec.class_name is None):
         raise InvalidManifest(
             "spec", "needs exactly one of sandboxRef and className", "set one and remove the other"
         )
-    if (spec.code is None) == (spec.code_from is None):
+    if [spec.code, spec.code_from, spec.function_ref].count(None) != 2:
         raise InvalidManifest(
-            "spec", "needs exactly one of code and codeFrom", "set one and remove the other"
+            "spec",
+            "needs exactly one of code, codeFrom and functionRef",
+            "set one and remove the others",
         )
     if spec.resources is not None and spec.class_name is None:
         raise InvalidManifest(
@@ -45,7 +49,11 @@ def parse_execution(manifest: Mapping[str, Any]) -> specs.ExecutionSpec:
     for index, argument in enumerate(spec.args):
         refuse_nul(f"spec.args[{index}]", argument)
     _check_sizes(spec)
+    called = spec.function_ref
     return specs.ExecutionSpec(
+        function=None
+        if called is None
+        else specs.FunctionRef(name=called.name, version=called.version),
         sandbox_name=None if spec.sandbox_ref is None else spec.sandbox_ref.name,
         class_name=spec.class_name,
         language=to_language(spec.language),
@@ -72,11 +80,25 @@ def parse_execution(manifest: Mapping[str, Any]) -> specs.ExecutionSpec:
     )
 
 
+def _refuse_beside_a_function(spec: execution.ExecutionSpec) -> None:
+    for field, value in (
+        ("sandboxRef", spec.sandbox_ref),
+        ("className", spec.class_name),
+        ("language", spec.language),
+        ("handler", spec.handler),
+        ("files", spec.files or None),
+        ("resources", spec.resources),
+    ):
+        if value is not None:
+            raise InvalidManifest(f"spec.{field}", "is for the Function to say", "remove it")
+
+
 def _input(spec: execution.ExecutionSpec) -> str | None:
     if "input" not in spec.model_fields_set:
         return None
     try:
-        text = orjson.dumps(spec.input)
+        # The same bytes each time: a start that is repeated is known by them.
+        text = orjson.dumps(spec.input, option=orjson.OPT_SORT_KEYS)
     except TypeError:  # nested over 254 levels, or a number over 64 bits
         raise InvalidManifest(
             "spec.input", "is nested too deep, or holds a number over 64 bits", "make it simpler"

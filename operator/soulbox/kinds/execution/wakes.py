@@ -4,10 +4,11 @@ from collections.abc import Callable
 
 from soulbox.kinds.base import COUNT_SECONDS, Follower, Waker
 from soulbox.kinds.execution.decide.status import cancelled_by_deletion
+from soulbox.kinds.execution.index import ExecutionIndex
 from soulbox.kinds.execution.queue import Turns
 from soulbox.kube.cache import ObjectCache
 from soulbox.kube.clock import ServerClock
-from soulbox.model.manifests import Manifest, is_deleting, is_finished, sandbox_ref
+from soulbox.model.manifests import Manifest, function_ref, is_deleting, is_finished, sandbox_ref
 from soulbox.model.marks import is_dispatched
 from soulbox.model.states import Kind
 
@@ -16,11 +17,17 @@ class ExecutionFollower(Follower):
     """See `kinds.base.Follower`."""
 
     def __init__(
-        self, objects: ObjectCache, waker: Waker, turns: Turns, clock: ServerClock
+        self,
+        objects: ObjectCache,
+        executions: ExecutionIndex,
+        waker: Waker,
+        turns: Turns,
+        clock: ServerClock,
     ) -> None:
         # Told of an Execution that went while its code may have run; to be set.
         self.on_unfinished: Callable[[Manifest], object] = lambda _: None
         self._objects = objects
+        self._executions = executions
         self._waker = waker
         self._turns = turns
         self._clock = clock
@@ -34,7 +41,7 @@ class ExecutionFollower(Follower):
         namespace = manifest["metadata"]["namespace"]
         sandbox = self._objects.by_name(Kind.SANDBOX, namespace, reference)
         if is_finished(manifest):
-            self._wake_neighbours((namespace, reference), sandbox)
+            self._wake_neighbours((namespace, reference), sandbox, function_ref(manifest))
         if sandbox is not None:
             self._waker.add_later(Kind.SANDBOX, sandbox["metadata"]["uid"], COUNT_SECONDS)
 
@@ -47,13 +54,22 @@ class ExecutionFollower(Follower):
             return None
         return cancelled_by_deletion(manifest, self._clock.now())
 
-    def _wake_neighbours(self, name: tuple[str, str], sandbox: Manifest | None) -> None:
+    def _wake_neighbours(
+        self,
+        name: tuple[str, str],
+        sandbox: Manifest | None,
+        called: tuple[str, str | None] | None,
+    ) -> None:
         """Its end makes room for the next, and lets a Sandbox go on ending."""
         # As many as may run at once: another may have ended a moment ago, for which the same
         # one was woken.
         room = 1 if sandbox is None else _concurrency(sandbox)
-        for uid in self._turns.first(name, room):
-            self._waker.add(Kind.EXECUTION, uid)
+        queues = [name]
+        if called is not None:  # the next call may be of another version that is the same
+            queues += self._executions.call_queues(name[0], called[0])
+        for queue in queues:
+            for uid in self._turns.first(queue, room):
+                self._waker.add(Kind.EXECUTION, uid)
         if sandbox is not None and (_is_ending(sandbox) or _counts_on_ends(sandbox)):
             self._waker.add(Kind.SANDBOX, sandbox["metadata"]["uid"])
 

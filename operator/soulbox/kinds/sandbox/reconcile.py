@@ -121,7 +121,7 @@ class SandboxReconciler:
         return failing_sandbox(manifest, failure.message, self._services.clock.now())
 
     def runner_answered(self, uid: str) -> None:
-        """The Executions that wait for the Sandbox's runner go on."""
+        """The Executions that wait for the Sandbox's runner go on; calls do with its status."""
         sandbox = self._services.cache.get(Kind.SANDBOX, uid)
         if sandbox is None:
             return

@@ -1,9 +1,10 @@
 """Whom a Sandbox concerns: itself, the Executions that name it, and its class."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 from soulbox.kinds.base import COUNT_SECONDS, Follower, Unfinished, Waker
 from soulbox.kube.cache import ObjectCache
+from soulbox.model.keys import FUNCTION_LABEL, FUNCTION_UID_LABEL
 from soulbox.model.manifests import Manifest, class_name
 from soulbox.model.specs import DEFAULT_CLASS
 from soulbox.model.states import Kind
@@ -18,14 +19,17 @@ class SandboxFollower(Follower):
         unfinished: Unfinished,
         waker: Waker,
         forget_turns: Callable[[tuple[str, str]], None],
+        next_calls: Callable[[str, str], Iterable[str]] = lambda _namespace, _function: (),
     ) -> None:
         """Args:
+        next_calls: of the Function of that namespace and name, UIDs of the calls that are next.
         forget_turns: told of a Sandbox that is gone, by namespace and name.
         """
         self._objects = objects
         self._waker = waker
         self._unfinished = unfinished
         self._forget_turns = forget_turns
+        self._next_calls = next_calls
 
     def wake(self, manifest: Manifest) -> None:
         """Itself and its queue; later its class, which counts it."""
@@ -33,6 +37,12 @@ class SandboxFollower(Follower):
         self._waker.add(Kind.SANDBOX, metadata["uid"])
         for execution in self._unfinished(metadata["namespace"], metadata["name"]):
             self._waker.add(Kind.EXECUTION, execution["metadata"]["uid"])
+        labels = metadata.get("labels") or {}
+        if FUNCTION_UID_LABEL in labels:  # the operator's own, for calls
+            self._waker.add(Kind.FUNCTION, str(labels[FUNCTION_UID_LABEL]))
+            function = str(labels.get(FUNCTION_LABEL))
+            for call in self._next_calls(metadata["namespace"], function):
+                self._waker.add(Kind.EXECUTION, call)
         name = class_name(manifest) or DEFAULT_CLASS
         sandbox_class = self._objects.by_name(Kind.SANDBOX_CLASS, "", name)
         if sandbox_class is not None:

@@ -3,7 +3,7 @@
 from collections import defaultdict
 
 from soulbox.kinds.base import discard
-from soulbox.model.manifests import Manifest, class_name, is_finished, sandbox_ref
+from soulbox.model.manifests import Manifest, class_name, is_finished
 from soulbox.model.states import Kind
 
 
@@ -17,7 +17,7 @@ class ClassUsers:
     def put(self, uid: str, manifest: Manifest, before: Manifest | None) -> None:
         """It uses its class until it is over. An Execution in a Sandbox uses the Sandbox's."""
         del before
-        if self._kind is Kind.EXECUTION and sandbox_ref(manifest) is not None:
+        if self._kind is Kind.EXECUTION and not class_name(manifest):
             return
         if self._kind is Kind.EXECUTION and is_finished(manifest):
             self.remove(uid, manifest)

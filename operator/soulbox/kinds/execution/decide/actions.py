@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from typing import Final, Literal
 
+from soulbox.kinds.execution.decide.seen import Callee
 from soulbox.model.terms import RunTerms
 from soulbox.pure import actions
 
@@ -18,6 +19,8 @@ class Dispatch:
     terms: RunTerms
     # Hash of code that is not in the object, for the record; None for code that is.
     code_sha256: str | None = None
+    # The version that is called; None: it has code of its own.
+    callee: Callee | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -82,6 +82,13 @@ def _exited(seen: SeenExecution, run: RunDocument, exit_code: int) -> Ending:
             ),
             run=run,
         )
+    if exit_code == 0 and seen.result_objection:
+        return Ending(
+            state=_FAILED,
+            reason=ExecutionReason.RESULT_INVALID,
+            message=f"{seen.result_objection}. Its output is kept.",
+            run=run,
+        )
     if exit_code == 0:
         return Ending(
             state=ExecutionState.COMPLETED,

@@ -85,6 +85,29 @@ class CodeMissing:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Callee:
+    """The version of a Function that an Execution calls."""
+
+    function_uid: str  # "": it is not known any more
+    name: str  # of the Function
+    version: str
+    revision: str  # name of its ControllerRevision
+    one_shot: bool = False  # its calls have pods of their own
+    code_sha256: str | None = None
+    # Why it waits, where none of the Function's Sandboxes has room.
+    waits: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CallProblem:
+    """Why nothing is called."""
+
+    reason: ExecutionReason
+    message: str
+    may_pass: bool = False  # what is missing may still come
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class SeenExecution:
     """Everything one pass looks at."""
 
@@ -127,6 +150,8 @@ class SeenExecution:
     code_sha256: str | None = None
     # What codeFrom named, as the runner is sent it; None for code in the object itself.
     code_read: tuple[str, FileEncoding] | None = None
+    # Of the code in the spec.
+    code_encoding: FileEncoding = FileEncoding.UTF8
     # The Sandbox's variables, then its own, with their values; None: not read (yet).
     env_read: tuple[EnvVar, ...] | None = None
     run: RunDocument | RunProblem | None
@@ -151,6 +176,10 @@ class SeenExecution:
     runner_hurt: bool = False
     # Its own pod's runner starts no code: the network policy was not seen in force. None: it may.
     unenforced: Unenforced | None = None
+    # What it calls; None: it has code of its own.
+    call: Callee | CallProblem | None = None
+    # What is wrong with the result of its run, by outputSchema; "" nothing.
+    result_objection: str = ""
     # Whether its namespace is being deleted, and it with it.
     namespace_ending: bool = False
 

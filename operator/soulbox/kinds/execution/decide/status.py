@@ -16,7 +16,7 @@ from soulbox.kinds.execution.decide.output import (
     last_line,
     told_stderr,
 )
-from soulbox.kinds.execution.decide.seen import SeenExecution
+from soulbox.kinds.execution.decide.seen import Callee, SeenExecution
 from soulbox.kinds.execution.decide.traceback import (
     MAX_STACK_TRACE_BYTES,
     UNCAUGHT_EXIT_CODE,
@@ -33,7 +33,14 @@ from soulbox.pure.conditions import Condition, ConditionStatus, merge_conditions
 from soulbox.pure.prices import charge
 
 # Fields of a status that tell the terms of a dispatch.
-_TERMS = ("className", "language", "timeoutSeconds", "outputLimitBytes")
+_TERMS = (
+    "className",
+    "language",
+    "timeoutSeconds",
+    "outputLimitBytes",
+    "revision",
+    "functionVersion",
+)
 # Of each text in a status that has room for nothing else.
 _BARE_TEXT = 128
 # The CRD takes twice as many characters.
@@ -379,6 +386,17 @@ def _error(seen: SeenExecution, ending: Ending, status: Mapping[str, Any]) -> di
 def _terms(seen: SeenExecution) -> dict[str, Any]:
     """What the run was promised at its dispatch; of one that never was dispatched, or by a
     release that kept no receipt, only its class is known."""
+    return _called(seen) | _promised(seen)
+
+
+def _called(seen: SeenExecution) -> dict[str, Any]:
+    if not isinstance(seen.call, Callee):
+        return {}
+    version = {"functionVersion": seen.call.version} if seen.call.version else {}
+    return {"revision": seen.call.revision, **version}
+
+
+def _promised(seen: SeenExecution) -> dict[str, Any]:
     terms = None if seen.dispatched is None else seen.dispatched.terms
     if terms is None:
         return {"className": seen.class_name} if seen.class_name else {}

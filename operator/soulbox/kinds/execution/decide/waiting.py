@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 from soulbox.kinds.execution.decide.actions import Decision
 from soulbox.kinds.execution.decide.end import cancelled_before_start, failed, finish
 from soulbox.kinds.execution.decide.one_shot import clear_lost_pods, decide_one_shot
-from soulbox.kinds.execution.decide.seen import SandboxSeen, SeenExecution
+from soulbox.kinds.execution.decide.seen import CallProblem, SandboxSeen, SeenExecution
 from soulbox.kinds.execution.decide.status import Ending
 from soulbox.kinds.execution.decide.waits import (
     dispatch,
@@ -27,15 +27,26 @@ def decide_waiting(seen: SeenExecution, now: datetime) -> Decision:
         return finish(seen, cancelled_before_start(seen), now)
     if isinstance(seen.spec, InvalidManifest):
         return finish(seen, failed(ExecutionReason.INVALID_SPEC, str(seen.spec)), now)
+    if isinstance(seen.call, CallProblem):
+        return _not_callable(seen, seen.call, now)
     left = queue_seconds_left(seen, seen.spec, now)
     if left is not None and left <= 0 and not _waits_for_its_sandbox(seen, seen.spec):
         return finish(seen, _queue_timeout(seen, seen.spec), now)
-    if seen.spec.sandbox_name is not None:
+    if seen.call is not None and seen.call.waits:
+        decision = wait(seen, seen.call.waits, now)
+    elif seen.spec.sandbox_name is not None:
         decision = _decide_in_sandbox(seen, seen.spec, now)
     else:
         decision = decide_one_shot(seen, now)
         decision = replace(decision, actions=(*clear_lost_pods(seen), *decision.actions))
     return decision if left is None or left <= 0 else decision.no_later_than(left)
+
+
+def _not_callable(seen: SeenExecution, problem: CallProblem, now: datetime) -> Decision:
+    """Nothing of it has run; what GitOps may still bring is waited for."""
+    if problem.may_pass:
+        return wait_at_most(seen, problem.reason, problem.message, now)
+    return finish(seen, replace(failed(problem.reason, problem.message), never_started=True), now)
 
 
 def _waits_for_its_sandbox(seen: SeenExecution, spec: ExecutionSpec) -> bool:
@@ -68,7 +79,7 @@ def _decide_in_sandbox(seen: SeenExecution, spec: ExecutionSpec, now: datetime) 
         what = "was deleted." if sandbox.deleting else f"has ended: {sandbox.message}"
         message = f'Sandbox "{spec.sandbox_name}" {what}'
         return finish(seen, failed(ExecutionReason.SANDBOX_TERMINATED, message), now)
-    if sandbox.user is not None and spec.user != sandbox.user:
+    if seen.call is None and sandbox.user is not None and spec.user != sandbox.user:
         # Admission lets only that user, and who has the verb billto, write the name.
         message = (
             f'spec.user: Sandbox "{spec.sandbox_name}" is billed to "{sandbox.user}" and runs only '

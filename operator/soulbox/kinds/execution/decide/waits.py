@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 
 from soulbox.kinds.execution.decide.actions import Action, Decision, Dispatch, FollowRun
 from soulbox.kinds.execution.decide.end import failed, finish
-from soulbox.kinds.execution.decide.seen import CodeMissing, SeenExecution, Turn
+from soulbox.kinds.execution.decide.seen import Callee, CodeMissing, SeenExecution, Turn
 from soulbox.kinds.execution.decide.status import queued_status
 from soulbox.model.specs import ExecutionSpec
 from soulbox.model.states import ExecutionReason
@@ -83,6 +83,8 @@ def wait_for_turn(seen: SeenExecution, turn: Turn, spec: ExecutionSpec, now: dat
     if waited < QUIET_WAIT_SECONDS:
         return Decision(requeue_after_seconds=QUIET_WAIT_SECONDS - waited)
     where = f'Waiting for its turn in Sandbox "{spec.sandbox_name}"'
+    if isinstance(seen.call, Callee):
+        where = f'Waiting for its turn at Function "{seen.call.name}"'
     runs = "1 Execution runs" if turn.running == 1 else f"{turn.running} Executions run"
     message = (
         f"{where}: {runs} there, {turn.room} may at once, "
@@ -134,6 +136,7 @@ def dispatch(seen: SeenExecution, pod: PodView, sandbox_uid: str | None, now: da
                 sandbox_uid=sandbox_uid,
                 terms=seen.terms,
                 code_sha256=seen.code_sha256,
+                callee=seen.call if isinstance(seen.call, Callee) else None,
             ),
             FollowRun(pod_uid=pod.uid, attempt=attempt, may_start=True),
         )

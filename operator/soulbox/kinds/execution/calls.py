@@ -1,0 +1,290 @@
+"""Calls of Functions: which version, with what, and which of the Function's Sandboxes has room."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any, Final
+
+from soulbox.judge.judge import Judge
+from soulbox.kinds.execution.decide.seen import Callee, CallProblem
+from soulbox.kinds.execution.memory import ExecutionMemory
+from soulbox.kinds.function.revisions import Revisions
+from soulbox.kinds.function.sandboxes import FunctionSandboxes, revision_of
+from soulbox.kinds.function.spec import parse_function
+from soulbox.kinds.sandbox.spec import parse_sandbox
+from soulbox.model.errors import InvalidManifest
+from soulbox.model.functions import FunctionSpec, Revision
+from soulbox.model.keys import REVISION_ANNOTATION
+from soulbox.model.manifests import Manifest, is_deleting
+from soulbox.model.marks import is_dispatched
+from soulbox.model.runs import ResultValue, RunDocument
+from soulbox.model.specs import ExecutionSpec, FunctionRef
+from soulbox.model.states import ExecutionReason, Kind, RunOutcome, SandboxState
+from soulbox.reconcile.services import Services
+
+# Of a program that was given none.
+_NO_INPUT: Final = b"null"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Call:
+    """What a call came to.
+
+    Attributes:
+        callee: what is called, or why nothing can be.
+        spec: of the Execution, with what the Function says laid under it. Where it runs is not in
+            it, but for a Function whose calls have pods of their own.
+        revision: None: it is not known (any more).
+    """
+
+    callee: Callee | CallProblem
+    spec: ExecutionSpec
+    revision: Revision | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Room:
+    """What the Sandboxes of a version have left at this moment.
+
+    Attributes:
+        sandbox: the one with most room; None: none has any.
+        free: how many calls all of them could take.
+        many: how many Sandboxes there are, those that start included.
+    """
+
+    sandbox: Manifest | None
+    free: int
+    many: int
+
+
+class Calls:
+    """Asks the API server for versions, and the judge for inputs. For one event loop."""
+
+    def __init__(
+        self,
+        services: Services,
+        memory: ExecutionMemory,
+        revisions: Revisions,
+        sandboxes: FunctionSandboxes,
+        judge: Judge,
+    ) -> None:
+        self._services = services
+        self._memory = memory
+        self._revisions = revisions
+        self._sandboxes = sandboxes
+        self._judge = judge
+
+    async def resolve(self, manifest: Manifest, spec: ExecutionSpec, called: FunctionRef) -> Call:
+        """What is called, as of now; once it was dispatched the version that was.
+
+        Raises:
+            JudgeUnavailable, KubeUnavailable: it cannot be said now.
+        """
+        metadata = manifest["metadata"]
+        dispatched = (metadata.get("annotations") or {}).get(REVISION_ANNOTATION)
+        if dispatched is not None:
+            return await self._dispatched(metadata["namespace"], str(dispatched), spec, called)
+        found = await self._current(metadata["namespace"], called)
+        if isinstance(found, CallProblem):
+            return Call(callee=found, spec=spec)
+        revision, function = found
+        objection = await self._object_to_input(metadata["uid"], spec, revision)
+        if objection is not None:
+            return Call(callee=objection, spec=spec, revision=revision)
+        one_shot = function.scale.max == 0
+        return Call(
+            callee=_callee(revision, one_shot=one_shot),
+            spec=_with_function(spec, revision.spec, function, one_shot=one_shot),
+            revision=revision,
+        )
+
+    async def _dispatched(
+        self, namespace: str, name: str, spec: ExecutionSpec, called: FunctionRef
+    ) -> Call:
+        try:
+            revision = await self._revisions.read(namespace, name)
+        except InvalidManifest:
+            revision = None
+        if revision is None:  # withdrawn since: its run goes on
+            callee = Callee(
+                function_uid="", name=called.name, version=called.version or "", revision=name
+            )
+            return Call(callee=callee, spec=spec)
+        function = self._function(namespace, called.name)
+        known = revision.spec if isinstance(function, CallProblem) else function[1]
+        return Call(
+            callee=_callee(revision, one_shot=False),
+            spec=_with_function(spec, revision.spec, known, one_shot=False),
+            revision=revision,
+        )
+
+    def _function(self, namespace: str, name: str) -> tuple[Manifest, FunctionSpec] | CallProblem:
+        manifest = self._services.cache.by_name(Kind.FUNCTION, namespace, name)
+        if manifest is None or is_deleting(manifest):
+            return CallProblem(
+                reason=ExecutionReason.FUNCTION_NOT_FOUND,
+                message=(
+                    f'Function "{name}" does not exist in namespace "{namespace}"; create it, or '
+                    "correct spec.functionRef.name in a new Execution."
+                ),
+                may_pass=True,
+            )
+        spec = self._services.specs.of(manifest, parse_function)
+        if isinstance(spec, InvalidManifest):
+            return CallProblem(
+                reason=ExecutionReason.INVALID_SPEC, message=f'Function "{name}": {spec}'
+            )
+        return manifest, spec
+
+    async def _current(
+        self, namespace: str, called: FunctionRef
+    ) -> tuple[Revision, FunctionSpec] | CallProblem:
+        found = self._function(namespace, called.name)
+        if isinstance(found, CallProblem):
+            return found
+        manifest, spec = found
+        if spec.suspend:
+            return CallProblem(
+                reason=ExecutionReason.FUNCTION_SUSPENDED,
+                message=f'Function "{called.name}" is suspended (spec.suspend): it takes no calls.',
+            )
+        status = manifest.get("status") or {}
+        versions = {each["version"]: each["revision"] for each in status.get("versions") or ()}
+        version = called.version or str(status.get("version") or "")
+        if version not in versions:
+            is_late = status.get("observedGeneration") != manifest["metadata"].get("generation")
+            return _no_such_version(called, status, list(versions), may_pass=is_late)
+        try:
+            revision = await self._revisions.read(namespace, versions[version])
+        except InvalidManifest as error:
+            return CallProblem(
+                reason=ExecutionReason.VERSION_NOT_FOUND,
+                message=f'Version {version} of Function "{called.name}" cannot be read: {error}',
+            )
+        if revision is None or revision.function_uid != manifest["metadata"]["uid"]:
+            return _no_such_version(called, status, list(versions), may_pass=True)
+        return revision, spec
+
+    async def _object_to_input(
+        self, uid: str, spec: ExecutionSpec, revision: Revision
+    ) -> CallProblem | None:
+        schema = revision.spec.input_schema
+        if schema is None or self._memory.judged.get(uid) == revision.name:
+            return None
+        document = _NO_INPUT if spec.input is None else spec.input.encode()
+        verdict = await self._judge.validate(
+            document, schema, owner=revision.namespace, name="input", field="inputSchema"
+        )
+        if not verdict.good:
+            return CallProblem(
+                reason=ExecutionReason.INPUT_INVALID,
+                message=f"{verdict.message}. None of its code ran.",
+            )
+        self._memory.judged[uid] = revision.name
+        return None
+
+    async def object_to_result(self, call: Call, run: RunDocument) -> str:
+        """What is wrong with the result of a run that ended well, by outputSchema; "" nothing."""
+        schema = None if call.revision is None else call.revision.spec.output_schema
+        ended_well = (
+            run.result is not None
+            and run.result.outcome is RunOutcome.EXITED
+            and run.result.exit_code == 0
+        )
+        if schema is None or call.revision is None or not ended_well:
+            return ""
+        if run.left is None:
+            return "the program left no result, which outputSchema asks for"
+        if not isinstance(run.left, ResultValue):
+            return ""  # its own words tell
+        verdict = await self._judge.validate(
+            run.left.value,
+            schema,
+            owner=call.revision.namespace,
+            name="result",
+            field="outputSchema",
+        )
+        return "" if verdict.good else verdict.message
+
+    def room(self, callee: Callee) -> Room:
+        """The Function's Sandboxes of that version, as the cache has them."""
+        best, most, free, many = None, 0, 0, 0
+        for sandbox in self._sandboxes.of(callee.function_uid):
+            if revision_of(sandbox) != callee.revision or is_deleting(sandbox):
+                continue
+            many += _is_starting(sandbox)
+            left = self._left(sandbox)
+            free += max(0, left)
+            if left > most:
+                best, most = sandbox, left
+        return Room(best, free, many)
+
+    def _left(self, sandbox: Mapping[str, Any]) -> int:
+        services, status = self._services, sandbox.get("status") or {}
+        spec = services.specs.of(sandbox, parse_sandbox)
+        pod_uid = (status.get("pod") or {}).get("uid")
+        is_ready = status.get("state") == SandboxState.RUNNING and pod_uid is not None
+        if isinstance(spec, InvalidManifest) or not is_ready or spec.suspend:
+            return 0
+        if pod_uid not in services.memory.runner_versions:
+            return 0
+        name = (sandbox["metadata"]["namespace"], sandbox["metadata"]["name"])
+        running = sum(map(is_dispatched, self._memory.turns.unfinished(*name)))
+        return spec.max_concurrent_executions - running - self._memory.turns.claimed(name)
+
+
+def _is_starting(sandbox: Manifest) -> bool:
+    state = (sandbox.get("status") or {}).get("state", SandboxState.CREATED)
+    return bool(state != SandboxState.TERMINATED)
+
+
+def _callee(revision: Revision, *, one_shot: bool) -> Callee:
+    return Callee(
+        function_uid=revision.function_uid,
+        name=revision.function_name,
+        version=revision.version,
+        revision=revision.name,
+        one_shot=one_shot,
+        code_sha256=revision.code_sha256,
+    )
+
+
+def _with_function(
+    spec: ExecutionSpec, published: FunctionSpec, function: FunctionSpec, *, one_shot: bool
+) -> ExecutionSpec:
+    """What a call says, over what the Function does; `function` is it as it is now."""
+    own = {variable.name for variable in spec.env}
+    ttl = spec.ttl_seconds_after_finished
+    return replace(
+        spec,
+        class_name=published.class_name if one_shot else None,
+        resources=published.resources if one_shot else spec.resources,
+        language=published.language,
+        code=published.code,
+        code_from=published.code_from,
+        files=published.files,
+        handler=published.handler,
+        env=(*(one for one in published.env if one.name not in own), *spec.env),
+        timeout_seconds=spec.timeout_seconds or published.timeout_seconds,
+        idempotent=spec.idempotent or published.idempotent,
+        ttl_seconds_after_finished=function.ttl_seconds_after_finished if ttl is None else ttl,
+    )
+
+
+def _no_such_version(
+    called: FunctionRef, status: Mapping[str, Any], known: list[str], *, may_pass: bool
+) -> CallProblem:
+    if not known:
+        words = str(status.get("message") or "it was not published yet")
+        return CallProblem(
+            reason=ExecutionReason.VERSION_NOT_FOUND,
+            message=f'Function "{called.name}" has no version that can be called: {words}',
+            may_pass=True,
+        )
+    return CallProblem(
+        reason=ExecutionReason.VERSION_NOT_FOUND,
+        message=(
+            f'Function "{called.name}" has no version {called.version or "that is current"}; '
+            f"there are {', '.join(known)}."
+        ),
+        may_pass=may_pass,
+    )
