@@ -75,6 +75,8 @@ class Expressions:
                 environment = _keep(self._environments, declared, cel.NewEnv(variables=variables))
             try:
                 expression = environment.compile(text)
+                # Asked for here: of a map with keys of a wrong type it is what refuses it.
+                expression.return_type()
             except RuntimeError as error:
                 raise Refused(f"{ask['field']} is not valid CEL: {_words(error)}") from error
             _keep(self._compiled, (declared, text), expression)

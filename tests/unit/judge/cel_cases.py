@@ -51,7 +51,8 @@ REFUSALS: dict[str, str] = {
     "x.l.map(1, 2)": "when is not valid CEL", "nope(x)": "undeclared reference",
     "'a'.lowerAscii()": "undeclared reference", "has(x)": "when is not valid CEL",
     "1; 2": "Syntax error", "x..a": "Syntax error", "\"a": "Syntax error",
-    "timestamp(0)": "JSON cannot hold",
+    "timestamp(0)": "JSON cannot hold", "{1.5: 'a'}": "Unsupported map key type: DOUBLE",
+    "{[1]: 'a'}": "Unsupported map key type",
 }  # fmt: skip
 
 # Expression, the type that is wanted, whether it can be had.
