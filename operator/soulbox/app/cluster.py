@@ -16,8 +16,8 @@ from soulbox.kube.slim import slim
 from soulbox.model.errors import ConfigError, KubeConflict, KubeNotFound, KubeRefused
 from soulbox.model.keys import MANAGED_BY, MANAGED_BY_LABEL, VERSION
 from soulbox.model.kinds import INFO
+from soulbox.model.manifests import finalizers_with_ours
 from soulbox.model.states import Kind
-from soulbox.reconcile.writes import finalizers_with
 from soulbox.schema.crd import build_crd
 
 
@@ -118,7 +118,7 @@ async def restore_pod(
                 "labels": {MANAGED_BY_LABEL: MANAGED_BY},
             }
             if not now.get("deletionTimestamp"):
-                again["finalizers"] = finalizers_with(found)
+                again["finalizers"] = finalizers_with_ours(found)
             await kube.patch(PODS, metadata["name"], {"metadata": again}, metadata["namespace"])
         except KubeNotFound:
             gone(Kind.POD, pod)

@@ -2,15 +2,13 @@
 
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from datetime import datetime
-from typing import Any
 
 from soulbox.mirror.batches import Batches
 from soulbox.mirror.pending import Sighting
 from soulbox.mirror.tracker import Tracker
+from soulbox.model.manifests import Manifest
 from soulbox.pure.metering import PROOF_MARGIN, full_windows, hour_of
 from soulbox.pure.pods.sight import CLOCKS_DIFFER, container_started_at
-
-Manifest = Mapping[str, Any]
 
 
 def provable(

@@ -62,8 +62,14 @@ def has_recorded(manifest: Manifest) -> bool:
     return RECORDED_FINALIZER in (manifest["metadata"].get("finalizers") or ())
 
 
+def finalizers_with_ours(manifest: Manifest) -> list[str]:
+    """The object's finalizers and ours; a merge patch replaces lists whole."""
+    finalizers = manifest["metadata"].get("finalizers") or ()
+    return [*finalizers] if has_recorded(manifest) else [*finalizers, RECORDED_FINALIZER]
+
+
 def finalizers_without_ours(manifest: Manifest) -> list[str]:
-    """The object's finalizers but ours; a merge patch replaces lists whole."""
+    """The object's finalizers except ours, likewise."""
     finalizers = manifest["metadata"].get("finalizers") or ()
     return [name for name in finalizers if name != RECORDED_FINALIZER]
 

@@ -9,8 +9,7 @@ from typing import Any, Final
 from uuid import UUID
 
 from soulbox.model.json_values import UNSTORABLE, storable_json, storable_text
-
-Manifest = Mapping[str, Any]
+from soulbox.model.manifests import Manifest
 
 _HUMP: Final = re.compile(r"(?<=[a-z0-9])(?=[A-Z])")
 # Names whose humps are not where a lower-case letter meets a capital.

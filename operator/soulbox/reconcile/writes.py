@@ -13,9 +13,12 @@ from soulbox.kube.resources import (
     resource_of,
 )
 from soulbox.model.errors import KubeExists, KubeNotFound, KubeRefused, Retryable
-from soulbox.model.keys import RECORDED_FINALIZER
 from soulbox.model.kinds import TENANTS
-from soulbox.model.manifests import has_recorded
+from soulbox.model.manifests import (
+    Manifest,
+    finalizers_with_ours,
+    finalizers_without_ours,
+)
 from soulbox.model.owners import pod_owner
 from soulbox.model.specs import NetworkProfile
 from soulbox.model.states import Kind
@@ -27,7 +30,6 @@ from soulbox.reconcile.services import Services
 from soulbox.telemetry.logs import get_logger
 
 _log = get_logger(__name__)
-Manifest = Mapping[str, Any]
 
 RESOURCES: Mapping[Kind, Resource] = {info.kind: resource_of(info) for info in TENANTS}
 
@@ -120,23 +122,17 @@ def _log_change(kind: Kind, manifest: Manifest, status: Mapping[str, Any]) -> No
         )
 
 
-def finalizers_with(manifest: Manifest) -> list[str]:
-    """The object's finalizers and ours; a merge patch replaces lists whole."""
-    finalizers = manifest["metadata"].get("finalizers") or ()
-    return [*finalizers] if has_recorded(manifest) else [*finalizers, RECORDED_FINALIZER]
-
-
 async def add_finalizer(services: Services, kind: Kind, manifest: Manifest) -> Manifest:
     """Put our finalizer on."""
-    return await patch_metadata(services, kind, manifest, {"finalizers": finalizers_with(manifest)})
+    both = finalizers_with_ours(manifest)
+    return await patch_metadata(services, kind, manifest, {"finalizers": both})
 
 
 async def remove_finalizer(services: Services, kind: Kind, manifest: Manifest) -> None:
     """Take our finalizer off; an object already gone is success."""
-    finalizers = manifest["metadata"].get("finalizers") or ()
-    kept = [name for name in finalizers if name != RECORDED_FINALIZER]
+    others = finalizers_without_ours(manifest)
     try:
-        await patch_metadata(services, kind, manifest, {"finalizers": kept})
+        await patch_metadata(services, kind, manifest, {"finalizers": others})
     except KubeNotFound:
         services.missed(kind, manifest["metadata"]["uid"])
 

@@ -104,7 +104,7 @@ def to_env(entries: Iterable[common.EnvVar]) -> tuple[specs.EnvVar, ...]:
                 "use letters, digits, '_', '-' and '.', and do not start with a digit",
             )
         if entry.name in seen:
-            raise InvalidManifest(f"{field}.name", "is there twice", "remove one of the two")
+            raise InvalidManifest(f"{field}.name", "occurs twice", "remove one of the two")
         seen.add(entry.name)
         refuse_nul(f"{field}.value", entry.value)
     return env

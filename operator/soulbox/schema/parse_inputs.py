@@ -35,7 +35,7 @@ def to_input_files(files: Iterable[inputs.InputFile]) -> tuple[specs.InputFile, 
     """Files for the workspace.
 
     Raises:
-        InvalidManifest: a path that leaves the workspace, is the runner's, or is there twice;
+        InvalidManifest: a path that leaves the workspace, is the runner's, or occurs twice;
             content that is not in its encoding.
     """
     found = tuple(_input_file(index, each) for index, each in enumerate(files))
@@ -43,7 +43,7 @@ def to_input_files(files: Iterable[inputs.InputFile]) -> tuple[specs.InputFile, 
     for index, file in enumerate(found):
         if file.path in seen:
             raise InvalidManifest(
-                f"spec.files[{index}].path", "is there twice", "remove one of the two"
+                f"spec.files[{index}].path", "occurs twice", "remove one of the two"
             )
         seen.add(file.path)
     return found

@@ -9,12 +9,12 @@ import pytest
 from soulbox.kinds.execution.decide.actions import CancelRun, FollowRun, ReleaseRun
 from soulbox.model.errors import KubeRefused, RunnerUnavailable
 from soulbox.model.keys import RECORDED_FINALIZER
+from soulbox.model.manifests import finalizers_with_ours
 from soulbox.model.states import Kind
 from soulbox.reconcile.probe import RunnerProbe
 from soulbox.reconcile.services import address_of
 from soulbox.reconcile.writes import (
     delete_pod,
-    finalizers_with,
     is_quota,
     release_pod,
     remove_finalizer,
@@ -44,10 +44,10 @@ async def test_only_our_finalizer_is_taken_off(bench: Bench) -> None:
 
 
 def test_our_finalizer_is_there_once() -> None:
-    assert finalizers_with({"metadata": {}}) == [RECORDED_FINALIZER]
-    assert finalizers_with({"metadata": {"finalizers": None}}) == [RECORDED_FINALIZER]
+    assert finalizers_with_ours({"metadata": {}}) == [RECORDED_FINALIZER]
+    assert finalizers_with_ours({"metadata": {"finalizers": None}}) == [RECORDED_FINALIZER]
     ours = {"metadata": {"finalizers": [RECORDED_FINALIZER, "x/y"]}}
-    assert finalizers_with(ours) == [RECORDED_FINALIZER, "x/y"]
+    assert finalizers_with_ours(ours) == [RECORDED_FINALIZER, "x/y"]
 
 
 async def test_pod_that_is_not_known_is_deleted_and_released_already(bench: Bench) -> None:

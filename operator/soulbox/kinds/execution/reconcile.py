@@ -36,6 +36,7 @@ from soulbox.model.keys import (
     SANDBOX_UID_LABEL,
     TERMS_ANNOTATION,
 )
+from soulbox.model.manifests import finalizers_with_ours
 from soulbox.model.marks import write_mark
 from soulbox.model.specs import NO_NETWORK, ExecutionSpec
 from soulbox.model.states import ExecutionReason, ExecutionState, Kind
@@ -52,7 +53,6 @@ from soulbox.reconcile.writes import (
     NameTaken,
     PolicyRefused,
     create_pod,
-    finalizers_with,
     is_quota,
     patch_metadata,
     write_status,
@@ -168,7 +168,7 @@ class ExecutionReconciler:
     ) -> Mapping[str, Any]:
         mark = write_mark(action.pod_uid, action.attempt, seen.uid)
         metadata: dict[str, Any] = {
-            "finalizers": finalizers_with(manifest),
+            "finalizers": finalizers_with_ours(manifest),
             "annotations": {
                 DISPATCHED_ANNOTATION: mark,
                 TERMS_ANNOTATION: write_terms(action.terms, mark),

@@ -7,13 +7,12 @@ from typing import Any, Final
 
 from soulbox.model.keys import CODE_SHA256_ANNOTATION, FUNCTION_UID_LABEL, SANDBOX_UID_LABEL
 from soulbox.model.kinds import EXECUTION
-from soulbox.model.manifests import function_ref, sandbox_ref
+from soulbox.model.manifests import Manifest, function_ref, sandbox_ref
 from soulbox.model.marks import is_dispatched
 from soulbox.model.rows import ExecutionRow, ProgramRow
 from soulbox.model.states import ExecutionKind, ExecutionState
 from soulbox.pure.fields import (
     Cleaner,
-    Manifest,
     RowContext,
     RowError,
     mapping,

@@ -5,11 +5,11 @@ from datetime import datetime
 from decimal import Decimal, InvalidOperation
 from typing import Any
 
+from soulbox.model.manifests import Manifest
 from soulbox.model.rows import SandboxRow
 from soulbox.model.states import SandboxReason, SandboxState
 from soulbox.pure.fields import (
     Cleaner,
-    Manifest,
     RowContext,
     RowError,
     mapping,

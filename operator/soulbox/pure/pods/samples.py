@@ -16,12 +16,11 @@ from soulbox.model.keys import (
     SANDBOX_UID_LABEL,
     USER_ANNOTATION,
 )
-from soulbox.model.manifests import owners_of
+from soulbox.model.manifests import Manifest, owners_of
 from soulbox.model.rows import SampleRow
 from soulbox.model.runs import RunStats
 from soulbox.pure.fields import (
     Cleaner,
-    Manifest,
     RowContext,
     RowError,
     mapping,

@@ -26,13 +26,12 @@ from soulbox.model.keys import (
     SKU_ANNOTATION,
     USER_ANNOTATION,
 )
-from soulbox.model.manifests import owners_of
+from soulbox.model.manifests import Manifest, owners_of
 from soulbox.model.quantity import parse_bytes, parse_millicores
 from soulbox.model.rows import PodRunRow
 from soulbox.model.states import Kind
 from soulbox.pure.fields import (
     Cleaner,
-    Manifest,
     RowContext,
     RowError,
     mapping,

@@ -243,7 +243,7 @@ class Stuck:
     want_stalled: bool
 
 
-INVALID = InvalidManifest("spec.env[0].name", "is there twice", "remove one of the two")
+INVALID = InvalidManifest("spec.env[0].name", "occurs twice", "remove one of the two")
 
 STUCK = {
     "a stored spec that cannot be acted on": Stuck(
