@@ -10,6 +10,7 @@ from typing import Annotated
 import typer
 
 from soulbox.app.commands import billing, db, prices
+from soulbox.app.commands.call import call
 from soulbox.app.commands.doctor import doctor
 from soulbox.app.commands.executions import cancel, get, logs
 from soulbox.app.commands.files import files
@@ -38,6 +39,7 @@ app.command()(usage)
 app.command()(watch)
 
 app.command()(run)
+app.command()(call)
 app.command()(logs)
 app.command()(cancel)
 app.command()(get)

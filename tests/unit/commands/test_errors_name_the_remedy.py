@@ -150,7 +150,7 @@ def test_kubectl_is_told_commands_and_no_files(
     *words, directive = complete("", monkeypatch=monkeypatch, capsys=capsys)
     assert {"run", "logs", "cancel", "get", "top"} <= set(words)
     assert directive == ":4"
-    *words, directive = complete("ca", monkeypatch=monkeypatch, capsys=capsys)
+    *words, directive = complete("can", monkeypatch=monkeypatch, capsys=capsys)
     assert words == ["cancel"]
 
 

@@ -2,11 +2,12 @@
 
 import os
 import shlex
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any
 
 import typer
 
-from soulbox.model.kinds import EXECUTION, NAMESPACE, SANDBOX, SANDBOX_CLASS, KindInfo
+from soulbox.model.kinds import EXECUTION, FUNCTION, NAMESPACE, SANDBOX, SANDBOX_CLASS, KindInfo
 
 # A person at the keyboard is waiting; the value is a guess.
 _SECONDS = 3.0
@@ -38,6 +39,26 @@ def complete_objects(context: typer.Context, incomplete: str) -> list[str]:
 def complete_classes(context: typer.Context, incomplete: str) -> list[str]:
     """Names of SandboxClasses."""
     return _names(context, SANDBOX_CLASS, incomplete)
+
+
+def complete_functions(context: typer.Context, incomplete: str) -> list[str]:
+    """Names of Functions in the namespace; after NAME@ its versions."""
+    name, has_version, _ = incomplete.partition("@")
+    if not has_version:
+        return _names(context, FUNCTION, incomplete)
+
+    def versions(manifest: Mapping[str, Any]) -> list[str]:
+        found = (manifest.get("status") or {}).get("versions") or ()
+        return [f"{name}@{each['version']}" for each in found]
+
+    return _words(
+        context,
+        FUNCTION,
+        incomplete,
+        lambda found: [
+            word for one in found if one["metadata"]["name"] == name for word in versions(one)
+        ],
+    )
 
 
 def complete_contexts(incomplete: str) -> list[str]:
@@ -84,6 +105,17 @@ def _typed() -> list[str]:
 
 
 def _names(context: typer.Context, info: KindInfo, incomplete: str) -> list[str]:
+    return _words(
+        context, info, incomplete, lambda found: [item["metadata"]["name"] for item in found]
+    )
+
+
+def _words(
+    context: typer.Context,
+    info: KindInfo,
+    incomplete: str,
+    words_of: Callable[[list[dict[str, Any]]], list[str]],
+) -> list[str]:
     import asyncio  # noqa: PLC0415
 
     from soulbox.app.commands.person import open_person  # noqa: PLC0415
@@ -101,14 +133,14 @@ def _names(context: typer.Context, info: KindInfo, incomplete: str) -> list[str]
         async with open_person(target) as person:
             scope = person.namespace if info.namespaced else None
             found = await person.kube.list(resource_of(info), scope)
-            return [item["metadata"]["name"] for item in found]
+            return words_of(found)
 
     async def in_time(found: Callable[[], Awaitable[list[str]]]) -> list[str]:
         async with asyncio.timeout(_SECONDS):
             return await found()
 
     try:
-        names = asyncio.run(in_time(ask))
+        words = asyncio.run(in_time(ask))
     except Exception:  # a completion never shows an error
         return []
-    return [name for name in names if name.startswith(incomplete)]
+    return [word for word in words if word.startswith(incomplete)]

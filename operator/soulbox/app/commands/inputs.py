@@ -107,12 +107,26 @@ def read_json(option: str, text: str) -> Any:
                 text = opened.read(MAX_RUN_INPUT_BYTES + 1)
         except (OSError, UnicodeDecodeError) as error:
             raise typer.BadParameter(f"{option}: cannot read {source}: {error}") from error
+    return parse_json(option, source, text)
+
+
+def parse_json(option: str, source: str, text: str) -> Any:
+    """JSON of a text; the source is named in what is wrong with it.
+
+    Raises:
+        BadParameter: it is not JSON, or too long.
+    """
     if len(text.encode()) > MAX_RUN_INPUT_BYTES:
         raise typer.BadParameter(f"{option}: {source} is over {MAX_RUN_INPUT_BYTES} bytes")
     try:
-        return json.loads(text)
-    except ValueError as error:
+        return json.loads(text, parse_constant=_refuse_constant)
+    except (ValueError, RecursionError) as error:
         raise typer.BadParameter(f"{option}: {source} is not JSON: {error}") from error
+
+
+def _refuse_constant(word: str) -> None:
+    """Python takes these for numbers; sent on, they would become null."""
+    raise ValueError(f"{word} is no number of JSON's")
 
 
 def read_files(words: list[str] | None) -> list[dict[str, Any]]:
@@ -177,7 +191,11 @@ def _read_file(source: Path, path: str) -> dict[str, Any]:
 
 def make_name(file: str) -> str:
     """A new name from a file's, as Kubernetes takes them."""
-    stem = "run" if file == "-" else Path(file).stem
+    return new_name("run" if file == "-" else Path(file).stem)
+
+
+def new_name(stem: str) -> str:
+    """A new name that begins with these words, as far as Kubernetes takes them."""
     slug = re.sub(r"[^a-z0-9]+", "-", stem.lower()).strip("-")[:40].strip("-") or "run"
     return f"{slug}-{secrets.token_hex(3)}"
 

@@ -12,13 +12,18 @@ STREAMS: tuple[Stream, ...] = ("stdout", "stderr")
 
 
 class Outlet:
-    """Writes bytes as they are; to a terminal without what could take it over, unless `raw`."""
+    """Writes bytes as they are; to a terminal without what could take it over, unless `raw`.
 
-    def __init__(self, *, raw: bool = False) -> None:
+    Args:
+        stdout_to: where the program's stdout goes.
+    """
+
+    def __init__(self, *, raw: bool = False, stdout_to: Stream = "stdout") -> None:
+        self._places: dict[Stream, Stream] = {"stdout": stdout_to, "stderr": "stderr"}
         self._terminals = {
             stream: TerminalText()
             for stream in STREAMS
-            if not raw and os.isatty(_descriptor(stream))
+            if not raw and os.isatty(_descriptor(self._places[stream]))
         }
 
     async def write(self, stream: Stream, content: bytes) -> None:
@@ -29,12 +34,12 @@ class Outlet:
         """
         terminal = self._terminals.get(stream)
         shown = content if terminal is None else terminal.feed(content)
-        await asyncio.to_thread(_write_all, _descriptor(stream), shown)
+        await asyncio.to_thread(_write_all, _descriptor(self._places[stream]), shown)
 
     async def end(self) -> None:
         """Show what was kept back as the beginning of something. Raises as `write`."""
         for stream, terminal in self._terminals.items():
-            await asyncio.to_thread(_write_all, _descriptor(stream), terminal.end())
+            await asyncio.to_thread(_write_all, _descriptor(self._places[stream]), terminal.end())
 
 
 def _descriptor(stream: Stream) -> int:

@@ -15,7 +15,7 @@ from soulbox.app.commands.terminal import tell
 from soulbox.model.errors import CommandError, ConfigError
 from soulbox.model.keys import API_VERSION
 
-_BROKEN_PIPE = 141  # as a shell, of SIGPIPE
+BROKEN_PIPE = 141  # as a shell, of SIGPIPE
 
 
 @options.on_operator
@@ -211,7 +211,7 @@ def run(
         raise typer.Exit(FAILED_AROUND) from error
     except BrokenPipeError:
         inputs.leave_quietly()
-        raise typer.Exit(_BROKEN_PIPE) from None
+        raise typer.Exit(BROKEN_PIPE) from None
     raise typer.Exit(code_of_exit)
 
 

@@ -23,7 +23,7 @@ from soulbox.app.commands.show import (
     write_through,
 )
 from soulbox.app.commands.terminal import tell
-from soulbox.kube.resources import EXECUTIONS, SANDBOX_CLASSES, SANDBOXES
+from soulbox.kube.resources import EXECUTIONS, FUNCTIONS, SANDBOX_CLASSES, SANDBOXES
 from soulbox.model.errors import KubeRefused, SoulBoxError
 from soulbox.model.keys import OUTPUT_KEYS_ANNOTATION
 
@@ -40,15 +40,23 @@ class Wishes:
 
 async def start_program(person: Person, manifest: Manifest, form: ObjectFormat) -> None:
     """Create it, and tell its name."""
-    created = await _create(person, manifest)
+    created = await create_execution(person, manifest)
     report = Report(form)
     report.add(created, created["metadata"]["name"])
     report.end()
 
 
-async def _create(person: Person, manifest: Manifest) -> Manifest:
+async def create_execution(person: Person, manifest: Manifest) -> Manifest:
+    """Create it; before that, look whether what it names is there.
+
+    Raises:
+        CommandError: it is not; with near matches.
+    """
     spec = manifest["spec"]
-    if "sandboxRef" in spec:
+    if "functionRef" in spec:
+        with suppress(KubeRefused):  # no right to read Functions, perhaps to call them
+            await person.find(FUNCTIONS, spec["functionRef"]["name"])
+    elif "sandboxRef" in spec:
         sandbox = await person.find(SANDBOXES, spec["sandboxRef"]["name"])
         # It runs only what is billed to the same user; admission decides whether we may name that
         # user.
@@ -64,12 +72,12 @@ async def run_program(person: Person, manifest: Manifest, wishes: Wishes) -> int
     """Create it, show it, wait for it. The exit code."""
     name, key = manifest["metadata"]["name"], new_key()
     manifest["metadata"]["annotations"] = {OUTPUT_KEYS_ANNOTATION: key_hash(key)}
-    created = await _create(person, manifest)
+    created = await create_execution(person, manifest)
     is_text = wishes.form is ObjectFormat.TEXT
     outlet = Outlet(raw=wishes.raw)
     with Progress(name) as progress:
         pump = Pump(person, name, key, write_through(progress, outlet)) if is_text else None
-        async with _cancel_on_signal(person, name, progress.note) as interrupted:
+        async with cancel_on_signal(person, name, progress.note) as interrupted:
             try:
                 execution = await until_over(person, created, pump, outlet, progress, interrupted)
             except BrokenPipeError:
@@ -84,8 +92,14 @@ async def run_program(person: Person, manifest: Manifest, wishes: Wishes) -> int
         tell(line)
     await _take_files(person, execution, key, wishes.out)
     if not wishes.keep:
-        await person.kube.delete(EXECUTIONS, name, person.namespace, uid=created["metadata"]["uid"])
+        await delete_execution(person, created)
     return exit_code_of(status)
+
+
+async def delete_execution(person: Person, created: Manifest) -> None:
+    """Delete this one, and none that took its name since."""
+    metadata = created["metadata"]
+    await person.kube.delete(EXECUTIONS, metadata["name"], person.namespace, uid=metadata["uid"])
 
 
 async def _take_files(person: Person, execution: Manifest, key: str, out: Path | None) -> None:
@@ -141,7 +155,7 @@ async def until_over(
 
 
 @asynccontextmanager
-async def _cancel_on_signal(
+async def cancel_on_signal(
     person: Person, name: str, note: Callable[[str], None]
 ) -> AsyncIterator[asyncio.Event]:
     """SIGINT and SIGTERM cancel the Execution; the second one sets the event: leave at once."""
