@@ -35,6 +35,7 @@ from soulbox.model.states import RunState
 from soulbox.pure.actions import WriteStatus
 from soulbox.pure.pods.view import PodPhase, trouble_of_events, view_pod
 from soulbox.schema import wire
+from tests.fuzz import judge
 from tests.fuzz.checks import (
     NOW,
     check_document,
@@ -297,8 +298,12 @@ REPEATED = (
     b"\xff\n\xffx",
 )
 TARGETS: dict[str, Callable[[bytes], None]] = {
-    each.__name__: each for each in (replies, status, stderr, pods, terminal, captured, connection)
-}
+    each.__name__: each
+    for each in (
+        replies, status, stderr, pods, terminal, captured, connection,
+        judge.schemas, judge.expressions,
+    )
+}  # fmt: skip
 
 
 def seeds(name: str) -> list[bytes]:
@@ -311,6 +316,8 @@ def seeds(name: str) -> list[bytes]:
     }
     mixed = [bytes((i * 37 + j * 11) % 256 for j in range(200)) for i in range(24)]
     documents = [json.dumps(a_document(Source(each))).encode() for each in mixed]
+    if name in ("schemas", "expressions"):
+        return judge.seeds(name)
     if name == "replies":
         return [*files.values(), *documents, json.dumps(a_stats()).encode()]
     if name == "connection":

@@ -126,7 +126,7 @@ class Child:
             async with asyncio.timeout(limits.WALL_SECONDS):
                 self._input.write(pack(header, subject, document))
                 await self._input.drain()
-                reply = _reply(await self._frame())
+                reply = parse_reply(await self._frame())
         except TimeoutError as error:
             await self.end()
             raise Ended(Cause.SILENT) from error
@@ -187,8 +187,12 @@ def _cause(code: int) -> Cause:
     return Cause.KILLED if code in _FROM_OUTSIDE else Cause.DIED
 
 
-def _reply(frame: bytes) -> Reply:
-    """Raises: ValueError, TypeError or LookupError, where it is none."""
+def parse_reply(frame: bytes) -> Reply:
+    """The answer in a frame.
+
+    Raises:
+        ValueError, TypeError, LookupError: it is none.
+    """
     said = orjson.loads(frame)
     outcome, problems, spent = Outcome(said["outcome"]), said["problems"], said["spent"]
     if (
