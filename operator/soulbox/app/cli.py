@@ -17,13 +17,13 @@ from soulbox.app.commands.files import files
 from soulbox.app.commands.query import query
 from soulbox.app.commands.run import run
 from soulbox.app.commands.sandboxes import create, delete, keep_alive, resume, suspend
+from soulbox.app.commands.settings import load_settings
 from soulbox.app.commands.terminal import tell
 from soulbox.app.commands.top import top
 from soulbox.app.commands.uninstall import uninstall
 from soulbox.app.commands.usage import usage
 from soulbox.app.commands.watch import watch
 from soulbox.model.errors import ConfigError, SoulBoxError
-from soulbox.schema.load_settings import load_settings
 from soulbox.telemetry.logs import set_up_logging
 
 app = typer.Typer(

@@ -154,7 +154,14 @@ import soulbox.app.commands.reading, soulbox.app.commands.watching
 packages = {".".join(name.split(".")[:2]) for name in sys.modules}
 print(*sorted(packages & set(sys.argv[1:])))
 """
-    heavy = ("aiohttp.web", "kopf", "psycopg", "soulbox.kinds", "soulbox.mirror")
+    heavy = (
+        "aiohttp.web",
+        "kopf",
+        "psycopg",
+        "pydantic_settings",
+        "soulbox.kinds",
+        "soulbox.mirror",
+    )
     heavy += ("soulbox.reconcile", "soulbox.store")
     done = subprocess.run(
         [sys.executable, "-c", program, *heavy], capture_output=True, text=True, check=True

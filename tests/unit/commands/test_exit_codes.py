@@ -57,6 +57,10 @@ CODES: dict[ExecutionReason, int] = {
     ExecutionReason.QUOTA_EXCEEDED: 125,
     ExecutionReason.BUDGET_EXCEEDED: 125,
     ExecutionReason.NETWORK_NOT_ENFORCED: 125,
+    ExecutionReason.FUNCTION_NOT_FOUND: 125,
+    ExecutionReason.VERSION_NOT_FOUND: 125,
+    ExecutionReason.FUNCTION_SUSPENDED: 125,
+    ExecutionReason.INPUT_INVALID: 125,
     ExecutionReason.RESULT_INVALID: 125,
 }
 STATES = {

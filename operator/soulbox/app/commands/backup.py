@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Annotated, Literal, cast
 import typer
 
 from soulbox.app.commands.options_db import Config
+from soulbox.app.commands.settings import load_settings
 from soulbox.model.errors import InvalidRequest
-from soulbox.schema.load_settings import load_settings
 
 if TYPE_CHECKING:
     from soulbox.store.backup import Backup

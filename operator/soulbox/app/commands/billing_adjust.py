@@ -7,10 +7,10 @@ import typer
 
 from soulbox.app.commands.db import with_store
 from soulbox.app.commands.options_db import Config
+from soulbox.app.commands.settings import load_settings
 from soulbox.model.billing import plain_decimal
 from soulbox.model.errors import InvalidRequest
 from soulbox.pure.adjustments import parse_amount
-from soulbox.schema.load_settings import load_settings
 
 
 def adjust(

@@ -17,11 +17,11 @@ import typer
 
 from soulbox.app.commands.db import with_store
 from soulbox.app.commands.options_db import Config
+from soulbox.app.commands.settings import load_settings
 from soulbox.app.commands.tables import RowFormat, format_rows
 from soulbox.model.billing import plain_decimal
 from soulbox.model.errors import CommandError, InvalidRequest
 from soulbox.model.periods import Period, parse_period
-from soulbox.schema.load_settings import load_settings
 
 if TYPE_CHECKING:
     from soulbox.pure.invoice import Invoice

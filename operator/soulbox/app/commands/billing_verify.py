@@ -12,10 +12,10 @@ import typer
 
 from soulbox.app.commands.db import with_store
 from soulbox.app.commands.options_db import Config
+from soulbox.app.commands.settings import load_settings
 from soulbox.model.billing import plain_decimal
 from soulbox.model.errors import SoulBoxError
 from soulbox.model.times import requested_time
-from soulbox.schema.load_settings import load_settings
 
 if TYPE_CHECKING:
     from soulbox.pure.verify import Finding

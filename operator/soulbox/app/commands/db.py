@@ -8,12 +8,12 @@ import typer
 
 from soulbox.app.commands.backup import backup, restore, verify
 from soulbox.app.commands.options_db import Config
+from soulbox.app.commands.settings import load_settings
 from soulbox.app.commands.tables import RowFormat, format_rows
 from soulbox.model.errors import ConfigError
-from soulbox.schema.load_settings import load_settings
-from soulbox.schema.settings import Settings
 
 if TYPE_CHECKING:
+    from soulbox.schema.settings import Settings
     from soulbox.store.pool import Store
 
 T = TypeVar("T")
@@ -23,7 +23,7 @@ app.command()(restore)
 app.command()(verify)
 
 
-def with_store(settings: Settings, work: "Callable[[Store], Awaitable[T]]") -> T:
+def with_store(settings: "Settings", work: "Callable[[Store], Awaitable[T]]") -> T:
     """Run a piece of work on a store that is opened for it and closed after it."""
     from soulbox.store.pool import open_store  # noqa: PLC0415 - psycopg: 0.2 s
 

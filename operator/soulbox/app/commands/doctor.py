@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from soulbox.app.commands.settings import load_settings
 from soulbox.model.errors import ConfigError
 from soulbox.pure.doctor.classes import Enforcement, judge_classes, judge_network, judge_nodes
 from soulbox.pure.doctor.cluster import judge_admission, judge_cluster, judge_crds, judge_rights
@@ -23,13 +24,12 @@ from soulbox.pure.doctor.operator import (
     judge_settings,
     judge_signing_key,
 )
-from soulbox.schema.load_settings import load_settings
-from soulbox.schema.settings import Settings
 
 if TYPE_CHECKING:
     from soulbox.app.doctor.looks import Looks
     from soulbox.kube.client import KubeClient
     from soulbox.kube.clock import ServerClock
+    from soulbox.schema.settings import Settings
 
 # The API server's clock is known to a second after one answer, to less after some.
 _CLOCK_LOOKS = 5
@@ -119,7 +119,7 @@ async def _findings(
 
 
 async def _of_cluster(
-    kube: "KubeClient", clock: "ServerClock", server: str, settings: Settings, probe: bool
+    kube: "KubeClient", clock: "ServerClock", server: str, settings: "Settings", probe: bool
 ) -> AsyncIterator[Finding]:
     from soulbox.app.doctor.looks import Looks  # noqa: PLC0415
     from soulbox.app.doctor.probe import probe_network  # noqa: PLC0415
@@ -147,7 +147,7 @@ async def _of_cluster(
 
 
 def _looks(
-    looks: "Looks", settings: Settings
+    looks: "Looks", settings: "Settings"
 ) -> tuple[tuple[str, Callable[[], Awaitable[list[Finding]]]], ...]:
     """What is looked at in the cluster, in this order, each with its judge."""
     namespace = settings.operator_namespace
@@ -193,7 +193,7 @@ def _looks(
     )
 
 
-def _settings(config: Path | None, kubeconfig: Path | None) -> tuple[Settings, str]:
+def _settings(config: Path | None, kubeconfig: Path | None) -> "tuple[Settings, str]":
     """The operator's settings, and why they are not whole: without a database the cluster
     can be looked at all the same."""
     try:
@@ -205,12 +205,14 @@ def _settings(config: Path | None, kubeconfig: Path | None) -> tuple[Settings, s
             raise error from None
 
 
-def _summary(settings: Settings) -> dict[str, str]:
+def _summary(settings: "Settings") -> dict[str, str]:
     served = ", ".join(settings.watch_namespaces) or "all namespaces"
     return {"profile": settings.profile, "serving": served}
 
 
-async def _database(settings: Settings, problem: str, skew: float | None) -> DatabaseSeen | Unseen:
+async def _database(
+    settings: "Settings", problem: str, skew: float | None
+) -> DatabaseSeen | Unseen:
     if problem:
         return Unseen(why="not checked: the settings name none")
     from soulbox.store.inspect import inspect_database  # noqa: PLC0415

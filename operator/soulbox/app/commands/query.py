@@ -9,13 +9,13 @@ import typer
 
 from soulbox.app.commands.complete import complete_params, complete_reports
 from soulbox.app.commands.options_db import Config
+from soulbox.app.commands.settings import load_settings
 from soulbox.app.commands.tables import RowFormat, format_rows
 from soulbox.app.commands.terminal import clean
 from soulbox.model.errors import InvalidRequest
-from soulbox.schema.load_settings import load_settings
-from soulbox.schema.settings import Settings
 
 if TYPE_CHECKING:
+    from soulbox.schema.settings import Settings
     from soulbox.store.pool import Transaction
 
 T = TypeVar("T")
@@ -84,7 +84,7 @@ def _pairs(words: Sequence[str]) -> dict[str, str]:
 
 
 async def _ask(
-    settings: Settings, name: str, values: dict[str, object]
+    settings: "Settings", name: str, values: dict[str, object]
 ) -> tuple[list[dict[str, object]], str | None, str | None]:
     """Rows, cursor of the next page, and a note about the source, if there is one."""
     from soulbox.store.reports import run_report  # noqa: PLC0415
@@ -94,7 +94,7 @@ async def _ask(
 
 
 async def read(
-    settings: Settings, work: "Callable[[Transaction], Awaitable[T]]"
+    settings: "Settings", work: "Callable[[Transaction], Awaitable[T]]"
 ) -> tuple[T, str | None]:
     """Run a read on the replica if there is one, else on the primary; its result, and a note
     about the source, if there is one."""

@@ -10,8 +10,8 @@ import typer
 from soulbox.app.commands.db import with_store
 from soulbox.app.commands.options_db import Config
 from soulbox.app.commands.query import read
+from soulbox.app.commands.settings import load_settings
 from soulbox.app.commands.tables import RowFormat, format_rows
-from soulbox.schema.load_settings import load_settings
 
 if TYPE_CHECKING:
     from soulbox.store.pool import Store

@@ -16,12 +16,12 @@ import typer
 from soulbox.app.commands.options import Format
 from soulbox.app.commands.options_db import Config
 from soulbox.app.commands.query import read
+from soulbox.app.commands.settings import load_settings
 from soulbox.app.commands.terminal import clean, tell
 from soulbox.model.errors import InvalidRequest
-from soulbox.schema.load_settings import load_settings
-from soulbox.schema.settings import Settings
 
 if TYPE_CHECKING:
+    from soulbox.schema.settings import Settings
     from soulbox.store.live import Change
 
 
@@ -96,7 +96,7 @@ class _Printer:
 
 
 async def _follow(
-    settings: Settings,
+    settings: "Settings",
     kind: Kind | None,
     of: tuple[str | None, str | None, str | None],
     since: str | None,
@@ -118,7 +118,7 @@ async def _follow(
             return
 
 
-async def _sandbox_uid(settings: Settings, text: str) -> UUID:
+async def _sandbox_uid(settings: "Settings", text: str) -> UUID:
     """Raises InvalidRequest: it is no UID and no name of one that is recorded."""
     from soulbox.store.reports import find_object  # noqa: PLC0415 - psycopg: 0.2 s
 
