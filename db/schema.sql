@@ -3215,10 +3215,7 @@ BEGIN
                 SELECT x.function_uid, x.version, x.namespace, x.name, ts_rank(x.search, words) AS rank
                   FROM soulbox.function_versions x
                  WHERE soulbox.program_words(x.tenant, x.search, '')
-                       @@ coalesce(soulbox.words_of_tenant(q.simple, t.tenant)
-                                   || soulbox.words_of_tenant(q.english, t.tenant),
-                                   soulbox.words_of_tenant(q.simple, t.tenant),
-                                   soulbox.words_of_tenant(q.english, t.tenant))
+                       @@ soulbox.words_of_tenant(words, t.tenant)
                    AND x.tenant = t.tenant AND x.is_current AND x.tool_id IS NOT NULL
                    AND x.search @@ words
                    AND (of_tags IS NULL OR x.tags @> (SELECT of_tags))

@@ -49,6 +49,26 @@ SELECT * FROM soulbox.slowest_programs(%(days)s, %(limit)s);
 -- Programs by their failures.
 SELECT * FROM soulbox.failing_programs(%(days)s, %(limit)s);
 
+-- report_tool --
+-- One tool by its id.
+SELECT tool_id, function_uid, tenant, namespace, name, version, is_current, withdrawn_at, deprecated,
+       published_by, registered_at, code_sha256, title, description, tags, category, tool_type,
+       execution_config, input_schema, output_schema
+  FROM soulbox.find_tool(%(id)s, %(tenant)s);
+
+-- report_tool_counts --
+-- How many tools there are of each key.
+SELECT * FROM soulbox.count_tools(%(by)s, %(tenant)s);
+
+-- report_tool_stats --
+-- Calls of tools of the last days.
+SELECT * FROM soulbox.tool_stats(%(days)s, %(by)s, %(tenant)s);
+
+-- report_logs --
+-- What an Execution logged.
+SELECT seq, at, level, message, metadata, lines_omitted
+  FROM soulbox.execution_logs(%(execution)s, %(level)s, max_rows => %(limit)s);
+
 -- report_health --
 -- The server and database.
 SELECT * FROM soulbox.v_database_health;

@@ -460,6 +460,8 @@ def test_every_report_runs_on_an_empty_database(soulbox: Any) -> None:
     samples = {
         "text": "x",
         "uuid": new_uid(),
+        "texts": "a,b",
+        "tool": "team-a/resize",
         "int": "1",
         "time": ago(),
         **dict.fromkeys(("sandbox", "execution", "object"), new_uid()),
@@ -468,7 +470,7 @@ def test_every_report_runs_on_an_empty_database(soulbox: Any) -> None:
         words = [
             f"-p{key}={samples[param.kind]}"
             for key, param in one.params.items()
-            if key not in ("cursor", "state", "by")
+            if key not in ("cursor", "state", "by", "level")
         ]
         result = soulbox(name, *words, "-o", "json")
         assert result.exit_code == 0, (name, result.output, result.exception)
@@ -482,6 +484,8 @@ def test_every_report_runs_on_an_empty_database(soulbox: Any) -> None:
         (["code", "-p", "query"], "soulbox: --param: 'query' is not name=value"),
         (["code", "-p", "query=a", "-p", "query=b"], "soulbox: query: it is given twice"),
         (["executions", "-p", "cursor=made-up"], "soulbox: cursor: it was not issued"),
+        (["tool", "-p", "id=resize"], "soulbox: id: 'resize' is not a tool's id"),
+        (["logs", "-p", "execution=a/b", "-p", "level=loud"], "soulbox: level: 'loud' is not"),
     ],
 )
 def test_command_says_what_is_wrong_in_one_line(

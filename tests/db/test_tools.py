@@ -16,6 +16,7 @@ import pytest
 from soulbox.model.errors import CursorExpired, InvalidRequest, NotFound, StoreRefused
 from soulbox.model.states import Kind
 from soulbox.store.pool import Store
+from soulbox.store.reports import Result, parse_params, run_report
 from soulbox.store.tool_registry import COUNTED_BY, STATS_BY, ToolFilter, ToolRegistry
 from tests.db.test_queries import ODD_QUERIES
 from tests.support.fix_mirror import MakeMirror, drained, running
@@ -355,3 +356,22 @@ async def test_calls_of_a_function_are_listed_newest_first(
         (tool,),
     ).fetchall()
     assert rows == [("2",), ("1",)]
+
+
+async def test_reports_page_and_filter(store: Store, media: None) -> None:
+    async def report(name: str, **params: str) -> Result:
+        async with store.transaction() as tx:
+            return await run_report(tx, name, parse_params(name, params))
+
+    first = await report("tools", query="resize", limit="2", tags="")
+    assert [row["name"] for row in first.rows] == ["resize", "crop"]
+    assert first.next_cursor is not None
+    rest = await report("tools", query="resize", limit="2", tags="", cursor=first.next_cursor)
+    assert ([row["name"] for row in rest.rows], rest.next_cursor) == (["thumbs"], None)
+    found = await report("tools", tags="image,cpu")
+    assert [row["name"] for row in found.rows] == ["resize"]
+    (tool,) = (await report("tool", id="team-a/crop")).rows
+    assert (tool["version"], tool["is_current"], tool["tags"]) == ("1.0.0", True, ["image"])
+    counts = (await report("tool-counts")).rows
+    assert counts == [{"key": "(none)", "tools": 2}, {"key": "media", "tools": 2}]
+    assert (await report("tool-stats")).rows == []

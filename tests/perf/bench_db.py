@@ -38,6 +38,7 @@ ROOT = Path(__file__).parents[2]
 PAGE = ROOT / "docs/reference/sql-performance.md"
 SEED = 6
 TENANTS = 200
+TOOLS = 10_000
 # What a server of this size would be set to; all that matters is on the page.
 SETTINGS = {
     "fsync": "on",
@@ -106,6 +107,10 @@ def user(chance: random.Random) -> str:
     return f"user-{int(TENANTS * chance.random() ** 2)}-{chance.randrange(10)}"
 
 
+def called_tool(chance: random.Random) -> int:
+    return int(TOOLS * chance.random() ** 2)
+
+
 def words(chance: random.Random) -> str:
     return " ".join(f"word{int(5000 * chance.random() ** 3)}" for _ in range(2))
 
@@ -139,6 +144,33 @@ HOT = [
         lambda chance, _: {"query": words(chance)},
         20,
         "bench_tenant",
+    ),
+    Hot(
+        "search of tools",
+        "select tool_id, rank, headline from soulbox.search_tools(%(query)s)",
+        lambda chance, _: {"query": words(chance)},
+        10,
+        "bench_tenant",
+    ),
+    Hot(
+        "a tool by its id",
+        "select * from soulbox.find_tool(%(id)s)",
+        lambda chance, _: {"id": f"tool:ns-0/tool-{1 + chance.randrange(600)}"},
+        10,
+        "bench_tenant",
+    ),
+    Hot(
+        "newest 50 calls of a tool",
+        "select uid, created_at, state, input, result from soulbox.executions("
+        "of_function => md5('tool' || %(i)s)::uuid, max_rows => 50)",
+        lambda chance, _: {"i": called_tool(chance)},
+        20,
+    ),
+    Hot(
+        "figures of a tool over 30 days",
+        "select * from soulbox.tool_stats(30, of_function => md5('tool' || %(i)s)::uuid)",
+        lambda chance, _: {"i": called_tool(chance)},
+        50,
     ),
     Hot(
         "dashboard",
@@ -204,6 +236,26 @@ SELDOM = [
         0,
     ),
     Hot(
+        "calls of 30 days by tool, largest tenant",
+        "select * from soulbox.tool_stats(30)",
+        lambda _chance, _rows: {},
+        0,
+        "bench_tenant",
+    ),
+    Hot(
+        "calls of 30 days by tool, all tenants",
+        "select * from soulbox.tool_stats(30)",
+        lambda _chance, _rows: {},
+        0,
+        "bench_admin",
+    ),
+    Hot(
+        "search of tools over 200 tenants",
+        "select * from soulbox.search_tools(%(query)s)",
+        lambda chance, _: {"query": words(chance)},
+        0,
+    ),
+    Hot(
         "search of a day's output",
         "select * from soulbox.search_output(%(query)s, 1, 20)",
         lambda chance, _: {"query": words(chance)},
@@ -240,6 +292,7 @@ def fill(dsn: str, rows: int) -> None:
         "programs": max(rows // 10, 1),
         "pods": max(rows * 3 // 40, 1),
         "samples": 150,
+        "tools": TOOLS,
     }
     text = (Path(__file__).parent / "bench_db_data.sql").read_text()
     with psycopg.connect(dsn, autocommit=True) as connection:
@@ -368,10 +421,11 @@ def page(rows: int, version: str, lines: list[str], dsn: str) -> str:
         f"`make bench-db ROWS={rows}` on {datetime.now(UTC):%Y-%m-%d}, PostgreSQL {version},"
         f" {os.cpu_count()} cores shared with other work (load {os.getloadavg()[1]:.1f} over five"
         f" minutes); {settings}.",
-        f"{rows:,} Executions over 30 days, {ledger:,} ledger rows over 90 days,"
-        f" {rows // 50 * 150:,} samples, {rows // 10:,} programs, {TENANTS} tenants of very unequal"
-        f" size; {UNFOLDED_ROWS:,} ledger rows are in no sum of use yet. Asked by tenants' logins"
-        " through functions (a reader of 200 tenants; code search: of the largest; all tenants'"
+        f"{rows:,} Executions over 30 days, each a call of a tool, {ledger:,} ledger rows over 90"
+        f" days, {rows // 50 * 150:,} samples, {rows // 10:,} programs, {TOOLS:,} tools, {TENANTS}"
+        f" tenants of very unequal size; {UNFOLDED_ROWS:,} ledger rows are in no sum of use yet."
+        " Asked by tenants' logins through functions (a reader of 200 tenants; search, and a tool"
+        " by its id: of the largest; all tenants'"
         " bill: an admin reader), with other parameters each time; the client's time.",
         "",
         "| query | p50 ms | p95 ms | limit ms | rows read |",

@@ -20,19 +20,40 @@ SELECT 'tenant-' || t, encode(sha256(('program ' || i)::bytea), 'hex'), bench_uu
   FROM (SELECT i, bench_tenant('program', i) AS t FROM generate_series(0, %(programs)s - 1) AS i) AS x,
        LATERAL (SELECT string_agg(bench_word(i * 40 + w), ' ' ORDER BY w) AS code
                   FROM generate_series(1, 40) AS w) AS c;
+-- functions
+/* 10,000 tools, each with a version before its current one. */
+INSERT INTO soulbox.functions (uid, cluster, tenant, namespace, name, version, versions, state, created_at, resource_version)
+SELECT bench_uuid('tool', i), bench_uuid('cluster', 0), 'tenant-' || t, 'ns-' || t,
+       'tool-' || row_number() OVER (PARTITION BY t ORDER BY i), '2', '{1,2}', 'ready', now() - interval '40 days', i + 1
+  FROM (SELECT i, bench_tenant('tool', i) AS t FROM generate_series(0, %(tools)s - 1) AS i) AS x;
+-- function_versions
+INSERT INTO soulbox.function_versions (function_uid, version, cluster, tenant, namespace, name, tool_id, revision,
+        input_schema, tags, category, tool_type, title, description, registered_at, resource_version, is_current)
+SELECT f.uid, v::text, f.cluster, f.tenant, f.namespace, f.name, 'tool:' || f.namespace || '/' || f.name || '@' || v,
+       f.name || '-' || v, '{"type": "object", "required": ["url"], "properties": {"url": {"type": "string"}}}',
+       ARRAY['tag-' || f.resource_version % 50, 'tag-' || f.resource_version % 7], 'category-' || f.resource_version % 20,
+       'code', bench_word(f.resource_version * 31) || ' ' || bench_word(f.resource_version * 37), d.text,
+       now() - interval '40 days', f.resource_version, v = 2
+  FROM soulbox.functions f, generate_series(1, 2) AS v,
+       LATERAL (SELECT string_agg(bench_word(f.resource_version * 40 + w), ' ' ORDER BY w) AS text
+                  FROM generate_series(1, 20) AS w) AS d;
 -- executions
+/* Each a call of a tool of its tenant. */
 INSERT INTO soulbox.executions (uid, created_at, cluster, tenant, user_name, sandbox_uid, namespace, name,
         language, code_sha256, state, reason, attempt, queued_at, started_at, completed_at, duration_ms,
         exit_code, stdout, stderr, stdout_bytes, stderr_bytes, output_complete, resource_usage, billing,
-        resource_version)
+        resource_version, kind, function_uid, function_version, input, result)
 SELECT bench_uuid('run', i), a.at, bench_uuid('cluster', 0), 'tenant-' || t, 'user-' || t || '-' || i % 10,
        bench_uuid('box', i % %(sandboxes)s), 'ns-' || t, 'run-' || i, 'python',
        encode(sha256(('program ' || i % %(programs)s)::bytea), 'hex'), s.state, s.state, 1, a.at, a.at,
        a.at + d.ms * interval '1 ms', d.ms, CASE s.state WHEN 'completed' THEN 0 ELSE 1 END,
        'result ' || bench_word(i) || ' of run ' || i, '', 24, 0, true,
        '{"cpu_time_milliseconds": 20, "peak_memory_bytes": 9000000, "shared": false}',
-       '{"compute_units": "0.0625", "cost_usd": "0.00000125", "tier": "free"}', i + 1
-  FROM (SELECT i, bench_tenant('run', i) AS t FROM generate_series(0, %(rows)s - 1) AS i) AS x,
+       '{"compute_units": "0.0625", "cost_usd": "0.00000125", "tier": "free"}', i + 1,
+       'function', bench_uuid('tool', x.called), '2', '{"url": "https://example.com/a.png", "width": 320}', '{"bytes": 8123}'
+  FROM (SELECT c.i, c.called, bench_tenant('tool', c.called) AS t
+          FROM (SELECT i, floor(%(tools)s * bench_share('called', i) ^ 2)::bigint AS called
+                  FROM generate_series(0, %(rows)s - 1) AS i) AS c) AS x,
        LATERAL (SELECT now() - bench_share('run-at', i) * interval '30 days' AS at) AS a,
        LATERAL (SELECT (1 + 4000 * bench_share('run-ms', i) ^ 4)::bigint AS ms) AS d,
        LATERAL (SELECT CASE WHEN i % 100 < 92 THEN 'completed' WHEN i % 100 < 97 THEN 'failed'

@@ -8,13 +8,22 @@ from uuid import UUID
 
 from soulbox.model.errors import InvalidRequest, StoreRefused
 from soulbox.model.times import requested_time
+from soulbox.pure.log_lines import LogLevel
 from soulbox.store.files import load_queries
 from soulbox.store.pool import Transaction
 from soulbox.store.reading import Filter, History
+from soulbox.store.tool_registry import (
+    COUNTED_BY,
+    STATS_BY,
+    ToolFilter,
+    ToolRegistry,
+    check_tool_id,
+)
 
 _REQUIRED: Final = object()
-# sandbox, execution, object: a UID, or NAMESPACE/NAME, of which the newest is meant.
-Kind = Literal["text", "uuid", "sandbox", "execution", "object", "int", "time"]
+# sandbox, execution, object: a UID, or NAMESPACE/NAME, of which the newest is meant. texts: with
+# commas between.
+Kind = Literal["text", "texts", "uuid", "sandbox", "execution", "object", "tool", "int", "time"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,7 +53,7 @@ class Report:
     """A report: its purpose for people, its parameters by name.
 
     Attributes:
-        query: its statement in db/queries/reports.sql; None is a list of `History`.
+        query: its statement in db/queries/reports.sql; None is a list page by page.
         one_of: of these parameters at least one must be given.
     """
 
@@ -168,6 +177,52 @@ REPORTS: Final[Mapping[str, Report]] = {
         params={"days": _DAYS, "limit": Param(kind="int", default=20)},
         query="report_failing",
     ),
+    "tools": Report(
+        purpose="tools by words of their name, title, tags and description, best first;"
+        " without words all",
+        params={
+            "query": Param(kind="text", default=None),
+            "tags": Param(kind="texts", default=None),
+            "category": Param(kind="text", default=None),
+            "type": Param(kind="text", default=None),
+            "tenant": Param(kind="text", default=None),
+            "limit": Param(kind="int", default=20),
+            "cursor": Param(kind="text", default=None),
+        },
+    ),
+    "tool": Report(
+        purpose="one tool by its id, also a version that was withdrawn",
+        params={"id": Param(kind="tool"), "tenant": Param(kind="text", default=None)},
+        query="report_tool",
+    ),
+    "tool-counts": Report(
+        purpose="how many tools there are by category, namespace, state, tag, tenant or type",
+        params={
+            "by": Param(kind="text", default="category", one_of=COUNTED_BY),
+            "tenant": Param(kind="text", default=None),
+        },
+        query="report_tool_counts",
+    ),
+    "tool-stats": Report(
+        purpose="calls of tools of the last days by tool, version or tenant, with their cost",
+        params={
+            "days": _DAYS,
+            "by": Param(kind="text", default="tool", one_of=STATS_BY),
+            "tenant": Param(kind="text", default=None),
+        },
+        query="report_tool_stats",
+    ),
+    "logs": Report(
+        purpose="what a call of a Function logged, in order",
+        params={
+            "execution": Param(kind="execution"),
+            "level": Param(
+                kind="text", default="debug", one_of=tuple(level.value for level in LogLevel)
+            ),
+            "limit": Param(kind="int", default=1000),
+        },
+        query="report_logs",
+    ),
     "health": Report(purpose="this server and database", params={}, query="report_health"),
     "tables": Report(
         purpose="rows, changes and sizes of each table", params={}, query="report_tables"
@@ -245,6 +300,17 @@ async def run_report(tx: Transaction, name: str, values: Mapping[str, Any]) -> R
                 f"user {str(values['user'])[:64]!r} is in several",
                 "name one: the same name in two tenants is two people",
             ) from error
+    if name == "tools":
+        tools = ToolFilter(
+            query=values["query"],
+            tags=values["tags"],
+            category=values["category"],
+            type=values["type"],
+            tenant=values["tenant"],
+        )
+        registry = ToolRegistry(tx)
+        page = await registry.search(tools, limit=values["limit"], cursor=values["cursor"])
+        return Result(rows=page.rows, next_cursor=page.next_cursor)
     history = History(tx)
     wanted = Filter(
         tenant=values["tenant"],
@@ -333,6 +399,11 @@ def _parse(name: str, param: Param, text: str) -> Any:
                     f"use one of {', '.join(param.one_of)}",
                 )
             return text
+        case "texts":
+            return tuple(word for word in text.split(",") if word)
+        case "tool":
+            check_tool_id(name, text)
+            return text
         case "uuid":
             try:
                 return UUID(text)
@@ -345,16 +416,20 @@ def _parse(name: str, param: Param, text: str) -> Any:
         case "object":
             return _parse_object(name, ("sandbox", "execution"), text)
         case "int":
-            number = int(text) if re.fullmatch(r"[0-9]{1,9}", text) else 0
-            if not param.at_least <= number <= param.at_most:
-                raise InvalidRequest(
-                    name,
-                    f"{text[:64]!r} is not a number from {param.at_least} to {param.at_most}",
-                    "correct it",
-                )
-            return number
+            return _parse_int(name, param, text)
         case "time":
             return requested_time(name, text)
+
+
+def _parse_int(name: str, param: Param, text: str) -> int:
+    number = int(text) if re.fullmatch(r"[0-9]{1,9}", text) else 0
+    if not param.at_least <= number <= param.at_most:
+        raise InvalidRequest(
+            name,
+            f"{text[:64]!r} is not a number from {param.at_least} to {param.at_most}",
+            "correct it",
+        )
+    return number
 
 
 def _list(names: "Mapping[str, Any] | tuple[str, ...]") -> str:

@@ -93,12 +93,7 @@ class ToolRegistry:
             InvalidRequest: it is no tool's id.
             NotFound: there is none that this login may see.
         """
-        if "\0" in tool_id or _ID.fullmatch(tool_id) is None:
-            raise InvalidRequest(
-                "id",
-                f"{tool_id[:128]!r} is not a tool's id",
-                "write tool:NAMESPACE/NAME@VERSION, or tool:NAMESPACE/NAME for the current version",
-            )
+        check_tool_id("id", tool_id)
         found = await self._tx.fetch(self._queries["find_tool"], {"id": tool_id, "tenant": tenant})
         if not found:
             raise NotFound(f"no tool {tool_id[:128]} is recorded, or it is of another tenant")
@@ -136,6 +131,20 @@ class ToolRegistry:
         _check_by(by, STATS_BY)
         parameters = {"days": days, "by": by, "tenant": tenant, "function": function_uid}
         return await self._tx.fetch(self._queries["tool_stats"], parameters)
+
+
+def check_tool_id(field: str, text: str) -> None:
+    """Refuse what cannot be one.
+
+    Raises:
+        InvalidRequest: of this field.
+    """
+    if "\0" in text or _ID.fullmatch(text) is None:
+        raise InvalidRequest(
+            field,
+            f"{text[:128]!r} is not a tool's id",
+            "write tool:NAMESPACE/NAME@VERSION, or tool:NAMESPACE/NAME for the current version",
+        )
 
 
 def _place(row: dict[str, Any]) -> list[Any]:
