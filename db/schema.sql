@@ -1394,12 +1394,12 @@ CREATE TABLE soulbox.changes (
     at          timestamptz NOT NULL DEFAULT now(),
     payload     jsonb       NOT NULL,
     CONSTRAINT changes_pkey PRIMARY KEY (xid8, seq),
-    CONSTRAINT changes_kind_known CHECK (kind IN ('sandbox', 'execution', 'metric')),
+    CONSTRAINT changes_kind_known CHECK (kind IN ('sandbox', 'execution', 'function', 'metric')),
     CONSTRAINT changes_op_known CHECK (op IN ('insert', 'update', 'delete'))
 );
 CREATE INDEX changes_at_idx ON soulbox.changes USING brin (at);
 COMMENT ON TABLE soulbox.changes IS
-    'Outbox of live queries: each version of a Sandbox or Execution as it was committed; old rows are removed';
+    'Outbox of live queries: each version of a Sandbox, Execution or Function as it was committed; old rows are removed';
 COMMENT ON COLUMN soulbox.changes.seq IS
     'Order of writing; commits may overtake, so a reader follows xid8';
 COMMENT ON COLUMN soulbox.changes.xid8 IS
@@ -1408,9 +1408,10 @@ COMMENT ON COLUMN soulbox.changes.epoch IS 'mirror_state.database_epoch it was w
 COMMENT ON COLUMN soulbox.changes.cluster IS 'UID of the namespace kube-system of its cluster';
 COMMENT ON COLUMN soulbox.changes.tenant IS 'Tenant of the object';
 COMMENT ON COLUMN soulbox.changes.user_name IS 'User of the object';
-COMMENT ON COLUMN soulbox.changes.kind IS 'sandbox, execution or metric';
+COMMENT ON COLUMN soulbox.changes.kind IS 'sandbox, execution, function or metric';
 COMMENT ON COLUMN soulbox.changes.uid IS 'The object; of a metric its sandbox';
-COMMENT ON COLUMN soulbox.changes.sandbox_uid IS 'Its Sandbox: of a Sandbox itself; null for a one-shot';
+COMMENT ON COLUMN soulbox.changes.sandbox_uid IS
+    'Its Sandbox: of a Sandbox itself; null for a one-shot and a Function';
 COMMENT ON COLUMN soulbox.changes.op IS 'insert, update, or delete when deleted_at is set';
 COMMENT ON COLUMN soulbox.changes.at IS 'When the transaction that wrote it began';
 COMMENT ON COLUMN soulbox.changes.payload IS

@@ -7,13 +7,17 @@ from typing import Any
 
 import pytest
 
-from tests.support.builders import make_execution, make_sandbox
+from tests.support.builders import make_execution, make_function, make_sandbox
 from tests.support.fix_kube import Kubectl, KubectlError
 
 pytestmark = pytest.mark.api
 
 DRY_RUN = "--dry-run=server"
-MAKERS = {"executions": make_execution, "sandboxes": make_sandbox}
+MAKERS = {
+    "executions": make_execution,
+    "sandboxes": make_sandbox,
+    "functions": make_function,
+}
 Maker = Callable[..., dict[str, Any]]
 OPERATOR = "system:serviceaccount:soulbox-system:soulbox-operator"
 

@@ -37,6 +37,7 @@ WANTED: dict[str, dict[str, tuple[str, str | None]]] = {
     },
     "node.yaml": {"node": ("Completed", "total: 29\n")},
     "own-image.yaml": {"own-image": ("Completed", "Hello from Ruby\n55\n")},
+    "function.yaml": {},
     "network-profile.yaml": {"network-profile": ("Completed", "ready for the web\n")},
 }
 # Examples that bring a class along: it is not the namespace's and goes with the test.

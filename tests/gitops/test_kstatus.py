@@ -19,6 +19,8 @@ CURRENT = {
     "Sandbox Stopped Suspended",
     # Nothing in a class's life takes time; it has no status.
     "SandboxClass",
+    "Function Ready Published",
+    "Function Suspended Suspended",
 }
 IN_PROGRESS = {
     "Execution fresh",
@@ -44,6 +46,11 @@ IN_PROGRESS = {
     "Sandbox Error StorageRefused",
     "Sandbox Running Suspending",
     "Sandbox Error PodLost",
+    "Function fresh",
+    "Function Ready, then edited",
+    "Function Error ClassNotFound",
+    "Function Error CodeMissing",
+    "Function Error QuotaExceeded",
 }
 
 

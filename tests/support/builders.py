@@ -33,6 +33,12 @@ def make_execution(name: str = "run", namespace: str = "default", **spec: Any) -
     return _manifest("Execution", name, namespace, base, spec)
 
 
+def make_function(name: str = "resize", namespace: str = "default", **spec: Any) -> dict[str, Any]:
+    """A Function of class python that gives back its input."""
+    base = {"className": "python", "handler": "main", "code": "def main(input): return input"}
+    return _manifest("Function", name, namespace, base, spec)
+
+
 def stored(manifest: dict[str, Any], **metadata: Any) -> dict[str, Any]:
     """The manifest as an API server gives it back: with uid, version and times."""
     return {

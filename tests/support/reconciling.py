@@ -32,7 +32,7 @@ from soulbox.reconcile.health import RunnerHealth
 from soulbox.reconcile.services import PublicKeys, Services
 from soulbox.telemetry.metrics import Metrics
 from tests.support.builders import make_execution, make_sandbox, make_sandbox_class
-from tests.support.fake_api import FakeApi, Manifest, serving
+from tests.support.fake_api import KINDS, FakeApi, Manifest, serving
 from tests.support.fix_clock import settle
 from tests.support.pretend_runner import PretendRunner
 from tests.support.seen import PLAN
@@ -210,15 +210,10 @@ class Bench:
         self._watched.clear()
         self._wire()
         for (plural, _, _), manifest in sorted(self.api.objects.items()):
-            kind = {
-                "sandboxclasses": Kind.SANDBOX_CLASS,
-                "pods": Kind.POD,
-                "sandboxes": Kind.SANDBOX,
-                "executions": Kind.EXECUTION,
-            }.get(plural)
+            kind = KINDS.get(plural)
             if kind is not None:
                 self.cache.put(kind, slim(kind, manifest))
-        for kind in (Kind.SANDBOX, Kind.EXECUTION):
+        for kind in (Kind.SANDBOX, Kind.EXECUTION, Kind.FUNCTION):
             for manifest in self.cache.all(kind):
                 self.keys.add(kind, manifest["metadata"]["uid"])
 

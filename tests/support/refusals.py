@@ -10,7 +10,12 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-from tests.support.builders import make_execution, make_sandbox, make_sandbox_class
+from tests.support.builders import (
+    make_execution,
+    make_function,
+    make_sandbox,
+    make_sandbox_class,
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -501,5 +506,89 @@ REFUSALS: dict[str, Refusal] = {
         spec={"workspaceMedium": "Tape"},
         want_api=("spec.workspaceMedium", '"Disk", "Memory"'),
         want_field="spec.workspaceMedium",
+    ),
+    "function with both code and codeFrom": Refusal(
+        make=make_function,
+        spec={"codeFrom": {"configMapKeyRef": _KEY}},
+        want_api=_ONE_CODE,
+        want_field="spec",
+    ),
+    "function with neither code nor codeFrom": Refusal(
+        make=make_function, spec={"code": None}, want_api=_ONE_CODE, want_field="spec"
+    ),
+    "function with codeFrom of both keys": Refusal(
+        make=make_function,
+        spec={"code": None, "codeFrom": {"configMapKeyRef": _KEY, "secretKeyRef": _KEY}},
+        want_api=_ONE_KEY,
+        want_field="spec.codeFrom",
+    ),
+    "function whose handler is no identifier": Refusal(
+        make=make_function,
+        spec={"handler": "module.main"},
+        want_api=("spec.handler is not the name of a function", "such as main"),
+        want_field="spec.handler",
+    ),
+    "function whose version is no version": Refusal(
+        make=make_function,
+        spec={"version": "v1.2"},
+        want_api=("spec.version v1.2 is not a version such as 1.2.0", "versions are counted"),
+        want_field="spec.version",
+    ),
+    "function whose version has build metadata": Refusal(
+        make=make_function,
+        spec={"version": "1.2.0+amd64"},
+        want_api=("without build metadata",),
+        want_field="spec.version",
+    ),
+    "tool without description": Refusal(
+        make=make_function,
+        spec={"tool": {"title": "Resize"}},
+        want_api=("spec.tool needs spec.description", "say what the tool does"),
+        want_field="spec.description",
+    ),
+    "input's schema whose top is no object": Refusal(
+        make=make_function,
+        spec={"inputSchema": {"type": "array"}},
+        want_api=("spec.inputSchema describes no object", "set its type to object"),
+        want_field="spec.inputSchema",
+    ),
+    "input's schema that says no type": Refusal(
+        make=make_function,
+        spec={"inputSchema": {"properties": {}}},
+        want_api=("spec.inputSchema describes no object", "set its type to object"),
+        want_field="spec.inputSchema",
+    ),
+    "function that keeps more Sandboxes than it may have": Refusal(
+        make=make_function,
+        spec={"scale": {"min": 2, "max": 1}},
+        want_api=("spec.scale.min is above spec.scale.max", "lower min, or raise max"),
+        want_field="spec.scale.min",
+    ),
+    "function with 262145 bytes of code": Refusal(
+        make=make_function,
+        spec={"code": "é" * 131_072 + "x"},
+        want_api=("spec.code is larger than 262144 bytes", "move data into files"),
+        want_field="spec.code",
+    ),
+    "function with too much in all": Refusal(
+        make=make_function,
+        spec={
+            "code": "x" * 200_000,
+            "files": [{"path": "a", "content": "x" * 200_000}],
+        },
+        want_api=("spec holds more than 393216 bytes in code, files and env together",),
+        want_field="spec",
+    ),
+    "tool with 17 tags": Refusal(
+        make=make_function,
+        spec={"description": "d", "tool": {"tags": [f"t{n}" for n in range(17)]}},
+        want_api=("spec.tool.tags", "must have at most 16 items"),
+        want_field="spec.tool.tags",
+    ),
+    "tool with a category that no list can show": Refusal(
+        make=make_function,
+        spec={"description": "d", "tool": {"category": "a\nb"}},
+        want_api=("spec.tool.category begins or ends with a blank", "correct it"),
+        want_field="spec.tool.category",
     ),
 }

@@ -13,8 +13,11 @@ from decimal import Decimal
 from typing import Any
 
 from soulbox.kinds.execution.decide.seen import Dispatched, SandboxSeen, SeenExecution, Turn
+from soulbox.kinds.function.decide.content import code_of
+from soulbox.kinds.function.decide.seen import SeenFunction
 from soulbox.kinds.sandbox.decide.seen import Activity, SeenSandbox
 from soulbox.model.billing import PricePlan
+from soulbox.model.functions import FunctionSpec
 from soulbox.model.runs import RunDocument, RunResult, RunUsage, StartRun, StreamSummary
 from soulbox.model.specs import (
     NO_NETWORK,
@@ -350,6 +353,32 @@ def make_seen_sandbox(*pods: PodView, **changes: Any) -> SeenSandbox:
         activity_due_seconds=0.0,
         pod_refusal=None,
         short_lives=0,
+    )
+    return replace(base, **changes)
+
+
+FUNCTION_UID = "6f1c1d0e-0000-4000-8000-000000000001"
+
+
+def make_seen_function(
+    content: str = "a", *, suspend: bool = False, **changes: Any
+) -> SeenFunction:
+    """A Function of which nothing was published yet."""
+    base = SeenFunction(
+        uid=FUNCTION_UID,
+        namespace="acme",
+        name="resize",
+        generation=1,
+        status={},
+        spec=FunctionSpec(code="def main(input): return input", handler="main", suspend=suspend),
+        code=code_of("def main(input): return input"),
+        content=content,
+        versions=(),
+        withdrawn=(),
+        published=0,
+        has_class=True,
+        class_objection="",
+        in_use=frozenset(),
     )
     return replace(base, **changes)
 

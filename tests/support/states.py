@@ -15,12 +15,34 @@ from soulbox.kinds.execution.decide.status import (
     queued_status,
     running_status,
 )
+from soulbox.kinds.function.decide.objection import Objection
+from soulbox.kinds.function.decide.published import Published
+from soulbox.kinds.function.decide.status import report as function_report
 from soulbox.kinds.sandbox.decide.status import News, report
-from soulbox.model.states import ExecutionReason, ExecutionState, SandboxReason, SandboxState
+from soulbox.model.states import (
+    ExecutionReason,
+    ExecutionState,
+    FunctionReason,
+    SandboxReason,
+    SandboxState,
+)
 from soulbox.pure.actions import WriteStatus
-from tests.support.builders import make_execution, make_sandbox, make_sandbox_class, stored
+from tests.support.builders import (
+    make_execution,
+    make_function,
+    make_sandbox,
+    make_sandbox_class,
+    stored,
+)
 from tests.support.fix_clock import NOW
-from tests.support.seen import make_dispatched, make_pod, make_run, make_seen, make_seen_sandbox
+from tests.support.seen import (
+    make_dispatched,
+    make_pod,
+    make_run,
+    make_seen,
+    make_seen_function,
+    make_seen_sandbox,
+)
 
 ROOT = Path(__file__).parents[2]
 Manifest = dict[str, Any]
@@ -107,6 +129,34 @@ def _sandbox_status(state: SandboxState, reason: SandboxReason) -> Manifest:
     return dict(write.status)
 
 
+def functions() -> Iterator[tuple[str, Manifest]]:
+    """(name of the case, Function)"""
+    fresh = stored(make_function())
+    yield "Function fresh", fresh | {"status": default_status("functions")}
+    for reason in FunctionReason:
+        if reason is not FunctionReason.PENDING:  # that one is the CRD's
+            status = _function_status(reason)
+            yield f"Function {status['state']} {reason}", fresh | {"status": status}
+    status = _function_status(FunctionReason.PUBLISHED)
+    yield "Function Ready, then edited", stored(make_function(), generation=2) | {"status": status}
+
+
+def _function_status(reason: FunctionReason) -> Manifest:
+    is_well = reason in (FunctionReason.PUBLISHED, FunctionReason.SUSPENDED)
+    current = Published(version="1", revision="resize-0123456789")
+    (write, *_) = function_report(
+        make_seen_function(suspend=reason is FunctionReason.SUSPENDED),
+        current=current if is_well else None,
+        versions=(current,) if is_well else (),
+        withdrawn=(),
+        published=1,
+        objection=None if is_well else Objection(reason=reason, message="Words of the operator."),
+        now=NOW,
+    )
+    assert isinstance(write, WriteStatus)
+    return {name: value for name, value in write.status.items() if value is not None}
+
+
 def classes() -> Iterator[tuple[str, Manifest]]:
     """(name of the case, SandboxClass)"""
     yield "SandboxClass", stored(make_sandbox_class())
@@ -114,4 +164,4 @@ def classes() -> Iterator[tuple[str, Manifest]]:
 
 def every_state() -> dict[str, Manifest]:
     """All of them."""
-    return dict([*executions(), *sandboxes(), *classes()])
+    return dict([*executions(), *sandboxes(), *functions(), *classes()])

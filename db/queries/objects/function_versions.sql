@@ -74,3 +74,9 @@ SELECT
   FROM soulbox.function_versions
  WHERE function_uid = ANY (%(uids)s::uuid[])
  ORDER BY function_uid, version;
+
+-- keys --
+-- Which rows of these there are.
+SELECT function_uid, version
+  FROM soulbox.function_versions
+ WHERE function_uid = ANY (%(uids)s::uuid[]);

@@ -21,24 +21,36 @@ FROM STDIN (FORMAT BINARY);
 -- The newest version of each object, and its change where such are told. An older version never
 -- overwrites a newer one; the same version again is a no-op, unless it brings the news that it is
 -- gone.
-INSERT INTO soulbox.functions AS t (
-        uid, cluster, tenant, namespace, name, version, versions, state, reason, message,
-        suspended, created_at, labels, spec, resource_version, cleaned, deleted_at, mirror_epoch)
-SELECT
-        i.uid, i.cluster, i.tenant, i.namespace, i.name, i.version, i.versions, i.state,
-        i.reason, i.message, i.suspended, i.created_at, i.labels, i.spec, i.resource_version,
-        i.cleaned, i.deleted_at, %(mirror_epoch)s
-  FROM pg_temp.incoming_functions i
-ON CONFLICT (uid) DO UPDATE SET
-        version = excluded.version, versions = excluded.versions, state = excluded.state,
-        reason = excluded.reason, message = excluded.message, suspended = excluded.suspended,
-        labels = excluded.labels, spec = excluded.spec,
-        resource_version = excluded.resource_version, cleaned = excluded.cleaned,
-        deleted_at = excluded.deleted_at,
-        mirror_epoch = excluded.mirror_epoch
-WHERE (t.mirror_epoch, t.resource_version) < (excluded.mirror_epoch, excluded.resource_version)
-   OR ((t.mirror_epoch, t.resource_version) = (excluded.mirror_epoch, excluded.resource_version)
-       AND t.deleted_at IS NULL AND excluded.deleted_at IS NOT NULL);
+WITH written AS (
+    INSERT INTO soulbox.functions AS t (
+            uid, cluster, tenant, namespace, name, version, versions, state, reason, message,
+            suspended, created_at, labels, spec, resource_version, cleaned, deleted_at, mirror_epoch)
+    SELECT
+            i.uid, i.cluster, i.tenant, i.namespace, i.name, i.version, i.versions, i.state,
+            i.reason, i.message, i.suspended, i.created_at, i.labels, i.spec, i.resource_version,
+            i.cleaned, i.deleted_at, %(mirror_epoch)s
+      FROM pg_temp.incoming_functions i
+    ON CONFLICT (uid) DO UPDATE SET
+            version = excluded.version, versions = excluded.versions, state = excluded.state,
+            reason = excluded.reason, message = excluded.message, suspended = excluded.suspended,
+            labels = excluded.labels, spec = excluded.spec,
+            resource_version = excluded.resource_version, cleaned = excluded.cleaned,
+            deleted_at = excluded.deleted_at,
+            mirror_epoch = excluded.mirror_epoch
+    WHERE (t.mirror_epoch, t.resource_version) < (excluded.mirror_epoch, excluded.resource_version)
+       OR ((t.mirror_epoch, t.resource_version) = (excluded.mirror_epoch, excluded.resource_version)
+           AND t.deleted_at IS NULL AND excluded.deleted_at IS NOT NULL)
+    RETURNING
+            t.cluster, t.tenant, t.namespace, t.name, t.state, t.reason, t.resource_version,
+            t.deleted_at, t.recorded_at, t.updated_at, t.uid
+)
+INSERT INTO soulbox.changes (epoch, cluster, tenant, user_name, kind, uid, sandbox_uid, op, payload)
+SELECT %(database_epoch)s, cluster, tenant, '', 'function', uid, NULL::uuid,
+       CASE WHEN deleted_at IS NOT NULL THEN 'delete'
+            WHEN recorded_at = updated_at THEN 'insert' ELSE 'update' END,
+       jsonb_build_object('namespace', namespace, 'name', name, 'state', state,
+                          'reason', reason, 'resource_version', resource_version)
+  FROM written;
 
 -- by_uid --
 -- Rows of these objects.
@@ -58,10 +70,20 @@ SELECT t.uid AS uid, t.mirror_epoch, t.resource_version,
 -- mark_gone --
 -- Objects that a complete list taken after `before` no longer has, and their change where such
 -- are told. When they ended nobody knows, and no time is made up.
-UPDATE soulbox.functions t
-   SET deleted_at = %(gone_at)s
- WHERE t.cluster = %(cluster)s
-   AND (%(namespaces)s::text[] IS NULL OR t.namespace = ANY (%(namespaces)s))
-   AND t.deleted_at IS NULL
-   AND t.updated_at < %(before)s
-   AND NOT EXISTS (SELECT FROM unnest(%(seen)s::uuid[]) AS s (uid) WHERE s.uid = t.uid);
+WITH written AS (
+    UPDATE soulbox.functions t
+       SET deleted_at = %(gone_at)s
+     WHERE t.cluster = %(cluster)s
+       AND (%(namespaces)s::text[] IS NULL OR t.namespace = ANY (%(namespaces)s))
+       AND t.deleted_at IS NULL
+       AND t.updated_at < %(before)s
+       AND NOT EXISTS (SELECT FROM unnest(%(seen)s::uuid[]) AS s (uid) WHERE s.uid = t.uid)
+    RETURNING
+            t.cluster, t.tenant, t.namespace, t.name, t.state, t.reason, t.resource_version, t.uid
+)
+INSERT INTO soulbox.changes (epoch, cluster, tenant, user_name, kind, uid, sandbox_uid, op, payload)
+SELECT %(database_epoch)s, cluster, tenant, '', 'function', uid, NULL::uuid,
+       'delete',
+       jsonb_build_object('namespace', namespace, 'name', name, 'state', state,
+                          'reason', reason, 'resource_version', resource_version)
+  FROM written;

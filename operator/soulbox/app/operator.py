@@ -35,6 +35,7 @@ from soulbox.kinds.controllers import build_controllers
 from soulbox.kinds.entries import ENTRIES
 from soulbox.kinds.execution.queue import Turns
 from soulbox.kinds.followers import build_followers
+from soulbox.kinds.function.history import VersionHistory
 from soulbox.kinds.objects import Objects
 from soulbox.kube.cache import ObjectCache
 from soulbox.kube.client import KubeClient
@@ -110,6 +111,7 @@ async def _lead(process: Process, stack: AsyncExitStack) -> None:
         runner_session, key, clock.now, metrics.runner_error, guard=process.leadership.check
     )
     turns = Turns(cache.executions)
+    judge = Judge()
     health = RunnerHealth(
         cache.owner_of_pod,
         lambda kind, uid: queue.add(kind, uid),  # noqa: PLW0108 - made below
@@ -136,7 +138,6 @@ async def _lead(process: Process, stack: AsyncExitStack) -> None:
         gone=lambda kind, manifest: intake.gone(kind, manifest),  # noqa: PLW0108 - made below
         wrote=lambda kind, manifest: intake.wake(kind, manifest),  # noqa: PLW0108 - made below
     )
-    judge = Judge()
     controllers = build_controllers(
         services, cache, turns, judge, counts_users=not settings.watch_namespaces
     )
@@ -160,6 +161,7 @@ async def _lead(process: Process, stack: AsyncExitStack) -> None:
     _tie(intake, periodic, namespaces)
     followers.execution.on_unfinished = controllers.farewell.take
     periodic.on_pods = health.forget_others
+    periodic.after_repair = VersionHistory(kube, cache, mirror, context).complete
     held = HeldObjects(mirror, cache, events, settings)
     metrics.read_snapshots(
         {

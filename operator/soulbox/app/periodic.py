@@ -49,6 +49,10 @@ _RETRY_SECONDS = 5.0
 _LISTED_SECONDS = 2.0
 
 
+async def nothing_more() -> None:
+    """Nothing follows."""
+
+
 class Periodic:
     """The operator's clockwork."""
 
@@ -67,6 +71,8 @@ class Periodic:
         self.before_object: Callable[[str | None], Awaitable[None]] = at_once
         # Told with the uids of all pods after each list; to be set.
         self.on_pods: Callable[[set[str]], None] = lambda _: None
+        # Awaited after each repair, for what follows from the objects; to be set.
+        self.after_repair: Callable[[], Awaitable[None]] = nothing_more
         self._memory = memory
         self._clock = clock
         self._kube = kube
@@ -122,6 +128,7 @@ class Periodic:
         """Compare complete lists with the cache and with PostgreSQL: a watch event that never
         came is made up for here."""
         await self._mirror.repair(self._lists())
+        await self.after_repair()
         self._repaired = True
 
     async def _lists(self) -> AsyncIterator[tuple[Kind, Sequence[Mapping[str, Any]]]]:

@@ -13,6 +13,8 @@ from soulbox.kinds.execution.observe import ExecutionObserver
 from soulbox.kinds.execution.queue import Turns
 from soulbox.kinds.execution.reconcile import ExecutionReconciler
 from soulbox.kinds.execution.runs import RunFollower
+from soulbox.kinds.function.boxes import FunctionBoxes
+from soulbox.kinds.function.reconcile import FunctionReconciler
 from soulbox.kinds.function.revisions import Revisions
 from soulbox.kinds.objects import Objects
 from soulbox.kinds.sandbox.reconcile import SandboxReconciler
@@ -70,14 +72,19 @@ def build_controllers(
     calls = Calls(services, memory, revisions, objects.function_sandboxes, judge)
     observer = ExecutionObserver(services, memory, runs, calls)
     execution = ExecutionReconciler(services, memory, observer, runs, probe)
+    boxes = FunctionBoxes(
+        services, objects.function_sandboxes, objects.executions, turns.claimed, revisions
+    )
+    function = FunctionReconciler(services, objects.executions, boxes, revisions, judge)
     sandbox_class = ClassReconciler(services, objects.users_of_class if counts_users else None)
     return Controllers(
         reconcile={
             Kind.SANDBOX: sandbox.reconcile,
             Kind.EXECUTION: execution.reconcile,
+            Kind.FUNCTION: function.reconcile,
             Kind.SANDBOX_CLASS: sandbox_class.reconcile,
         },
-        failing={Kind.SANDBOX: sandbox, Kind.EXECUTION: execution},
+        failing={Kind.SANDBOX: sandbox, Kind.EXECUTION: execution, Kind.FUNCTION: function},
         executions=memory,
         probe=probe,
         runs=runs,

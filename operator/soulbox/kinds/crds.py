@@ -3,6 +3,7 @@
 from typing import Final
 
 from soulbox.kinds.execution import crd as execution
+from soulbox.kinds.function import crd as function
 from soulbox.kinds.sandbox import crd as sandbox
 from soulbox.kinds.sandbox_class import crd as sandbox_class
 from soulbox.schema.crd import Described
@@ -10,5 +11,6 @@ from soulbox.schema.crd import Described
 DESCRIBED: Final[tuple[Described, ...]] = (
     sandbox_class.DESCRIBED,
     sandbox.DESCRIBED,
+    function.DESCRIBED,
     execution.DESCRIBED,
 )

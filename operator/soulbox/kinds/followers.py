@@ -7,6 +7,7 @@ from typing import Final
 from soulbox.kinds.base import Follower, Waker
 from soulbox.kinds.execution.queue import Turns
 from soulbox.kinds.execution.wakes import ExecutionFollower
+from soulbox.kinds.function.wakes import FunctionFollower
 from soulbox.kinds.namespace.wakes import NamespaceFollower
 from soulbox.kinds.objects import Objects
 from soulbox.kinds.pod.wakes import PodFollower
@@ -43,6 +44,7 @@ def build_followers(objects: Objects, waker: Waker, turns: Turns, clock: ServerC
             Kind.SANDBOX_CLASS: ClassFollower(objects, objects.users_of_class, waker),
             Kind.POD: PodFollower(objects, objects.pods, unfinished, waker),
             Kind.SANDBOX: SandboxFollower(objects, unfinished, waker, turns.forget, next_calls),
+            Kind.FUNCTION: FunctionFollower(waker, next_calls),
             Kind.EXECUTION: execution,
         },
     )

@@ -17,10 +17,12 @@ from collections.abc import (
     AsyncIterator,
     Awaitable,
     Callable,
+    Collection,
     Iterable,
     Sequence,
 )
 from datetime import UTC, datetime
+from uuid import UUID
 
 from soulbox.mirror.batches import Batches
 from soulbox.mirror.items import ItemBuilder
@@ -35,9 +37,11 @@ from soulbox.mirror.spooler import Spooler
 from soulbox.mirror.upkeep import Upkeep
 from soulbox.model.errors import StoreUnavailable
 from soulbox.model.manifests import Manifest
+from soulbox.model.rows import TableRow
 from soulbox.model.states import Kind
 from soulbox.pure.prices import PriceBook
 from soulbox.store.care import DatabaseFigures
+from soulbox.store.objects import PartStore
 from soulbox.store.outputs import Stream
 from soulbox.store.pool import Store
 
@@ -196,6 +200,33 @@ class Mirror:
             StoreUnavailable: PostgreSQL cannot be used now; the first write does it.
         """
         await self._batches.fence.acquire()
+
+    async def missing_parts(
+        self, row_type: type[TableRow], keys: Collection[tuple[UUID, str]]
+    ) -> set[tuple[UUID, str]]:
+        """Which of these parts of objects, by the object's uid and their own name, have no row.
+
+        Raises:
+            StoreUnavailable: PostgreSQL cannot be used now.
+        """
+        async with self._store.transaction() as tx:
+            there = await PartStore(tx, row_type).keys({uid for uid, _ in keys})
+        return set(keys) - there
+
+    async def add_parts(self, rows: Sequence[TableRow]) -> int:
+        """Write parts of objects, all of one type, that no version of their object held when it
+        was written; how many had no row.
+
+        Raises:
+            StoreUnavailable: PostgreSQL cannot be used now: none is written.
+            StoreRefused: PostgreSQL refused one of them: none is written.
+            LeaderFenced: another operator writes now.
+        """
+        fence = self._batches.fence
+        await fence.acquire()
+        async with self._store.transaction() as tx:
+            epochs = await fence.check(tx)
+            return await PartStore(tx, type(rows[0])).add(rows, epochs)
 
     async def save_output(
         self, uid: str, created_at: datetime, stream: Stream, chunks: AsyncIterator[bytes]

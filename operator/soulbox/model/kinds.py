@@ -103,7 +103,7 @@ NAMESPACE: Final = KindInfo(
 )
 
 # In the order in which they are listed: what is looked up comes before what looks it up.
-WATCHED: Final = (NAMESPACE, SANDBOX_CLASS, POD, SANDBOX, EXECUTION)
+WATCHED: Final = (NAMESPACE, SANDBOX_CLASS, POD, SANDBOX, FUNCTION, EXECUTION)
 INFO: Final[Mapping[Kind, KindInfo]] = {info.kind: info for info in WATCHED}
 # Those that SoulBox defines.
 OURS: Final = tuple(info for info in WATCHED if info.is_ours)

@@ -188,7 +188,9 @@ class FunctionRow:
         spec: without its code and the values of environment variables.
     """
 
-    TABLE: ClassVar[Table] = Table(name="functions", key=("uid",))
+    TABLE: ClassVar[Table] = Table(
+        name="functions", key=("uid",), feed=Feed(kind="function", user=None)
+    )
 
     uid: UUID
     cluster: First[UUID]

@@ -263,6 +263,13 @@ class FunctionRef:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class CodeMissing:
+    """What a spec refers to cannot be read (yet); `message` names object and key."""
+
+    message: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ExecutionSpec:
     """`spec` of an Execution; exactly one of each pair of targets and of codes is set, and none
     of them where it calls a Function."""

@@ -34,11 +34,13 @@ class Feed:
 
     Attributes:
         kind: their kind.
-        sandbox: the column that names the Sandbox a reader may ask for.
+        sandbox: the column that names the Sandbox a reader may ask for; None: it has none.
+        user: the column with whom it is of; None: all of its tenant.
     """
 
     kind: str
-    sandbox: str
+    sandbox: str | None = None
+    user: str | None = "user_name"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

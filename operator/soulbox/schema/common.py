@@ -97,12 +97,14 @@ def all_immutable(fields: Sequence[str], changeable: Sequence[str], remedy: str)
     return entry
 
 
-def same_value(field: str) -> str:
-    """CEL: `field` of `self` is set as it is in `oldSelf`, or is in neither."""
-    return (
-        f"has(self.{field}) == has(oldSelf.{field})"
-        f" && (!has(self.{field}) || self.{field} == oldSelf.{field})"
-    )
+def same_value(field: str, within: str = "") -> str:
+    """CEL: `field` of `self` is set as it is in `oldSelf`, or is in neither.
+
+    Args:
+        within: the path to what has the field, with its dot ("spec.").
+    """
+    now, before = f"self.{within}{field}", f"oldSelf.{within}{field}"
+    return f"has({now}) == has({before}) && (!has({now}) || {now} == {before})"
 
 
 def validations(*entries: Mapping[str, str]) -> dict[str, Any]:

@@ -105,9 +105,9 @@ class Feed:
         connect_timeout_seconds: float = 5,
     ) -> None:
         check_dsn(dsn)
-        if wanted.kind not in (None, "sandbox", "execution", "metric"):
+        if wanted.kind not in (None, "sandbox", "execution", "function", "metric"):
             raise InvalidRequest(
-                "kind", "it is not a kind of change", "use sandbox, execution or metric"
+                "kind", "it is not a kind of change", "use sandbox, execution, function or metric"
             )
         self._dsn = dsn
         self._wanted = wanted

@@ -119,6 +119,11 @@ class PartStore(RowStore[Row]):
         await self.stage(rows)
         return await self._tx.execute(self._queries["insert"], epochs.parameters())
 
+    async def keys(self, uids: Collection[UUID]) -> set[tuple[Any, ...]]:
+        """Keys of all parts of these objects, columns in the order of Table.key."""
+        found = await self._tx.fetch(self._queries["keys"], {"uids": list(uids)})
+        return {tuple(row[name] for name in self._row_type.TABLE.key) for row in found}
+
     async def of(self, uids: Collection[UUID]) -> list[Row]:
         """All parts of these objects, by their key."""
         found = await self._tx.fetch(self._queries["by_uid"], {"uids": list(uids)})

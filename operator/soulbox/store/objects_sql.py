@@ -19,7 +19,7 @@ from soulbox.model.rows import (
     ProgramRow,
     SandboxRow,
 )
-from soulbox.model.tables import Rule, Table, rules_of
+from soulbox.model.tables import Feed, Rule, Table, rules_of
 
 ROW_TYPES: Final = (
     SandboxRow,
@@ -102,7 +102,7 @@ _NEWER: Final = """\
 _CHANGES: Final = Template(
     """\
 INSERT INTO soulbox.changes (epoch, cluster, tenant, user_name, kind, uid, sandbox_uid, op, payload)
-SELECT %(database_epoch)s, cluster, tenant, user_name, '$kind', $uid, $sandbox,
+SELECT %(database_epoch)s, cluster, tenant, $user, '$kind', $uid, $sandbox,
        $op,
        jsonb_build_object('namespace', namespace, 'name', name, 'state', state,
                           'reason', reason, 'resource_version', resource_version)
@@ -172,6 +172,12 @@ $columns
   FROM soulbox.$table
  WHERE $uid = ANY (%(uids)s::uuid[])
  ORDER BY $key;
+
+-- keys --
+-- Which rows of these there are.
+SELECT $key
+  FROM soulbox.$table
+ WHERE $uid = ANY (%(uids)s::uuid[]);
 """
 )
 _ADD: Final = Template(
@@ -228,9 +234,8 @@ def _upsert(table: Table, rules: dict[str, Rule], names: dict[str, str]) -> str:
     )
     if table.feed is None:
         return insert + ";\n"
-    told = ["cluster", "tenant", "user_name", "namespace", "name", "state", "reason"]
-    told += ["resource_version", "deleted_at", "recorded_at", "updated_at", *table.key]
-    told.append(table.feed.sandbox)
+    told = [*_told_of(table.feed), "deleted_at", "recorded_at", "updated_at", *table.key]
+    told += [table.feed.sandbox] if table.feed.sandbox else []
     marked = ""
     if table.open_states:
         told += [table.ended or "", "duration_ms"]
@@ -255,7 +260,11 @@ def _told(written: str, columns: Iterable[str], table: Table, op: str, marked: s
     assert table.feed is not None
     returned = _wrapped(f"t.{name}" for name in dict.fromkeys(columns))
     changes = _CHANGES.substitute(
-        kind=table.feed.kind, uid=table.uid, sandbox=table.feed.sandbox, op=op
+        kind=table.feed.kind,
+        uid=table.uid,
+        sandbox=table.feed.sandbox or "NULL::uuid",
+        user=table.feed.user or "''",
+        op=op,
     )
     body = textwrap.indent(f"{written}\nRETURNING\n{returned}", "    ")
     return f"WITH written AS (\n{body}\n){marked}\n{changes}"
@@ -269,10 +278,17 @@ def _mark_gone(table: Table, names: dict[str, str]) -> str:
     )
     if table.feed is None:
         return update + ";\n"
-    told = ["cluster", "tenant", "user_name", "namespace", "name", "state", "reason"]
-    return _told(
-        update, [*told, "resource_version", names["uid"], table.feed.sandbox], table, "'delete'"
-    )
+    told = [*_told_of(table.feed), names["uid"]]
+    told += [table.feed.sandbox] if table.feed.sandbox else []
+    return _told(update, told, table, "'delete'")
+
+
+def _told_of(feed: Feed) -> list[str]:
+    """Columns that every change says."""
+    user = [feed.user] if feed.user else []
+    return [
+        "cluster", "tenant", *user, "namespace", "name", "state", "reason", "resource_version",
+    ]  # fmt: skip
 
 
 def _mutable(table: Table, rules: dict[str, Rule]) -> list[tuple[str, Rule]]:

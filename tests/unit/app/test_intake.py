@@ -465,6 +465,7 @@ async def test_registry_has_one_stateless_handler_for_each_kind(tmp_path: Any) -
     assert {handler.selector.plural or handler.selector.any_name for handler in handlers} == {
         "sandboxes",
         "executions",
+        "functions",
         "sandboxclasses",
         "pods",
         "namespaces",

@@ -38,7 +38,7 @@ from tests.unit.kube.scripted import write_kubeconfig
 
 pytestmark = pytest.mark.usefixtures("logged")
 
-BOX, RUN, POD = Kind.SANDBOX, Kind.EXECUTION, Kind.POD
+BOX, RUN, POD, FUNCTION = Kind.SANDBOX, Kind.EXECUTION, Kind.POD, Kind.FUNCTION
 
 
 @dataclass(frozen=True)
@@ -191,7 +191,7 @@ async def test_added_event_that_never_came_is_made_up_for(bench: Bench) -> None:
     created = add(bench, BOX, make_sandbox(), known=False)
     await bench.periodic.repair()
     assert bench.cache.get(BOX, created["metadata"]["uid"]) is not None
-    assert bench.books.repaired == [(POD, []), (BOX, ["box"]), (RUN, [])]
+    assert bench.books.repaired == [(POD, []), (BOX, ["box"]), (FUNCTION, []), (RUN, [])]
     assert (BOX, "box", False) in bench.books.offers
 
 

@@ -26,7 +26,6 @@ from soulbox.kinds.execution.decide.actions import (
 from soulbox.kinds.execution.decide.decision import decide_execution
 from soulbox.kinds.execution.decide.outcome import ending_of_run
 from soulbox.kinds.execution.decide.seen import (
-    CodeMissing,
     Dispatched,
     RunProblem,
     SeenExecution,
@@ -38,7 +37,7 @@ from soulbox.kinds.sandbox.decide.decision import decide_sandbox
 from soulbox.kinds.sandbox.decide.seen import Activity, PodRefusal, SeenSandbox
 from soulbox.model.errors import InvalidManifest
 from soulbox.model.runs import CapturedFile, RunDocument, RunResult, StreamSummary
-from soulbox.model.specs import ExecutionSpec, SandboxSpec
+from soulbox.model.specs import CodeMissing, ExecutionSpec, SandboxSpec
 from soulbox.model.states import (
     ExecutionReason,
     ExecutionState,

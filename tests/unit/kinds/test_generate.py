@@ -11,7 +11,14 @@ import yaml
 from pydantic import BaseModel, Field
 
 from soulbox.kinds import generate
-from soulbox.model.states import ConditionType, ExecutionReason, ExecutionState, SandboxState
+from soulbox.model.states import (
+    ConditionType,
+    ExecutionReason,
+    ExecutionState,
+    FunctionReason,
+    FunctionState,
+    SandboxState,
+)
 from soulbox.schema.structural import UnsupportedSchema, structural_schema
 
 ROOT = Path(__file__).parents[3]
@@ -107,7 +114,7 @@ def test_every_field_of_spec_is_bounded(kind: str) -> None:
 def test_lists_say_how_they_are_merged(kind: str) -> None:
     for path, node in _nodes(_root(kind), kind):
         if node.get("type") == "array":
-            assert node.get("x-kubernetes-list-type") in ("map", "atomic"), path
+            assert node.get("x-kubernetes-list-type") in ("map", "atomic", "set"), path
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -127,6 +134,9 @@ def test_enums_are_those_of_the_model() -> None:
     assert _root("Sandbox")["properties"]["status"]["properties"]["state"]["enum"] == list(
         SandboxState
     )
+    function = _root("Function")["properties"]["status"]["properties"]
+    assert function["state"]["enum"] == list(FunctionState)
+    assert function["reason"]["enum"] == list(FunctionReason)
 
 
 @pytest.mark.parametrize(

@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from soulbox.kinds.execution.spec import parse_execution
+from soulbox.kinds.function.spec import parse_function
 from soulbox.kinds.sandbox.spec import parse_sandbox
 from soulbox.kinds.sandbox_class.spec import parse_sandbox_class
 from soulbox.model.errors import InvalidManifest
@@ -36,6 +37,7 @@ PARSERS = {
     "SandboxClass": parse_sandbox_class,
     "Sandbox": parse_sandbox,
     "Execution": parse_execution,
+    "Function": parse_function,
 }
 MIB, GIB = 2**20, 2**30
 

@@ -8,7 +8,7 @@ import pytest
 import yaml
 
 from hack.argocd import config_map
-from soulbox.model.states import ExecutionReason, SandboxReason
+from soulbox.model.states import ExecutionReason, FunctionReason, SandboxReason
 from tests.support.gitops import SCRIPTS, argocd_health
 from tests.support.states import every_state
 
@@ -19,6 +19,7 @@ HEALTHY = {
     "Execution Completed Completed",
     "Execution Completed, then its TTL was set",
     "Sandbox Running Running",
+    "Function Ready Published",
     "SandboxClass",
 }
 PROGRESSING = {
@@ -43,8 +44,13 @@ PROGRESSING = {
     "Sandbox Error StorageRefused",
     "Sandbox Running Suspending",
     "Sandbox Error PodLost",
+    "Function fresh",
+    "Function Ready, then edited",
+    "Function Error ClassNotFound",
+    "Function Error CodeMissing",
+    "Function Error QuotaExceeded",
 }
-SUSPENDED = {"Sandbox Stopped Suspended"}
+SUSPENDED = {"Sandbox Stopped Suspended", "Function Suspended Suspended"}
 STATES = every_state()
 
 
@@ -71,10 +77,11 @@ def test_every_reason_is_tried() -> None:
     reasons = {(m["kind"], (m.get("status") or {}).get("reason")) for m in STATES.values()}
     assert {("Execution", reason.value) for reason in ExecutionReason} <= reasons
     assert {("Sandbox", reason.value) for reason in SandboxReason} <= reasons
+    assert {("Function", reason.value) for reason in FunctionReason} <= reasons
     assert {*HEALTHY, *PROGRESSING, *SUSPENDED} <= STATES.keys()
 
 
-@pytest.mark.parametrize("kind", ["Execution", "Sandbox"])
+@pytest.mark.parametrize("kind", ["Execution", "Sandbox", "Function"])
 def test_object_without_a_status_is_in_progress(kind: str) -> None:
     bare = {"kind": kind, "metadata": {"name": "x", "generation": 1}}
     assert argocd_health(bare)["status"] == "Progressing"
@@ -90,6 +97,6 @@ def test_config_map_holds_the_scripts_as_they_are() -> None:
     text = (ROOT / "manifests/argocd/argocd-cm.yaml").read_text()
     assert text == config_map.build(SCRIPTS)
     data = yaml.safe_load(text)["data"]
-    for kind in ("Execution", "Sandbox", "SandboxClass"):
+    for kind in ("Execution", "Function", "Sandbox", "SandboxClass"):
         script = (SCRIPTS / kind / "health.lua").read_text()
         assert data[f"resource.customizations.health.soulbox.dev_{kind}"] == script

@@ -30,6 +30,7 @@ class Kind(StrEnum):
 
     SANDBOX = "sandbox"
     EXECUTION = "execution"
+    FUNCTION = "function"
     METRIC = "metric"
 
 
@@ -40,7 +41,7 @@ def watch(
     user: Annotated[str | None, typer.Option(help="Only of this user.")] = None,
     tenant: Annotated[str | None, typer.Option(help="Only of this tenant.")] = None,
     kind: Annotated[
-        Kind | None, typer.Option(help="Only of this kind; default: Sandboxes and Executions.")
+        Kind | None, typer.Option(help="Only of this kind; default: all of them.")
     ] = None,
     metrics: Annotated[
         bool, typer.Option("--metrics", help="Also show samples of CPU and memory.")

@@ -8,14 +8,13 @@ from soulbox.kinds.execution.calls import Call, Calls, Room
 from soulbox.kinds.execution.decide.seen import (
     Callee,
     CallProblem,
-    CodeMissing,
     Dispatched,
     SeenExecution,
     Turn,
 )
 from soulbox.kinds.execution.decide.terms import within
 from soulbox.kinds.execution.index import queue_of
-from soulbox.kinds.execution.inputs import InputReader, merge_env, sha256_of
+from soulbox.kinds.execution.inputs import InputReader, merge_env
 from soulbox.kinds.execution.memory import ExecutionMemory
 from soulbox.kinds.execution.place import (
     Place,
@@ -34,10 +33,17 @@ from soulbox.model.handlers import Handler, handler_language
 from soulbox.model.keys import SKU_ANNOTATION, USER_ANNOTATION
 from soulbox.model.manifests import has_recorded, is_finished, sandbox_ref
 from soulbox.model.runs import RunDocument, StartRun
-from soulbox.model.specs import EnvVar, ExecutionSpec, FileEncoding, Interpreter
+from soulbox.model.specs import (
+    CodeMissing,
+    EnvVar,
+    ExecutionSpec,
+    FileEncoding,
+    Interpreter,
+)
 from soulbox.model.states import Kind, RunnerFeature
 from soulbox.model.times import parse_time
 from soulbox.pure.pods.view import PodView
+from soulbox.pure.programs import code_sha256
 from soulbox.reconcile.services import Services
 from soulbox.reconcile.specs import SpecMemory, parsed_or_error
 
@@ -81,7 +87,7 @@ class ExecutionObserver:
         self._memory = memory
         self._runs = runs
         self._calls = calls
-        self._inputs = InputReader(services)
+        self._inputs = InputReader(services.kube, services.clock)
 
     async def observe(self, manifest: Mapping[str, Any]) -> SeenExecution:
         """The Execution and all that bears on it, as of now."""
@@ -374,7 +380,7 @@ def _sha256(call: Call | None, code: tuple[str, FileEncoding] | None) -> str | N
     if code is None:
         return None
     known = None if call is None or call.revision is None else call.revision.code_sha256
-    return known or sha256_of(*code)
+    return known or code_sha256(*code)
 
 
 def _waits(callee: Callee, room: Room) -> str:
@@ -383,7 +389,7 @@ def _waits(callee: Callee, room: Room) -> str:
 
 
 def _is_of(revision: Revision, code: tuple[str, FileEncoding]) -> bool:
-    return sha256_of(*code) == revision.code_sha256
+    return code_sha256(*code) == revision.code_sha256
 
 
 def _handler(spec: ExecutionSpec, interpreter: Interpreter) -> Handler | None:

@@ -20,6 +20,7 @@ from soulbox.model.functions import (
     DEFAULT_TTL_SECONDS,
     MAX_FUNCTION_NAME,
 )
+from soulbox.model.handlers import HANDLER_NAME_PATTERN
 from soulbox.model.kinds import FUNCTION
 from soulbox.model.specs import DEFAULT_CLASS, MAX_CODE_BYTES, MAX_INPUT_BYTES, NO_NETWORK
 from soulbox.schema.common import (
@@ -33,6 +34,7 @@ from soulbox.schema.common import (
     Resources,
     SourcedEnvVar,
     cel,
+    immutable,
     list_map,
     same_value,
     validations,
@@ -53,7 +55,6 @@ VERSION_PATTERN: Final = (
     rf"^{_NUMBER}\.{_NUMBER}\.{_NUMBER}(-[0-9A-Za-z]([0-9A-Za-z.-]*[0-9A-Za-z])?)?$"
 )
 MAX_VERSION: Final = 63
-HANDLER_PATTERN: Final = r"^[A-Za-z_][A-Za-z0-9_]{0,127}$"
 
 # All that runs: what makes one version another than the next.
 CONTENT_FIELDS: Final = (
@@ -128,7 +129,7 @@ class FunctionSpec(ApiModel):
             ),
             json_schema_extra=validations(
                 cel(
-                    f"self.matches('{HANDLER_PATTERN}')",
+                    f"self.matches('{HANDLER_NAME_PATTERN}')",
                     "spec.handler is not the name of a function: begin with a letter or _, then"
                     " use letters, digits and _, such as main",
                 )
@@ -306,8 +307,14 @@ _INPUT_BYTES = " + ".join(
         "(has(self.env) ? self.env.map(e, size(bytes(e.value))).sum() : 0)",
     )
 )
+_IS_PUBLISHED = (
+    "has(self.spec.version) && has(oldSelf.spec.version) && has(oldSelf.status)"
+    " && has(oldSelf.status.version) && self.spec.version == oldSelf.spec.version"
+    " && oldSelf.status.version == oldSelf.spec.version"
+)
 _RAISE = "raise it, or leave it out and versions are counted"
 SPEC_RULES = validations(
+    immutable("user", "delete the Function and create it again, or create another"),
     cel(
         "has(self.code) != has(self.codeFrom)",
         "spec needs exactly one of code and codeFrom: set one and remove the other",
@@ -328,22 +335,23 @@ SPEC_RULES = validations(
         " is all a model knows of it",
         field_path=".description",
     ),
-    cel(
-        "!has(self.version) || !has(oldSelf.version) || self.version != oldSelf.version || ("
-        + " && ".join(f"({same_value(field)})" for field in CONTENT_FIELDS)
-        + ")",
-        f"spec changed but spec.version is still the same: {_RAISE}",
-        field_path=".version",
-        words=f"'spec changed but spec.version is still ' + self.version + ': {_RAISE}'",
-    ),
 )
-NAME_RULES = validations(
+OBJECT_RULES = validations(
     cel(
         f"size(self.metadata.name) <= {MAX_FUNCTION_NAME}",
         f"metadata.name of a Function has at most {MAX_FUNCTION_NAME} characters, so that the"
         " name of the tool, namespace.name, stays below MCP's 128: shorten it",
-        field_path=".metadata.name",
-    )
+    ),
+    # Of a version that was not published the content is still free: what was wrong with it is
+    # corrected under the same name. What the API server cannot see the operator does.
+    cel(
+        f"{_IS_PUBLISHED} ? self.spec == oldSelf.spec || "
+        + " && ".join(f"({same_value(field, 'spec.')})" for field in CONTENT_FIELDS)
+        + " : true",
+        f"spec changed but spec.version is still the same: {_RAISE}",
+        field_path=".spec.version",
+        words=f"'spec changed but spec.version is still ' + self.spec.version + ': {_RAISE}'",
+    ),
 )
 
 
@@ -351,7 +359,7 @@ class Function(ApiModel):
     """A Function is a program with versions, which Executions call by its name. Its input and
     its result are judged by JSON Schemas. With spec.tool it is a tool, which models find."""
 
-    model_config = ConfigDict(json_schema_extra=NAME_RULES)
+    model_config = ConfigDict(json_schema_extra=OBJECT_RULES)
 
     spec: Annotated[
         FunctionSpec,

@@ -1,5 +1,6 @@
 """Parts of a Function's spec: its schemas, what the registry of tools says of it, its scale."""
 
+import re
 from typing import Annotated, Any, Final
 
 from pydantic import Field, WithJsonSchema
@@ -12,11 +13,11 @@ MAX_WORD: Final = 63
 _NOT_A_WORD: Final = (
     "begins or ends with a blank, or holds a control character or a line break: correct it"
 )
-_WORD_PATTERN: Final = r"^[^\\s\\x00-\\x1f\\x7f]([^\\x00-\\x1f\\x7f]*[^\\s\\x00-\\x1f\\x7f])?$"
+WORD: Final = re.compile(r"[^\s\x00-\x1f\x7f]([^\x00-\x1f\x7f]*[^\s\x00-\x1f\x7f])?", re.ASCII)
 
 
 def _word(field: str) -> dict[str, Any]:
-    return validations(cel(f"self.matches('{_WORD_PATTERN}')", f"{field} {_NOT_A_WORD}"))
+    return validations(cel(f"self.matches(r'^{WORD.pattern}$')", f"{field} {_NOT_A_WORD}"))
 
 
 _ANY_FIELDS: Final = {"type": "object", "x-kubernetes-preserve-unknown-fields": True}
@@ -24,7 +25,18 @@ _ANY_FIELDS: Final = {"type": "object", "x-kubernetes-preserve-unknown-fields": 
 AnySchema = Annotated[dict[str, Any], WithJsonSchema(_ANY_FIELDS)]
 InputSchema = Annotated[
     dict[str, Any],
-    WithJsonSchema({**_ANY_FIELDS, "properties": {"type": {"type": "string"}}}),
+    WithJsonSchema(
+        {
+            **_ANY_FIELDS,
+            "properties": {
+                "type": {
+                    "type": "string",
+                    "maxLength": 32,
+                    "description": "object: an input has fields.",
+                }
+            },
+        }
+    ),
 ]
 INPUT_SCHEMA_RULES: Final = validations(
     cel(
@@ -66,7 +78,7 @@ class ToolEntry(ApiModel):
                 "x-kubernetes-list-type": "set",
                 **validations(
                     cel(
-                        f"self.all(tag, tag.matches('{_WORD_PATTERN}'))",
+                        f"self.all(tag, tag.matches(r'^{WORD.pattern}$'))",
                         f"spec.tool.tags has an entry that {_NOT_A_WORD}",
                     )
                 ),
@@ -134,9 +146,8 @@ class ScaleBounds(ApiModel):
 
 SCALE_RULES: Final = validations(
     cel(
-        "self.min <= self.max",
+        # Both are set by then; of the default the API server judges this before they are.
+        "!has(self.min) || !has(self.max) || self.min <= self.max",
         "spec.scale.min is above spec.scale.max: lower min, or raise max",
-        words="'spec.scale.min is ' + string(self.min) + ', above spec.scale.max, which is '"
-        " + string(self.max) + ': lower min, or raise max'",
     )
 )

@@ -30,6 +30,14 @@ class PublishedVersion(ApiModel):
     ] = None
 
 
+class WithdrawnVersion(ApiModel):
+    """One version that cannot be called any more."""
+
+    version: Annotated[str, Field(min_length=1, max_length=63, description="Its name.")]
+    revision: Annotated[str, Field(max_length=253, description="ControllerRevision that held it.")]
+    withdrawn_time: Annotated[datetime | None, Field(description="When it was withdrawn.")] = None
+
+
 class FunctionStatus(ApiModel):
     """What can be called, written by the operator."""
 
@@ -81,6 +89,22 @@ class FunctionStatus(ApiModel):
             json_schema_extra=list_map("version"),
         ),
     ]
+    withdrawn: Annotated[
+        list[WithdrawnVersion],
+        Field(
+            default_factory=list,
+            max_length=64,
+            description=(
+                "Versions that were withdrawn, the last first. None of their names can be given"
+                " to another content; the oldest are left out."
+            ),
+            json_schema_extra=list_map("version"),
+        ),
+    ]
+    published: Annotated[
+        int | None,
+        Field(ge=0, description="How many versions were ever published: the next is counted on."),
+    ] = None
 
 
 STATUS_DEFAULT: Final = {

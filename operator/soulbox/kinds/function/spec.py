@@ -9,6 +9,7 @@ from soulbox.kinds.function import crd, crd_parts
 from soulbox.kinds.function.decide.content import Code, code_of, content_sha256, revision_name
 from soulbox.model import functions, specs
 from soulbox.model.errors import InvalidManifest
+from soulbox.model.handlers import HANDLER_NAME_PATTERN
 from soulbox.model.manifests import Manifest, controller_of
 from soulbox.model.states import Kind
 from soulbox.schema.parse import (
@@ -36,6 +37,8 @@ def parse_function(manifest: Manifest) -> functions.FunctionSpec:
         raise InvalidManifest(
             "spec.description", "is missing, and spec.tool needs it", "say what the tool does"
         )
+    if spec.input_schema is not None and spec.input_schema.get("type") != "object":
+        raise InvalidManifest("spec.inputSchema", "describes no object", "set its type to object")
     _check_words(spec)
     _check_sizes(spec)
     return functions.FunctionSpec(
@@ -127,7 +130,7 @@ def _check_words(spec: crd.FunctionSpec) -> None:
         raise InvalidManifest(
             "spec.version", "is not a version such as 1.2.0", "write three numbers, or leave it out"
         )
-    if spec.handler is not None and not re.fullmatch(crd.HANDLER_PATTERN, spec.handler):
+    if spec.handler is not None and not re.fullmatch(HANDLER_NAME_PATTERN, spec.handler):
         raise InvalidManifest(
             "spec.handler", "is not the name of a function", "use letters, digits and _"
         )
@@ -166,6 +169,15 @@ def _scale(scale: crd_parts.ScaleBounds) -> functions.Scale:
 
 
 def _tool(tool: crd_parts.ToolEntry) -> functions.Tool:
+    words = {"title": tool.title, "category": tool.category, "type": tool.type}
+    words |= {f"tags[{index}]": tag for index, tag in enumerate(tool.tags)}
+    for field, word in words.items():
+        if word is not None and crd_parts.WORD.fullmatch(word) is None:
+            raise InvalidManifest(
+                f"spec.tool.{field}",
+                "begins or ends with a blank, or holds a control character",
+                "correct it",
+            )
     return functions.Tool(
         title=tool.title,
         category=tool.category,

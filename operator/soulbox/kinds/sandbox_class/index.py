@@ -16,7 +16,8 @@ class ClassUsers:
 
     def put(self, uid: str, manifest: Manifest, before: Manifest | None) -> None:
         """It uses its class until it is over. An Execution in a Sandbox uses the Sandbox's."""
-        del before
+        if before is not None and class_name(before) != class_name(manifest):
+            self.remove(uid, before)
         if self._kind is Kind.EXECUTION and not class_name(manifest):
             return
         if self._kind is Kind.EXECUTION and is_finished(manifest):

@@ -10,9 +10,9 @@ import pytest
 
 from soulbox.kinds.execution.decide.actions import Dispatch, FollowRun, ForgetDispatch
 from soulbox.kinds.execution.decide.decision import decide_execution
-from soulbox.kinds.execution.decide.seen import CodeMissing, RunProblem, SeenExecution, Turn
+from soulbox.kinds.execution.decide.seen import RunProblem, SeenExecution, Turn
 from soulbox.model.errors import InvalidManifest
-from soulbox.model.specs import NO_NETWORK, ExecutionSpec
+from soulbox.model.specs import NO_NETWORK, CodeMissing, ExecutionSpec
 from soulbox.model.states import ExecutionReason, SandboxReason, SandboxState
 from soulbox.pure.actions import (
     AddFinalizer,

@@ -9,6 +9,7 @@ from soulbox.model.billing import PricePlan
 from soulbox.model.errors import InvalidManifest
 from soulbox.model.runs import RunDocument
 from soulbox.model.specs import (
+    CodeMissing,
     EnvVar,
     ExecutionSpec,
     FileEncoding,
@@ -75,13 +76,6 @@ class Turn:
     def is_now(self) -> bool:
         """Whether it is among the first that the Sandbox has room for."""
         return self.position <= self.room - self.running
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CodeMissing:
-    """codeFrom cannot be read (yet); `message` names object and key."""
-
-    message: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

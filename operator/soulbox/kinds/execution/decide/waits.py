@@ -7,9 +7,9 @@ from datetime import datetime, timedelta
 
 from soulbox.kinds.execution.decide.actions import Action, Decision, Dispatch, FollowRun
 from soulbox.kinds.execution.decide.end import failed, finish
-from soulbox.kinds.execution.decide.seen import Callee, CodeMissing, SeenExecution, Turn
+from soulbox.kinds.execution.decide.seen import Callee, SeenExecution, Turn
 from soulbox.kinds.execution.decide.status import queued_status
-from soulbox.model.specs import ExecutionSpec
+from soulbox.model.specs import CodeMissing, ExecutionSpec
 from soulbox.model.states import ExecutionReason
 from soulbox.pure.actions import PostEvent, WriteStatus
 from soulbox.pure.pods.view import PodView

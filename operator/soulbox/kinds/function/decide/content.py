@@ -1,6 +1,5 @@
 """What a version holds, by which it is known again, and the ControllerRevision that keeps it."""
 
-import base64
 import hashlib
 import json
 from collections.abc import Mapping
@@ -17,6 +16,7 @@ from soulbox.model.keys import (
 from soulbox.model.manifests import Manifest, reference_to
 from soulbox.model.specs import FileEncoding
 from soulbox.model.states import Kind
+from soulbox.pure.programs import code_sha256
 
 # Of what runs, all but the code.
 _RUNS: Final = (
@@ -49,23 +49,25 @@ class Code:
 
 
 def code_of(text: str, encoding: FileEncoding = FileEncoding.UTF8, *, secret: bool = False) -> Code:
-    """The code that an object or a ConfigMap holds, or a Secret."""
-    is_bytes = encoding is FileEncoding.BASE64
-    raw = base64.b64decode(text) if is_bytes else text.encode("utf-8", "surrogatepass")
-    return Code(
-        text=None if secret else text, encoding=encoding, sha256=hashlib.sha256(raw).hexdigest()
-    )
+    """The code that an object or a ConfigMap holds, or a Secret.
+
+    Raises:
+        ValueError: it is not in its encoding.
+    """
+    sha256 = code_sha256(text, encoding)
+    return Code(text=None if secret else text, encoding=encoding, sha256=sha256)
 
 
-def content_sha256(spec: Mapping[str, Any], code_sha256: str) -> str:
+def content_sha256(spec: Mapping[str, Any], code: str) -> str:
     """SHA-256 of all that runs, hex: the same for the same, wherever the code lies. Of a Secret
     the reference counts too, because that is where it is read.
 
     Args:
         spec: as the API server has it.
+        code: SHA-256 of the code, hex.
     """
     content = {name: spec[name] for name in _RUNS if spec.get(name) not in (None, [], {})}
-    content["code"] = code_sha256
+    content["code"] = code
     secret = _secret_reference(spec)
     if secret is not None:
         content["codeFrom"] = secret

@@ -6,6 +6,7 @@ A class is another object, so neither schema nor CEL can say this at apply.
 from collections.abc import Callable, Iterable
 from typing import Any, NamedTuple
 
+from soulbox.model.functions import FunctionSpec
 from soulbox.model.handlers import handler_language
 from soulbox.model.quantity import format_bytes, format_millicores
 from soulbox.model.specs import (
@@ -66,12 +67,9 @@ def concurrency(spec: SandboxSpec, of: SandboxClassSpec) -> int:
 
 def object_to_sandbox(spec: SandboxSpec, of: SandboxClassSpec, class_name: str) -> str:
     """The first objection to a Sandbox of that class, "" when there is none."""
-    if of.profile(spec.network) is None:
-        known = ", ".join(sorted({"none", *(one.name for one in of.network_profiles)}))
-        return (
-            f'spec.network: SandboxClass "{class_name}" has no network profile '
-            f'"{spec.network}"; it has: {known}.'
-        )
+    objection = _to_network(spec.network, of, class_name)
+    if objection:
+        return objection
     most = of.max
     checks = [
         *_resource_checks(sandbox_limits(spec, of), of),
@@ -129,20 +127,9 @@ def _first_objection(checks: Iterable[_Check], class_name: str) -> str:
 
 def object_to_execution(spec: ExecutionSpec, of: SandboxClassSpec, class_name: str) -> str:
     """The first objection to an Execution under that class, "" when there is none."""
-    language = spec.language or of.default_language
-    if language not in of.interpreters:
-        known = ", ".join(sorted(of.interpreters))
-        return (
-            f'spec.language: SandboxClass "{class_name}" has no interpreter for "{language}"; '
-            f"it has: {known}."
-        )
-    command = of.interpreters[language].command
-    if spec.handler is not None and handler_language(of.interpreters[language]) is None:
-        return (
-            f'spec.handler: handlers are called in Python and Node, and "{language}" of '
-            f'SandboxClass "{class_name}" is {command[0]}; leave handler out, and let the program '
-            "read SOULBOX_INPUT and write SOULBOX_RESULT."
-        )
+    objection = _to_interpreter(spec.language, spec.handler, of, class_name)
+    if objection:
+        return objection
     checks = [
         _Check("spec.timeoutSeconds", spec.timeout_seconds, of.max.timeout_seconds, _seconds),
         _Check("spec.outputLimitBytes", spec.output_limit_bytes, of.max.output_bytes, _bytes),
@@ -150,3 +137,48 @@ def object_to_execution(spec: ExecutionSpec, of: SandboxClassSpec, class_name: s
     if spec.sandbox_name is None:
         checks += _resource_checks(execution_limits(spec, of), of)
     return _first_objection(checks, class_name)
+
+
+def object_to_function(spec: FunctionSpec, of: SandboxClassSpec, class_name: str) -> str:
+    """The first objection to a Function of that class, "" when there is none."""
+    objection = _to_interpreter(spec.language, spec.handler, of, class_name)
+    objection = objection or _to_network(spec.network, of, class_name)
+    if objection:
+        return objection
+    most = of.max
+    checks = [
+        _Check("spec.timeoutSeconds", spec.timeout_seconds, most.timeout_seconds, _seconds),
+        _Check("spec.scale.concurrency", spec.scale.concurrency, most.concurrency, str),
+        *_resource_checks(_limits(spec.resources, of), of),
+    ]
+    return _first_objection(checks, class_name)
+
+
+def _to_interpreter(
+    language: str | None, handler: str | None, of: SandboxClassSpec, class_name: str
+) -> str:
+    language = language or of.default_language
+    if language not in of.interpreters:
+        known = ", ".join(sorted(of.interpreters))
+        return (
+            f'spec.language: SandboxClass "{class_name}" has no interpreter for "{language}"; '
+            f"it has: {known}."
+        )
+    interpreter = of.interpreters[language]
+    if handler is not None and handler_language(interpreter) is None:
+        return (
+            f'spec.handler: handlers are called in Python and Node, and "{language}" of '
+            f'SandboxClass "{class_name}" is {interpreter.command[0]}; leave handler out, and let'
+            " the program read SOULBOX_INPUT and write SOULBOX_RESULT."
+        )
+    return ""
+
+
+def _to_network(asked: str, of: SandboxClassSpec, class_name: str) -> str:
+    if of.profile(asked) is not None:
+        return ""
+    known = ", ".join(sorted({"none", *(one.name for one in of.network_profiles)}))
+    return (
+        f'spec.network: SandboxClass "{class_name}" has no network profile '
+        f'"{asked}"; it has: {known}.'
+    )

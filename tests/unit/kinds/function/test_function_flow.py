@@ -1,0 +1,184 @@
+"""A Function on an API server that counts: what is written, in which end state."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from soulbox.kinds.function.revisions import Revisions
+from soulbox.model.errors import InvalidManifest, KubeUnavailable
+from soulbox.model.keys import REVISION_ANNOTATION
+from soulbox.model.states import Kind
+from tests.support.builders import make_execution, make_function, stored
+from tests.support.fake_api import Refusal
+from tests.support.reconciling import NAMESPACE, Bench, uid_of
+
+CODE = "def main(input): return %s"
+
+
+def add(bench: Bench, **spec: Any) -> str:
+    return uid_of(bench.api.add("functions", make_function("resize", NAMESPACE, **spec)))
+
+
+def status(bench: Bench) -> dict[str, Any]:
+    found: dict[str, Any] = bench.api.get("functions", NAMESPACE, "resize")["status"]
+    return found
+
+
+def change(bench: Bench, **spec: Any) -> None:
+    bench.api.edit("functions", NAMESPACE, "resize", {"spec": spec})
+
+
+async def test_publishing_takes_two_writes_and_resting_none(bench: Bench) -> None:
+    bench.add_class()
+    add(bench)
+    await bench.settle()
+    publishing = [("create", "controllerrevisions"), ("patch", "functions/status")]
+    assert bench.api.take_writes() == publishing
+    assert status(bench)["version"] == "1"
+    change(bench, code=CODE % 2)
+    await bench.settle()
+    assert bench.api.take_writes() == publishing
+    assert status(bench)["version"] == "2"
+    # Back to the first: nothing is published.
+    change(bench, code=make_function()["spec"]["code"])
+    await bench.settle()
+    assert bench.api.take_writes() == [("patch", "functions/status")]
+    assert status(bench)["version"] == "1"
+    for _ in range(5):
+        await bench.elapse(60)
+    await bench.restart()
+    await bench.settle()
+    assert bench.api.take_writes() == []
+    assert bench.posted() == []
+
+
+async def test_version_whose_status_was_not_written_is_not_made_twice(bench: Bench) -> None:
+    bench.add_class()
+    add(bench, version="1.0.0")
+    bench.api.refuse("patch", "functions/status", Refusal(500, "InternalError", "no"))
+    with pytest.raises(KubeUnavailable):
+        await bench.settle()
+    await bench.restart()
+    await bench.settle()
+    assert status(bench)["version"] == "1.0.0"
+    assert len(bench.api.named("controllerrevisions")) == 1
+
+
+async def test_status_that_was_lost_is_found_again_from_what_is_held(bench: Bench) -> None:
+    bench.add_class()
+    uid = add(bench)
+    await bench.settle()
+    change(bench, code=CODE % 2)
+    await bench.settle()
+    before = status(bench)
+    del bench.api.objects["functions", NAMESPACE, "resize"]["status"]
+    await bench.restart()
+    bench.keys.add(Kind.FUNCTION, uid)
+    await bench.settle()
+    after = status(bench)
+    for field in ("version", "revision", "versions", "published"):
+        assert after[field] == before[field]
+
+
+async def test_quota_that_refuses_is_told_and_tried_again(bench: Bench) -> None:
+    bench.add_class()
+    add(bench)
+    bench.api.refuse(
+        "create",
+        "controllerrevisions",
+        Refusal(403, "Forbidden", "exceeded quota: versions"),
+        times=2,  # its own word wakes it once
+    )
+    await bench.settle()
+    told = status(bench)
+    assert (told["state"], told["reason"]) == ("Error", "QuotaExceeded")
+    assert "exceeded quota: versions" in told["message"]
+    await bench.elapse(30)
+    assert status(bench)["reason"] == "Published"
+
+
+@pytest.mark.parametrize("names", ["its version", "what it was dispatched with"])
+async def test_what_an_unfinished_call_runs_or_names_is_not_withdrawn(
+    bench: Bench, names: str
+) -> None:
+    bench.add_class()
+    add(bench, revisionHistoryLimit=0)
+    await bench.settle()
+    first = status(bench)["revision"]
+    version = "1" if names == "its version" else None
+    call = make_execution(
+        "call", NAMESPACE, sandboxRef=None, code=None, functionRef={"name": "resize"}
+    )
+    if version is not None:
+        call["spec"]["functionRef"]["version"] = version
+    call = stored(call, uid="call")
+    if version is None:
+        call["metadata"]["annotations"] = {REVISION_ANNOTATION: first}
+    bench.cache.put(Kind.EXECUTION, call)
+    change(bench, code=CODE % 2)
+    await bench.settle()
+    assert [one["version"] for one in status(bench)["versions"]] == ["2", "1"]
+    bench.cache.remove(Kind.EXECUTION, "call")
+    await bench.elapse(60)
+    told = status(bench)
+    assert [one["version"] for one in told["versions"]] == ["2"]
+    assert [one["version"] for one in told["withdrawn"]] == ["1"]
+    assert bench.api.named("controllerrevisions") == [told["revision"]]
+
+
+async def test_code_that_lies_elsewhere_is_read_once_a_minute_however_often_it_is_looked_at(
+    bench: Bench,
+) -> None:
+    bench.add_class()
+    code = {"metadata": {"name": "code", "namespace": NAMESPACE}, "data": {"k": CODE % 1}}
+    bench.api.add("configmaps", code)
+    key = {"name": "code", "key": "k"}
+    uid = add(bench, code=None, codeFrom={"configMapKeyRef": key})
+    await bench.settle()
+    assert status(bench)["version"] == "1"
+    bench.api.reads.clear()
+    for _ in range(5):
+        bench.keys.add(Kind.FUNCTION, uid)
+        await bench.settle()
+    assert bench.api.reads == []
+    bench.api.edit("configmaps", NAMESPACE, "code", {"data": {"k": CODE % 2}})
+    await bench.elapse(60)
+    assert status(bench)["version"] == "2"
+
+
+async def test_revisions_are_read_once_and_only_ours(bench: Bench) -> None:
+    bench.add_class()
+    add(bench, version="1.0.0")
+    await bench.settle()
+    name = status(bench)["revision"]
+    revisions = Revisions(bench.kube, kept=1)
+    found = await revisions.read(NAMESPACE, name)
+    assert found is not None
+    assert (found.name, found.version, found.spec.handler) == (name, "1.0.0", "main")
+    held = bench.api.objects.pop(("controllerrevisions", NAMESPACE, name))
+    assert await revisions.read(NAMESPACE, name) is found
+    assert await revisions.read(NAMESPACE, "another") is None
+    forged = {**held, "metadata": {**held["metadata"], "name": "forged"}}
+    bench.api.objects["controllerrevisions", NAMESPACE, "forged"] = forged
+    with pytest.raises(InvalidManifest, match="its name does not follow from what it holds"):
+        await revisions.read(NAMESPACE, "forged")
+    revisions.forget(NAMESPACE, name)
+    assert await revisions.read(NAMESPACE, name) is None
+
+
+async def test_somebody_else_s_revision_of_that_name_is_told(bench: Bench) -> None:
+    bench.add_class()
+    add(bench)
+    await bench.settle()
+    name = status(bench)["revision"]
+    held = bench.api.objects["controllerrevisions", NAMESPACE, name]
+    held["data"] = {**held["data"], "code": "import os"}
+    del bench.api.objects["functions", NAMESPACE, "resize"]["status"]
+    await bench.restart()
+    bench.keys.add(Kind.FUNCTION, uid_of(bench.api.get("functions", NAMESPACE, "resize")))
+    await bench.settle()
+    told = status(bench)
+    assert told["reason"] == "VersionConflict"
+    assert f'ControllerRevision "{name}" exists and is not this version' in told["message"]
