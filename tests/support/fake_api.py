@@ -255,7 +255,7 @@ class FakeApi:
             if plural == target.plural
             and target.namespace in ("", namespace)
             and wanted.items() <= (manifest["metadata"].get("labels") or {}).items()
-            and about in ("", f"involvedObject.uid={manifest.get('involvedObject', {}).get('uid')}")
+            and _is_about(manifest, about)
         ]
         return {"metadata": {"resourceVersion": str(self._version)}, "items": items}
 
@@ -346,6 +346,15 @@ class FakeApi:
 
     def _time(self) -> str:
         return self.now.replace(microsecond=0).isoformat().replace("+00:00", "Z")
+
+
+def _is_about(manifest: Manifest, selector: str) -> bool:
+    """Whether a field is as one selector, path=value, says; "" says nothing."""
+    path, _, wanted = selector.partition("=")
+    found: Any = manifest
+    for part in path.split(".") if path else ():
+        found = (found or {}).get(part)
+    return not path or found == wanted
 
 
 def _target(path: str) -> Target:

@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from soulbox.app.commands import billing, db, prices
+from soulbox.app.commands import billing, db, prices, tools
 from soulbox.app.commands.call import call
 from soulbox.app.commands.doctor import doctor
 from soulbox.app.commands.executions import cancel, get, logs
@@ -34,6 +34,7 @@ app = typer.Typer(
 app.add_typer(db.app, name="db")
 app.add_typer(billing.app, name="billing")
 app.add_typer(prices.app, name="prices")
+app.add_typer(tools.app, name="tools")
 app.command()(query)
 app.command()(usage)
 app.command()(watch)

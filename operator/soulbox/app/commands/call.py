@@ -76,9 +76,7 @@ def call(
     from soulbox.app.commands.person import as_person  # noqa: PLC0415
     from soulbox.app.commands.running import Wishes, start_program  # noqa: PLC0415
 
-    called, has_version, version = function.partition("@")
-    if not called or (has_version and not version):
-        raise typer.BadParameter(f"{function}: write NAME, or NAME@VERSION")
+    called, version = options.function_of(function)
     if detach and (remove or follow):
         raise typer.BadParameter(
             "--detach does not wait for the end: use --ttl instead of --rm, and `soulbox logs -f`"

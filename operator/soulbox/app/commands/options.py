@@ -228,6 +228,18 @@ def labels_of(words: list[str] | None) -> dict[str, str]:
     return labels
 
 
+def function_of(word: str) -> tuple[str, str | None]:
+    """Name and version from NAME[@VERSION].
+
+    Raises:
+        BadParameter: one of them is empty.
+    """
+    name, has_version, version = word.partition("@")
+    if not name or (has_version and not version):
+        raise typer.BadParameter(f"{word}: write NAME, or NAME@VERSION")
+    return name, version or None
+
+
 def variables_of(
     words: list[str] | None, from_secrets: list[str] | None = None
 ) -> list[dict[str, Any]] | None:
