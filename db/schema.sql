@@ -583,9 +583,10 @@ BEGIN
     SELECT x.version, x.versions, x.deleted_at INTO f FROM soulbox.functions x WHERE x.uid = NEW.function_uid;
     IF FOUND THEN
         NEW.is_current := f.deleted_at IS NULL AND NEW.version IS NOT DISTINCT FROM f.version;
-        NEW.withdrawn_at := CASE WHEN f.deleted_at IS NOT NULL THEN f.deleted_at
-                                 WHEN NEW.is_current OR NEW.version = ANY (f.versions) THEN NULL
-                                 ELSE now() END;
+        -- A row of a backup says when.
+        NEW.withdrawn_at := CASE WHEN f.deleted_at IS NULL
+                                      AND (NEW.is_current OR NEW.version = ANY (f.versions)) THEN NULL
+                                 ELSE coalesce(NEW.withdrawn_at, f.deleted_at, now()) END;
     END IF;
     RETURN NEW;
 END

@@ -21,9 +21,6 @@ SELECT (SELECT count(*) FROM soulbox.sandboxes) AS sandboxes,
        (SELECT count(*) FROM soulbox.executions) AS executions,
        (SELECT count(*) FROM soulbox.programs) AS programs,
        (SELECT count(*) FROM soulbox.execution_outputs) AS execution_outputs,
-       (SELECT count(*) FROM soulbox.execution_logs) AS execution_logs,
-       (SELECT count(*) FROM soulbox.functions) AS functions,
-       (SELECT count(*) FROM soulbox.function_versions) AS function_versions,
        (SELECT count(*) FROM soulbox.resource_metrics) AS resource_metrics,
        (SELECT count(*) FROM soulbox.pod_runs) AS pod_runs,
        (SELECT count(*) FROM soulbox.price_plans) AS price_plans,
@@ -36,6 +33,23 @@ SELECT (SELECT count(*) FROM soulbox.sandboxes) AS sandboxes,
                                              currency, price_plan, sku, tier, corrects), 0)::numeric),
                         0)::text
           FROM soulbox.billing_events) AS ledger_hash;
+
+-- tables --
+-- Which tables there are: an older schema lacks some.
+SELECT array_agg(c.relname::text) FROM pg_class c
+ WHERE c.relnamespace = 'soulbox'::regnamespace AND c.relkind IN ('r', 'p') AND NOT c.relispartition;
+
+-- count_functions --
+-- Rows of a table that not every schema has.
+SELECT count(*) FROM soulbox.functions;
+
+-- count_function_versions --
+-- Rows of a table that not every schema has.
+SELECT count(*) FROM soulbox.function_versions;
+
+-- count_execution_logs --
+-- Rows of a table that not every schema has.
+SELECT count(*) FROM soulbox.execution_logs;
 
 -- count_of_prices --
 -- The only rows that are compared of a backup of the schema.

@@ -30,17 +30,33 @@ from tests.support.fix_access import write_both
 from tests.support.fix_db import TestServer
 from tests.support.fix_mirror import CONTEXT, MakeMirror, until
 from tests.support.postgres_server import PostgresServer
+from tests.support.tools import add_tool, add_version
 
 pytestmark = pytest.mark.slow
 OPERATORS = (
     "select count(*) from pg_stat_activity"
     " where application_name = 'soulbox' and datname = current_database()"
 )
+# Of a version that cannot be called any more: triggers must leave it alone.
+WITHDRAWN = datetime(2026, 11, 1, tzinfo=UTC)
+IS_KEPT = (
+    "select withdrawn_at = '2026-11-01 00:00:00+00' from soulbox.function_versions"
+    " where version = '1'"
+)
 
 
 @pytest.fixture
 async def filled(dsn: str, store: Store, make_mirror: MakeMirror) -> str:
     await write_both(make_mirror)
+    with psycopg.connect(dsn, autocommit=True) as connection:
+        tool = add_tool(connection, version="2")
+        add_version(connection, tool, version="1", withdrawn_at=WITHDRAWN)
+        connection.execute(
+            "insert into soulbox.execution_logs"
+            " (uid, created_at, seq, cluster, tenant, level, message)"
+            " select uid, created_at, 0, cluster, tenant, 'info', 'hello'"
+            "   from soulbox.executions limit 1"
+        )
     await close(store, dsn)
     return dsn
 
@@ -69,6 +85,7 @@ async def test_backup_is_restored_into_a_new_server_and_proved(
     backup = back_up(filled, tmp_path / "backups")
     assert backup.figures["billing_events"] == 4
     assert backup.figures["executions"] == 8
+    assert (backup.figures["function_versions"], backup.figures["execution_logs"]) == (2, 1)
     assert verify_backup(backup.path).figures == backup.figures
     target = new_database(own_server)
     with psycopg.connect(target, autocommit=True) as connection:
@@ -76,6 +93,7 @@ async def test_backup_is_restored_into_a_new_server_and_proved(
         connection.execute("alter database restored set timezone = 'Asia/Kolkata'")
         connection.execute("alter database restored set datestyle = 'German, DMY'")
     assert restore(target, backup.path) == backup.figures
+    assert value(target, IS_KEPT)
     with psycopg.connect(target, autocommit=True) as connection:
         connection.execute("alter database restored reset all")
     # The same schema, rights, policies and owners, function by function.
@@ -246,6 +264,7 @@ def test_data_alone_brings_its_schema_along(
         with pytest.raises(ConfigError, match="give --replace"):
             restore(target, backup.path)
     assert restore(target, backup.path, replace=is_first_schema) == backup.figures
+    assert value(target, IS_KEPT)
     # Its partitions, guards and rights too, as a full backup would.
     assert read_catalog(target) == read_catalog(filled)
     assert migrate(target) == []

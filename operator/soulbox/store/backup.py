@@ -32,6 +32,12 @@ from soulbox.store.migrate import migrate
 from soulbox.store.tools import find_tool, run_tool, tool_version
 
 What = Literal["full", "schema", "data"]
+# Tables that an older schema lacks, and what counts their rows.
+_LATER: Final = {
+    "functions": "count_functions",
+    "function_versions": "count_function_versions",
+    "execution_logs": "count_execution_logs",
+}
 _NAME: Final = re.compile(r"soulbox-(\d{8}T\d{6}Z)-(full|schema|data)\.dump")
 
 
@@ -336,7 +342,9 @@ def _require_schema(connection: "psycopg.Connection[Any]") -> None:
 def _figures(connection: "psycopg.Connection[Any]") -> dict[str, Any]:
     row = connection.execute(load_queries("backup")["figures"]).fetchone()
     assert row is not None
-    return dict(row)
+    there = _value(connection, "tables")
+    later = {table: query for table, query in _LATER.items() if table in there}
+    return dict(row) | {table: _value(connection, query) for table, query in later.items()}
 
 
 def _make_folder(folder: Path) -> None:
