@@ -9,14 +9,9 @@ from typing import Any
 
 from aiohttp.client_proto import ResponseHandler
 
-from soulbox.box.client import (
-    MAX_OUTPUT_BYTES,
-    OUTPUT_CHUNK_BYTES,
-    PodAddress,
-    RunnerClient,
-    open_session,
-)
+from soulbox.box.client import MAX_OUTPUT_BYTES, OUTPUT_CHUNK_BYTES, RunnerClient
 from soulbox.box.signing import SigningKey
+from soulbox.box.transport import PodAddress, open_session
 from soulbox.model.errors import HostileReply, RunnerRefused, RunnerUnavailable
 from tests.fuzz.checks import NOW, check_document, check_refusal, check_stats
 

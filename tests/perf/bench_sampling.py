@@ -21,8 +21,9 @@ from uuid import uuid4
 import psycopg
 from aiohttp import web
 
-from soulbox.box.client import RunnerClient, open_session
+from soulbox.box.client import RunnerClient
 from soulbox.box.signing import SigningKey, new_seed
+from soulbox.box.transport import open_session
 from soulbox.kinds.entries import ENTRIES
 from soulbox.kube.cache import ObjectCache
 from soulbox.kube.clock import ServerClock

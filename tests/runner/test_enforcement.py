@@ -17,9 +17,10 @@ from pathlib import Path
 
 import pytest
 
-from soulbox.box.client import PodAddress, RunnerClient, open_session
+from soulbox.box.client import RunnerClient
 from soulbox.box.signing import SigningKey
 from soulbox.box.target import ForbiddenTarget
+from soulbox.box.transport import PodAddress, open_session
 from soulbox.model.errors import RunnerUnavailable
 from soulbox.model.states import PolicyFinding, RunState
 from tests.support.runner_client import POD_UID, Runner, start_runner

@@ -11,8 +11,9 @@ from typing import Any
 
 import pytest
 
-from soulbox.box.client import PodAddress, RunnerClient, open_session
+from soulbox.box.client import RunnerClient
 from soulbox.box.signing import SigningKey
+from soulbox.box.transport import PodAddress, open_session
 from soulbox.kinds.execution.crd import GLOB_PATTERN
 from soulbox.model.errors import RunnerRefused
 from soulbox.model.handlers import Handler

@@ -11,7 +11,8 @@ from collections import defaultdict, deque
 from collections.abc import AsyncIterator
 from dataclasses import replace
 
-from soulbox.box.client import PodAddress, Stream
+from soulbox.box.client import Stream
+from soulbox.box.transport import PodAddress
 from soulbox.model.errors import RunnerRefused
 from soulbox.model.runs import RunDocument, RunList, StartRun
 from soulbox.model.states import PolicyFinding, RunnerFeature, RunState

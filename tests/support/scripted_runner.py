@@ -10,7 +10,7 @@ import asyncio
 from collections import defaultdict, deque
 from dataclasses import dataclass
 
-from soulbox.box.client import PodAddress
+from soulbox.box.transport import PodAddress
 from soulbox.model.errors import RunnerRefused, RunnerUnavailable
 from soulbox.model.runs import RunDocument, StartRun
 

@@ -32,7 +32,8 @@ from soulbox.app.output_calls import (
     is_lost,
     whole_inline,
 )
-from soulbox.box.client import OutputPiece, PodAddress, Stream
+from soulbox.box.client import OutputPiece, Stream
+from soulbox.box.transport import PodAddress
 from soulbox.kube.cache import ObjectCache
 from soulbox.model.errors import HostileReply, RunnerRefused, RunnerUnavailable, SoulBoxError
 from soulbox.model.keys import OUTPUT_KEYS_ANNOTATION

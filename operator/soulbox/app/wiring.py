@@ -16,8 +16,9 @@ from soulbox.app.queue import WorkQueue
 from soulbox.app.signing import load_signing_key
 from soulbox.app.standby import Process
 from soulbox.app.tasks import TaskGroup
-from soulbox.box.client import RunnerClient, open_session
+from soulbox.box.client import RunnerClient
 from soulbox.box.target import ForbiddenTarget
+from soulbox.box.transport import open_session
 from soulbox.judge.judge import Judge
 from soulbox.kinds.controllers import Controllers, build_controllers
 from soulbox.kinds.entries import ENTRIES

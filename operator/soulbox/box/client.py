@@ -12,47 +12,27 @@ from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 from datetime import datetime
 from http import HTTPStatus
-from typing import Final, Literal, NamedTuple
+from typing import Final, Literal
 from urllib.parse import quote
 
 import aiohttp
-from yarl import URL
 
 from soulbox.box.signing import Call, SigningKey
+from soulbox.box.transport import MAX_WAIT_SECONDS, PodAddress, Reply, count_header, send
 from soulbox.model.errors import HostileReply, NotLeader, RunnerRefused, RunnerUnavailable
-from soulbox.model.keys import RUNNER_PORT
 from soulbox.model.runs import RunDocument, RunList, RunStats, StartRun
 from soulbox.model.states import PolicyFinding, RunState
 from soulbox.schema import wire
 
 Stream = Literal["stdout", "stderr"]
 
-# A pod is on the cluster's network; a connection that takes longer is lost.
-CONNECT_SECONDS: Final = 3.0
-# Beyond what the runner was asked to wait: it answers in milliseconds, a busy node in some.
-REPLY_SECONDS: Final = 10.0
-# The runner's own bound on `wait`.
-MAX_WAIT_SECONDS: Final = 60.0
 # One reply of output, and all of it: the CRD's bound on a class's outputBytes.
 OUTPUT_CHUNK_BYTES: Final = 1_048_576
 MAX_OUTPUT_BYTES: Final = 1_073_741_824
 _MAX_ERROR_BYTES: Final = 16_384
-# Every sandbox is asked these in turn, used or not: an open connection to each of a thousand
-# would cost 15 MiB between the rounds.
-_ASKED_OF_ALL: Final = frozenset({"/v1/executions", "/v1/stats"})
-_CLOSE: Final = {"Connection": "close"}
 # Clock offsets kept, of the pods called last; a lost one costs one more round trip.
 _MAX_OFFSETS: Final = 4096
 _MAX_OFFSET_MILLISECONDS: Final = int(wire.MAX_AHEAD.total_seconds() * 1000)
-
-
-@dataclass(frozen=True, slots=True)
-class PodAddress:
-    """Where a pod's runner listens, and the pod it must be."""
-
-    uid: str
-    ip: str
-    port: int = RUNNER_PORT
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,27 +42,6 @@ class OutputPiece:
     content: bytes
     stored_bytes: int  # of the stream, when this was read
     finished: bool  # the run was over before: nothing is added any more
-
-
-class _Reply(NamedTuple):
-    status: int
-    headers: dict[str, str]  # lower-case names
-    body: bytes
-
-
-def open_session() -> aiohttp.ClientSession:
-    """A session fit for runners: no cookies, no proxy, nothing unpacked. The caller closes
-    it."""
-    return aiohttp.ClientSession(
-        # Thousands of pods may be polled at once; the work queue bounds the calls.
-        # A connection left open costs some 15 KiB, making one half a millisecond: those of a
-        # sandbox in use stay, those of one that is only sampled do not.
-        connector=aiohttp.TCPConnector(limit=0, force_close=False, keepalive_timeout=4.0),
-        cookie_jar=aiohttp.DummyCookieJar(),
-        trust_env=False,
-        auto_decompress=False,
-        headers={"Accept-Encoding": "identity", "User-Agent": "soulbox-operator"},
-    )
 
 
 class RunnerClient:
@@ -269,7 +228,7 @@ class RunnerClient:
     ) -> OutputPiece:
         call = Call(method="GET", path=path, query=f"offset={offset}", pod_uid=pod.uid)
         reply = await self._signed(pod, call, OUTPUT_CHUNK_BYTES)
-        stored_bytes = _count_header(reply, "soulbox-stored-bytes")
+        stored_bytes = count_header(reply, "soulbox-stored-bytes")
         if stored_bytes > limit_bytes or (reply.body and offset + len(reply.body) > stored_bytes):
             raise HostileReply(f"runner's reply: more bytes of {what} than can be stored")
         # An honest runner sends whole pieces; byte by byte, each would cost us a call.
@@ -318,14 +277,18 @@ class RunnerClient:
     async def healthy(self, pod: PodAddress) -> bool:
         """Whether something at the address says that it is well; unsigned, proves nothing."""
         try:
-            reply = await self._send(
-                pod, Call(method="GET", path="/healthz", pod_uid=pod.uid), {}, _MAX_ERROR_BYTES
+            reply = await send(
+                self._session,
+                pod,
+                Call(method="GET", path="/healthz", pod_uid=pod.uid),
+                {},
+                _MAX_ERROR_BYTES,
             )
         except (RunnerUnavailable, HostileReply):
             return False
         return reply.status == HTTPStatus.OK
 
-    def _document(self, reply: _Reply, uid: str, attempt: int) -> RunDocument:
+    def _document(self, reply: Reply, uid: str, attempt: int) -> RunDocument:
         document = wire.parse_document(reply.body, now=self._clock())
         if (document.uid, document.attempt) != (uid, attempt):
             raise HostileReply("runner's reply: it is about a different run")
@@ -333,14 +296,14 @@ class RunnerClient:
 
     async def _signed(
         self, pod: PodAddress, call: Call, limit_bytes: int, wait_seconds: float = 0
-    ) -> _Reply:
+    ) -> Reply:
         """Sign and send; once more where only the clock or the nonce was at fault."""
         for is_last in (False, True):
             self._ask_guard()
             headers = call.headers(
                 self._key, self._runner_milliseconds(pod.uid), secrets.token_hex(16)
             )
-            reply = await self._send(pod, call, headers, limit_bytes, wait_seconds)
+            reply = await send(self._session, pod, call, headers, limit_bytes, wait_seconds)
             if reply.status < HTTPStatus.MULTIPLE_CHOICES:
                 return reply
             if reply.status < HTTPStatus.BAD_REQUEST:
@@ -386,64 +349,6 @@ class RunnerClient:
             self._offsets_milliseconds.popitem(last=False)
         return True
 
-    async def _send(
-        self,
-        pod: PodAddress,
-        call: Call,
-        headers: dict[str, str],
-        limit_bytes: int,
-        wait_seconds: float = 0,
-    ) -> _Reply:
-        try:
-            async with self._session.request(
-                call.method,
-                _url(pod, call),
-                data=call.body or None,
-                headers=headers | _CLOSE if call.path in _ASKED_OF_ALL else headers,
-                allow_redirects=False,
-                timeout=aiohttp.ClientTimeout(
-                    total=min(wait_seconds, MAX_WAIT_SECONDS) + REPLY_SECONDS,
-                    sock_connect=CONNECT_SECONDS,
-                ),
-            ) as response:
-                body = await _read_bounded(response, limit_bytes)
-                names = {name.lower(): value for name, value in response.headers.items()}
-                return _Reply(response.status, names, body)
-        except TimeoutError as error:
-            reached = not isinstance(error, aiohttp.ConnectionTimeoutError)
-            raise RunnerUnavailable("runner did not answer in time", reached=reached) from error
-        except aiohttp.ClientResponseError as error:
-            raise HostileReply("runner's reply is not HTTP") from error
-        except aiohttp.ClientError as error:
-            refused = isinstance(getattr(error, "os_error", None), ConnectionRefusedError)
-            raise RunnerUnavailable(
-                f"no connection to the runner ({type(error).__name__})",
-                reached=refused or not isinstance(error, aiohttp.ClientConnectorError),
-            ) from error
-
-
-async def _read_bounded(response: aiohttp.ClientResponse, limit_bytes: int) -> bytes:
-    """The body; the connection is dropped as soon as it is over the bound."""
-    if (response.content_length or 0) > limit_bytes:
-        response.close()
-        raise HostileReply(f"runner's reply is over {limit_bytes} bytes")
-    parts: list[bytes] = []
-    size_bytes = 0
-    async for part in response.content.iter_any():
-        size_bytes += len(part)
-        if size_bytes > limit_bytes:
-            response.close()
-            raise HostileReply(f"runner's reply is over {limit_bytes} bytes")
-        parts.append(part)
-    return b"".join(parts)
-
-
-def _count_header(reply: _Reply, name: str) -> int:
-    text = reply.headers.get(name, "")
-    if not (text.isascii() and text.isdigit() and len(text) <= 18):
-        raise HostileReply(f"runner's reply: header {name} is not a count")
-    return int(text)
-
 
 def _run_path(uid: str, attempt: int) -> str:
     return f"/v1/executions/{uid}/{attempt}"
@@ -453,10 +358,3 @@ def _wait_query(wait_seconds: float) -> str:
     if wait_seconds <= 0:
         return ""
     return f"wait={int(min(wait_seconds, MAX_WAIT_SECONDS) * 1000)}ms"
-
-
-def _url(pod: PodAddress, call: Call) -> URL:
-    host = f"[{pod.ip}]" if ":" in pod.ip else pod.ip
-    query = f"?{call.query}" if call.query else ""
-    # Already escaped: what is sent must be what was signed, to the byte.
-    return URL(f"http://{host}:{pod.port}{call.path}{query}", encoded=True)

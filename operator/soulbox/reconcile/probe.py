@@ -8,7 +8,7 @@ import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
-from soulbox.box.client import PodAddress
+from soulbox.box.transport import PodAddress
 from soulbox.model.backoff import Backoff
 from soulbox.model.errors import HostileReply, RunnerRefused, RunnerUnavailable
 from soulbox.model.states import Kind, PolicyFinding

@@ -12,7 +12,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, Final, Protocol
 
-from soulbox.box.client import PodAddress
+from soulbox.box.transport import PodAddress
 from soulbox.model.errors import SoulBoxError
 from soulbox.model.marks import dispatch_mark
 from soulbox.model.owners import pod_owner

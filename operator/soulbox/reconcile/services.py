@@ -4,8 +4,9 @@ from collections.abc import Callable, Coroutine, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
-from soulbox.box.client import PodAddress, RunnerClient
+from soulbox.box.client import RunnerClient
 from soulbox.box.target import ForbiddenTarget
+from soulbox.box.transport import PodAddress
 from soulbox.kube.cache import ObjectCache
 from soulbox.kube.client import KubeClient
 from soulbox.kube.clock import ServerClock

@@ -28,7 +28,7 @@ class Epochs:
 
 
 # A transaction waits for a runner's reply while whole output is saved, for up to ten seconds
-# (box.client.REPLY_SECONDS); one that says nothing for longer belongs to a process that is
+# (box.transport.REPLY_SECONDS); one that says nothing for longer belongs to a process that is
 # stopped, and the leader before is the likely one.
 _FORSAKEN_SECONDS: Final = 12.0
 

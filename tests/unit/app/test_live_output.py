@@ -20,7 +20,8 @@ from soulbox.app.commands.person import Person
 from soulbox.app.commands.target import Target
 from soulbox.app.live_output import LiveOutput
 from soulbox.app.output_calls import FILE_PATH, KEY_HEADER, OUTPUT_PATH, STATE_HEADER, whole_inline
-from soulbox.box.client import OutputPiece, PodAddress
+from soulbox.box.client import OutputPiece
+from soulbox.box.transport import PodAddress
 from soulbox.kinds.objects import Objects
 from soulbox.kube.clock import ServerClock
 from soulbox.model.errors import HostileReply, RunnerRefused, RunnerUnavailable, StoreUnavailable

@@ -12,7 +12,7 @@ from typing import Any
 from aiohttp import web
 from aiohttp.test_utils import TestServer
 
-from soulbox.box.client import PodAddress
+from soulbox.box.transport import PodAddress
 
 POD_UID = "0b0e7f0c-5a5e-4a55-9d5e-3f0a1c2b3d4e"
 NOW = datetime(2026, 3, 4, 5, 6, 7, tzinfo=UTC)

@@ -16,8 +16,10 @@ from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
 from soulbox.box import client as client_module
-from soulbox.box.client import PodAddress, RunnerClient, open_session
+from soulbox.box import transport
+from soulbox.box.client import RunnerClient
 from soulbox.box.signing import Call, SigningKey
+from soulbox.box.transport import PodAddress, open_session
 from soulbox.model.errors import HostileReply, NotLeader, RunnerRefused, RunnerUnavailable
 from soulbox.model.runs import StartRun
 from soulbox.model.states import RunState
@@ -434,7 +436,7 @@ async def test_nobody_listening_is_unavailable(client: RunnerClient) -> None:
 async def test_silent_and_dripping_runners_are_given_up(
     client: RunnerClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(client_module, "REPLY_SECONDS", 0.2)
+    monkeypatch.setattr(transport, "REPLY_SECONDS", 0.2)
 
     async def silent(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await asyncio.Event().wait()
@@ -574,5 +576,5 @@ async def test_offsets_of_clocks_are_bounded(
 
 def test_ipv6_address_is_put_in_brackets() -> None:
     call = Call(method="GET", path="/healthz", query="a=%2F", pod_uid="p")
-    url = client_module._url(PodAddress("p", "fd00::1", 8478), call)
+    url = transport.url_of(PodAddress("p", "fd00::1", 8478), call)
     assert str(url) == "http://[fd00::1]:8478/healthz?a=%2F"

@@ -12,7 +12,7 @@ from uuid import UUID, uuid4
 
 import pytest
 
-from soulbox.box.client import PodAddress
+from soulbox.box.transport import PodAddress
 from soulbox.kinds.objects import Objects
 from soulbox.kube.clock import ServerClock
 from soulbox.model.errors import HostileReply, RunnerUnavailable, StoreUnavailable

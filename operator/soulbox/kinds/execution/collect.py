@@ -7,7 +7,7 @@ that is away, would take one worker for each run until none is left for anybody.
 import asyncio
 from collections.abc import AsyncIterator
 
-from soulbox.box.client import PodAddress
+from soulbox.box.transport import PodAddress
 from soulbox.kinds.execution.decide.actions import CollectOutput
 from soulbox.kinds.execution.decide.seen import SeenExecution
 from soulbox.kinds.execution.memory import ExecutionMemory

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
-from soulbox.box.client import PodAddress
+from soulbox.box.transport import PodAddress
 from soulbox.kinds.execution.collect import OutputCollector
 from soulbox.kinds.execution.decide.actions import CollectOutput
 from soulbox.kinds.execution.decide.outcome import ending_of_run

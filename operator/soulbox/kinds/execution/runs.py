@@ -10,7 +10,8 @@ import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
-from soulbox.box.client import PodAddress, RunnerClient
+from soulbox.box.client import RunnerClient
+from soulbox.box.transport import PodAddress
 from soulbox.kinds.execution.decide.output import FILE_CONTENT_BYTES
 from soulbox.kinds.execution.decide.seen import RunProblem
 from soulbox.model.backoff import Backoff

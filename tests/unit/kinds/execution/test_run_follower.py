@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from soulbox.box.client import PodAddress
+from soulbox.box.transport import PodAddress
 from soulbox.kinds.execution.decide.seen import RunProblem
 from soulbox.kinds.execution.runs import RunFollower
 from soulbox.model.errors import HostileReply, RunnerUnavailable
