@@ -36,7 +36,7 @@ def renew(kubectl: str, kubeconfig: Path, file: Path) -> None:
 
 
 def main(kubectl: str, kubeconfig: Path, file: Path) -> None:
-    # The first one is got by who starts this process, because the operator needs it at once.
+    # The first token is fetched before this process starts, because the operator needs it at once.
     wait_seconds = RENEW_SECONDS
     while True:
         time.sleep(wait_seconds)

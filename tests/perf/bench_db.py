@@ -495,7 +495,7 @@ def main() -> None:
                 "insert into soulbox.tenant_roles (role_name, tenant)"
                 " values ('bench_tenant', 'tenant-0')"
             )
-            # Who asks for all tenants is who may see all.
+            # Reports about all tenants are asked for by a login that may see all.
             connection.execute("create role bench_admin login in role soulbox_admin_reader")
         reader = server.dsn("bench", user="bench_reader")
         for hot in HOT:

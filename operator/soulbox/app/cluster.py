@@ -104,7 +104,7 @@ async def restore_pod(
     kube: KubeClient, pod: Mapping[str, Any], gone: Callable[[Kind, Mapping[str, Any]], None]
 ) -> None:
     """Put our label and finalizer on a pod again that lost them; the watch then brings it back.
-    One that does not exist is told to `gone`."""
+    One that does not exist is passed to `gone`."""
     metadata = pod["metadata"]
     while True:
         try:

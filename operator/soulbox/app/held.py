@@ -71,7 +71,7 @@ class HeldObjects:
             await asyncio.sleep(period)
 
     async def look(self) -> None:
-        """Spool, or tell of, what waits too long at this moment."""
+        """Spool, or report, what has been waiting too long."""
         if self._mirror.failing_seconds() < min(_OUTAGE_SECONDS, self._deadline_seconds):
             self.count = 0
             return

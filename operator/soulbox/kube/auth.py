@@ -3,8 +3,8 @@
 kubeconfig files (tokens, token files, exec plugins, client certificates) and the
 in-cluster ServiceAccount are read by the `kubernetes` package; here its result becomes an
 aiohttp session whose Authorization header follows a renewed token: ServiceAccount tokens
-live an hour, the kubelet renews the file well before. Whom a kubeconfig impersonates, which
-that package does not read, is read here: left out, a call would have the rights of the
+live an hour, and the kubelet renews the file well before. That package does not read whom a
+kubeconfig impersonates, so it is read here: otherwise a call would have the rights of the
 account behind it.
 """
 
@@ -149,7 +149,7 @@ def _context(kubeconfig: str | None, context: str | None) -> Mapping[str, Any]:
 
 
 def _impersonation(kubeconfig: str | None, context: Mapping[str, Any]) -> Impersonation:
-    """Whom the context's user impersonates."""
+    """The user that the context's user impersonates, if any."""
     merged = KubeConfigMerger(kubeconfig or KUBE_CONFIG_DEFAULT_LOCATION).config
     named = merged["users"].get_with_name(context.get("user"), safe=True)
     user: Mapping[str, Any] = (named.value.get("user") if named else None) or {}
@@ -208,7 +208,7 @@ class Credentials:
         impersonate: Impersonation | None = None,
     ) -> None:
         """Read the configuration; `context` None takes the kubeconfig's current one,
-        `impersonate` None impersonates whom the kubeconfig names.
+        `impersonate` None impersonates the user that the kubeconfig names, if any.
 
         Raises ConfigError with one clear line.
         """
@@ -220,7 +220,7 @@ class Credentials:
         self._tls = _tls(configuration)
         known = self._loaded.impersonation
         asked = known if impersonate is None else impersonate
-        # Groups alone change those of whom the kubeconfig names, as with kubectl.
+        # Groups alone replace those of the user that the kubeconfig names, as with kubectl.
         asked = asked if asked.user else replace(asked, user=known.user)
         self._impersonation = asked.headers()
         self._loaded_at = monotonic()

@@ -17,7 +17,7 @@ class Remembered:
     """What later versions of an object may no longer say.
 
     Attributes:
-        user_name: whom its output belongs to.
+        user_name: the user that its output belongs to.
         started_at: when its container started: a kubelet that lost the container forgets it.
     """
 

@@ -121,7 +121,7 @@ def dead_letter(sighting: Sighting, error: Exception, context: RowContext) -> De
         resource_version=_plain(names.get("resourceVersion")),
         sqlstate=error.sqlstate if isinstance(error, StoreRefused) else None,
         constraint_name=error.constraint if isinstance(error, StoreRefused) else None,
-        # An error that nobody foresaw may quote anything: only its type is told.
+        # An error that nobody foresaw may quote anything: only its type is reported.
         error=(clean(str(error)[:1024]) or "") if is_told else f"a defect: {type(error).__name__}",
         payload=to_json(dict(sighting.manifest)),
     )

@@ -75,7 +75,7 @@ class WriteLoop:
         Raises:
             LeaderFenced: another operator writes now; this process must end.
         """
-        # In a task of its own: a batch under way when this is cancelled is let finish.
+        # In a task of its own: a batch that is under way when this is cancelled can still finish.
         loop = asyncio.create_task(self._loop(), name="mirror-loop")
         try:
             await asyncio.shield(loop)

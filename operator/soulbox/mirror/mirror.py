@@ -188,7 +188,7 @@ class Mirror:
         return self._upkeep.database_figures
 
     def count_batches(self, on_batch: Callable[[int], None]) -> None:
-        """Have this told the number of objects of each committed batch."""
+        """Call this with the number of objects of each committed batch."""
         self._batches.on_batch = on_batch
 
     # What may wait for PostgreSQL.

@@ -1,4 +1,4 @@
-"""Why the API server refused the pods of owners, as their next passes are told.
+"""Why the API server refused the pods of owners, for the owners' next passes.
 
 A refusal is written on the object, which wakes it at once, and its next pass is refused again.
 Words that differ each time (an id, a port) would make passes follow one another without a pause:

@@ -160,7 +160,7 @@ def refuse_nul(field: str, text: str) -> None:
 
 
 def to_user(user: str | None) -> str | None:
-    """Whom it is billed to.
+    """The user it is billed to.
 
     Raises:
         InvalidManifest: a name that bills cannot show as it is.

@@ -91,7 +91,7 @@ _UNREACHED: Final = {
 def describe(error: psycopg.Error) -> tuple[str, str | None]:
     """One line about an error that holds neither data nor DSN, and its SQLSTATE.
 
-    Connection errors carry no SQLSTATE; one is told from libpq's phrases, for people only
+    Connection errors carry no SQLSTATE; one is guessed from libpq's phrases, for people only
     (whether to retry does not depend on it).
     """
     sqlstate = error.sqlstate

@@ -84,7 +84,7 @@ def _candidates(name: str, folder: Path | None) -> Iterator[Path]:
 
 
 def tool_version(tool: Path) -> int:
-    """Its major version as a server's is told, 180000 for 18.4."""
+    """Its major version in the form that servers report, 180000 for 18.4."""
     return _major(tool) * 10_000
 
 

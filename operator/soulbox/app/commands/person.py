@@ -182,7 +182,7 @@ async def open_person(target: Target) -> AsyncIterator[Person]:
     Raises:
         ConfigError: there is no usable one.
     """
-    impersonate = None  # whom the kubeconfig says
+    impersonate = None  # the user that the kubeconfig says
     if target.as_user is not None or target.as_groups:
         impersonate = Impersonation(user=target.as_user or "", groups=target.as_groups)
     credentials = Credentials(

@@ -11,7 +11,7 @@ class Target:
     namespace: str | None = None
     context: str | None = None
     kubeconfig: Path | None = None
-    as_user: str | None = None  # None: whom the kubeconfig impersonates, mostly nobody
+    as_user: str | None = None  # None: the user that the kubeconfig impersonates, if any
     as_groups: tuple[str, ...] = ()
     operator_namespace: str = "soulbox-system"
     operator_url: str | None = None  # None: through the API server

@@ -1,4 +1,4 @@
-"""Who is next among those that wait for one Sandbox."""
+"""Which of those that wait for one Sandbox comes next."""
 
 from __future__ import annotations
 

@@ -1,8 +1,9 @@
-"""Who is next among the Executions that wait for one Sandbox.
+"""Which of the Executions that wait for one Sandbox comes next.
 
-The higher priority first. Among equals users take turns: the k-th of a user comes after the
-(k-1)-th of every other, and of two whose turn it is goes who was served longer ago. Then
-first come. So a thousand of one user hold nobody else up for longer than one run.
+The higher priority goes first. Among equals users take turns: the k-th Execution of a user comes
+after the (k-1)-th of every other user, and of two whose turn it is, the one goes whose user was
+served longer ago. Then first come, first served. So a thousand Executions of one user delay
+nobody else for longer than one run.
 """
 
 from collections import Counter
