@@ -56,6 +56,8 @@ WITH written AS (
     ON CONFLICT (uid, created_at) DO UPDATE SET
             sandbox_uid = CASE WHEN t.completed_at IS NULL OR t.mirror_epoch < excluded.mirror_epoch
                  THEN excluded.sandbox_uid ELSE coalesce(t.sandbox_uid, excluded.sandbox_uid) END,
+            one_shot = CASE WHEN t.completed_at IS NULL OR t.mirror_epoch < excluded.mirror_epoch
+                 THEN excluded.one_shot ELSE coalesce(t.one_shot, excluded.one_shot) END,
             class_name = excluded.class_name, language = excluded.language,
             code_sha256 = CASE WHEN t.completed_at IS NULL OR t.mirror_epoch < excluded.mirror_epoch
                  THEN excluded.code_sha256 ELSE coalesce(t.code_sha256, excluded.code_sha256) END,

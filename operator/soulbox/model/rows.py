@@ -113,7 +113,7 @@ class ExecutionRow:
     tenant: First[str]
     user_name: First[str]
     sandbox_uid: Settled[UUID | None]
-    one_shot: First[bool]
+    one_shot: Settled[bool]
     namespace: First[str]
     name: First[str]
     class_name: str | None
