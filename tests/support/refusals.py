@@ -40,6 +40,7 @@ def _file(path: str = "a.txt", **changes: Any) -> dict[str, Any]:
 _ONE_TARGET = ("exactly one of sandboxRef and className", "set one and remove the other")
 _ONE_CODE = ("exactly one of code, codeFrom and functionRef", "set one and remove the others")
 _CALLED: dict[str, Any] = {"code": None, "sandboxRef": None, "functionRef": {"name": "resize"}}
+_ONE_CODE_OF_TWO = ("spec needs exactly one of code and codeFrom", "set one and remove the other")
 _ONE_KEY = ("spec.codeFrom needs exactly one of configMapKeyRef and secretKeyRef", "set one")
 _PATH = ("file path leaves the workspace", "make it relative")
 _RUNNERS_PATH = ("file path holds NUL or starts with .soulbox-", "choose another name")
@@ -510,11 +511,11 @@ REFUSALS: dict[str, Refusal] = {
     "function with both code and codeFrom": Refusal(
         make=make_function,
         spec={"codeFrom": {"configMapKeyRef": _KEY}},
-        want_api=_ONE_CODE,
+        want_api=_ONE_CODE_OF_TWO,
         want_field="spec",
     ),
     "function with neither code nor codeFrom": Refusal(
-        make=make_function, spec={"code": None}, want_api=_ONE_CODE, want_field="spec"
+        make=make_function, spec={"code": None}, want_api=_ONE_CODE_OF_TWO, want_field="spec"
     ),
     "function with codeFrom of both keys": Refusal(
         make=make_function,

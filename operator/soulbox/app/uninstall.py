@@ -24,7 +24,6 @@ from soulbox.kube.resources import (
     CRONJOBS,
     DEPLOYMENTS,
     DISRUPTION_BUDGETS,
-    EXECUTIONS,
     LEASES,
     NAMESPACES,
     NETWORK_POLICIES,
@@ -33,13 +32,13 @@ from soulbox.kube.resources import (
     ROLE_BINDINGS,
     ROLES,
     SANDBOX_CLASSES,
-    SANDBOXES,
     SECRETS,
     SERVICE_ACCOUNTS,
     SERVICE_MONITORS,
     SERVICES,
     STATEFUL_SETS,
     Resource,
+    resource_of,
 )
 from soulbox.model.errors import KubeConflict, KubeNotFound, Terminal
 from soulbox.model.keys import (
@@ -48,6 +47,7 @@ from soulbox.model.keys import (
     MANAGED_BY_LABEL,
     SIGNING_KEY_SECRET,
 )
+from soulbox.model.kinds import OURS, TENANTS
 from soulbox.model.manifests import finalizers_without_ours, has_recorded
 
 PART_OF: Final = "app.kubernetes.io/part-of=soulbox"
@@ -55,7 +55,7 @@ _MADE_BY_US: Final = f"{MANAGED_BY_LABEL}={MANAGED_BY}"
 _HELM_RELEASE: Final = "meta.helm.sh/release-name"
 
 # What users made and what runs for them, owners first: garbage collection helps along.
-_USERS: Final = (EXECUTIONS, SANDBOXES)
+_USERS: Final = tuple(resource_of(info) for info in reversed(TENANTS))
 # The installation, what acts before what it leans on.
 _INSTALLATION: Final = (
     DEPLOYMENTS,
@@ -138,8 +138,8 @@ class Uninstaller:
         )
 
     async def end_objects(self, deadline_seconds: float) -> None:
-        """Delete every Execution and Sandbox and wait until they and their pods are recorded
-        and gone.
+        """Delete every Execution, Function and Sandbox and wait until they and their pods are
+        recorded and gone.
 
         Raises:
             NotRecorded: some were still there after `deadline_seconds`.
@@ -263,9 +263,9 @@ class Uninstaller:
             return []
 
     async def _our_crds(self) -> AsyncIterator[dict[str, Any]]:
-        for resource in (EXECUTIONS, SANDBOXES, SANDBOX_CLASSES):
+        for info in OURS:
             with suppress(KubeNotFound):
-                yield await self._kube.get(CRDS, f"{resource.plural}.{GROUP}")
+                yield await self._kube.get(CRDS, f"{info.plural}.{GROUP}")
 
     async def _owned_by_name(self, resource: Resource) -> list[dict[str, Any]]:
         """What the operator itself made in its namespace: the signing key, its Lease."""

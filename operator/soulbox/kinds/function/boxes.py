@@ -62,8 +62,8 @@ class FunctionBoxes:
 
     async def keep(
         self, manifest: Manifest, spec: FunctionSpec, versions: Mapping[str, str], current: str
-    ) -> str:
-        """Make and delete Sandboxes; what the API server refuses, "" nothing.
+    ) -> KubeRefused | None:
+        """Make and delete Sandboxes; what the API server refuses of it, None nothing.
 
         Args:
             versions: that can be called: the name of its revision, by version.
@@ -102,9 +102,9 @@ class FunctionBoxes:
                 except KubeExists:
                     continue  # a person's: another name is tried with the next look
                 except KubeRefused as error:
-                    return f"The API server refused a Sandbox of its own: {error.message}"
+                    return error
                 self._services.saw(Kind.SANDBOX, made)
-        return ""
+        return None
 
     def _waiting(
         self, namespace: str, name: str, versions: Mapping[str, str], current: str

@@ -61,7 +61,8 @@ class Publisher:
         except KubeRefused as error:
             if "NamespaceTerminating" in error.causes:
                 raise
-            return of_refusal(error.message, is_quota=is_quota(error))
+            what = "the ControllerRevision of its new version"
+            return of_refusal(what, error.message, is_quota=is_quota(error))
         revision = _parsed(made)
         if revision is None or revision.function_uid != function["metadata"]["uid"]:
             return of_stranger(new.revision)

@@ -41,7 +41,7 @@ from soulbox.pure.failing import failing_event
 from soulbox.reconcile.failing import Failure
 from soulbox.reconcile.keys import KeyReader
 from soulbox.reconcile.services import Services
-from soulbox.reconcile.writes import write_status
+from soulbox.reconcile.writes import is_quota, write_status
 
 # ConfigMaps and Secrets are not watched: what codeFrom names is read again after so long, and
 # so is what unfinished calls keep from being withdrawn.
@@ -221,7 +221,10 @@ class FunctionReconciler:
         refused = await self._boxes.keep(
             manifest, seen.spec, {one.version: one.revision for one in versions}, told
         )
-        return objections.of_quota(refused) if refused else None
+        if refused is None:
+            return None
+        what = "a Sandbox that its calls need"
+        return objections.of_refusal(what, refused.message, is_quota=is_quota(refused))
 
     async def _code(self, namespace: str, spec: FunctionSpec) -> Code | CodeMissing:
         if spec.code_from is None:

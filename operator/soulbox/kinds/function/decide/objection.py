@@ -68,20 +68,17 @@ def of_schema(message: str) -> Objection:
     return Objection(reason=FunctionReason.SCHEMA_INVALID, message=message)
 
 
-def of_refusal(message: str, *, is_quota: bool) -> Objection:
-    """The API server does not take the ControllerRevision."""
+def of_refusal(what: str, message: str, *, is_quota: bool) -> Objection:
+    """The API server does not take something that the Function needs.
+
+    Args:
+        what: with its article, for the middle of a sentence.
+    """
     reason = FunctionReason.QUOTA_EXCEEDED if is_quota else FunctionReason.INVALID_SPEC
     return Objection(
         reason=reason,
-        message=f"The API server refused the ControllerRevision of its new version: {message}",
+        message=f"The API server refused {what}: {message}",
         again_seconds=_QUOTA_SECONDS,
-    )
-
-
-def of_quota(message: str) -> Objection:
-    """The API server does not take a Sandbox that calls need."""
-    return Objection(
-        reason=FunctionReason.QUOTA_EXCEEDED, message=message, again_seconds=_QUOTA_SECONDS
     )
 
 
