@@ -18,6 +18,7 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 from tests.perf import (
+    bench_call,
     bench_execution,
     bench_idle,
     bench_sandbox,
@@ -33,6 +34,7 @@ from tests.perf.trial import Trial
 SECTIONS: dict[str, tuple[Callable[[Trial], Awaitable[None]], str]] = {
     "idle": (bench_idle.measure, "the operator with nothing to do"),
     "execution": (bench_execution.measure, "Execution against kubectl exec"),
+    "call": (bench_call.measure, "calls of a Function against Executions in a Sandbox"),
     "sandbox": (bench_sandbox.measure, "Sandbox create to Ready against a bare pod"),
     "writes": (bench_writes.measure, "API writes of each life"),
     "scale": (bench_scale.measure, "a thousand Sandboxes, and a restart with them"),

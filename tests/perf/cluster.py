@@ -14,6 +14,7 @@ from soulbox.kube.client import KubeClient, Manifest
 from soulbox.kube.clock import ServerClock
 from soulbox.kube.resources import (
     EXECUTIONS,
+    FUNCTIONS,
     NAMESPACES,
     SANDBOX_CLASSES,
     SANDBOXES,
@@ -161,7 +162,7 @@ class Cluster:
     async def empty(self) -> None:
         """Delete all Executions and Sandboxes and wait until the operator has let go of them."""
         async with asyncio.timeout(300):
-            for resource in (EXECUTIONS, SANDBOXES):
+            for resource in (FUNCTIONS, EXECUTIONS, SANDBOXES):
                 url = self.credentials.server + resource.path(NAMESPACE)
                 body = {"propagationPolicy": "Background"}
                 async with self.credentials.session().delete(url, json=body) as response:
@@ -200,6 +201,11 @@ def is_ready(manifest: Manifest) -> bool:
     return condition(manifest, "Ready") == "True"
 
 
+def is_published(found: Manifest) -> bool:
+    """Whether a Function can be called."""
+    return bool(found.get("status", {}).get("version"))
+
+
 def has_completed(manifest: Manifest) -> bool:
     """The Execution is over, whatever its end."""
     return "completionTime" in (manifest.get("status") or {})
@@ -232,6 +238,27 @@ def execution(name: str, sandbox_name: str) -> Manifest:
         name,
         {"sandboxRef": {"name": sandbox_name}, "language": "python", "code": CODE},
     )
+
+
+def function(name: str) -> Manifest:
+    """A Function that doubles a number, judged at both ends; its Sandboxes are like the bench's."""
+    schema = {"type": "object", "required": ["n"], "properties": {"n": {"type": "integer"}}}
+    return soulbox(
+        "Function",
+        name,
+        {
+            "className": CLASS,
+            "handler": "main",
+            "code": "def main(given):\n    return {'n': given['n'] * 2}\n",
+            "inputSchema": schema,
+            "outputSchema": schema,
+        },
+    )
+
+
+def call(name: str, function_name: str) -> Manifest:
+    """An Execution that calls it."""
+    return soulbox("Execution", name, {"functionRef": {"name": function_name}, "input": {"n": 21}})
 
 
 def bare_pod(name: str, of: Manifest) -> Manifest:
