@@ -195,6 +195,23 @@ FAMILIES: Final[tuple[Family, ...]] = (
             " runner does not use"
         },
     ),
+    # The judge of schemas and inputs
+    Family(
+        name="soulbox_judge_seconds",
+        type="histogram",
+        help="From a question to the judge to its answer.",
+        labels={
+            "ask": "check_schema, validate, check_cel or evaluate_cel",
+            "outcome": "Good, Bad, Refused, Late, Outgrew, Died, or Unavailable",
+        },
+        buckets=(0.001, 0.005, 0.025, 0.1, 0.5, 2.5, 10.0),
+    ),
+    Family(
+        name="soulbox_judge_ended_total",
+        type="counter",
+        help="Processes of the judge that ended.",
+        labels={"cause": "Idle and Spent are ordinary; Late, Outgrew, Died, Silent or Killed"},
+    ),
     # Resource figures
     Family(
         name="soulbox_samples_total",

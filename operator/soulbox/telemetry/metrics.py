@@ -155,6 +155,14 @@ class Metrics:
         known = code if code in RUNNER_CODES else "Other"
         self._add("soulbox_runner_errors_total", known)
 
+    def judged(self, ask: str, outcome: str, seconds: float) -> None:
+        """The judge has answered, or could not; all names are its own."""
+        self._observe("soulbox_judge_seconds", seconds, ask, outcome)
+
+    def judge_ended(self, cause: str) -> None:
+        """A process of the judge ended."""
+        self._add("soulbox_judge_ended_total", cause)
+
     def watch_event(self, kind: str, timestamp_seconds: float) -> None:
         """One event came."""
         self._add("soulbox_watch_events_total", kind)
