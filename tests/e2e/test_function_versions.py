@@ -10,6 +10,7 @@ import pytest
 from tests.support.builders import make_function
 from tests.support.fix_kube import KubectlError
 from tests.support.waiting import Manifest, World
+from tests.unit.judge.hostile import doubling
 
 pytestmark = [pytest.mark.e2e, pytest.mark.slow]
 
@@ -142,6 +143,18 @@ def test_versions_of_the_owner_cannot_be_given_to_another_content(world: World) 
         "Ready": "False",
         "Stalled": "True",
     }
+
+    # Neither ends the operator, and none of them is published.
+    large = {"type": "object", "properties": {f"p{n}": {"const": "x" * 1000} for n in range(40)}}
+    for name, schema, words in (
+        ("late", {**doubling(32), "type": "object"}, "inputSchema took over 250 ms to judge"),
+        ("large", large, "of at most 32,768"),
+    ):
+        world.create(make_function(name, inputSchema=schema))
+        told = settled(world, name, "SchemaInvalid")
+        assert words in told["message"]
+        assert "version" not in told
+    assert revisions(world, "late") == revisions(world, "large") == {}
 
 
 def test_code_of_elsewhere_and_what_is_missing(world: World) -> None:

@@ -126,6 +126,8 @@ class FunctionReconciler:
         seen = await self._observe(manifest)
         current, objection = await self._place(seen, manifest)
         versions, published = seen.versions, seen.published
+        if isinstance(current, Published) and await self._is_lost(seen, current):
+            current = New(current.version, current.revision)
         if isinstance(current, New):
             assert isinstance(seen.code, Code)
             if self._contents.pop(uid, None) is not None:
@@ -194,6 +196,16 @@ class FunctionReconciler:
         if isinstance(code, CodeMissing):
             return code, ""
         return code, content_sha256(manifest["spec"], code.sha256)
+
+    async def _is_lost(self, seen: SeenFunction, current: Published) -> bool:
+        """Whether somebody deleted the ControllerRevision of what the spec is: it is made again.
+        Asked when a content is new to this operator."""
+        if seen.uid in self._contents:
+            return False
+        try:
+            return await self._revisions.read(seen.namespace, current.revision) is None
+        except InvalidManifest:
+            return True  # somebody else's in its place, which is told when it is made again
 
     def _remember(self, seen: SeenFunction) -> None:
         """What is published needs no second look, for a while."""

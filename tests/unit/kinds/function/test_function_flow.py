@@ -82,6 +82,40 @@ async def test_status_that_was_lost_is_found_again_from_what_is_held(bench: Benc
         assert after[field] == before[field]
 
 
+async def test_version_that_somebody_deleted_is_published_again(bench: Bench) -> None:
+    bench.add_class()
+    uid = add(bench)
+    await bench.settle()
+    before = status(bench)
+    name = before["revision"]
+    held = bench.api.objects.pop(("controllerrevisions", NAMESPACE, name))
+    bench.api.take_writes()
+    await bench.restart()
+    bench.keys.add(Kind.FUNCTION, uid)
+    await bench.settle()
+    assert bench.api.get("controllerrevisions", NAMESPACE, name)["data"] == held["data"]
+    assert [one["version"] for one in status(bench)["versions"]] == ["1"]
+    assert status(bench)["state"] == "Ready"
+    # Once for each operator: it rests again.
+    bench.api.take_writes()
+    bench.api.reads.clear()
+    for _ in range(3):
+        bench.keys.add(Kind.FUNCTION, uid)
+        await bench.settle()
+    assert (bench.api.take_writes(), bench.api.reads) == ([], [])
+
+
+async def test_status_that_was_lost_while_it_is_watched_is_made_again(bench: Bench) -> None:
+    bench.add_class()
+    uid = add(bench)
+    await bench.settle()
+    before = status(bench)
+    bench.api.edit("functions", NAMESPACE, "resize", {"status": None})
+    bench.keys.add(Kind.FUNCTION, uid)
+    await bench.settle()
+    assert status(bench)["versions"] == before["versions"]
+
+
 async def test_quota_that_refuses_is_told_and_tried_again(bench: Bench) -> None:
     bench.add_class()
     add(bench)
