@@ -212,6 +212,18 @@ def test_get_of_one_tells_all_that_is_known(shell: Shell) -> None:
         assert fact in facts
 
 
+def test_get_of_a_call_tells_function_input_and_result(shell: Shell) -> None:
+    call = make_execution("call", NAMESPACE, functionRef={"name": "add"}, input={"a": "ä" * 600})
+    call["status"] = {"state": "Completed", "functionVersion": "1.2.0", "result": None}
+    shell.api.add("executions", call)
+    code, out, _ = shell.call("get", "-n", NAMESPACE, "call")
+    assert code == 0
+    facts = dict(line.split(maxsplit=1) for line in out.splitlines() if " " in line)
+    assert (facts["Function"], facts["Result"]) == ("add@1.2.0", "null")
+    assert facts["Input"].startswith('{"a": "ää')
+    assert facts["Input"].endswith("… (609 letters)")
+
+
 @pytest.mark.parametrize(
     ("arguments", "want_code", "want"),
     [

@@ -1,5 +1,6 @@
 """What `soulbox get NAME` tells of one object, label and value."""
 
+import json
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
@@ -15,6 +16,8 @@ Fact = tuple[str, str]
 
 # Of more Executions only those that are not over, and the last ones.
 _LAST_EXECUTIONS: Final = 10
+# Of an input or a result; all of it is in -o json.
+_JSON_LETTERS: Final = 500
 
 
 _COUNTED: Final = ("running", "queued", "completed", "failed")
@@ -94,11 +97,14 @@ def _of_execution(manifest: Manifest) -> list[tuple[str, Any]]:
     spec, status = manifest["spec"], status_of(manifest)
     pod, error = status.get("pod") or {}, status.get("error") or {}
     facts: list[tuple[str, Any]] = [
+        ("Function", _function(spec, status)),
         ("Class", spec.get("className") or status.get("className")),
         ("Sandbox", sandbox_ref(manifest)),
+        ("Handler", spec.get("handler")),
         ("Language", spec.get("language") or status.get("language")),
         ("User", spec.get("user")),
         ("Arguments", " ".join(spec.get("args") or ())),
+        ("Input", _json(spec, "input")),
         ("Timeout", _duration(status.get("timeoutSeconds", spec.get("timeoutSeconds")))),
         ("Output limit", _size(status.get("outputLimitBytes", spec.get("outputLimitBytes")))),
         ("Queue timeout", _duration(spec.get("queueTimeoutSeconds"))),
@@ -107,6 +113,7 @@ def _of_execution(manifest: Manifest) -> list[tuple[str, Any]]:
         ("Attempt", status.get("attempt")),
         ("Exit code", status.get("exitCode")),
         ("Signal", status.get("signal")),
+        ("Result", _json(status, "result")),
         ("Created", manifest["metadata"]["creationTimestamp"]),
         ("Started", status.get("startTime")),
         ("Ended", status.get("completionTime")),
@@ -129,6 +136,22 @@ def _of_execution(manifest: Manifest) -> list[tuple[str, Any]]:
         ("Stack trace", error.get("stackTrace")),
     ]
     return facts
+
+
+def _function(spec: Mapping[str, Any], status: Mapping[str, Any]) -> str | None:
+    called = spec.get("functionRef")
+    if called is None:
+        return None
+    version = status.get("functionVersion") or called.get("version")
+    return called["name"] if version is None else f"{called['name']}@{version}"
+
+
+def _json(members: Mapping[str, Any], name: str) -> str | None:
+    """The beginning of what it is; null is something too."""
+    if name not in members:
+        return None
+    text = json.dumps(members[name], ensure_ascii=False)
+    return text if len(text) <= _JSON_LETTERS else f"{text[:_JSON_LETTERS]}… ({len(text)} letters)"
 
 
 def _size(size_bytes: int | None) -> str | None:
