@@ -19,7 +19,8 @@ from tests.support.fix_kube import ROOT, Kubectl, KubectlError
 pytestmark = pytest.mark.api
 
 DRY_RUN = "--dry-run=server"
-EXAMPLES = sorted((ROOT / "examples").glob("*.yaml"))
+FOLDER = ROOT / "examples"
+EXAMPLES = sorted((*FOLDER.glob("*.yaml"), *FOLDER.glob("functions/*.yaml")))
 RESOURCES = {described.info.plural: described for described in generate.DESCRIBED}
 
 
@@ -47,7 +48,7 @@ def test_there_are_five_examples_or_more() -> None:
     for path in EXAMPLES:
         head = path.read_text().split("apiVersion:")[0]
         assert "Look at:" in head
-        assert f"kubectl apply -f examples/{path.name}" in head
+        assert f"kubectl apply -f examples/{path.relative_to(FOLDER)}" in head
 
 
 def test_install_is_taken(kubectl: Kubectl) -> None:

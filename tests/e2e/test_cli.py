@@ -27,7 +27,7 @@ pytestmark = [pytest.mark.e2e, pytest.mark.slow]
 
 PATIENCE_SECONDS = 120.0
 # What a pod that takes five seconds to start is worth, on a machine that does other things too.
-STILL_WAITS = re.compile(r"^soulbox: Execution \S+: (?:created|Queued .*)\n", re.MULTILINE)
+STILL_WAITS = re.compile(r"^soulbox: Execution \S+: (?:created|Queued.*)\n", re.MULTILINE)
 
 
 class Shell:
@@ -51,7 +51,10 @@ class Shell:
     ) -> subprocess.Popen[bytes]:
         """Begin a command; `covered`: its lines count as tested, and it begins later."""
         python = [sys.executable, *(("-m", "coverage", "run") if covered else ())]
-        own = [arguments[0], "-n", self.world.namespace, *arguments[1:]]
+        head = 2 if arguments[0] == "tools" else 1  # a group has no options of its own
+        own = [*arguments[:head], "-n", self.world.namespace, *arguments[head:]]
+        if arguments[:2] == ("tools", "search"):  # of all namespaces
+            own = list(arguments)
         return subprocess.Popen(
             [*python, "-m", "soulbox", *own],
             cwd=ROOT,
