@@ -53,7 +53,7 @@ class Operator:
 
 @asynccontextmanager
 async def running(
-    folder: Path, *options: str, logs_of: str = ""
+    folder: Path, *options: str, logs_of: str = "", call: str = ""
 ) -> AsyncIterator[tuple[FakeApi, asyncio.subprocess.Process]]:
     async with serving_api() as api:
         api.add("sandboxes", make_sandbox("box", NAMESPACE))
@@ -64,12 +64,15 @@ async def running(
         if logs_of:
             api.add("executions", make_execution(logs_of, NAMESPACE))
             api.edit("executions", NAMESPACE, logs_of, {"status": {"state": "Running"}})
+        command = ("logs", logs_of, "-f") if logs_of else ("call", call) if call else None
+        if call:
+            api.add("functions", {"metadata": {"name": call, "namespace": NAMESPACE}, "spec": {}})
         job = folder / "job.py"
         job.write_text("print('never run')\n")
         async with TestServer(application, host="127.0.0.1") as server:
             process = await asyncio.create_subprocess_exec(
                 *(sys.executable, "-m", "soulbox"),
-                *(("logs", logs_of, "-f") if logs_of else ("run", str(job), "--sandbox", "box")),
+                *(command or ("run", str(job), "--sandbox", "box")),
                 "-n", NAMESPACE,
                 "--kubeconfig", write_kubeconfig(folder, api.url, token="t"),
                 "--operator-url", f"http://127.0.0.1:{server.port}", *options,
@@ -97,6 +100,19 @@ async def test_first_ctrl_c_cancels_and_waits_for_the_end(tmp_path: Path) -> Non
     assert process.returncode == 130
     assert set(out.splitlines()) <= {b"line"}
     assert b"cancelling; press" in err
+    assert b"Cancelled/Cancelled: as asked" in err
+
+
+async def test_ctrl_c_cancels_a_call_whose_output_is_all_on_stderr(tmp_path: Path) -> None:
+    async with running(tmp_path, "-f", call="resize") as (api, process):
+        assert process.stderr is not None
+        assert await process.stderr.readline() == b"line\n"
+        process.send_signal(signal.SIGINT)
+        out, err = await process.communicate()
+        (name,) = api.named("executions")
+        found = api.get("executions", NAMESPACE, name)["spec"]
+    assert found == {"functionRef": {"name": "resize"}, "cancel": True}
+    assert (process.returncode, out) == (130, b"")
     assert b"Cancelled/Cancelled: as asked" in err
 
 
