@@ -29,8 +29,9 @@ _INTRODUCTION: Final = """\
 
 Everything lives in schema `soulbox`. Times are `timestamptz`; durations and sizes carry
 their unit in the name; money and quantities are `numeric`. Every table of tenant data names
-its `cluster`, `tenant` and `user_name`. Keys of JSON columns are the names of the API's
-status fields in snake_case.
+its `cluster` and `tenant`, and `user_name` where its rows are a user's. Keys of JSON columns
+are the names of the API's status fields in snake_case; `input`, `result` and schemas are kept
+as they were written.
 """
 
 
