@@ -16,7 +16,7 @@ from psycopg import conninfo, sql
 from typer.testing import CliRunner
 
 from soulbox.app.cli import app
-from soulbox.kinds.entries import ENTRIES
+from soulbox.kinds.registry import ENTRIES
 from soulbox.mirror import Mirror
 from soulbox.mirror.items import ItemBuilder
 from soulbox.model.errors import ConfigError, CursorExpired

@@ -13,7 +13,7 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from soulbox.app.cli import app
-from soulbox.kinds.entries import ENTRIES
+from soulbox.kinds.registry import ENTRIES
 from soulbox.mirror.retry import retry_dead_letters
 from soulbox.model.errors import InvalidRequest, NotFound
 from soulbox.model.periods import parse_period

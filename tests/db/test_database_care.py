@@ -12,7 +12,7 @@ from typer.testing import CliRunner
 
 from soulbox.app.cli import app
 from soulbox.app.readings import database_readers
-from soulbox.kinds.entries import ENTRIES
+from soulbox.kinds.registry import ENTRIES
 from soulbox.mirror.retry import retry_dead_letters
 from soulbox.model.errors import ConfigError
 from soulbox.model.states import Kind

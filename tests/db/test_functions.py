@@ -11,7 +11,7 @@ from uuid import UUID, uuid4
 import psycopg
 import pytest
 
-from soulbox.kinds.entries import ENTRIES
+from soulbox.kinds.registry import ENTRIES
 from soulbox.mirror import Mirror
 from soulbox.mirror.entry import Built, Look, MirrorEntry
 from soulbox.mirror.items import ItemBuilder

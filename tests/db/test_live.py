@@ -15,7 +15,7 @@ from uuid import UUID
 import psycopg
 import pytest
 
-from soulbox.kinds.entries import ENTRIES
+from soulbox.kinds.registry import ENTRIES
 from soulbox.mirror import Mirror
 from soulbox.mirror.items import ItemBuilder
 from soulbox.model.errors import CursorExpired, InvalidRequest, StoreUnavailable

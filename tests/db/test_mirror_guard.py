@@ -13,8 +13,8 @@ from uuid import UUID
 import psycopg
 import pytest
 
-from soulbox.kinds.entries import ENTRIES
 from soulbox.kinds.execution.rows import build_execution_row, build_program_row
+from soulbox.kinds.registry import ENTRIES
 from soulbox.kinds.sandbox.rows import build_sandbox_row
 from soulbox.mirror.fence import Fence
 from soulbox.mirror.items import ItemBuilder

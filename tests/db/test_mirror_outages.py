@@ -12,7 +12,7 @@ import psycopg
 import pytest
 from psycopg import conninfo, sql
 
-from soulbox.kinds.entries import ENTRIES
+from soulbox.kinds.registry import ENTRIES
 from soulbox.mirror.items import ItemBuilder
 from soulbox.model.errors import StoreUnavailable
 from soulbox.model.states import Kind

@@ -9,7 +9,7 @@ from typing import Any
 import psycopg
 import pytest
 
-from soulbox.kinds.entries import ENTRIES
+from soulbox.kinds.registry import ENTRIES
 from soulbox.mirror import LeaderFenced, acquire_epoch
 from soulbox.mirror.items import ItemBuilder
 from soulbox.model.errors import StoreUnavailable

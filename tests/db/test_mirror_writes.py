@@ -8,7 +8,7 @@ from typing import Any
 
 import psycopg
 
-from soulbox.kinds.entries import ENTRIES
+from soulbox.kinds.registry import ENTRIES
 from soulbox.mirror import Mirror, RowContext
 from soulbox.mirror.fence import Fence
 from soulbox.mirror.items import ItemBuilder

@@ -8,7 +8,7 @@ from typing import Any
 import psycopg
 import pytest
 
-from soulbox.kinds.entries import ENTRIES
+from soulbox.kinds.registry import ENTRIES
 from soulbox.model.kinds import INFO
 from soulbox.model.tables import Table
 from soulbox.store.state import MONTHLY

@@ -10,7 +10,7 @@ from typing import Any
 import psycopg
 import pytest
 
-from soulbox.kinds.entries import ENTRIES
+from soulbox.kinds.registry import ENTRIES
 from soulbox.mirror import Mirror, RowContext, Spool
 from soulbox.mirror.items import ItemBuilder
 from soulbox.mirror.pending import Sighting

@@ -20,8 +20,8 @@ from psycopg import sql
 from psycopg.types.json import set_json_dumps
 
 from soulbox.app.memory import COLLECT_THRESHOLDS
-from soulbox.kinds.entries import ENTRIES
 from soulbox.kinds.execution.rows import build_execution_row
+from soulbox.kinds.registry import ENTRIES
 from soulbox.mirror.fence import Fence
 from soulbox.mirror.items import ItemBuilder
 from soulbox.mirror.pending import Sighting

@@ -24,7 +24,7 @@ from aiohttp import web
 from soulbox.box.client import RunnerClient
 from soulbox.box.signing import SigningKey, new_seed
 from soulbox.box.transport import open_session
-from soulbox.kinds.entries import ENTRIES
+from soulbox.kinds.registry import ENTRIES
 from soulbox.kube.cache import ObjectCache
 from soulbox.kube.clock import ServerClock
 from soulbox.mirror import Mirror

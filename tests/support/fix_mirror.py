@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from soulbox.kinds.entries import ENTRIES
+from soulbox.kinds.registry import ENTRIES
 from soulbox.mirror import Mirror, MirrorSettings, RowContext
 from soulbox.mirror.items import ItemBuilder
 from soulbox.model.states import Kind

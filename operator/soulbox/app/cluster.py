@@ -3,7 +3,7 @@
 from collections.abc import AsyncIterator, Callable, Mapping
 from typing import Any
 
-from soulbox.kinds.crds import DESCRIBED
+from soulbox.kinds.registry import DESCRIBED
 from soulbox.kube.client import KubeClient
 from soulbox.kube.release import compare_crd
 from soulbox.kube.resources import (

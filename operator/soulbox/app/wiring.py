@@ -21,11 +21,11 @@ from soulbox.box.target import ForbiddenTarget
 from soulbox.box.transport import open_session
 from soulbox.judge.judge import Judge
 from soulbox.kinds.controllers import Controllers, build_controllers
-from soulbox.kinds.entries import ENTRIES
 from soulbox.kinds.execution.queue import Turns
 from soulbox.kinds.followers import Followers, build_followers
 from soulbox.kinds.function.history import VersionHistory
 from soulbox.kinds.objects import Objects
+from soulbox.kinds.registry import ENTRIES
 from soulbox.kube.client import KubeClient
 from soulbox.kube.events import EventRecorder
 from soulbox.mirror import ItemBuilder, Mirror, MirrorSettings, RowContext, Spool

@@ -13,7 +13,7 @@ from typing import Any, Final
 
 import yaml
 
-from soulbox.kinds.crds import DESCRIBED
+from soulbox.kinds.registry import DESCRIBED
 from soulbox.model.keys import GROUP
 from soulbox.schema import reference
 from soulbox.schema.crd import build_crd

@@ -3,8 +3,9 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Protocol
 
-from soulbox.model.manifests import Manifest
+from soulbox.model.manifests import Manifest, is_deleting
 from soulbox.model.retention import RetentionPolicy
 from soulbox.model.rows import ProgramRow, TableRow
 from soulbox.model.states import Kind
@@ -91,3 +92,33 @@ class MirrorEntry:
     newest_decides: bool = False
     is_expired: Callable[[Manifest, datetime, RetentionPolicy], bool] = _never_expires
     is_metered: bool = False
+
+
+class BuildRow(Protocol):
+    """Makes the row of one version of an object."""
+
+    def __call__(
+        self, manifest: Manifest, context: RowContext, *, gone_at: datetime | None
+    ) -> TableRow:
+        """Raises RowError where none can be made of it."""
+        ...
+
+
+def is_gone_or_going(manifest: Manifest, gone: bool) -> bool:
+    """Of objects that stay until they are deleted: nothing of interest follows then."""
+    return gone or is_deleting(manifest)
+
+
+def one_row(kind: Kind, row_type: type[TableRow], build_row: BuildRow) -> MirrorEntry:
+    """For a kind whose objects stay until they are deleted, and have one row each."""
+
+    def build(manifest: Manifest, context: RowContext, look: Look) -> Built:
+        return Built(row=build_row(manifest, context, gone_at=look.gone_at))
+
+    return MirrorEntry(
+        kind=kind,
+        row_type=row_type,
+        build=build,
+        is_final=is_gone_or_going,
+        newest_decides=True,
+    )

@@ -11,23 +11,14 @@ from pathlib import Path
 from string import Template
 from typing import Final
 
-from soulbox.model.rows import (
-    ExecutionRow,
-    FunctionRow,
-    FunctionVersionRow,
-    PodRunRow,
-    ProgramRow,
-    SandboxRow,
-)
+from soulbox.model import rows
 from soulbox.model.tables import Feed, Rule, Table, rules_of
 
-ROW_TYPES: Final = (
-    SandboxRow,
-    ExecutionRow,
-    PodRunRow,
-    ProgramRow,
-    FunctionRow,
-    FunctionVersionRow,
+# Every row that names its table.
+ROW_TYPES: Final[tuple[type[rows.TableRow], ...]] = tuple(
+    found
+    for found in vars(rows).values()
+    if isinstance(found, type) and isinstance(getattr(found, "TABLE", None), Table)
 )
 # Of a list; a statement within another stands four further in.
 _WIDTH: Final = 88

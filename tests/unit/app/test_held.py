@@ -15,8 +15,8 @@ import pytest
 from pydantic import SecretStr
 
 from soulbox.app.held import HeldObjects
-from soulbox.kinds.entries import ENTRIES
 from soulbox.kinds.objects import Objects
+from soulbox.kinds.registry import ENTRIES
 from soulbox.kube.events import Note
 from soulbox.mirror import Mirror, MirrorSettings, RowContext, Spool
 from soulbox.mirror.items import ItemBuilder

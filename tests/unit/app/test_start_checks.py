@@ -12,7 +12,7 @@ import pytest
 
 from soulbox.app.cluster import check_crds, cluster_uid, list_pages, restore_pod
 from soulbox.app.signing import load_signing_key
-from soulbox.kinds.crds import DESCRIBED
+from soulbox.kinds.registry import DESCRIBED
 from soulbox.kube.auth import Credentials
 from soulbox.kube.client import KubeClient
 from soulbox.kube.clock import ServerClock

@@ -14,10 +14,10 @@ from typing import Any
 import pytest
 import yaml
 
-from soulbox.kinds.crds import DESCRIBED
 from soulbox.kinds.execution.queue import Turns
 from soulbox.kinds.followers import build_followers
 from soulbox.kinds.objects import Objects
+from soulbox.kinds.registry import DESCRIBED
 from soulbox.kube.clock import ServerClock
 from soulbox.model import kinds
 from soulbox.model.kinds import KindInfo
@@ -82,7 +82,7 @@ def guarded(policy: str) -> set[str]:
 
 
 def has_crd(info: KindInfo) -> bool:
-    """`kinds/crds.DESCRIBED`, then `make generate`."""
+    """`kinds/registry.DESCRIBED`, then `make generate`."""
     described = [one.info.kind for one in DESCRIBED]
     return info.kind in described and (ROOT / f"crds/soulbox.dev_{info.plural}.yaml").is_file()
 

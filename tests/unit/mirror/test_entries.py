@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 import soulbox.mirror
-from soulbox.kinds.entries import ENTRIES
+from soulbox.kinds.registry import ENTRIES
 from soulbox.mirror.items import ItemBuilder
 from soulbox.model.kinds import MIRRORED
 from soulbox.model.states import Kind

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from soulbox.kinds.entries import ENTRIES
+from soulbox.kinds.registry import ENTRIES
 from soulbox.mirror.items import ItemBuilder, bare_letter, dead_letter
 from soulbox.mirror.pending import Sighting, sighting_of
 from soulbox.model.states import Kind

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from soulbox.kinds.entries import ENTRIES
+from soulbox.kinds.registry import ENTRIES
 from soulbox.mirror.items import ItemBuilder, dead_letter, dead_program, to_json
 from soulbox.mirror.metering import provable
 from soulbox.mirror.pending import Sighting

@@ -154,7 +154,7 @@ def retry(
 ) -> None:
     """Write them again, once the cause of the refusal is fixed; the operator may keep running. Exit
     code 1 if any is refused again or does not exist."""
-    from soulbox.kinds.entries import ENTRIES  # noqa: PLC0415
+    from soulbox.kinds.registry import ENTRIES  # noqa: PLC0415
     from soulbox.mirror.retry import retry_dead_letters  # noqa: PLC0415
 
     settings = load_settings(config)

@@ -3,8 +3,8 @@
 from typing import Final
 
 from soulbox.kinds.function.rows import build_current_version, build_function_row
-from soulbox.mirror.entry import Built, Look, MirrorEntry
-from soulbox.model.manifests import Manifest, is_deleting
+from soulbox.mirror.entry import Built, Look, MirrorEntry, is_gone_or_going
+from soulbox.model.manifests import Manifest
 from soulbox.model.rows import FunctionRow
 from soulbox.model.states import Kind
 from soulbox.pure.fields import RowContext
@@ -16,14 +16,10 @@ def _build(manifest: Manifest, context: RowContext, look: Look) -> Built:
     return Built(row=row, parts=() if version is None else (version,))
 
 
-def _is_final(manifest: Manifest, gone: bool) -> bool:
-    return gone or is_deleting(manifest)
-
-
 FUNCTION_ENTRY: Final = MirrorEntry(
     kind=Kind.FUNCTION,
     row_type=FunctionRow,
     build=_build,
-    is_final=_is_final,
+    is_final=is_gone_or_going,
     newest_decides=True,
 )
