@@ -124,6 +124,23 @@ async def test_save_that_was_interrupted_is_replaced(make_mirror: MakeMirror, st
     assert await saved(store, uid, "stderr") == (b"other", False)
 
 
+async def test_lines_of_a_log_are_kept_beside_the_output_and_replaced_with_it(
+    make_mirror: MakeMirror, sql_connection: psycopg.Connection
+) -> None:
+    execution = make_finished_execution()
+    uid = execution["metadata"]["uid"]
+    async with running(make_mirror()) as mirror:
+        mirror.offer(Kind.EXECUTION, execution)
+        await drained(mirror)
+        line = b'{"level": "info", "msg": "one", "a": 1}\n'
+        await mirror.save_output(
+            uid, CREATED, "stderr", chunks(line, b"plain\n", line), is_log=True
+        )
+        await mirror.save_output(uid, CREATED, "stderr", chunks(line[:9], line[9:]), is_log=True)
+    query = "select seq, level, message, metadata from soulbox.execution_logs"
+    assert sql_connection.execute(query).fetchall() == [(0, "info", "one", {"a": 1})]
+
+
 async def test_owner_of_output_is_read_from_the_row_after_a_restart(
     make_mirror: MakeMirror, sql_connection: psycopg.Connection
 ) -> None:

@@ -22,6 +22,16 @@ pytestmark = [pytest.mark.e2e, pytest.mark.slow]
 KILLS = int(os.environ.get("SOULBOX_TEST_KILLS", "2"))
 CALLS = int(os.environ.get("SOULBOX_TEST_CALLS", "60"))
 CLIENTS = 20
+LOGGING = """
+import json, sys
+
+def main(given):
+    for level in ("debug", "info", "warning"):
+        line = {"level": level, "message": f"{level} of {given['n']}", "n": given["n"]}
+        print(json.dumps(line), file=sys.stderr)
+    print("no line of a log", file=sys.stderr)
+    return {"double": 0}
+"""
 CODE = "def main(given):\n    return {'of': %s, 'double': given['n'] * 2}\n"
 INPUT = {
     "type": "object",
@@ -99,6 +109,18 @@ def test_versions_side_by_side_judged_and_recorded(world: World) -> None:
     assert (row["input"], row["result"]) == ({"n": 3}, {"of": 1, "double": 6})
     assert row["function"] == world.get("function", "twice")["metadata"]["uid"]
     assert row["code_sha256"]
+
+    world.patch("function", "twice", {"spec": {"code": LOGGING}})
+    published(world, "twice", "3")
+    called(world, "logging", "twice", input={"n": 7})
+    lines = world.wait_rows(
+        "select l.level, l.message, l.metadata from soulbox.execution_logs l"
+        " join soulbox.executions e on e.uid = l.uid and e.created_at = l.created_at"
+        " where e.namespace = %(namespace)s and e.name = 'logging' order by l.seq",
+        namespace=world.namespace,
+    )
+    assert [line["level"] for line in lines] == ["debug", "info", "warn"]
+    assert (lines[2]["message"], lines[2]["metadata"]) == ("warning of 7", {"n": 7})
 
     world.patch("function", "twice", {"spec": {"suspend": True}})
     world.wait("function", "twice", lambda f: f["status"]["state"] == "Suspended", "suspended")

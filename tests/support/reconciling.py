@@ -81,7 +81,10 @@ class Records:
         created_at: datetime,
         stream: Literal["stdout", "stderr"],
         chunks: AsyncIterator[bytes],
+        *,
+        is_log: bool = False,
     ) -> int:
+        del is_log
         data = b"".join([chunk async for chunk in chunks])
         self.outputs[uid, stream] = data
         return len(data)

@@ -229,13 +229,20 @@ class Mirror:
             return await PartStore(tx, type(rows[0])).add(rows, epochs)
 
     async def save_output(
-        self, uid: str, created_at: datetime, stream: Stream, chunks: AsyncIterator[bytes]
+        self,
+        uid: str,
+        created_at: datetime,
+        stream: Stream,
+        chunks: AsyncIterator[bytes],
+        *,
+        is_log: bool = False,
     ) -> int:
         """Save a whole stream of an Execution; replaces what an interrupted try left.
 
         Args:
             created_at: metadata.creationTimestamp of the Execution.
             chunks: the bytes in order, in pieces of any size.
+            is_log: lines of a log in it are kept in execution_logs, too.
 
         Returns:
             How many bytes were saved. All or nothing is visible.
@@ -245,7 +252,7 @@ class Mirror:
             StoreRefused: the Execution was never offered and has no row.
             LeaderFenced: another operator writes now.
         """
-        return await self._saver.save(uid, created_at, stream, chunks)
+        return await self._saver.save(uid, created_at, stream, chunks, is_log=is_log)
 
     async def mark_output_complete(self, uid: str, created_at: datetime) -> None:
         """All output of an Execution is saved: its row says so, now or once it is written.

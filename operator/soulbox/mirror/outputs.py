@@ -10,6 +10,8 @@ from soulbox.mirror.tracker import Tracker
 from soulbox.mirror.writer import BatchWriter
 from soulbox.model.errors import StoreRefused
 from soulbox.pure.fields import RowContext
+from soulbox.pure.log_lines import LogReader
+from soulbox.store.logs import LogStore
 from soulbox.store.outputs import PIECE_BYTES, OutputKey, OutputOwner, OutputStore, Stream
 from soulbox.store.pool import Store, Transaction
 
@@ -34,7 +36,13 @@ class OutputSaver:
         self._slots = asyncio.Semaphore(at_once)
 
     async def save(
-        self, uid: str, created_at: datetime, stream: Stream, chunks: AsyncIterator[bytes]
+        self,
+        uid: str,
+        created_at: datetime,
+        stream: Stream,
+        chunks: AsyncIterator[bytes],
+        *,
+        is_log: bool = False,
     ) -> int:
         """See Mirror.save_output. One transaction: an interrupted save leaves nothing."""
         key = OutputKey(uid=UUID(uid), created_at=created_at, stream=stream)
@@ -47,10 +55,16 @@ class OutputSaver:
                 outputs = OutputStore(tx)
                 await outputs.clear(key)
                 size = seq = 0
+                log = LogReader() if is_log else None
                 async for piece in _pieces(chunks):
                     await outputs.append(key, owner, seq, piece)
+                    if log is not None:
+                        log.feed(piece)
                     size += len(piece)
                     seq += 1
+                if log is not None:
+                    log.finish()
+                    await LogStore(tx).replace(key.uid, created_at, owner, log.lines, log.omitted)
             return size
 
     async def mark_complete(self, uid: str, created_at: datetime) -> None:

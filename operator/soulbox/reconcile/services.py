@@ -67,7 +67,9 @@ class Pods(Protocol):
 class OutputSaver(Protocol):
     """Where whole outputs go."""
 
-    async def save_output(self, uid: str, created_at: Any, stream: str, chunks: Any) -> int:
+    async def save_output(
+        self, uid: str, created_at: Any, stream: str, chunks: Any, *, is_log: bool = False
+    ) -> int:
         """Replace what is saved of a stream, or captured file ("file/3"); the
         number of bytes saved."""
         ...

@@ -77,7 +77,10 @@ class OutputCollector:
         try:
             for stream in action.streams:
                 chunks = services.runner.read_output(pod, uid, action.attempt, stream)
-                await services.mirror.save_output(uid, created_at, stream, patience.with_(chunks))
+                is_log = action.keeps_log and stream == "stderr"
+                await services.mirror.save_output(
+                    uid, created_at, stream, patience.with_(chunks), is_log=is_log
+                )
             for place, path in enumerate(action.files):
                 chunks = services.runner.read_file(pod, uid, action.attempt, path)
                 await services.mirror.save_output(

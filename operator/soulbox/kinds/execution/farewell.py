@@ -108,7 +108,8 @@ class Farewell:
         collect = CollectOutput(
             pod_uid=pod_uid,
             attempt=attempt,
-            streams=streams_to_save(status, run),
+            streams=streams_to_save(status, run, keeps_log=seen.call is not None),
+            keeps_log=seen.call is not None,
             files=files_to_save(status, run),
         )
         known = manifest.get("status") or {}

@@ -56,6 +56,8 @@ class CollectOutput:
     pod_uid: str
     attempt: int
     streams: tuple[Literal["stdout", "stderr"], ...]
+    # Of a call: lines of a log in stderr are kept as such, too.
+    keeps_log: bool = False
     # Paths of captured files as the status lists them; the place is the file's number.
     files: tuple[str, ...] = ()
 

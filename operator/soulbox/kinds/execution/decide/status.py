@@ -206,9 +206,9 @@ def cancelled_by_deletion(manifest: Mapping[str, Any], now: datetime) -> Mapping
 
 
 def streams_to_save(
-    status: Mapping[str, Any], run: RunDocument
+    status: Mapping[str, Any], run: RunDocument, *, keeps_log: bool = False
 ) -> tuple[Literal["stdout", "stderr"], ...]:
-    """Streams of which the status does not hold every byte.
+    """Streams of which the status does not hold every byte; and what may hold lines of a log.
 
     The inline text is whole only if it encodes back to as many bytes as were written;
     replaced characters and cuts change the number or set the flag.
@@ -217,7 +217,8 @@ def streams_to_save(
     found: list[Literal["stdout", "stderr"]] = []
     if run.stdout is not None and not _is_inline(output, "stdout", run.stdout):
         found.append("stdout")
-    if run.stderr is not None and not _is_inline(output, "stderr", run.stderr):
+    may_be_log = keeps_log and run.stderr is not None and b"{" in run.stderr.head
+    if run.stderr is not None and (may_be_log or not _is_inline(output, "stderr", run.stderr)):
         found.append("stderr")
     return tuple(found)
 

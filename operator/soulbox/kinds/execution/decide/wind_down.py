@@ -80,10 +80,20 @@ def _hand_over_output(seen: SeenExecution) -> Decision | None:
         return None
     if run.state is not RunState.FINISHED:
         return None
-    streams = () if seen.output_saved else streams_to_save(seen.status, run)
+    streams = (
+        ()
+        if seen.output_saved
+        else streams_to_save(seen.status, run, keeps_log=seen.call is not None)
+    )
     files = () if seen.output_saved else files_to_save(seen.status, run)
     if streams or files:
-        collect = CollectOutput(pod_uid=pod.uid, attempt=run.attempt, streams=streams, files=files)
+        collect = CollectOutput(
+            pod_uid=pod.uid,
+            attempt=run.attempt,
+            streams=streams,
+            files=files,
+            keeps_log=seen.call is not None,
+        )
         return Decision(actions=(collect,))
     if not seen.recorded:
         return NOTHING  # the mirror's commit brings the key back
