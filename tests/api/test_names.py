@@ -1,5 +1,6 @@
 """Who may write our names: labels, annotations and the finalizer of soulbox.dev/, owner references,
-and the spec of somebody's Sandbox. Each as a real user with the roles that people have."""
+and the spec of somebody's Sandbox or Function. Each as a real user with the roles that people
+have."""
 
 from __future__ import annotations
 
@@ -8,12 +9,16 @@ from typing import Any
 
 import pytest
 
-from tests.support.builders import make_execution, make_sandbox
+from tests.support.builders import make_execution, make_function, make_sandbox
 from tests.support.fix_kube import Kubectl, KubectlError
 
 pytestmark = pytest.mark.api
 
-MAKERS = {"executions": make_execution, "sandboxes": make_sandbox}
+MAKERS = {
+    "executions": make_execution,
+    "functions": make_function,
+    "sandboxes": make_sandbox,
+}
 OPERATOR = "system:serviceaccount:soulbox-system:soulbox-operator"
 HELD = "soulbox.dev/recorded"
 
@@ -115,6 +120,25 @@ def test_spec_of_somebody_s_sandbox_is_changed_by_him_or_with_billto(
     kubectl.acting_as(OPERATOR).merge_patch(
         "sandboxes", "bobs", namespace, {"metadata": {"finalizers": [HELD]}}
     )
+
+
+def test_code_of_somebody_s_function_is_changed_by_its_user_or_with_billto(
+    kubectl: Kubectl, namespace: str, ada: Kubectl
+) -> None:
+    """Its calls are billed to that user, and run what it says."""
+    for name, user in (("bobs", "bob"), ("adas", "ada"), ("nobodys", None)):
+        kubectl.create(make_function(name, namespace, user=user))
+    code = {"spec": {"code": "import os"}}
+    for patch in (code, {"spec": {"scale": {"min": 1}}}):
+        with pytest.raises(KubectlError, match="this Function is billed to bob, and you are ada"):
+            ada.merge_patch("functions", "bobs", namespace, patch)
+    for name in ("adas", "nobodys"):
+        ada.merge_patch("functions", name, namespace, code)
+    kubectl.run(
+        "create", "rolebinding", "billto", "--namespace", namespace, "--clusterrole",
+        "soulbox-billto", "--user", "ada",
+    )  # fmt: skip
+    ada.merge_patch("functions", "bobs", namespace, code)
 
 
 # C18, C20: pods that look like ours.
