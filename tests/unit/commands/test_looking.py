@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from soulbox.app.commands import live
-from tests.support.builders import make_execution, make_sandbox
+from tests.support.builders import make_execution, make_function, make_sandbox
 from tests.support.fake_api import Refusal
 from tests.unit.commands.conftest import NAMESPACE, Shell
 
@@ -212,6 +212,24 @@ def test_get_of_one_tells_all_that_is_known(shell: Shell) -> None:
         assert fact in facts
 
 
+def test_functions_are_shown_and_deleted_by_their_kind(shell: Shell) -> None:
+    add(shell)
+    shell.api.add("functions", make_function("add", NAMESPACE, description="Adds."))
+    status = {"state": "Ready", "reason": "Published", "version": "2"}
+    shell.api.edit("functions", NAMESPACE, "add", {"status": status})
+    _, out, _ = shell.call("get", "-n", NAMESPACE, "functions")
+    assert words(out, "add")[:5] == ["add", "Ready", "Published", "2", "python"]
+    for asked in (("sbf", "add"), ("function/add",)):
+        code, out, _ = shell.call("get", "-n", NAMESPACE, *asked)
+        assert code == 0
+        assert words(out, "Version") == ["Version", "2"]
+        assert words(out, "Description") == ["Description", "Adds."]
+    assert words(shell.call("get", "-n", NAMESPACE)[1], "box"), "Functions are asked for"
+    code, out, _ = shell.call("delete", "-n", NAMESPACE, "function/add")
+    assert (code, out) == (0, "function add is being deleted\n")
+    assert shell.api.named("functions") == []
+
+
 def test_get_of_a_call_tells_function_input_and_result(shell: Shell) -> None:
     call = make_execution("call", NAMESPACE, functionRef={"name": "add"}, input={"a": "ä" * 600})
     call["status"] = {"state": "Completed", "functionVersion": "1.2.0", "result": None}
@@ -228,7 +246,7 @@ def test_get_of_a_call_tells_function_input_and_result(shell: Shell) -> None:
     ("arguments", "want_code", "want"),
     [
         (("get", "nothing"), 1, "there is no Execution nothing in namespace team-a"),
-        (("get", "pod/box"), 1, "pod: write execution/NAME or sandbox/NAME"),
+        (("get", "pod/box"), 1, "pod: write execution/NAME, sandbox/NAME or function/NAME"),
         (("get", "sandbox/bxo"), 1, "did you mean box?"),
         (("cancel", "don"), 1, "did you mean done?"),
         (("logs", "don"), 1, "did you mean done?"),

@@ -20,8 +20,9 @@ def get(
     names: Annotated[
         list[str] | None,
         typer.Argument(
-            help="Executions and Sandboxes: a NAME, execution/NAME, sandbox/NAME; or a kind"
-            " (sandboxes, executions), alone or followed by names. Default: all.",
+            help="Executions and Sandboxes: a NAME, execution/NAME, sandbox/NAME, function/NAME; or"
+            " a kind (sandboxes, executions, functions), alone or followed by names. Default: all"
+            " Sandboxes and Executions.",
             metavar="[KIND] [NAME]...",
             autocompletion=complete_objects,
         ),
@@ -37,7 +38,7 @@ def get(
     output: options.ObjectOutput = ObjectFormat.TEXT,
     target: Target,
 ) -> None:
-    """Show Sandboxes and Executions, or some of them with everything known about each."""
+    """Show Sandboxes and Executions, or Functions, or some with everything known about each."""
     from soulbox.app.commands.looking import show_all, show_some  # noqa: PLC0415
     from soulbox.app.commands.person import KINDS, as_person  # noqa: PLC0415
     from soulbox.kube.resources import EXECUTIONS, SANDBOXES  # noqa: PLC0415

@@ -7,6 +7,7 @@ from typing import Any
 from soulbox.app.commands.facts import facts_of
 from soulbox.app.commands.options import ObjectFormat
 from soulbox.app.commands.person import Manifest, Person, is_over, status_of
+from soulbox.app.commands.registry import facts_of_tool
 from soulbox.app.commands.show import (
     Report,
     age,
@@ -17,7 +18,7 @@ from soulbox.app.commands.show import (
     seconds,
     table,
 )
-from soulbox.kube.resources import EXECUTIONS, SANDBOXES, Resource
+from soulbox.kube.resources import EXECUTIONS, FUNCTIONS, SANDBOXES, Resource
 from soulbox.model.errors import CommandError, KubeNotFound
 from soulbox.model.keys import API_VERSION
 from soulbox.model.manifests import sandbox_ref
@@ -69,7 +70,8 @@ async def show_all(
 
 
 async def show_some(person: Person, names: Sequence[str], form: ObjectFormat) -> None:
-    """Some objects with all that is known of each: execution/NAME, sandbox/NAME, or a name."""
+    """Some objects with all that is known of each: execution/NAME, sandbox/NAME, function/NAME,
+    or a name."""
     objects = []
     for name in names:
         resource, manifest = await person.find_one(name)
@@ -78,6 +80,9 @@ async def show_some(person: Person, names: Sequence[str], form: ObjectFormat) ->
         print_objects(objects, form)
         return
     for manifest in objects:
+        if manifest["kind"] == FUNCTIONS.kind:
+            print_table(table("", ("", ""), facts_of_tool(manifest, None, None), wrapped=("",)))
+            continue
         others = []
         if manifest["kind"] == SANDBOXES.kind:
             name = manifest["metadata"]["name"]
@@ -156,7 +161,20 @@ def _execution_row(manifest: Manifest, now: datetime) -> tuple[str, ...]:
     )
 
 
-RESOURCE_WORDS = {SANDBOXES: "Sandboxes", EXECUTIONS: "Executions"}
+def _function_row(manifest: Manifest, now: datetime) -> tuple[str, ...]:
+    metadata, status = manifest["metadata"], status_of(manifest)
+    return (
+        metadata["name"],
+        str(status.get("state", "")),
+        str(status.get("reason", "")),
+        str(status.get("version", "")),
+        str(manifest["spec"].get("className", "")),
+        "yes" if "tool" in manifest["spec"] else "",
+        _age(manifest, now),
+    )
+
+
+RESOURCE_WORDS = {SANDBOXES: "Sandboxes", EXECUTIONS: "Executions", FUNCTIONS: "Functions"}
 _TABLES: Mapping[Resource, tuple[tuple[str, ...], Callable[[Manifest, datetime], tuple[str, ...]]]]
 _TABLES = {
     SANDBOXES: (
@@ -166,5 +184,9 @@ _TABLES = {
     EXECUTIONS: (
         ("EXECUTION", "STATE", "REASON", "EXIT", "DURATION", "CPU", "MEMORY", "SANDBOX", "AGE"),
         _execution_row,
+    ),
+    FUNCTIONS: (
+        ("FUNCTION", "STATE", "REASON", "VERSION", "CLASS", "TOOL", "AGE"),
+        _function_row,
     ),
 }

@@ -11,7 +11,7 @@ from soulbox.app.commands.target import Target
 from soulbox.kube.auth import Credentials, Impersonation
 from soulbox.kube.client import KubeClient
 from soulbox.kube.clock import ServerClock
-from soulbox.kube.resources import EXECUTIONS, NAMESPACES, SANDBOXES, Resource
+from soulbox.kube.resources import EXECUTIONS, FUNCTIONS, NAMESPACES, SANDBOXES, Resource
 from soulbox.model.errors import (
     CommandError,
     KubeExists,
@@ -21,12 +21,16 @@ from soulbox.model.errors import (
     SoulBoxError,
 )
 from soulbox.model.keys import CLI_FIELD_MANAGER
-from soulbox.model.kinds import EXECUTION, SANDBOX
+from soulbox.model.kinds import EXECUTION, FUNCTION, SANDBOX
 
 # What a kind may be called, as kubectl has it.
 KINDS: Final[Mapping[str, Resource]] = {
     f"{name}{group}": resource
-    for resource, words in ((EXECUTIONS, EXECUTION.words), (SANDBOXES, SANDBOX.words))
+    for resource, words in (
+        (EXECUTIONS, EXECUTION.words),
+        (SANDBOXES, SANDBOX.words),
+        (FUNCTIONS, FUNCTION.words),
+    )
     for name in words
     for group in ("", f".{resource.group}")
 }
@@ -59,7 +63,8 @@ class Person:
             raise CommandError(await self._unknown(resource, name)) from error
 
     async def find_one(self, name: str) -> tuple[Resource, Manifest]:
-        """An Execution or a Sandbox, by execution/NAME, sandbox/NAME, or its name alone.
+        """An object by execution/NAME, sandbox/NAME or function/NAME; an Execution or a Sandbox
+        by its name alone too.
 
         Raises:
             CommandError: there is none, or there are both.
@@ -68,7 +73,7 @@ class Person:
         if kind:
             resource = KINDS.get(kind.lower())
             if resource is None:
-                raise CommandError(f"{kind}: write execution/NAME or sandbox/NAME")
+                raise CommandError(f"{kind}: write execution/NAME, sandbox/NAME or function/NAME")
             return resource, await self.find(resource, bare)
         found = []
         for resource in (EXECUTIONS, SANDBOXES):

@@ -127,7 +127,7 @@ def delete(
     names: Annotated[
         list[str],
         typer.Argument(
-            help="Sandboxes or Executions, or sandbox/NAME, execution/NAME.",
+            help="Sandboxes or Executions, or sandbox/NAME, execution/NAME, function/NAME.",
             autocompletion=complete_objects,
         ),
     ],
@@ -137,7 +137,8 @@ def delete(
     *,
     target: Target,
 ) -> None:
-    """Delete Sandboxes and Executions. Running programs are cancelled; rows in SQL stay."""
+    """Delete Sandboxes, Executions and Functions. Running programs are cancelled; rows in SQL
+    stay."""
     from soulbox.app.commands.person import as_person  # noqa: PLC0415
     from soulbox.app.commands.shaping import delete_objects  # noqa: PLC0415
 
