@@ -177,5 +177,6 @@ def test_functions_and_versions_are_completed(cluster: Shell) -> None:
 
     assert ask("") == ["resize", "rotate"]
     assert ask("ro") == ["rotate"]
+    assert ask("resize") == ["resize", "resize@1.1.0", "resize@1.0.0"]
     assert ask("resize@") == ["resize@1.1.0", "resize@1.0.0"]
     assert ask("resize@1.0") == ["resize@1.0.0"]

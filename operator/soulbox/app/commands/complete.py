@@ -2,7 +2,7 @@
 
 import os
 import shlex
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 import typer
@@ -42,23 +42,21 @@ def complete_classes(context: typer.Context, incomplete: str) -> list[str]:
 
 
 def complete_functions(context: typer.Context, incomplete: str) -> list[str]:
-    """Names of Functions in the namespace; after NAME@ its versions."""
-    name, has_version, _ = incomplete.partition("@")
-    if not has_version:
-        return _names(context, FUNCTION, incomplete)
+    """Names of Functions in the namespace; of one that is named whole its versions too. Not only
+    after the @: there bash begins another word, which is completed no more."""
+    named = incomplete.partition("@")[0]
 
-    def versions(manifest: Mapping[str, Any]) -> list[str]:
-        found = (manifest.get("status") or {}).get("versions") or ()
-        return [f"{name}@{each['version']}" for each in found]
+    def words_of(found: list[dict[str, Any]]) -> list[str]:
+        words = []
+        for manifest in found:
+            name = manifest["metadata"]["name"]
+            words.append(name)
+            if name == named:
+                versions = (manifest.get("status") or {}).get("versions") or ()
+                words += [f"{name}@{one['version']}" for one in versions]
+        return words
 
-    return _words(
-        context,
-        FUNCTION,
-        incomplete,
-        lambda found: [
-            word for one in found if one["metadata"]["name"] == name for word in versions(one)
-        ],
-    )
+    return _words(context, FUNCTION, incomplete, words_of)
 
 
 def complete_contexts(incomplete: str) -> list[str]:
