@@ -80,13 +80,56 @@ _SANDBOXES: dict[SandboxReason, SandboxState] = {
     SandboxReason.DELETED: SandboxState.TERMINATED,
 }
 
+# docs/gitops.md's table, in Argo CD's words. A case that is not named here is Degraded.
+HEALTHY = {
+    "Execution Completed Completed",
+    "Execution Completed, then its TTL was set",
+    "Sandbox Running Running",
+    "Function Ready Published",
+    "SandboxClass",
+}
+PROGRESSING = {
+    "Execution fresh",
+    "Execution Queued",
+    "Execution Running",
+    "Sandbox fresh",
+    "Sandbox Running, then edited",
+    "Sandbox Created Pending",
+    "Sandbox Starting PodStarting",
+    "Sandbox Created ClassNotFound",
+    "Sandbox Error NameConflict",
+    "Sandbox Error QuotaExceeded",
+    "Sandbox Error PodRefused",
+    "Sandbox Error NetworkPolicyRefused",
+    "Sandbox Error NetworkNotEnforced",
+    "Sandbox Error ReconcileFailed",
+    "Sandbox Error RunnerFailed",
+    "Sandbox Starting Unschedulable",
+    "Sandbox Starting ImagePullFailed",
+    "Sandbox Starting StartFailed",
+    "Sandbox Error StorageRefused",
+    "Sandbox Running Suspending",
+    "Sandbox Error PodLost",
+    "Function fresh",
+    "Function Ready, then edited",
+    "Function Error ClassNotFound",
+    "Function Error CodeMissing",
+    "Function Error QuotaExceeded",
+}
+SUSPENDED = {"Sandbox Stopped Suspended", "Function Suspended Suspended"}
+
 
 @cache
-def default_status(plural: str) -> Manifest:
-    """What the CRD gives a fresh object."""
+def status_schema(plural: str) -> Manifest:
+    """What the CRD says of `status`."""
     crd = yaml.safe_load((ROOT / f"crds/soulbox.dev_{plural}.yaml").read_text())
     schema = crd["spec"]["versions"][0]["schema"]["openAPIV3Schema"]
-    return dict(schema["properties"]["status"]["default"])
+    return dict(schema["properties"]["status"])
+
+
+def default_status(plural: str) -> Manifest:
+    """What the CRD gives a fresh object."""
+    return dict(status_schema(plural)["default"])
 
 
 def executions() -> Iterator[tuple[str, Manifest]]:

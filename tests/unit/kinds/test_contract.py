@@ -152,7 +152,7 @@ def has_writers_rights(info: KindInfo) -> bool:
 
 
 def has_health_for_argo(info: KindInfo) -> bool:
-    """manifests/argocd: the health of its objects."""
+    """manifests/argocd: the health of its objects, made by `make generate` for most."""
     return (ROOT / f"manifests/argocd/soulbox.dev/{info.kind}/health.lua").is_file()
 
 

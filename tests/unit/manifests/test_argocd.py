@@ -7,50 +7,13 @@ from pathlib import Path
 import pytest
 import yaml
 
-from hack.argocd import config_map
-from soulbox.model.states import ExecutionReason, FunctionReason, SandboxReason
-from tests.support.gitops import SCRIPTS, argocd_health
-from tests.support.states import every_state
+from hack.argocd import health
+from soulbox.model.kinds import OURS, TENANTS, KindInfo
+from tests.support.gitops import argocd_health
+from tests.support.states import HEALTHY, PROGRESSING, SUSPENDED, every_state, status_schema
 
 ROOT = Path(__file__).parents[3]
 
-# docs/gitops.md's table. A case that is not named here is Degraded.
-HEALTHY = {
-    "Execution Completed Completed",
-    "Execution Completed, then its TTL was set",
-    "Sandbox Running Running",
-    "Function Ready Published",
-    "SandboxClass",
-}
-PROGRESSING = {
-    "Execution fresh",
-    "Execution Queued",
-    "Execution Running",
-    "Sandbox fresh",
-    "Sandbox Running, then edited",
-    "Sandbox Created Pending",
-    "Sandbox Starting PodStarting",
-    "Sandbox Created ClassNotFound",
-    "Sandbox Error NameConflict",
-    "Sandbox Error QuotaExceeded",
-    "Sandbox Error PodRefused",
-    "Sandbox Error NetworkPolicyRefused",
-    "Sandbox Error NetworkNotEnforced",
-    "Sandbox Error ReconcileFailed",
-    "Sandbox Error RunnerFailed",
-    "Sandbox Starting Unschedulable",
-    "Sandbox Starting ImagePullFailed",
-    "Sandbox Starting StartFailed",
-    "Sandbox Error StorageRefused",
-    "Sandbox Running Suspending",
-    "Sandbox Error PodLost",
-    "Function fresh",
-    "Function Ready, then edited",
-    "Function Error ClassNotFound",
-    "Function Error CodeMissing",
-    "Function Error QuotaExceeded",
-}
-SUSPENDED = {"Sandbox Stopped Suspended", "Function Suspended Suspended"}
 STATES = every_state()
 
 
@@ -73,17 +36,20 @@ def test_health(case: str) -> None:
     assert found["message"]
 
 
-def test_every_reason_is_tried() -> None:
-    reasons = {(m["kind"], (m.get("status") or {}).get("reason")) for m in STATES.values()}
-    assert {("Execution", reason.value) for reason in ExecutionReason} <= reasons
-    assert {("Sandbox", reason.value) for reason in SandboxReason} <= reasons
-    assert {("Function", reason.value) for reason in FunctionReason} <= reasons
+@pytest.mark.parametrize("info", TENANTS, ids=lambda info: info.kind.value)
+def test_every_reason_is_tried(info: KindInfo) -> None:
+    objects = [manifest for manifest in STATES.values() if manifest["kind"] == info.kind]
+    tried = {(manifest.get("status") or {}).get("reason") for manifest in objects}
+    assert set(status_schema(info.plural)["properties"]["reason"]["enum"]) <= tried
+
+
+def test_every_case_of_the_table_is_tried() -> None:
     assert {*HEALTHY, *PROGRESSING, *SUSPENDED} <= STATES.keys()
 
 
-@pytest.mark.parametrize("kind", ["Execution", "Sandbox", "Function"])
-def test_object_without_a_status_is_in_progress(kind: str) -> None:
-    bare = {"kind": kind, "metadata": {"name": "x", "generation": 1}}
+@pytest.mark.parametrize("info", TENANTS, ids=lambda info: info.kind.value)
+def test_object_without_a_status_is_in_progress(info: KindInfo) -> None:
+    bare = {"kind": info.kind.value, "metadata": {"name": "x", "generation": 1}}
     assert argocd_health(bare)["status"] == "Progressing"
 
 
@@ -94,9 +60,12 @@ def test_degraded_shows_reason_and_words() -> None:
 
 def test_config_map_holds_the_scripts_as_they_are() -> None:
     """argocd-cm takes them under resource.customizations.health.<group>_<kind>."""
-    text = (ROOT / "manifests/argocd/argocd-cm.yaml").read_text()
-    assert text == config_map.build(SCRIPTS)
-    data = yaml.safe_load(text)["data"]
-    for kind in ("Execution", "Function", "Sandbox", "SandboxClass"):
-        script = (SCRIPTS / kind / "health.lua").read_text()
-        assert data[f"resource.customizations.health.soulbox.dev_{kind}"] == script
+    folder = ROOT / "manifests/argocd"
+    for path, content in health.build_files().items():
+        assert (folder / path).read_text() == content
+    assert yaml.safe_load((folder / "argocd-cm.yaml").read_text())["data"] == {
+        f"resource.customizations.health.soulbox.dev_{info.kind}": (
+            folder / f"soulbox.dev/{info.kind}/health.lua"
+        ).read_text()
+        for info in OURS
+    }

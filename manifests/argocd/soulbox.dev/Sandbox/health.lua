@@ -1,4 +1,5 @@
--- Health of a Sandbox: Running is Healthy, Stopped is Suspended, over for good is Degraded;
+-- Generated from hack/argocd/standard.lua; edits are lost.
+-- Health of a Sandbox: Ready is Healthy, suspended by its owner is Suspended, Stalled is Degraded;
 -- whatever is still tried is Progressing, with the operator's words.
 local hs = { status = "Progressing", message = "The operator has not looked at it yet." }
 local status = obj.status
@@ -8,7 +9,7 @@ end
 if status.message ~= nil and status.message ~= "" then
   hs.message = status.message
 end
-if status.state == "Stopped" then
+if status.state == "Stopped" or status.state == "Suspended" then
   hs.status = "Suspended"
 end
 for _, condition in ipairs(status.conditions or {}) do
