@@ -11,9 +11,15 @@ import yaml
 
 from soulbox.kinds import generate
 from soulbox.kinds.execution.spec import parse_execution
+from soulbox.kinds.function.spec import parse_function
 from soulbox.kinds.sandbox.spec import parse_sandbox
 from soulbox.kinds.sandbox_class.spec import parse_sandbox_class
-from tests.support.builders import make_execution, make_sandbox, make_sandbox_class
+from tests.support.builders import (
+    make_execution,
+    make_function,
+    make_sandbox,
+    make_sandbox_class,
+)
 from tests.support.fix_kube import ROOT, Kubectl, KubectlError
 
 pytestmark = pytest.mark.api
@@ -71,6 +77,9 @@ def test_status_default_is_in_progress(kubectl: Kubectl) -> None:
     sandbox = kubectl.create(make_sandbox(), DRY_RUN)["status"]
     assert (sandbox["state"], sandbox["observedGeneration"]) == ("Created", 0)
     assert _conditions(sandbox) == {"Ready": "Unknown", "Reconciling": "True"}
+    function = kubectl.create(make_function(), DRY_RUN)["status"]
+    assert (function["reason"], function["observedGeneration"]) == ("Pending", 0)
+    assert _conditions(function) == {"Ready": "Unknown", "Reconciling": "True"}
 
 
 def test_status_cannot_be_given_at_creation(kubectl: Kubectl) -> None:
@@ -86,6 +95,7 @@ def test_defaults_of_the_api_server_are_those_of_the_parser(kubectl: Kubectl) ->
         (make_sandbox_class("some-class"), parse_sandbox_class),
         (make_sandbox(className=None), parse_sandbox),
         (make_execution(), parse_execution),
+        (make_function(), parse_function),
     ):
         stored = kubectl.create(manifest, DRY_RUN)
         assert parse(stored) == parse(manifest)
@@ -111,7 +121,8 @@ def test_full_status_is_taken_whole(kubectl: Kubectl, namespace: str) -> None:
     """Everything an operator may write survives pruning."""
     kubectl.create(make_execution("run", namespace, sandboxRef={"name": "none"}))
     kubectl.create(make_sandbox("box", namespace, className="none"))
-    for plural, name in (("executions", "run"), ("sandboxes", "box")):
+    kubectl.create(make_function("add", namespace, className="none"))
+    for plural, name in (("executions", "run"), ("sandboxes", "box"), ("functions", "add")):
         status = _example_of(_schema(plural)["properties"]["status"])
         stored = kubectl.merge_patch(
             plural, name, namespace, {"status": status}, "--subresource=status", DRY_RUN
