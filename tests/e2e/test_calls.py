@@ -122,6 +122,12 @@ def test_versions_side_by_side_judged_and_recorded(world: World) -> None:
     assert [line["level"] for line in lines] == ["debug", "info", "warn"]
     assert (lines[2]["message"], lines[2]["metadata"]) == ("warning of 7", {"n": 7})
 
+    world.patch("function", "twice", {"spec": {"revisionHistoryLimit": 0}})
+    world.wait("function", "twice", lambda f: len(f["status"]["versions"]) == 1, "one is left")
+    old = called(world, "withdrawn", "twice", "1", input={"n": 1})
+    assert (old["state"], old["reason"]) == ("Failed", "VersionNotFound")
+    assert "there are 3 (1 was withdrawn on 20" in old["message"]
+
     world.patch("function", "twice", {"spec": {"suspend": True}})
     world.wait("function", "twice", lambda f: f["status"]["state"] == "Suspended", "suspended")
     assert called(world, "late", "twice", input={"n": 1})["reason"] == "FunctionSuspended"

@@ -284,7 +284,16 @@ def _no_such_version(
         reason=ExecutionReason.VERSION_NOT_FOUND,
         message=(
             f'Function "{called.name}" has no version {called.version or "that is current"}; '
-            f"there are {', '.join(known)}."
+            f"there are {', '.join(known)}{_withdrawn(called, status)}."
         ),
         may_pass=may_pass,
     )
+
+
+def _withdrawn(called: FunctionRef, status: Mapping[str, Any]) -> str:
+    """That the version was there, and since when it is not."""
+    for each in status.get("withdrawn") or ():
+        if each.get("version") == called.version:
+            day = str(each.get("withdrawnTime") or "")[:10]
+            return f" ({called.version} was withdrawn{f' on {day}' if day else ''})"
+    return ""
