@@ -113,8 +113,9 @@ class ExecutionObserver:
         run = self._runs.newest(uid)
         if call is not None and isinstance(run, RunDocument) and not is_finished(manifest):
             result_objection = await self._calls.object_to_result(call, run)
-        # Again, now that nothing is awaited any more before it is acted on.
-        look = self._look(manifest, spec, call)
+        if call is not None or look.may_start:
+            # Again, now that nothing is awaited any more before it is acted on.
+            look = self._look(manifest, spec, call)
         spec, place, pod, dispatched = look.spec, look.place, look.pod, look.dispatched
         own_pods = look.own_pods
         return SeenExecution(
