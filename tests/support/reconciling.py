@@ -16,9 +16,8 @@ from typing import Any, Literal
 from soulbox.app.handlers import Intake
 from soulbox.box.target import ForbiddenTarget
 from soulbox.judge.judge import Judge
-from soulbox.kinds.controllers import build_controllers
+from soulbox.kinds.controllers import build_controllers, build_followers
 from soulbox.kinds.execution.queue import Turns
-from soulbox.kinds.followers import build_followers
 from soulbox.kinds.objects import Objects
 from soulbox.kube.auth import Credentials
 from soulbox.kube.client import KubeClient

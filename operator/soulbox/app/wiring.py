@@ -20,9 +20,8 @@ from soulbox.box.client import RunnerClient
 from soulbox.box.target import ForbiddenTarget
 from soulbox.box.transport import open_session
 from soulbox.judge.judge import Judge
-from soulbox.kinds.controllers import Controllers, build_controllers
+from soulbox.kinds.controllers import Controllers, Followers, build_controllers, build_followers
 from soulbox.kinds.execution.queue import Turns
-from soulbox.kinds.followers import Followers, build_followers
 from soulbox.kinds.function.history import VersionHistory
 from soulbox.kinds.objects import Objects
 from soulbox.kinds.registry import ENTRIES

@@ -63,6 +63,18 @@ class Follower(ABC):
         return manifest
 
 
+class OwnFollower(Follower):
+    """Of a kind whose versions concern the object itself, and what a subclass adds to that."""
+
+    def __init__(self, kind: Kind, waker: Waker) -> None:
+        self._kind = kind
+        self._waker = waker
+
+    def wake(self, manifest: Manifest) -> None:
+        """Itself."""
+        self._waker.add(self._kind, manifest["metadata"]["uid"])
+
+
 _K = TypeVar("_K")
 _V = TypeVar("_V")
 

@@ -1,9 +1,12 @@
-"""What works on the objects of each kind, put together once."""
+"""What works on the objects of each kind, and what follows from a version of them, put together
+once."""
 
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
+from typing import Final
 
 from soulbox.judge.judge import Judge
+from soulbox.kinds.base import Follower, Waker
 from soulbox.kinds.execution.calls import Calls
 from soulbox.kinds.execution.collect import OutputCollector
 from soulbox.kinds.execution.farewell import Farewell
@@ -13,17 +16,26 @@ from soulbox.kinds.execution.observe import ExecutionObserver
 from soulbox.kinds.execution.queue import Turns
 from soulbox.kinds.execution.reconcile import ExecutionReconciler
 from soulbox.kinds.execution.runs import RunFollower
+from soulbox.kinds.execution.wakes import ExecutionFollower
 from soulbox.kinds.function.boxes import FunctionBoxes
 from soulbox.kinds.function.reconcile import FunctionReconciler
 from soulbox.kinds.function.revisions import Revisions
+from soulbox.kinds.function.wakes import FunctionFollower
+from soulbox.kinds.namespace.wakes import NamespaceFollower
 from soulbox.kinds.objects import Objects
+from soulbox.kinds.pod.wakes import PodFollower
 from soulbox.kinds.sandbox.reconcile import SandboxReconciler
+from soulbox.kinds.sandbox.wakes import SandboxFollower
 from soulbox.kinds.sandbox_class.reconcile import ClassReconciler
+from soulbox.kinds.sandbox_class.wakes import ClassFollower
+from soulbox.kube.clock import ServerClock
 from soulbox.model.states import Kind
 from soulbox.reconcile.failing import Failing
 from soulbox.reconcile.probe import RunnerProbe
 from soulbox.reconcile.services import Services
 
+# As many as a Sandbox of a Function may take at once, with room (a guess).
+_NEXT_CALLS: Final = 16
 # One pass over the object of that uid; seconds after which to look again, or None.
 Reconcile = Callable[[str], Awaitable[float | None]]
 
@@ -90,4 +102,34 @@ def build_controllers(
         runs=runs,
         meeter=meeter,
         farewell=Farewell(services, observer, OutputCollector(services, memory)),
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Followers:
+    """What is woken by a version of an object."""
+
+    execution: ExecutionFollower
+    by_kind: Mapping[Kind, Follower]
+
+
+def build_followers(objects: Objects, waker: Waker, turns: Turns, clock: ServerClock) -> Followers:
+    """One for each kind that is watched."""
+    unfinished = objects.executions.unfinished
+
+    def next_calls(namespace: str, function: str) -> list[str]:
+        queues = objects.executions.call_queues(namespace, function)
+        return [uid for queue in queues for uid in turns.first(queue, _NEXT_CALLS)]
+
+    execution = ExecutionFollower(objects, objects.executions, waker, turns, clock)
+    return Followers(
+        execution,
+        {
+            Kind.NAMESPACE: NamespaceFollower(objects, waker),
+            Kind.SANDBOX_CLASS: ClassFollower(objects, objects.users_of_class, waker),
+            Kind.POD: PodFollower(objects, objects.pods, unfinished, waker),
+            Kind.SANDBOX: SandboxFollower(objects, unfinished, waker, turns.forget, next_calls),
+            Kind.FUNCTION: FunctionFollower(waker, next_calls),
+            Kind.EXECUTION: execution,
+        },
     )

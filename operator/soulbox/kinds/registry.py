@@ -1,5 +1,5 @@
-"""The kinds, each with what its CRD is made from and with how its objects are mirrored. Who works
-on them is put together in `controllers`, who follows them in `followers`."""
+"""The kinds, each with what its CRD is made from and with how its objects are mirrored. What works
+on them is put together in `controllers`."""
 
 from typing import Final
 

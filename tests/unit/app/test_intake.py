@@ -13,8 +13,8 @@ import pytest
 
 from soulbox.app.handlers import Intake, build_registry, build_settings
 from soulbox.app.queue import WorkQueue
+from soulbox.kinds.controllers import build_followers
 from soulbox.kinds.execution.queue import Turns
-from soulbox.kinds.followers import build_followers
 from soulbox.kinds.objects import Objects
 from soulbox.kube.auth import Credentials
 from soulbox.kube.clock import ServerClock

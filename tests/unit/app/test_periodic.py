@@ -17,8 +17,8 @@ from soulbox.app.handlers import Intake
 from soulbox.app.namespaces import Namespaces
 from soulbox.app.periodic import Periodic
 from soulbox.app.queue import WorkQueue
+from soulbox.kinds.controllers import build_followers
 from soulbox.kinds.execution.queue import Turns
-from soulbox.kinds.followers import build_followers
 from soulbox.kinds.objects import Objects
 from soulbox.kube.auth import Credentials
 from soulbox.kube.client import KubeClient

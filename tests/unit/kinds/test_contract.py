@@ -14,8 +14,8 @@ from typing import Any
 import pytest
 import yaml
 
+from soulbox.kinds.controllers import build_followers
 from soulbox.kinds.execution.queue import Turns
-from soulbox.kinds.followers import build_followers
 from soulbox.kinds.objects import Objects
 from soulbox.kinds.registry import DESCRIBED
 from soulbox.kube.clock import ServerClock
@@ -118,7 +118,7 @@ def is_guarded(info: KindInfo) -> bool:
 
 
 def is_followed(info: KindInfo) -> bool:
-    """`kinds/followers`: what a version of it wakes."""
+    """`kinds/controllers`: what a version of it wakes."""
     objects = Objects()
     followers = build_followers(
         objects,

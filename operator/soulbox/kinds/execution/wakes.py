@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 
-from soulbox.kinds.base import COUNT_SECONDS, Follower, Waker
+from soulbox.kinds.base import COUNT_SECONDS, OwnFollower, Waker
 from soulbox.kinds.execution.decide.status import cancelled_by_deletion
 from soulbox.kinds.execution.index import ExecutionIndex
 from soulbox.kinds.execution.queue import Turns
@@ -13,7 +13,7 @@ from soulbox.model.marks import is_dispatched
 from soulbox.model.states import Kind
 
 
-class ExecutionFollower(Follower):
+class ExecutionFollower(OwnFollower):
     """See `kinds.base.Follower`."""
 
     def __init__(
@@ -24,17 +24,17 @@ class ExecutionFollower(Follower):
         turns: Turns,
         clock: ServerClock,
     ) -> None:
+        super().__init__(Kind.EXECUTION, waker)
         # Told of an Execution that went while its code may have run; to be set.
         self.on_unfinished: Callable[[Manifest], object] = lambda _: None
         self._objects = objects
         self._executions = executions
-        self._waker = waker
         self._turns = turns
         self._clock = clock
 
     def wake(self, manifest: Manifest) -> None:
         """Itself; once it has ended its neighbours; its Sandbox's counters later."""
-        self._waker.add(Kind.EXECUTION, manifest["metadata"]["uid"])
+        super().wake(manifest)
         reference = sandbox_ref(manifest)
         if reference is None:
             return

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterable
 
-from soulbox.kinds.base import COUNT_SECONDS, Follower, Unfinished, Waker
+from soulbox.kinds.base import COUNT_SECONDS, OwnFollower, Unfinished, Waker
 from soulbox.kube.cache import ObjectCache
 from soulbox.model.keys import FUNCTION_LABEL, FUNCTION_UID_LABEL
 from soulbox.model.manifests import Manifest, class_name
@@ -10,7 +10,7 @@ from soulbox.model.specs import DEFAULT_CLASS
 from soulbox.model.states import Kind
 
 
-class SandboxFollower(Follower):
+class SandboxFollower(OwnFollower):
     """See `kinds.base.Follower`."""
 
     def __init__(
@@ -25,8 +25,8 @@ class SandboxFollower(Follower):
         next_calls: of the Function of that namespace and name, UIDs of the calls that are next.
         forget_turns: told of a Sandbox that is gone, by namespace and name.
         """
+        super().__init__(Kind.SANDBOX, waker)
         self._objects = objects
-        self._waker = waker
         self._unfinished = unfinished
         self._forget_turns = forget_turns
         self._next_calls = next_calls
@@ -34,7 +34,7 @@ class SandboxFollower(Follower):
     def wake(self, manifest: Manifest) -> None:
         """Itself and its queue; later its class, which counts it."""
         metadata = manifest["metadata"]
-        self._waker.add(Kind.SANDBOX, metadata["uid"])
+        super().wake(manifest)
         for execution in self._unfinished(metadata["namespace"], metadata["name"]):
             self._waker.add(Kind.EXECUTION, execution["metadata"]["uid"])
         labels = metadata.get("labels") or {}

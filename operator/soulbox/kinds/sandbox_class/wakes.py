@@ -2,13 +2,13 @@
 
 from collections.abc import Callable
 
-from soulbox.kinds.base import Follower, Waker
+from soulbox.kinds.base import OwnFollower, Waker
 from soulbox.kube.cache import Lookup
 from soulbox.model.manifests import Manifest
 from soulbox.model.states import Kind
 
 
-class ClassFollower(Follower):
+class ClassFollower(OwnFollower):
     """See `kinds.base.Follower`."""
 
     def __init__(
@@ -17,9 +17,9 @@ class ClassFollower(Follower):
         """Args:
         users: what uses the class of that name.
         """
+        super().__init__(Kind.SANDBOX_CLASS, waker)
         self._objects = objects
         self._users = users
-        self._waker = waker
         # By uid the generation that its users were last woken for.
         self._told: dict[str, object] = {}
 
@@ -28,7 +28,7 @@ class ClassFollower(Follower):
         them."""
         metadata = manifest["metadata"]
         uid, generation = metadata["uid"], metadata.get("generation")
-        self._waker.add(Kind.SANDBOX_CLASS, uid)
+        super().wake(manifest)
         if uid in self._told and self._told[uid] == generation:
             return
         if self._objects.get(Kind.SANDBOX_CLASS, uid) is not None:
