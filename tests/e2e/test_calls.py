@@ -95,6 +95,14 @@ def test_versions_side_by_side_judged_and_recorded(world: World) -> None:
     assert (refused["state"], refused["reason"]) == ("Failed", "InputInvalid")
     assert "input.n: 9000 is more than the maximum of 1000" in refused["message"]
     assert "startTime" not in refused
+    (row,) = world.wait_rows(
+        "select function_uid::text as function, function_version as version"
+        " from soulbox.executions where namespace = %(namespace)s and name = 'large'"
+        " and completed_at is not null",
+        namespace=world.namespace,
+    )
+    uid = world.get("function", "twice")["metadata"]["uid"]
+    assert row == {"function": uid, "version": "1"}, "it counts among the Function's calls"
     missing = called(world, "unknown", "twice", "7", input={"n": 1})
     assert (missing["state"], missing["reason"]) == ("Failed", "VersionNotFound")
     assert 'Function "twice" has no version 7; there are ' in missing["message"]

@@ -85,15 +85,19 @@ class Calls:
             return await self._dispatched(metadata["namespace"], str(dispatched), spec, called)
         found = await self._current(metadata["namespace"], called)
         if isinstance(found, CallProblem):
-            return Call(callee=found, spec=spec)
-        revision, function = found
+            function = self._services.cache.by_name(
+                Kind.FUNCTION, metadata["namespace"], called.name
+            )
+            uid = "" if function is None else function["metadata"]["uid"]
+            return Call(callee=replace(found, function_uid=uid), spec=spec)
+        revision, known = found
         objection = await self._object_to_input(metadata["uid"], spec, revision)
         if objection is not None:
             return Call(callee=objection, spec=spec, revision=revision)
-        one_shot = function.scale.max == 0
+        one_shot = known.scale.max == 0
         return Call(
             callee=_callee(revision, one_shot=one_shot),
-            spec=_with_function(spec, revision.spec, function, one_shot=one_shot),
+            spec=_with_function(spec, revision.spec, known, one_shot=one_shot),
             revision=revision,
         )
 
@@ -178,6 +182,9 @@ class Calls:
             return CallProblem(
                 reason=ExecutionReason.INPUT_INVALID,
                 message=f"{verdict.message}. None of its code ran.",
+                function_uid=revision.function_uid,
+                version=revision.version,
+                revision=revision.name,
             )
         self._memory.judged[uid] = revision.name
         return None

@@ -311,6 +311,14 @@ class ExecutionStatus(ApiModel):
         str | None,
         Field(max_length=253, description="ControllerRevision of the Function that it ran from."),
     ] = None
+    function_uid: Annotated[
+        str | None,
+        Field(
+            alias="functionUID",
+            max_length=64,
+            description="UID of the Function that was called, or would not be.",
+        ),
+    ] = None
     function_version: Annotated[
         str | None, Field(max_length=63, description="Version of the Function that was called.")
     ] = None

@@ -102,7 +102,9 @@ def build_execution_row(
         receipt=_document(status, "receipt", cleaner),
         captured_files=_captured(output, cleaner),
         kind=ExecutionKind.PROGRAM if function is None else ExecutionKind.FUNCTION,
-        function_uid=None if function is None else optional_uuid(labels.get(FUNCTION_UID_LABEL)),
+        function_uid=None
+        if function is None
+        else optional_uuid(labels.get(FUNCTION_UID_LABEL) or status.get("functionUID")),
         function_version=None
         if function is None
         else text(status.get("functionVersion")) or text(function.get("version")),

@@ -99,6 +99,9 @@ class CallProblem:
     reason: ExecutionReason
     message: str
     may_pass: bool = False  # what is missing may still come
+    function_uid: str = ""  # of the Function, "": there is none
+    version: str = ""  # what would have been called, "": none
+    revision: str = ""  # its ControllerRevision
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

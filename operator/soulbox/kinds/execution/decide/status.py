@@ -16,7 +16,7 @@ from soulbox.kinds.execution.decide.output import (
     last_line,
     told_stderr,
 )
-from soulbox.kinds.execution.decide.seen import Callee, SeenExecution
+from soulbox.kinds.execution.decide.seen import SeenExecution
 from soulbox.kinds.execution.decide.traceback import (
     MAX_STACK_TRACE_BYTES,
     UNCAUGHT_EXIT_CODE,
@@ -40,6 +40,7 @@ _TERMS = (
     "outputLimitBytes",
     "revision",
     "functionVersion",
+    "functionUID",
 )
 # Of each text in a status that has room for nothing else.
 _BARE_TEXT = 128
@@ -391,10 +392,14 @@ def _terms(seen: SeenExecution) -> dict[str, Any]:
 
 
 def _called(seen: SeenExecution) -> dict[str, Any]:
-    if not isinstance(seen.call, Callee):
+    if seen.call is None:
         return {}
-    version = {"functionVersion": seen.call.version} if seen.call.version else {}
-    return {"revision": seen.call.revision, **version}
+    told = {
+        "functionUID": seen.call.function_uid,
+        "functionVersion": seen.call.version,
+        "revision": seen.call.revision,
+    }
+    return {name: value for name, value in told.items() if value}
 
 
 def _promised(seen: SeenExecution) -> dict[str, Any]:
