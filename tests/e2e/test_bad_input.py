@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 
 from tests.support.builders import make_execution, make_sandbox
@@ -74,3 +76,25 @@ def test_longest_deadline_and_all_numbers_at_their_ends(box: World) -> None:
         )
     )
     assert box.execution("run")["status"]["state"] == "Completed"
+
+
+def test_input_nested_deeper_than_any_decoder_reads_is_refused_and_holds_nobody_up(
+    box: World,
+) -> None:
+    """One such object would end the operator's watches and lists, and with them every tenant's."""
+    for name, levels in (("deep", 500), ("deeper", 9_000)):
+        manifest = make_execution(name, namespace=box.namespace, input="HERE")
+        text = json.dumps(manifest).replace('"HERE"', "[" * levels + "]" * levels)
+        box.kubectl.run("create", "--filename=-", "--output=name", stdin=text)
+    box.create(make_execution("run"))
+    assert box.execution("run")["status"]["output"]["stdout"] == "42\n"
+    for name in ("deep", "deeper"):
+        box.kubectl.run(
+            *("wait", "--for=condition=Finished", f"execution/{name}", "--timeout=100s"),
+            *("--namespace", box.namespace, "--output=name"),
+        )
+        words = box.kubectl.run(
+            *("get", "execution", name, "--namespace", box.namespace),
+            "--output=jsonpath={.status.state} {.status.reason} {.status.message}",
+        )
+        assert words.startswith("Failed InvalidSpec spec.input: is nested too deep")

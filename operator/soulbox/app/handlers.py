@@ -10,9 +10,11 @@ from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
 import kopf
+from kopf._cogs.clients import api as kopf_api
 
 from soulbox.app.queue import WorkQueue
 from soulbox.kinds.base import Follower
+from soulbox.kube import decoding
 from soulbox.kube.auth import Credentials
 from soulbox.kube.cache import ObjectCache
 from soulbox.kube.client import LIST_CHUNK
@@ -137,6 +139,8 @@ def build_registry(
     every task that began after it (a run that is followed, say), then cancel it.
     """
     registry = kopf.OperatorRegistry()
+    # Its watches decode lines by json.loads, which fails at a thousand levels, and they with it.
+    kopf_api.json = decoding  # type: ignore[attr-defined]
 
     @kopf.on.cleanup(registry=registry)
     async def cleanup(**_: Any) -> None:

@@ -26,6 +26,7 @@ from kubernetes import config as kubernetes_config
 from kubernetes.client.rest import should_bypass_proxies
 from kubernetes.config.kube_config import KUBE_CONFIG_DEFAULT_LOCATION, KubeConfigMerger
 
+from soulbox.kube.decoding import ApiResponse
 from soulbox.model.errors import ConfigError
 
 # client-go re-reads a token file every minute (transport/token_source.go).
@@ -280,6 +281,7 @@ class Credentials:
                 proxy=self._loaded.proxy,
                 middlewares=(self._authenticate,),
                 auto_decompress=True,
+                response_class=ApiResponse,
             )
         return self._session
 

@@ -15,6 +15,7 @@ import orjson
 
 from soulbox.kube.auth import Credentials
 from soulbox.kube.clock import ServerClock
+from soulbox.kube.decoding import decode
 from soulbox.kube.resources import SERVICES, Resource
 from soulbox.model.errors import (
     KubeConflict,
@@ -376,7 +377,7 @@ _TOO_LARGE: Final = ("request is too large", "message larger than max")
 
 def _json_object(payload: bytes) -> Manifest | None:
     try:
-        document = orjson.loads(payload)
+        document = decode(payload)
     except orjson.JSONDecodeError:
         return None
     return document if isinstance(document, dict) else None

@@ -18,6 +18,8 @@ REPLACEMENT: Final = "\ufffd"
 # Levels of arrays and objects that are kept: orjson writes 254.
 MAX_DEPTH: Final = 100
 TOO_DEEP: Final = "nested too deeply to be kept"
+# Strings are passed over: what is in them are no brackets.
+_BRACKET: Final = re.compile(rb'"[^"\\]*(?:\\.[^"\\]*)*"|[\[{\]}]', re.DOTALL)
 # orjson writes integers of 64 bits; larger ones are what the API server makes of them: doubles.
 _MIN_INT: Final = -(2**63)
 _MAX_INT: Final = 2**64 - 1
@@ -79,3 +81,20 @@ def _double(number: int) -> float | None:
         return float(number)
     except OverflowError:
         return None
+
+
+def cut_deep(text: bytes, levels: int) -> bytes:
+    """JSON with null for what lies deeper than so many levels of arrays and objects."""
+    kept = bytearray()
+    depth = start = 0
+    for found in _BRACKET.finditer(text):
+        mark = found[0]
+        if mark in (b"[", b"{"):
+            depth += 1
+            if depth == levels + 1:
+                kept += text[start : found.start()] + b"null"
+        elif mark in (b"]", b"}"):
+            depth -= 1
+            if depth == levels:
+                start = found.end()
+    return bytes(kept + text[start:]) if depth <= levels else bytes(kept)
