@@ -98,3 +98,8 @@ def test_input_nested_deeper_than_any_decoder_reads_is_refused_and_holds_nobody_
             "--output=jsonpath={.status.state} {.status.reason} {.status.message}",
         )
         assert words.startswith("Failed InvalidSpec spec.input: is nested too deep")
+    # Not left behind for an operator of before, which other tests may start on this cluster.
+    box.kubectl.run(
+        *("delete", "execution", "deep", "deeper", "--namespace", box.namespace),
+        *("--timeout=100s", "--output=name"),
+    )
