@@ -121,13 +121,11 @@ class SandboxReconciler:
         return failing_sandbox(manifest, failure.message, self._services.clock.now())
 
     def runner_answered(self, uid: str) -> None:
-        """The Executions that wait for the Sandbox's runner go on; calls do with its status."""
+        """Whatever waits for the Sandbox's runner goes on, as with a new version of the Sandbox: after
+        a restart of the operator there may be none, as its status has said for long that it runs."""
         sandbox = self._services.cache.get(Kind.SANDBOX, uid)
-        if sandbox is None:
-            return
-        metadata = sandbox["metadata"]
-        for execution in self._executions.unfinished(metadata["namespace"], metadata["name"]):
-            self._services.enqueue(Kind.EXECUTION, execution["metadata"]["uid"])
+        if sandbox is not None:
+            self._services.wrote(Kind.SANDBOX, sandbox)
 
     async def _begin(
         self,
