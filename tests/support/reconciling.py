@@ -241,10 +241,10 @@ class Bench:
         for event_type, kind, manifest in events:
             self.intake.event(kind, event_type, manifest)
 
-    async def settle(self, *, watching: bool = True) -> None:
+    async def settle(self, *, watching: bool = True, passes: int = _MANY_PASSES) -> None:
         """Passes over every key that is ready until none is. A conflict is tried again, an
         object that is gone is let be, as the work queue does."""
-        for _ in range(_MANY_PASSES):
+        for _ in range(passes):
             await settle(10)
             if watching:
                 self.watch()

@@ -57,6 +57,9 @@ class ExecutionIndex:
         self._forget_waiting(uid, sandbox)
         self._queue_changes(sandbox)
         discard(self._naming, sandbox, uid)
+        called = function_ref(manifest)
+        if called is not None and sandbox not in self._naming:
+            discard(self._calls, (sandbox[0], called[0]), sandbox)
 
     def unfinished(self, namespace: str, sandbox_name: str) -> Iterator[Manifest]:
         """Unfinished Executions that name the sandbox, first come first. Do not change the
@@ -74,10 +77,7 @@ class ExecutionIndex:
     def call_queues(self, namespace: str, function_name: str) -> list[Name]:
         """Queues in which calls of a Function may wait, one for each version that is named. Those
         of Sandboxes that calls were handed to are among them."""
-        known = self._calls.get((namespace, function_name), set())
-        empty = {queue for queue in known if queue not in self._naming}
-        known -= empty
-        return sorted(known)
+        return sorted(self._calls.get((namespace, function_name), ()))
 
     def queue_version(self, namespace: str, sandbox_name: str) -> int:
         """Changes when the sandbox's queue does: which Executions wait, and which were handed

@@ -127,4 +127,6 @@ class Turns:
             self._queues[sandbox] = queue
         else:
             self._queues.pop(sandbox, None)
+            if is_call_queue(sandbox):  # nobody tells when such a queue is gone for good
+                self._served.pop(sandbox, None)
         return queue

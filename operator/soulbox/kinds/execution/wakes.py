@@ -1,6 +1,7 @@
 """Whom an Execution concerns: itself, the next in its queue, and its Sandbox."""
 
 from collections.abc import Callable
+from typing import Final
 
 from soulbox.kinds.base import COUNT_SECONDS, OwnFollower, Waker
 from soulbox.kinds.execution.decide.status import cancelled_by_deletion
@@ -11,6 +12,10 @@ from soulbox.kube.clock import ServerClock
 from soulbox.model.manifests import Manifest, function_ref, is_deleting, is_finished, sandbox_ref
 from soulbox.model.marks import is_dispatched
 from soulbox.model.states import Kind
+
+# Calls that one end wakes: two, as another may have ended a moment ago, for which the same one
+# was woken.
+_NEXT_CALLS: Final = 2
 
 
 class ExecutionFollower(OwnFollower):
@@ -35,13 +40,15 @@ class ExecutionFollower(OwnFollower):
     def wake(self, manifest: Manifest) -> None:
         """Itself; once it has ended its neighbours; its Sandbox's counters later."""
         super().wake(manifest)
-        reference = sandbox_ref(manifest)
+        reference, called = sandbox_ref(manifest), function_ref(manifest)
+        namespace = manifest["metadata"]["namespace"]
+        if is_finished(manifest) and called is not None:
+            self._wake_calls(namespace, called[0])
         if reference is None:
             return
-        namespace = manifest["metadata"]["namespace"]
         sandbox = self._objects.by_name(Kind.SANDBOX, namespace, reference)
         if is_finished(manifest):
-            self._wake_neighbours((namespace, reference), sandbox, function_ref(manifest))
+            self._wake_neighbours((namespace, reference), sandbox)
         if sandbox is not None:
             self._waker.add_later(Kind.SANDBOX, sandbox["metadata"]["uid"], COUNT_SECONDS)
 
@@ -54,22 +61,20 @@ class ExecutionFollower(OwnFollower):
             return None
         return cancelled_by_deletion(manifest, self._clock.now())
 
-    def _wake_neighbours(
-        self,
-        name: tuple[str, str],
-        sandbox: Manifest | None,
-        called: tuple[str, str | None] | None,
-    ) -> None:
+    def _wake_calls(self, namespace: str, function: str) -> None:
+        """The next of each version. What ended may have run in a pod of its own, and they may wait
+        since the Function had Sandboxes."""
+        for queue in self._executions.call_queues(namespace, function):
+            for uid in self._turns.first(queue, _NEXT_CALLS):
+                self._waker.add(Kind.EXECUTION, uid)
+
+    def _wake_neighbours(self, name: tuple[str, str], sandbox: Manifest | None) -> None:
         """Its end makes room for the next, and lets a Sandbox go on ending."""
         # As many as may run at once: another may have ended a moment ago, for which the same
         # one was woken.
         room = 1 if sandbox is None else _concurrency(sandbox)
-        queues = [name]
-        if called is not None:  # the next call may be of another version that is the same
-            queues += self._executions.call_queues(name[0], called[0])
-        for queue in queues:
-            for uid in self._turns.first(queue, room):
-                self._waker.add(Kind.EXECUTION, uid)
+        for uid in self._turns.first(name, room):
+            self._waker.add(Kind.EXECUTION, uid)
         if sandbox is not None and (_is_ending(sandbox) or _counts_on_ends(sandbox)):
             self._waker.add(Kind.SANDBOX, sandbox["metadata"]["uid"])
 

@@ -121,8 +121,8 @@ class SandboxReconciler:
         return failing_sandbox(manifest, failure.message, self._services.clock.now())
 
     def runner_answered(self, uid: str) -> None:
-        """Whatever waits for the Sandbox's runner goes on, as with a new version of the Sandbox: after
-        a restart of the operator there may be none, as its status has said for long that it runs."""
+        """Whatever waits for the Sandbox's runner goes on, as with a new version of the Sandbox. Of
+        one whose status said before a restart of the operator that it runs, there is none."""
         sandbox = self._services.cache.get(Kind.SANDBOX, uid)
         if sandbox is not None:
             self._services.wrote(Kind.SANDBOX, sandbox)

@@ -144,3 +144,34 @@ async def test_function_without_room_is_waited_for_and_given_more(bench: Bench) 
     await bench.settle()
     assert len(boxes(bench)) == 2
     assert bench.cache.count(Kind.SANDBOX) == 2
+
+
+async def test_calls_that_waited_for_a_sandbox_all_get_pods_of_their_own(bench: Bench) -> None:
+    """scale.max became 0: whoever waits is more than one look at the Function wakes."""
+    await warm_function(bench)
+    bench.runner.never_ends()
+    add_call(bench, "busy")
+    await bench.settle(passes=2_000)
+    names = [f"call-{number:02}" for number in range(24)]
+    for name in names:
+        add_call(bench, name)
+    await bench.settle(passes=2_000)
+    bench.runner.outcome = make_finished()
+    bench.api.edit("functions", NAMESPACE, "twice", {"spec": {"scale": {"max": 0}}})
+    bench.watch()
+    await bench.settle(passes=2_000)
+    for _ in range(30):
+        for pod in bench.api.named("pods"):
+            if bench.api.get("pods", NAMESPACE, pod)["status"].get("phase") != "Running":
+                bench.api.run_pod(pod)
+        await bench.settle(passes=2_000)
+    states = {name: bench.execution(name)["status"]["state"] for name in names}
+    assert set(states.values()) == {"Completed"}, states
+
+
+async def test_nothing_is_left_in_memory_of_calls_that_are_gone(bench: Bench) -> None:
+    await warm_function(bench)
+    call = bench.execution("first")
+    bench.cache.remove(Kind.EXECUTION, uid_of(call))
+    assert bench.cache.executions.call_queues(NAMESPACE, "twice") == []
+    assert bench.cache.executions._calls == {}
