@@ -24,6 +24,7 @@ from soulbox.model.keys import (
     RECORDED_FINALIZER,
     SANDBOX_UID_LABEL,
 )
+from soulbox.model.kinds import WATCHED
 from soulbox.model.states import Kind
 from soulbox.pure.prices import PriceBook
 from soulbox.telemetry.metrics import Metrics
@@ -462,14 +463,8 @@ async def test_registry_has_one_stateless_handler_for_each_kind(tmp_path: Any) -
     bench.intake.before_event = before_event
     registry = build_registry(bench.intake, credentials, end_work)
     handlers = registry._watching.get_all_handlers()
-    assert {handler.selector.plural or handler.selector.any_name for handler in handlers} == {
-        "sandboxes",
-        "executions",
-        "functions",
-        "sandboxclasses",
-        "pods",
-        "namespaces",
-    }
+    watched = [handler.selector.plural or handler.selector.any_name for handler in handlers]
+    assert sorted(watched) == sorted(info.plural for info in WATCHED)
     assert not registry._changing.get_all_handlers()
     assert not registry._spawning.get_all_handlers()
     for handler in handlers:

@@ -25,6 +25,7 @@ from soulbox.kube.client import KubeClient
 from soulbox.kube.clock import ServerClock
 from soulbox.model.errors import KubeNotFound, KubeUnavailable, StoreUnavailable
 from soulbox.model.keys import LOST_TIME_ANNOTATION, MANAGED_BY_LABEL, TENANT_LABEL
+from soulbox.model.kinds import MIRRORED
 from soulbox.model.states import Kind
 from soulbox.model.times import format_time
 from soulbox.pure.prices import PriceBook
@@ -191,7 +192,9 @@ async def test_added_event_that_never_came_is_made_up_for(bench: Bench) -> None:
     created = add(bench, BOX, make_sandbox(), known=False)
     await bench.periodic.repair()
     assert bench.cache.get(BOX, created["metadata"]["uid"]) is not None
-    assert bench.books.repaired == [(POD, []), (BOX, ["box"]), (FUNCTION, []), (RUN, [])]
+    assert bench.books.repaired == [
+        (info.kind, ["box"] if info.kind is BOX else []) for info in MIRRORED
+    ]
     assert (BOX, "box", False) in bench.books.offers
 
 

@@ -35,12 +35,12 @@ class Absent(str):
         return str(self)
 
 
-PROBE = KindInfo(
-    kind=Absent("Probe"),  # type: ignore[arg-type]
-    plural="probes",
-    short_name="sbprobe",
-    table="probes",
-    owner_label="soulbox.dev/probe-uid",
+ABSENT = KindInfo(
+    kind=Absent("Absent"),  # type: ignore[arg-type]
+    plural="absents",
+    short_name="sbabsent",
+    table="absents",
+    owner_label="soulbox.dev/absent-uid",
     uses_class=True,
 )
 
@@ -219,4 +219,4 @@ def test_kind_is_not_forgotten(info: KindInfo, check: Callable[[KindInfo], bool]
 
 @pytest.mark.parametrize("check", CHECKS)
 def test_check_finds_a_kind_that_is_missing(check: Callable[[KindInfo], bool]) -> None:
-    assert not check(PROBE)
+    assert not check(ABSENT)
