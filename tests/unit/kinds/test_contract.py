@@ -22,6 +22,7 @@ from soulbox.kube.clock import ServerClock
 from soulbox.model import kinds
 from soulbox.model.kinds import KindInfo
 from soulbox.store.objects_sql import ROW_TYPES
+from tests.support.reconciling import Bench
 from tests.support.states import every_state
 
 ROOT = Path(__file__).parents[3]
@@ -220,3 +221,8 @@ def test_kind_is_not_forgotten(info: KindInfo, check: Callable[[KindInfo], bool]
 @pytest.mark.parametrize("check", CHECKS)
 def test_check_finds_a_kind_that_is_missing(check: Callable[[KindInfo], bool]) -> None:
     assert not check(ABSENT)
+
+
+async def test_every_kind_has_its_reconciler(bench: Bench) -> None:
+    """`kinds/controllers`: what works on its objects."""
+    assert set(bench.controllers.reconcile) == {info.kind for info in kinds.OURS}
