@@ -118,9 +118,12 @@ def test_versions_side_by_side_judged_and_recorded(world: World) -> None:
     assert row["function"] == world.get("function", "twice")["metadata"]["uid"]
     assert row["code_sha256"]
 
-    world.patch("function", "twice", {"spec": {"code": LOGGING}})
-    published(world, "twice", "3")
-    called(world, "logging", "twice", input={"n": 7})
+
+def test_log_withdrawal_suspension_and_a_call_of_nobody(world: World) -> None:
+    world.create(make_call("nowhere", "nobody"))
+    world.create(make_function("logs", code=LOGGING, revisionHistoryLimit=0))
+    published(world, "logs", "1")
+    called(world, "logging", "logs", input={"n": 7})
     lines = world.wait_rows(
         "select l.level, l.message, l.metadata from soulbox.execution_logs l"
         " join soulbox.executions e on e.uid = l.uid and e.created_at = l.created_at"
@@ -130,16 +133,20 @@ def test_versions_side_by_side_judged_and_recorded(world: World) -> None:
     assert [line["level"] for line in lines] == ["debug", "info", "warn"]
     assert (lines[2]["message"], lines[2]["metadata"]) == ("warning of 7", {"n": 7})
 
-    world.patch("function", "twice", {"spec": {"revisionHistoryLimit": 0}})
-    world.wait("function", "twice", lambda f: len(f["status"]["versions"]) == 1, "one is left")
-    old = called(world, "withdrawn", "twice", "1", input={"n": 1})
+    world.patch("function", "logs", {"spec": {"code": CODE % 2}})
+    published(world, "logs", "2")
+    world.wait("function", "logs", lambda f: len(f["status"]["versions"]) == 1, "one is left")
+    old = called(world, "withdrawn", "logs", "1", input={"n": 1})
     assert (old["state"], old["reason"]) == ("Failed", "VersionNotFound")
-    assert "there are 3 (1 was withdrawn on 20" in old["message"]
+    assert "there are 2 (1 was withdrawn on 20" in old["message"]
 
-    world.patch("function", "twice", {"spec": {"suspend": True}})
-    world.wait("function", "twice", lambda f: f["status"]["state"] == "Suspended", "suspended")
-    assert called(world, "late", "twice", input={"n": 1})["reason"] == "FunctionSuspended"
-    world.poll(lambda: not boxes_of(world, "twice"), "its Sandboxes are gone")
+    world.patch("function", "logs", {"spec": {"suspend": True}})
+    world.wait("function", "logs", lambda f: f["status"]["state"] == "Suspended", "suspended")
+    assert called(world, "late", "logs", input={"n": 1})["reason"] == "FunctionSuspended"
+    world.poll(lambda: not boxes_of(world, "logs"), "its Sandboxes are gone")
+    nowhere = world.execution("nowhere")["status"]
+    assert (nowhere["state"], nowhere["reason"]) == ("Failed", "FunctionNotFound")
+    assert 'Function "nobody" does not exist in namespace' in nowhere["message"]
 
 
 def test_pod_of_its_own_and_a_result_that_does_not_match(world: World) -> None:

@@ -292,7 +292,6 @@ def test_no_code_starts_before_its_policy_is_seen_in_force(
         world.create(policy("open", {}, egress=[{}]))
         world.create(make_sandbox("box", className=name, resources={"cpu": "50m"}))
         world.create(make_execution("queued", sandboxRef={"name": "box"}, code=code))
-        world.create(make_execution("alone", sandboxRef=None, className=name, code=code))
         told = world.wait(
             "sandbox",
             "box",
@@ -301,6 +300,8 @@ def test_no_code_starts_before_its_policy_is_seen_in_force(
         )["status"]
         assert "its pod could connect to the operator" in told["message"]
         assert "network.requireEnforcement: false" in told["message"]
+        # Not before: the node may be late with the policy that opens the wall, too.
+        world.create(make_execution("alone", sandboxRef=None, className=name, code=code))
         failed = world.execution("alone")["status"]
         assert (failed["state"], failed["reason"]) == ("Failed", "NetworkNotEnforced")
         assert failed["message"].endswith("None of its code ran.")
