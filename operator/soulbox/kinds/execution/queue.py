@@ -104,6 +104,13 @@ class Turns:
         self._queues.pop(sandbox, None)
         self._served.pop(sandbox, None)
 
+    def forget_calls(self, namespace: str, function: str) -> None:
+        """The Function is gone."""
+        name = f"{function}@"
+        for queue in [*self._served]:
+            if queue[0] == namespace and queue[1].startswith(name):
+                self.forget(queue)
+
     def _queue(self, sandbox: Name) -> _Queue:
         version = self._index.queue_version(*sandbox)
         known = self._queues.get(sandbox)

@@ -9,6 +9,7 @@ from soulbox.kinds.execution.index import ExecutionIndex
 from soulbox.kinds.execution.queue import Turns
 from soulbox.kube.cache import ObjectCache
 from soulbox.kube.clock import ServerClock
+from soulbox.model.keys import FUNCTION_LABEL
 from soulbox.model.manifests import Manifest, function_ref, is_deleting, is_finished, sandbox_ref
 from soulbox.model.marks import is_dispatched
 from soulbox.model.states import Kind
@@ -42,13 +43,18 @@ class ExecutionFollower(OwnFollower):
         super().wake(manifest)
         reference, called = sandbox_ref(manifest), function_ref(manifest)
         namespace = manifest["metadata"]["namespace"]
-        if is_finished(manifest) and called is not None:
+        # One that got a pod of its own took no room of those that were woken with it.
+        has_own_pod = reference is None and is_dispatched(manifest)
+        if called is not None and (has_own_pod or is_finished(manifest)):
             self._wake_calls(namespace, called[0])
         if reference is None:
             return
         sandbox = self._objects.by_name(Kind.SANDBOX, namespace, reference)
         if is_finished(manifest):
             self._wake_neighbours((namespace, reference), sandbox)
+            function = _function_of(sandbox)
+            if called is None and function is not None:
+                self._wake_calls(namespace, function)
         if sandbox is not None:
             self._waker.add_later(Kind.SANDBOX, sandbox["metadata"]["uid"], COUNT_SECONDS)
 
@@ -77,6 +83,13 @@ class ExecutionFollower(OwnFollower):
             self._waker.add(Kind.EXECUTION, uid)
         if sandbox is not None and (_is_ending(sandbox) or _counts_on_ends(sandbox)):
             self._waker.add(Kind.SANDBOX, sandbox["metadata"]["uid"])
+
+
+def _function_of(sandbox: Manifest | None) -> str | None:
+    """Name of the Function whose Sandbox it is: what else ran there leaves room for calls."""
+    labels = {} if sandbox is None else sandbox["metadata"].get("labels") or {}
+    name = labels.get(FUNCTION_LABEL)
+    return None if name is None else str(name)
 
 
 def _concurrency(sandbox: Manifest) -> int:
