@@ -9,6 +9,7 @@ from typing import Any
 
 from soulbox.model.keys import API_VERSION, GROUP, RECORDED_FINALIZER, SANDBOX_ANNOTATION
 from soulbox.model.kinds import EXECUTION
+from soulbox.model.marks import is_dispatched
 from soulbox.model.states import Kind
 
 Manifest = Mapping[str, Any]
@@ -19,7 +20,8 @@ def sandbox_ref(execution: Manifest) -> str | None:
     Function and was not handed to one of its Sandboxes yet."""
     spec = execution.get("spec") or {}
     name = (spec.get("sandboxRef") or {}).get("name")
-    if name is None and "functionRef" in spec:
+    # A copy brings the annotation along; after a loss any of them may take it.
+    if name is None and "functionRef" in spec and is_dispatched(execution):
         name = (execution["metadata"].get("annotations") or {}).get(SANDBOX_ANNOTATION)
     return None if name is None else str(name)
 

@@ -11,11 +11,13 @@ from soulbox.kinds.function.revisions import Revisions
 from soulbox.kinds.function.sandboxes import FunctionSandboxes, revision_of
 from soulbox.kinds.function.spec import parse_function
 from soulbox.kinds.sandbox.spec import parse_sandbox
+from soulbox.kinds.sandbox_class.decide.limits import concurrency
+from soulbox.kinds.sandbox_class.lookup import find_class
 from soulbox.model.errors import InvalidManifest
-from soulbox.model.functions import FunctionSpec, Revision
+from soulbox.model.functions import DEFAULT_TTL_SECONDS, FunctionSpec, Revision
 from soulbox.model.keys import REVISION_ANNOTATION
-from soulbox.model.manifests import Manifest, is_deleting
-from soulbox.model.marks import is_dispatched
+from soulbox.model.manifests import Manifest, is_deleting, is_finished, sandbox_ref
+from soulbox.model.marks import dispatch_mark, is_dispatched
 from soulbox.model.runs import ResultValue, RunDocument
 from soulbox.model.specs import ExecutionSpec, FunctionRef
 from soulbox.model.states import ExecutionReason, Kind, RunOutcome, SandboxState
@@ -48,12 +50,20 @@ class Room:
     Attributes:
         sandbox: the one with most room; None: none has any.
         free: how many calls all of them could take.
-        many: how many Sandboxes there are, those that start included.
+        unready: one of those that there are, where none of them takes calls (yet).
+        works: some take calls.
     """
 
     sandbox: Manifest | None
     free: int
-    many: int
+    unready: Manifest | None
+    works: bool
+
+    @property
+    def place(self) -> str | None:
+        """Name of the Sandbox that a call is handed to, or that says why it waits."""
+        sandbox = self.sandbox or self.unready
+        return None if sandbox is None else str(sandbox["metadata"]["name"])
 
 
 class Calls:
@@ -79,10 +89,13 @@ class Calls:
         Raises:
             JudgeUnavailable, KubeUnavailable: it cannot be said now.
         """
+        if is_finished(manifest):
+            return self._finished(manifest, spec, called)
         metadata = manifest["metadata"]
         dispatched = (metadata.get("annotations") or {}).get(REVISION_ANNOTATION)
-        if dispatched is not None:
-            return await self._dispatched(metadata["namespace"], str(dispatched), spec, called)
+        _, attempts = dispatch_mark(metadata)  # a copy brings annotations along, and has not run
+        if dispatched is not None and attempts:
+            return await self._dispatched(manifest, str(dispatched), spec, called)
         found = await self._current(metadata["namespace"], called)
         if isinstance(found, CallProblem):
             function = self._services.cache.by_name(
@@ -91,35 +104,79 @@ class Calls:
             uid = "" if function is None else function["metadata"]["uid"]
             return Call(callee=replace(found, function_uid=uid), spec=spec)
         revision, known = found
-        objection = await self._object_to_input(metadata["uid"], spec, revision)
-        if objection is not None:
-            return Call(callee=objection, spec=spec, revision=revision)
-        one_shot = known.scale.max == 0
+        if not (spec.cancel or is_deleting(manifest)):  # its end waits for no judge
+            objection = await self._object_to_input(metadata["uid"], spec, revision)
+            if objection is not None:
+                return Call(callee=objection, spec=spec, revision=revision)
+        one_shot = self._is_apart(metadata, known)
         return Call(
             callee=_callee(revision, one_shot=one_shot),
             spec=_with_function(spec, revision.spec, known, one_shot=one_shot),
             revision=revision,
         )
 
+    def _finished(self, manifest: Manifest, spec: ExecutionSpec, called: FunctionRef) -> Call:
+        """Nothing is called any more; how long it is kept the Function says, whatever became of
+        the version, and of the call."""
+        status = manifest.get("status") or {}
+        seconds = spec.ttl_seconds_after_finished
+        if seconds is None:
+            function = self._function(manifest["metadata"]["namespace"], called.name)
+            seconds = (
+                DEFAULT_TTL_SECONDS
+                if isinstance(function, CallProblem)
+                else function[1].ttl_seconds_after_finished
+            )
+        callee = Callee(
+            function_uid=str(status.get("functionUID") or ""),
+            name=called.name,
+            version=str(status.get("functionVersion") or ""),
+            revision=str(status.get("revision") or ""),
+            one_shot=sandbox_ref(manifest) is None,
+        )
+        return Call(callee=callee, spec=replace(spec, ttl_seconds_after_finished=seconds))
+
     async def _dispatched(
-        self, namespace: str, name: str, spec: ExecutionSpec, called: FunctionRef
+        self, manifest: Manifest, name: str, spec: ExecutionSpec, called: FunctionRef
     ) -> Call:
+        """The version it was dispatched with, for another attempt too."""
+        metadata = manifest["metadata"]
+        namespace, runs = metadata["namespace"], is_dispatched(manifest)
         try:
             revision = await self._revisions.read(namespace, name)
         except InvalidManifest:
             revision = None
+        function = self._function(namespace, called.name)
+        if revision is None and not runs:
+            return Call(callee=_not_again(called, name), spec=spec)
+        one_shot = sandbox_ref(manifest) is None
         if revision is None:  # withdrawn since: its run goes on
             callee = Callee(
-                function_uid="", name=called.name, version=called.version or "", revision=name
+                function_uid="",
+                name=called.name,
+                version=called.version or "",
+                revision=name,
+                one_shot=one_shot,
             )
             return Call(callee=callee, spec=spec)
-        function = self._function(namespace, called.name)
-        known = revision.spec if isinstance(function, CallProblem) else function[1]
+        if isinstance(function, CallProblem):
+            known = revision.spec
+            if not runs:
+                return Call(callee=function, spec=spec)
+        else:
+            known = function[1]
+        if not runs:
+            one_shot = self._is_apart(metadata, known)
         return Call(
-            callee=_callee(revision, one_shot=False),
-            spec=_with_function(spec, revision.spec, known, one_shot=False),
+            callee=_callee(revision, one_shot=one_shot),
+            spec=_with_function(spec, revision.spec, known, one_shot=one_shot),
             revision=revision,
         )
+
+    def _is_apart(self, metadata: Mapping[str, Any], known: FunctionSpec) -> bool:
+        """Whether a call has a pod of its own: one that was made for it is used."""
+        own = self._services.pods.of(metadata["uid"], metadata["namespace"])
+        return known.scale.max == 0 or bool(own)
 
     def _function(self, namespace: str, name: str) -> tuple[Manifest, FunctionSpec] | CallProblem:
         manifest = self._services.cache.by_name(Kind.FUNCTION, namespace, name)
@@ -200,7 +257,7 @@ class Calls:
         if schema is None or call.revision is None or not ended_well:
             return ""
         if run.left is None:
-            return "the program left no result, which outputSchema asks for"
+            return "The program left no result, which outputSchema asks for"
         if not isinstance(run.left, ResultValue):
             return ""  # its own words tell
         verdict = await self._judge.validate(
@@ -212,36 +269,55 @@ class Calls:
         )
         return "" if verdict.good else verdict.message
 
-    def room(self, callee: Callee) -> Room:
+    def room(self, callee: Callee, namespace: str) -> Room:
         """The Function's Sandboxes of that version, as the cache has them."""
-        best, most, free, many = None, 0, 0, 0
-        for sandbox in self._sandboxes.of(callee.function_uid):
-            if revision_of(sandbox) != callee.revision or is_deleting(sandbox):
+        best, most, free = None, 0, 0
+        unready, works = None, False
+        for sandbox in self._sandboxes.of(callee.function_uid, namespace):
+            if revision_of(sandbox) != callee.revision or not _lives(sandbox):
                 continue
-            many += _is_starting(sandbox)
             left = self._left(sandbox)
+            if left is None:
+                unready = unready or sandbox
+                continue
+            works = True
             free += max(0, left)
             if left > most:
                 best, most = sandbox, left
-        return Room(best, free, many)
+        return Room(best, free, None if works else unready, works)
 
-    def _left(self, sandbox: Mapping[str, Any]) -> int:
+    def _left(self, sandbox: Mapping[str, Any]) -> int | None:
+        """How many calls it could take now; None: it is not ready for any."""
         services, status = self._services, sandbox.get("status") or {}
         spec = services.specs.of(sandbox, parse_sandbox)
         pod_uid = (status.get("pod") or {}).get("uid")
         is_ready = status.get("state") == SandboxState.RUNNING and pod_uid is not None
         if isinstance(spec, InvalidManifest) or not is_ready or spec.suspend:
-            return 0
+            return None
         if pod_uid not in services.memory.runner_versions:
-            return 0
+            return None
+        sandbox_class, _ = find_class(services, spec.class_name)
+        if sandbox_class is None:
+            return None
         name = (sandbox["metadata"]["namespace"], sandbox["metadata"]["name"])
         running = sum(map(is_dispatched, self._memory.turns.unfinished(*name)))
-        return spec.max_concurrent_executions - running - self._memory.turns.claimed(name)
+        return concurrency(spec, sandbox_class) - running - self._memory.turns.claimed(name)
 
 
-def _is_starting(sandbox: Manifest) -> bool:
+def _lives(sandbox: Manifest) -> bool:
     state = (sandbox.get("status") or {}).get("state", SandboxState.CREATED)
-    return bool(state != SandboxState.TERMINATED)
+    return bool(state != SandboxState.TERMINATED) and not is_deleting(sandbox)
+
+
+def _not_again(called: FunctionRef, revision: str) -> CallProblem:
+    return CallProblem(
+        reason=ExecutionReason.VERSION_NOT_FOUND,
+        message=(
+            f'Its attempt was lost, and ControllerRevision "{revision}" of Function '
+            f'"{called.name}", which it ran, is gone: it cannot be run again. Call the Function '
+            "in a new Execution."
+        ),
+    )
 
 
 def _callee(revision: Revision, *, one_shot: bool) -> Callee:
@@ -274,6 +350,7 @@ def _with_function(
         timeout_seconds=spec.timeout_seconds or published.timeout_seconds,
         idempotent=spec.idempotent or published.idempotent,
         ttl_seconds_after_finished=function.ttl_seconds_after_finished if ttl is None else ttl,
+        user=function.user if spec.user is None else spec.user,
     )
 
 

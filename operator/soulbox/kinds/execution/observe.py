@@ -49,6 +49,7 @@ from soulbox.reconcile.specs import SpecMemory, parsed_or_error
 
 # Larger programs are parsed again rather than kept.
 _LARGEST_CODE: Final = 4096
+_NO_ROOM: Final = Turn(position=1, running=0, room=0)
 _T = TypeVar("_T")
 # A guess: the default soft limit of most Linux systems.
 _MAX_OPEN_FILES = 1024
@@ -104,7 +105,7 @@ class ExecutionObserver:
         look = self._look(manifest, spec, call)
         missing, code_read, env_read = None, None, None
         # Read when it may be needed now: each of a thousand that wait would ask for it.
-        if isinstance(spec, ExecutionSpec) and look.may_start:
+        if isinstance(spec, ExecutionSpec) and look.may_start and not is_finished(manifest):
             missing, code_read, env_read = await self._read(namespace, spec, call, look)
             queue = queue_of(manifest)
             if queue is not None:
@@ -187,12 +188,12 @@ class ExecutionObserver:
         elif callee is not None and isinstance(spec, ExecutionSpec):
             name = sandbox_ref(manifest)
             if dispatched is None and not callee.one_shot:
-                room = self._calls.room(callee)
-                free = room.free
-                name = None if room.sandbox is None else room.sandbox["metadata"]["name"]
-                if name is None:
-                    callee = replace(callee, waits=_waits(callee, room))
+                room = self._calls.room(callee, namespace)
+                free, name = room.free, room.place
+                if room.sandbox is None:
                     services.enqueue(Kind.FUNCTION, callee.function_uid)
+                if name is None:
+                    callee = replace(callee, waits=self._waits(callee, room))
             spec = replace(spec, sandbox_name=name)
         place = place_of(services, metadata, spec)
         pod = pod_of(services, metadata, spec, dispatched, place, own_pods)
@@ -285,6 +286,8 @@ class ExecutionObserver:
             return None
         if seen.dispatched is not None:
             terms = within(terms, sandbox_class.max)
+        if spec.code is None and spec.code_from is None and seen.code_read is None:
+            return None  # of a version that is gone
         code, encoding = spec.code or "", seen.code_encoding
         if seen.code_read is not None:
             code, encoding = seen.code_read
@@ -350,7 +353,19 @@ class ExecutionObserver:
             return None
         if dispatched is not None or queue is None:
             return None
+        if not room:  # to put a crowd in order for each of it that comes would take long
+            return _NO_ROOM
         return self._memory.turns.turn(manifest["metadata"]["uid"], queue, room)
+
+    def _waits(self, callee: Callee, room: Room) -> str:
+        """Why a call waits; what keeps the Function from having Sandboxes it says itself."""
+        where = f'Waiting for a Sandbox of Function "{callee.name}" to have room'
+        if room.works:
+            return f"{where}: all are at work."
+        function = self._services.cache.get(Kind.FUNCTION, callee.function_uid)
+        status = {} if function is None else function.get("status") or {}
+        wrong = str(status.get("message") or "") if status.get("state") == "Error" else ""
+        return f"{where}: it has none yet.{f' {wrong}' if wrong else ''}"
 
     def _told_seconds(self, uid: str, manifest: Mapping[str, Any]) -> float | None:
         """Since its place in the queue was written; what an operator before this one wrote
@@ -382,11 +397,6 @@ def _sha256(call: Call | None, code: tuple[str, FileEncoding] | None) -> str | N
         return None
     known = None if call is None or call.revision is None else call.revision.code_sha256
     return known or code_sha256(*code)
-
-
-def _waits(callee: Callee, room: Room) -> str:
-    what = "it has none yet" if not room.many else "all are starting or at work"
-    return f'Waiting for a Sandbox of Function "{callee.name}" to have room: {what}.'
 
 
 def _is_of(revision: Revision, code: tuple[str, FileEncoding]) -> bool:

@@ -196,7 +196,8 @@ class ExecutionReconciler:
             # From here, before anything is awaited, nobody else may take its place.
             sandbox = (seen.namespace, name)
             queue = queue_of(manifest)
-            self._memory.turns.claim(seen.uid, sandbox, seen.spec.user or "", queue)
+            user = str(manifest["spec"].get("user") or "")  # as the queue has it
+            self._memory.turns.claim(seen.uid, sandbox, user, queue)
             try:
                 updated = await patch_metadata(services, Kind.EXECUTION, manifest, metadata)
             finally:

@@ -71,8 +71,12 @@ class FunctionBoxes:
         """
         metadata = manifest["metadata"]
         namespace, name = metadata["namespace"], metadata["name"]
-        waiting = self._waiting(namespace, name, versions, current)
-        boxes = [self._box(sandbox) for sandbox in self._sandboxes.of(metadata["uid"])]
+        boxes = [self._box(sandbox) for sandbox in self._sandboxes.of(metadata["uid"], namespace)]
+        # More calls want no more Sandboxes.
+        enough = spec.scale.max * spec.scale.concurrency + sum(
+            box.concurrency or 1 for box in boxes
+        )
+        waiting = self._waiting(namespace, name, versions, current, enough)
         scaling = decide_scale(
             boxes,
             {} if spec.scale.max == 0 else waiting,
@@ -107,8 +111,9 @@ class FunctionBoxes:
         return None
 
     def _waiting(
-        self, namespace: str, name: str, versions: Mapping[str, str], current: str
+        self, namespace: str, name: str, versions: Mapping[str, str], current: str, enough: int
     ) -> dict[str, int]:
+        """How many calls wait for each revision, counted up to `enough` of each queue."""
         found: dict[str, int] = {}
         for queue in self._executions.call_queues(namespace, name):
             for execution in self._executions.unfinished(*queue):
@@ -118,6 +123,8 @@ class FunctionBoxes:
                 revision = versions.get(called[1] or current)
                 if revision is not None:
                     found[revision] = found.get(revision, 0) + 1
+                    if found[revision] >= enough:
+                        break
         return found
 
     def _box(self, sandbox: Manifest) -> SeenBox:
@@ -131,12 +138,18 @@ class FunctionBoxes:
             over=status.get("state") == SandboxState.TERMINATED,
             deleting=is_deleting(sandbox),
             running=running + self._claimed(name),
+            concurrency=_concurrency(sandbox),
             idles="idleTimeoutSeconds" in (sandbox.get("spec") or {}),
         )
 
     @staticmethod
     def _lasting(boxes: list[SeenBox], revision: str) -> int:
         return sum(box.lives and not box.idles and box.revision == revision for box in boxes)
+
+
+def _concurrency(sandbox: Manifest) -> int | None:
+    asked = (sandbox.get("spec") or {}).get("maxConcurrentExecutions")
+    return asked if isinstance(asked, int) else None
 
 
 def build_sandbox(

@@ -160,9 +160,14 @@ class FunctionReconciler:
         versions = published_of(status) or await self._publisher.held(manifest)
         code: Code | CodeMissing | None = None
         content, has_class, class_objection = "", True, ""
+        in_use: frozenset[str] = frozenset()
         if not isinstance(spec, InvalidManifest):
             code, content = await self._content(manifest, spec)
             has_class, class_objection = self._class(spec)
+            if len(versions) > spec.revision_history_limit:  # else none is withdrawn
+                in_use = revisions_in_use(
+                    self._calls, metadata["namespace"], metadata["name"], versions
+                )
         return SeenFunction(
             uid=metadata["uid"],
             namespace=metadata["namespace"],
@@ -177,7 +182,7 @@ class FunctionReconciler:
             published=counted(status, versions),
             has_class=has_class,
             class_objection=class_objection,
-            in_use=revisions_in_use(self._calls, metadata["namespace"], metadata["name"], versions),
+            in_use=in_use,
         )
 
     async def _content(

@@ -42,11 +42,13 @@ class FunctionSandboxes:
         if function is not None:
             discard(self._by_function, function, uid)
 
-    def of(self, function_uid: str) -> list[Manifest]:
-        """Sandboxes of that Function, of all its versions, by name."""
+    def of(self, function_uid: str, namespace: str) -> list[Manifest]:
+        """Sandboxes of that Function, of all its versions, by name. A label of another namespace
+        is none of the operator's, and would reach into this one."""
         found = [
             sandbox
             for uid in self._by_function.get(function_uid, ())
             if (sandbox := self._objects.get(Kind.SANDBOX, uid)) is not None
+            and sandbox["metadata"]["namespace"] == namespace
         ]
         return sorted(found, key=lambda sandbox: str(sandbox["metadata"]["name"]))

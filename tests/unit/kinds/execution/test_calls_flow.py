@@ -9,7 +9,10 @@ from typing import Any
 import pytest
 
 from soulbox.model.errors import RunnerUnavailable
+from soulbox.model.keys import USER_ANNOTATION
+from soulbox.model.states import Kind
 from tests.support.builders import make_execution, make_function
+from tests.support.fake_api import Refusal
 from tests.support.reconciling import NAMESPACE, Bench, uid_of
 from tests.support.seen import make_finished
 
@@ -129,3 +132,137 @@ async def test_calls_go_on_when_a_runner_answers_an_operator_that_is_new(bench: 
     await asyncio.gather(*(one for one in bench.tasks if one.get_name().startswith("probe-")))
     await bench.settle()
     assert bench.runner.begun == [first, waiting]
+
+
+async def test_call_of_a_function_whose_class_went_says_so_and_ends(bench: Bench) -> None:
+    bench.add_class()
+    add_function(bench)
+    await bench.settle()
+    bench.api.delete("sandboxclasses", "", "python")
+    await bench.settle()
+    add_call(bench)
+    await bench.settle()
+    await bench.elapse(2)
+    message = bench.execution("call")["status"]["message"]
+    assert 'SandboxClass "python" does not exist' in message
+    await bench.elapse(60)
+    assert told(bench) == ("Failed", "InvalidSpec")
+
+
+async def test_call_tells_why_its_function_has_no_sandbox(bench: Bench) -> None:
+    bench.add_class()
+    add_function(bench)
+    await bench.settle()
+    refusal = Refusal(403, "Forbidden", "exceeded quota: boxes")
+    bench.api.refuse("create", "sandboxes", refusal, times=5)
+    add_call(bench)
+    await bench.settle()
+    await bench.elapse(2)
+    message = bench.execution("call")["status"]["message"]
+    assert "it has none yet. The API server refused a Sandbox that its calls need" in message
+    assert "exceeded quota: boxes" in message
+    bench.api.stop_refusing()
+    await bench.elapse(30)
+    bench.api.run_pod(bench.pod_name)
+    await bench.settle()
+    assert told(bench)[0] == "Completed"
+
+
+@pytest.mark.parametrize("scale", [0, 1])
+async def test_lost_call_that_is_idempotent_runs_again(bench: Bench, scale: int) -> None:
+    bench.add_class()
+    add_function(bench, scale={"max": scale}, idempotent=True)
+    await bench.settle()
+    uid = add_call(bench)
+    await bench.settle()
+    bench.runner.never_ends()
+    lost, lost_uid = bench.pod_name, bench.pod_uid
+    bench.api.run_pod(lost)
+    await bench.settle()
+    assert bench.runner.begun == [uid]
+    bench.runner.runs.clear()
+    bench.runner.outcome = make_finished()
+    bench.records.committed.add(lost_uid)
+    bench.api.end_pod(lost)
+    await bench.settle(passes=PASSES)
+    for pod in bench.api.named("pods"):
+        if pod != lost:
+            bench.api.run_pod(pod)
+    await bench.settle(passes=PASSES)
+    assert bench.runner.begun == [uid, uid]
+    assert (told(bench)[0], bench.execution("call")["status"]["attempt"]) == ("Completed", 2)
+
+
+async def dispatched_and_not_started(bench: Bench, scale: int) -> str:
+    """A call whose mark is written, and of which no runner heard."""
+    bench.add_class()
+    add_function(bench, scale={"max": scale})
+    await bench.settle()
+    uid = add_call(bench)
+    await bench.settle()
+    unheard = RunnerUnavailable("no answer")
+    bench.runner.faults["start"].extend([unheard] * 3)
+    bench.api.run_pod(bench.pod_name)
+    await bench.settle()
+    await bench.restart()
+    bench.runner.faults["start"].clear()
+    assert bench.runner.begun == []
+    return uid
+
+
+async def test_call_in_a_pod_of_its_own_is_started_by_the_next_operator(bench: Bench) -> None:
+    uid = await dispatched_and_not_started(bench, 0)
+    await bench.settle(passes=PASSES)
+    assert bench.runner.begun == [uid]
+    assert bench.runner.requests[uid].code == make_function()["spec"]["code"]
+    assert told(bench)[0] == "Completed"
+
+
+async def test_nothing_is_run_in_place_of_a_version_that_is_gone(bench: Bench) -> None:
+    await dispatched_and_not_started(bench, 1)
+    (revision,) = bench.api.named("controllerrevisions")
+    bench.api.delete("functions", NAMESPACE, "resize")
+    del bench.api.objects["controllerrevisions", NAMESPACE, revision]
+    await bench.settle(passes=PASSES)
+    assert bench.runner.begun == [], "an empty program would end well"
+    assert told(bench)[0] == "Failed"
+
+
+@pytest.mark.parametrize("ends", ["it is refused", "its Function goes"])
+async def test_finished_calls_do_not_stay_for_ever(bench: Bench, ends: str) -> None:
+    first = await called(bench, ttlSecondsAfterFinished=100)
+    bench.runner.end(first, make_finished())
+    await bench.settle()
+    kept = 100
+    if ends == "it is refused":
+        add_call(bench, functionRef={"name": "resize", "version": "77"})
+        await bench.settle()
+        await bench.elapse(60)
+        assert told(bench) == ("Failed", "VersionNotFound")
+    else:
+        kept = 3_600
+        (revision,) = bench.api.named("controllerrevisions")
+        bench.api.delete("functions", NAMESPACE, "resize")
+        del bench.api.objects["controllerrevisions", NAMESPACE, revision]
+        await bench.restart()
+        await bench.settle()
+    for name in bench.api.named("executions"):
+        bench.records.committed.add(uid_of(bench.execution(name)))
+        bench.keys.add(Kind.EXECUTION, uid_of(bench.execution(name)))
+    await bench.settle(passes=PASSES)
+    await bench.elapse(kept)
+    await bench.settle(passes=PASSES)
+    assert bench.api.named("executions") == []
+
+
+@pytest.mark.parametrize(("user", "pays"), [(None, "owner"), ("caller", "caller")])
+async def test_pod_of_a_call_is_billed_to_who_is_named(
+    bench: Bench, user: str | None, pays: str
+) -> None:
+    bench.add_class()
+    add_function(bench, scale={"max": 0}, user="owner")
+    await bench.settle()
+    add_call(bench, user=user)
+    await bench.settle()
+    pod = bench.api.get("pods", NAMESPACE, bench.pod_name)
+    assert pod["metadata"]["annotations"][USER_ANNOTATION] == pays

@@ -7,7 +7,7 @@ from typing import Any
 from soulbox.kinds.execution.decide.seen import Turn
 from soulbox.kinds.execution.queue import Turns
 from soulbox.kinds.objects import Objects
-from soulbox.model.keys import DISPATCHED_ANNOTATION
+from soulbox.model.keys import DISPATCHED_ANNOTATION, SANDBOX_ANNOTATION
 from soulbox.model.states import Kind
 from tests.support.builders import make_execution, stored
 
@@ -132,3 +132,30 @@ def test_nothing_is_remembered_of_who_was_set_aside_and_ended() -> None:
     bench.turns.set_aside("one", BOX)
     bench.turns.drop("one")
     assert bench.turn("one") == Turn(position=1, running=0, room=1)
+
+
+def test_calls_leave_nothing_behind_in_the_index_and_the_turns() -> None:
+    bench = Bench()
+    call = {"functionRef": {"name": "resize"}, "sandboxRef": None, "code": None}
+    bench.put("call", user="a", **call)
+    queue = ("default", "resize@")
+    assert bench.cache.executions.call_queues("default", "resize") == [queue]
+    bench.turns.claim("call", BOX, "a", queue)
+    bench.turns.settle("call", BOX, queue)
+    bench.cache.remove(Kind.EXECUTION, "call")
+    bench.turns.forget_calls("default", "another")
+    assert bench.turns._served == {queue: {"a": 1}}
+    bench.turns.forget_calls("default", "resize")
+    assert not bench.turns._served
+    assert not bench.cache.executions._calls
+
+
+def test_call_that_was_copied_or_lost_waits_with_the_others() -> None:
+    bench = Bench()
+    call = {"functionRef": {"name": "resize"}, "sandboxRef": None, "code": None}
+    for name, mark in (("copy", "pod/1/another"), ("lost", "/1/lost"), ("runs", "pod/1/runs")):
+        manifest = stored(make_execution(name, **call), uid=name)
+        manifest["metadata"]["annotations"] = {DISPATCHED_ANNOTATION: mark, SANDBOX_ANNOTATION: "x"}
+        bench.cache.put(Kind.EXECUTION, manifest)
+    waiting = bench.cache.executions.unfinished("default", "resize@")
+    assert [one["metadata"]["uid"] for one in waiting] == ["copy", "lost"]

@@ -11,7 +11,7 @@ from soulbox.kinds.execution.decide.outcome import (
     ending_of_run,
     ending_without_result,
 )
-from soulbox.kinds.execution.decide.seen import SeenExecution
+from soulbox.kinds.execution.decide.seen import Callee, SeenExecution
 from soulbox.model.runs import RunDocument
 from soulbox.model.specs import ExecutionSpec
 from soulbox.model.states import RunOutcome, SandboxState
@@ -322,3 +322,12 @@ def test_pod_that_left_no_cause_was_deleted(pod: object) -> None:
 def test_end_without_a_result_keeps_the_newest_document() -> None:
     run = make_run()
     assert ending_without_result(make_dispatched(run=run), None).run is run
+
+
+def test_what_a_call_lacks_is_raised_at_its_function() -> None:
+    call = Callee(function_uid="f", name="resize", version="1", revision="resize-1")
+    seen = make_dispatched(call=call)
+    found = ending_of_run(seen, make_finished(outcome=RunOutcome.OOM_KILLED, exit_code=None))
+    assert "Give the Function more (spec.resources.memory)" in found.message
+    found = ending_of_run(seen, make_finished(outcome=RunOutcome.TIMED_OUT, exit_code=None))
+    assert "Raise spec.timeoutSeconds of the call or of its Function" in found.message

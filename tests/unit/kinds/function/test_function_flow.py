@@ -8,9 +8,9 @@ import pytest
 
 from soulbox.kinds.function.revisions import Revisions
 from soulbox.model.errors import InvalidManifest, KubeUnavailable
-from soulbox.model.keys import REVISION_ANNOTATION
+from soulbox.model.keys import FUNCTION_UID_LABEL, REVISION_ANNOTATION
 from soulbox.model.states import Kind
-from tests.support.builders import make_execution, make_function, stored
+from tests.support.builders import make_execution, make_function, make_sandbox, stored
 from tests.support.fake_api import Refusal
 from tests.support.reconciling import NAMESPACE, Bench, uid_of
 
@@ -216,3 +216,18 @@ async def test_somebody_else_s_revision_of_that_name_is_told(bench: Bench) -> No
     told = status(bench)
     assert told["reason"] == "VersionConflict"
     assert f'ControllerRevision "{name}" exists and is not this version' in told["message"]
+
+
+async def test_sandbox_of_another_namespace_is_no_sandbox_of_the_function(bench: Bench) -> None:
+    bench.add_class()
+    uid = add(bench)
+    await bench.settle()
+    forged = make_sandbox("forged", namespace="team-b")
+    forged["metadata"]["labels"] = {FUNCTION_UID_LABEL: uid}
+    forged["metadata"]["annotations"] = {REVISION_ANNOTATION: status(bench)["revision"]}
+    bench.api.add("sandboxes", forged)
+    call = {"sandboxRef": None, "code": None, "functionRef": {"name": "resize"}}
+    bench.api.add("executions", make_execution("call", NAMESPACE, **call))
+    await bench.settle()
+    made = [name for name in bench.api.named("sandboxes") if name != "forged"]
+    assert len(made) == 1, "it would count as the one that scale.max allows"

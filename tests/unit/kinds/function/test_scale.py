@@ -110,3 +110,10 @@ def test_scale_is_kept_and_no_running_call_loses_its_place(
             if count:
                 assert alive or found.create.get(revision), "somebody will take the call"
                 assert not {one.uid for one in alive} & {one.uid for one in found.delete}
+
+
+def test_room_is_what_a_sandbox_was_made_with() -> None:
+    full = box("a", running=1, concurrency=1)
+    scale = Scale(max=3, concurrency=10)
+    found = decide_scale([full], {"new": 5}, scale, current="new", suspended=False)
+    assert found.create == {"new": 1}

@@ -41,7 +41,7 @@ def ending_of_run(seen: SeenExecution, run: RunDocument) -> Ending:
                 reason=ExecutionReason.TIMED_OUT,
                 message=(
                     f"The program ran longer than its {_timeout(seen)} and was killed with all "
-                    "its processes; its output until then is kept. Raise spec.timeoutSeconds "
+                    f"its processes; its output until then is kept. Raise {_which_timeout(seen)} "
                     f"if it needs longer.{_memory_kills(seen, run)}"
                 ),
                 run=run,
@@ -139,8 +139,15 @@ def _memory_kills(seen: SeenExecution, run: RunDocument) -> str:
 
 def _whom(seen: SeenExecution) -> str:
     """Whose spec.resources its pod has its limits from."""
+    if seen.call is not None:
+        return "the Function"
     own = isinstance(seen.spec, ExecutionSpec) and seen.spec.sandbox_name is None
     return "the Execution" if own else "the Sandbox"
+
+
+def _which_timeout(seen: SeenExecution) -> str:
+    whose = "" if seen.call is None else " of the call or of its Function"
+    return f"spec.timeoutSeconds{whose}"
 
 
 def _timeout(seen: SeenExecution) -> str:

@@ -46,7 +46,8 @@ def _not_callable(seen: SeenExecution, problem: CallProblem, now: datetime) -> D
     """Nothing of it has run; what GitOps may still bring is waited for."""
     if problem.may_pass:
         return wait_at_most(seen, problem.reason, problem.message, now)
-    return finish(seen, replace(failed(problem.reason, problem.message), never_started=True), now)
+    ending = failed(problem.reason, problem.message)
+    return finish(seen, replace(ending, never_started=not seen.lost_attempts), now)
 
 
 def _waits_for_its_sandbox(seen: SeenExecution, spec: ExecutionSpec) -> bool:

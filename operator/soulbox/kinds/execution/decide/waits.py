@@ -82,14 +82,14 @@ def wait_for_turn(seen: SeenExecution, turn: Turn, spec: ExecutionSpec, now: dat
     waited = (now - seen.created_at).total_seconds()
     if waited < QUIET_WAIT_SECONDS:
         return Decision(requeue_after_seconds=QUIET_WAIT_SECONDS - waited)
-    where = f'Waiting for its turn in Sandbox "{spec.sandbox_name}"'
+    before = f"{_many(turn.position - 1, 'waits', 'wait')} before it (priority {spec.priority})."
     if isinstance(seen.call, Callee):
         where = f'Waiting for its turn at Function "{seen.call.name}"'
-    runs = "1 Execution runs" if turn.running == 1 else f"{turn.running} Executions run"
-    message = (
-        f"{where}: {runs} there, {turn.room} may at once, "
-        f"{_many(turn.position - 1, 'waits', 'wait')} before it (priority {spec.priority})."
-    )
+        message = f"{where}: its Sandboxes have room for {turn.room} more, {before}"
+    else:
+        where = f'Waiting for its turn in Sandbox "{spec.sandbox_name}"'
+        runs = "1 Execution runs" if turn.running == 1 else f"{turn.running} Executions run"
+        message = f"{where}: {runs} there, {turn.room} may at once, {before}"
     actions: list[Action] = []
     written, told = seen.status.get("queuePosition"), seen.told_seconds_ago or 0.0
     due = max(_PLACE_SECONDS, 4 * (waited - told)) - told

@@ -16,6 +16,7 @@ class SeenBox:
     over: bool = False  # it has ended
     deleting: bool = False
     running: int = 0  # calls, those that are being handed to it included
+    concurrency: int | None = None  # calls at once; None: as many as the scale says
     idles: bool = True  # it ends by itself when it is idle
 
     @property
@@ -65,7 +66,8 @@ def decide_scale(
 
 
 def _more(alive: list[SeenBox], waiting: int, scale: Scale, least: int) -> int:
-    free = sum(max(0, scale.concurrency - box.running) for box in alive)
+    # The scale may have changed since it was made, which it does not follow.
+    free = sum(max(0, (box.concurrency or scale.concurrency) - box.running) for box in alive)
     needed = -(-max(0, waiting - free) // scale.concurrency)
     target = min(scale.max, max(len(alive) + needed, least))
     return max(0, target - len(alive))
