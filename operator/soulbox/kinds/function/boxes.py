@@ -94,21 +94,26 @@ class FunctionBoxes:
             lasting = self._lasting(boxes, revision_name)
             for number in range(count):
                 idles = lasting + number >= spec.scale.min
-                box_name = next(
-                    one
-                    for one in (f"{revision_name}-{n}" for n in range(1, _MOST_NAMES))
-                    if one not in taken
-                )
+                box_name = self._free_name(namespace, revision_name, taken)
                 taken.add(box_name)
                 sandbox = build_sandbox(manifest, revision, spec, box_name, idles=idles)
                 try:
                     made = await self._services.kube.create(SANDBOXES, sandbox, namespace)
                 except KubeExists:
-                    continue  # a person's: another name is tried with the next look
+                    continue  # of a moment ago: the watch brings it, and the next look
                 except KubeRefused as error:
                     return error
                 self._services.saw(Kind.SANDBOX, made)
         return None
+
+    def _free_name(self, namespace: str, revision: str, taken: set[str]) -> str:
+        """One that neither the Function nor a person has given."""
+        return next(
+            name
+            for name in (f"{revision}-{number}" for number in range(1, _MOST_NAMES))
+            if name not in taken
+            and self._services.cache.by_name(Kind.SANDBOX, namespace, name) is None
+        )
 
     def _waiting(
         self, namespace: str, name: str, versions: Mapping[str, str], current: str, enough: int

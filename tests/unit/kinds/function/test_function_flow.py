@@ -231,3 +231,16 @@ async def test_sandbox_of_another_namespace_is_no_sandbox_of_the_function(bench:
     await bench.settle()
     made = [name for name in bench.api.named("sandboxes") if name != "forged"]
     assert len(made) == 1, "it would count as the one that scale.max allows"
+
+
+async def test_name_that_a_person_s_sandbox_has_is_left_to_it(bench: Bench) -> None:
+    bench.add_class()
+    add(bench, scale={"max": 2})
+    await bench.settle()
+    revision = status(bench)["revision"]
+    bench.api.add("sandboxes", make_sandbox(f"{revision}-1", namespace=NAMESPACE))
+    await bench.settle()
+    call = {"sandboxRef": None, "code": None, "functionRef": {"name": "resize"}}
+    bench.api.add("executions", make_execution("call", NAMESPACE, **call))
+    await bench.settle()
+    assert bench.api.named("sandboxes") == [f"{revision}-1", f"{revision}-2"]
