@@ -134,8 +134,9 @@ class ApiClock(ServerClock):
 class Bench:
     """One operator's reconcilers, one API server, one runner."""
 
-    def __init__(self, api: FakeApi, credentials: Credentials) -> None:
+    def __init__(self, api: FakeApi, credentials: Credentials, judge: object = None) -> None:
         self.api = api
+        self.judge: Any = Judge() if judge is None else judge
         self.runner = PretendRunner()
         self.records = Records()
         self.keys = Keys()
@@ -153,7 +154,6 @@ class Bench:
     def _wire(self) -> None:
         recorder = EventRecorder(self.kube, self.clock, "test", on_error=lambda _: None)
         self.turns = Turns(self.cache.executions)
-        self.judge = Judge()
         self.health = RunnerHealth(self.cache.owner_of_pod, self.keys.add, self.now_seconds)
         self.services = Services(
             kube=self.kube,
@@ -336,11 +336,15 @@ def uid_of(manifest: Mapping[str, Any]) -> str:
 
 
 @asynccontextmanager
-async def working(folder: Path) -> AsyncIterator[Bench]:
-    """A bench within the block."""
+async def working(folder: Path, *, judge: object = None) -> AsyncIterator[Bench]:
+    """A bench within the block.
+
+    Args:
+        judge: in place of the real one.
+    """
     async with serving() as api:
         credentials = Credentials(write_kubeconfig(folder, api.url, token="t"))
-        bench = Bench(api, credentials)
+        bench = Bench(api, credentials, judge)
         try:
             yield bench
         finally:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from soulbox.judge.judge import Judge
+from soulbox.judge.verdicts import Verdict
 from soulbox.kinds.base import Follower, Waker
 from soulbox.kinds.execution.calls import Calls
 from soulbox.kinds.execution.collect import OutputCollector
@@ -30,6 +31,7 @@ from soulbox.kinds.sandbox_class.reconcile import ClassReconciler
 from soulbox.kinds.sandbox_class.wakes import ClassFollower
 from soulbox.kube.clock import ServerClock
 from soulbox.model.states import Kind
+from soulbox.reconcile.aside import Aside
 from soulbox.reconcile.failing import Failing
 from soulbox.reconcile.probe import RunnerProbe
 from soulbox.reconcile.services import Services
@@ -79,7 +81,8 @@ def build_controllers(
         on_answered={Kind.SANDBOX: lambda uid: sandbox.runner_answered(uid)},  # noqa: PLW0108 - below
     )
     sandbox = SandboxReconciler(services, probe, objects.executions, turns.claimed)
-    memory = ExecutionMemory(turns=turns)
+    judging = Aside[Verdict](services.spawn, lambda uid: services.enqueue(Kind.EXECUTION, uid))
+    memory = ExecutionMemory(turns=turns, judging=judging)
     revisions = Revisions(services.kube)
     calls = Calls(services, memory, revisions, objects.function_sandboxes, judge)
     observer = ExecutionObserver(services, memory, runs, calls)

@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from soulbox.judge.judge import Judge
+from soulbox.judge.verdicts import Verdict
 from soulbox.kinds.execution.decide.seen import Callee, CallProblem
 from soulbox.kinds.execution.memory import ExecutionMemory
 from soulbox.kinds.function.revisions import Revisions
@@ -14,7 +15,7 @@ from soulbox.kinds.sandbox.spec import parse_sandbox
 from soulbox.kinds.sandbox_class.decide.limits import concurrency
 from soulbox.kinds.sandbox_class.lookup import find_class
 from soulbox.model.errors import InvalidManifest
-from soulbox.model.functions import DEFAULT_TTL_SECONDS, FunctionSpec, Revision
+from soulbox.model.functions import DEFAULT_TTL_SECONDS, FunctionSpec, Revision, Schema
 from soulbox.model.keys import REVISION_ANNOTATION
 from soulbox.model.manifests import Manifest, is_deleting, is_finished, sandbox_ref
 from soulbox.model.marks import dispatch_mark, is_dispatched
@@ -104,13 +105,14 @@ class Calls:
             uid = "" if function is None else function["metadata"]["uid"]
             return Call(callee=replace(found, function_uid=uid), spec=spec)
         revision, known = found
+        one_shot, waits = self._is_apart(metadata, known), ""
         if not (spec.cancel or is_deleting(manifest)):  # its end waits for no judge
             objection = await self._object_to_input(metadata["uid"], spec, revision)
-            if objection is not None:
+            if isinstance(objection, CallProblem):
                 return Call(callee=objection, spec=spec, revision=revision)
-        one_shot = self._is_apart(metadata, known)
+            waits = objection
         return Call(
-            callee=_callee(revision, one_shot=one_shot),
+            callee=_callee(revision, one_shot=one_shot, waits=waits),
             spec=_with_function(spec, revision.spec, known, one_shot=one_shot),
             revision=revision,
         )
@@ -227,14 +229,15 @@ class Calls:
 
     async def _object_to_input(
         self, uid: str, spec: ExecutionSpec, revision: Revision
-    ) -> CallProblem | None:
+    ) -> CallProblem | str:
+        """What is wrong with it, or why that is not known yet; "" nothing is."""
         schema = revision.spec.input_schema
         if schema is None or self._memory.judged.get(uid) == revision.name:
-            return None
+            return ""
         document = _NO_INPUT if spec.input is None else spec.input.encode()
-        verdict = await self._judge.validate(
-            document, schema, owner=revision.namespace, name="input", field="inputSchema"
-        )
+        verdict = await self._verdict(uid, document, schema, revision, "input", "inputSchema")
+        if verdict is None:
+            return "Waiting for its input to be judged by inputSchema."
         if not verdict.good:
             return CallProblem(
                 reason=ExecutionReason.INPUT_INVALID,
@@ -244,10 +247,11 @@ class Calls:
                 revision=revision.name,
             )
         self._memory.judged[uid] = revision.name
-        return None
+        return ""
 
-    async def object_to_result(self, call: Call, run: RunDocument) -> str:
-        """What is wrong with the result of a run that ended well, by outputSchema; "" nothing."""
+    async def object_to_result(self, uid: str, call: Call, run: RunDocument) -> str | None:
+        """What is wrong with the result of a run that ended well, by outputSchema; "" nothing,
+        None: it is being judged."""
         schema = None if call.revision is None else call.revision.spec.output_schema
         ended_well = (
             run.result is not None
@@ -260,14 +264,24 @@ class Calls:
             return "The program left no result, which outputSchema asks for"
         if not isinstance(run.left, ResultValue):
             return ""  # its own words tell
-        verdict = await self._judge.validate(
-            run.left.value,
-            schema,
-            owner=call.revision.namespace,
-            name="result",
-            field="outputSchema",
+        verdict = await self._verdict(
+            uid, run.left.value, schema, call.revision, "result", "outputSchema"
         )
+        if verdict is None:
+            return None
         return "" if verdict.good else verdict.message
+
+    async def _verdict(
+        self, uid: str, document: Any, schema: Schema, revision: Revision, name: str, field: str
+    ) -> Verdict | None:
+        """The judge's; None: it is not there yet, and the key is queued when it is."""
+        return await self._memory.judging.answer(
+            uid,
+            (name, revision.name),
+            lambda: self._judge.validate(
+                document, schema, owner=revision.namespace, name=name, field=field
+            ),
+        )
 
     def room(self, callee: Callee, namespace: str) -> Room:
         """The Function's Sandboxes of that version, as the cache has them."""
@@ -320,7 +334,7 @@ def _not_again(called: FunctionRef, revision: str) -> CallProblem:
     )
 
 
-def _callee(revision: Revision, *, one_shot: bool) -> Callee:
+def _callee(revision: Revision, *, one_shot: bool, waits: str = "") -> Callee:
     return Callee(
         function_uid=revision.function_uid,
         name=revision.function_name,
@@ -328,6 +342,7 @@ def _callee(revision: Revision, *, one_shot: bool) -> Callee:
         revision=revision.name,
         one_shot=one_shot,
         code_sha256=revision.code_sha256,
+        waits=waits,
     )
 
 

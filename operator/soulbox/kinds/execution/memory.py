@@ -3,8 +3,10 @@
 from dataclasses import dataclass, field
 from datetime import datetime
 
+from soulbox.judge.verdicts import Verdict
 from soulbox.kinds.execution.decide.seen import RunProblem
 from soulbox.kinds.execution.queue import Turns
+from soulbox.reconcile.aside import Aside
 from soulbox.reconcile.refusals import Refusals
 
 
@@ -13,6 +15,8 @@ class ExecutionMemory:
     """By uid; all of it can be asked again. For one event loop."""
 
     turns: Turns
+    # Inputs and results that are being judged.
+    judging: Aside[Verdict]
     # Why the API server refuses their pods.
     refusals: Refusals[RunProblem] = field(default_factory=Refusals)
     # Those of which every byte of output is saved.
@@ -29,6 +33,7 @@ class ExecutionMemory:
         self.refusals.drop(uid)
         self.saved_outputs.discard(uid)
         self.judged.pop(uid, None)
+        self.judging.forget(uid)
         self.dispatched_at.pop(uid, None)
         self.told.pop(uid, None)
         self.turns.drop(uid)

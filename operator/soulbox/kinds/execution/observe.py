@@ -110,10 +110,10 @@ class ExecutionObserver:
             queue = queue_of(manifest)
             if queue is not None:
                 self._keep_place(uid, queue, look.place.concurrency, missing)
-        result_objection = ""
+        objection: str | None = ""
         run = self._runs.newest(uid)
         if call is not None and isinstance(run, RunDocument) and not is_finished(manifest):
-            result_objection = await self._calls.object_to_result(call, run)
+            objection = await self._calls.object_to_result(uid, call, run)
         if call is not None or look.may_start:
             # Again, now that nothing is awaited any more before it is acted on.
             look = self._look(manifest, spec, call)
@@ -152,7 +152,7 @@ class ExecutionObserver:
             env_read=env_read,
             run=run,
             call=look.callee,
-            result_objection=result_objection,
+            result_objection=objection,
             silent_seconds=self._runs.silent_seconds(uid),
             followed_seconds=self._runs.followed_seconds(uid),
             terms=terms_of(spec, dispatched, place, pod),
@@ -187,7 +187,7 @@ class ExecutionObserver:
             spec = spec if isinstance(spec, InvalidManifest) else replace(spec, function=None)
         elif callee is not None and isinstance(spec, ExecutionSpec):
             name = sandbox_ref(manifest)
-            if dispatched is None and not callee.one_shot:
+            if dispatched is None and not (callee.one_shot or callee.waits):
                 room = self._calls.room(callee, namespace)
                 free, name = room.free, room.place
                 if room.sandbox is None:

@@ -38,6 +38,7 @@ from soulbox.model.specs import CodeMissing, CodeSource
 from soulbox.model.states import Kind
 from soulbox.pure.actions import PostEvent, WriteStatus
 from soulbox.pure.failing import failing_event
+from soulbox.reconcile.aside import Aside
 from soulbox.reconcile.failing import Failure
 from soulbox.reconcile.keys import KeyReader
 from soulbox.reconcile.services import Services
@@ -72,6 +73,17 @@ class SchemaJudge(Protocol):
     ) -> Verdict:
         """Whether a schema can be published. Raises Retryable where nobody is to blame."""
         ...
+
+
+class _JudgedLaterError(Exception):
+    """The judge has not answered yet."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Judged:
+    """What speaks against its schemas; None: nothing."""
+
+    objection: Objection | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,6 +124,9 @@ class FunctionReconciler:
         self._judge = judge
         self._keys = KeyReader(services.kube, services.clock)
         self._publisher = Publisher(services.kube)
+        self._judging = Aside[_Judged](
+            services.spawn, lambda uid: services.enqueue(Kind.FUNCTION, uid)
+        )
         # By uid, what its content was; of those looked at last.
         self._contents: OrderedDict[str, _Known] = OrderedDict()
 
@@ -122,9 +137,13 @@ class FunctionReconciler:
         """
         manifest = self._services.cache.get(Kind.FUNCTION, uid)
         if manifest is None or is_deleting(manifest):
+            self._judging.forget(uid)
             return None
         seen = await self._observe(manifest)
-        current, objection = await self._place(seen, manifest)
+        try:
+            current, objection = await self._place(seen, manifest)
+        except _JudgedLaterError:
+            return None  # its answer brings the key back
         versions, published = seen.versions, seen.published
         if isinstance(current, Published) and await self._is_lost(seen, current):
             current = New(current.version, current.revision)
@@ -271,10 +290,16 @@ class FunctionReconciler:
         if isinstance(found, Current):
             return found.entry, objection
         if objection is None:
-            objection = await self._judged(manifest)
+            metadata = manifest["metadata"]
+            judged = await self._judging.answer(
+                metadata["uid"], metadata.get("generation", 1), lambda: self._judged(manifest)
+            )
+            if judged is None:
+                raise _JudgedLaterError
+            objection = judged.objection
         return (found, None) if objection is None and isinstance(found, New) else (None, objection)
 
-    async def _judged(self, manifest: Manifest) -> Objection | None:
+    async def _judged(self, manifest: Manifest) -> _Judged:
         """What speaks against its schemas."""
         spec, owner = manifest["spec"], manifest["metadata"]["namespace"]
         problems = []
@@ -285,7 +310,7 @@ class FunctionReconciler:
                 )
                 if not verdict.good:
                     problems.append(verdict.message)
-        return objections.of_schema("; ".join(problems)) if problems else None
+        return _Judged(objections.of_schema("; ".join(problems)) if problems else None)
 
     async def _withdraw(
         self, seen: SeenFunction, current: Published | None, versions: tuple[Published, ...]

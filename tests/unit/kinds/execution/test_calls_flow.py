@@ -4,16 +4,19 @@ and the operator, none waits for what will not come."""
 from __future__ import annotations
 
 import asyncio
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from soulbox.judge.verdicts import Outcome, Verdict
 from soulbox.model.errors import RunnerUnavailable
 from soulbox.model.keys import USER_ANNOTATION
+from soulbox.model.runs import ResultValue
 from soulbox.model.states import Kind
 from tests.support.builders import make_execution, make_function
 from tests.support.fake_api import Refusal
-from tests.support.reconciling import NAMESPACE, Bench, uid_of
+from tests.support.reconciling import NAMESPACE, Bench, uid_of, working
 from tests.support.seen import make_finished
 
 # More than are woken at once.
@@ -266,3 +269,57 @@ async def test_pod_of_a_call_is_billed_to_who_is_named(
     await bench.settle()
     pod = bench.api.get("pods", NAMESPACE, bench.pod_name)
     assert pod["metadata"]["annotations"][USER_ANNOTATION] == pays
+
+
+class SlowJudge:
+    """Answers when the test says."""
+
+    def __init__(self) -> None:
+        self.asked: list[str] = []
+        self.answer = asyncio.Event()
+        self.verdict = Verdict(outcome=Outcome.GOOD)
+
+    async def check_schema(self, *_: Any, field: str, **__: Any) -> Verdict:
+        self.asked.append(field)
+        await self.answer.wait()
+        return self.verdict
+
+    async def validate(self, *_: Any, name: str, **__: Any) -> Verdict:
+        self.asked.append(name)
+        await self.answer.wait()
+        return self.verdict
+
+
+async def test_slow_judge_holds_no_worker_and_the_call_goes_on_with_its_answer(
+    tmp_path: Path,
+) -> None:
+    judge = SlowJudge()
+    async with working(tmp_path, judge=judge) as bench:
+        bench.add_class()
+        schema = {"type": "object"}
+        add_function(bench, scale={"max": 0}, inputSchema=schema, outputSchema=schema)
+        await bench.settle()
+        assert bench.api.named("controllerrevisions") == []
+        judge.answer.set()
+        await bench.settle()
+        judge.answer.clear()
+        add_call(bench, input={})
+        await bench.settle()
+        assert bench.api.named("pods") == []
+        await bench.elapse(2)
+        words = bench.execution("call")["status"]["message"]
+        assert words == "Waiting for its input to be judged by inputSchema."
+        judge.answer.set()
+        await bench.settle()
+        judge.answer.clear()
+        left = ResultValue({"a": 1})
+        bench.runner.outcome = make_finished(left=left)
+        bench.api.run_pod(bench.pod_name)
+        await bench.settle()
+        assert told(bench)[0] == "Queued", "its result is being judged"
+        judge.verdict = Verdict(outcome=Outcome.BAD, problems=("result is wrong",))
+        judge.answer.set()
+        await bench.settle()
+        assert told(bench) == ("Failed", "ResultInvalid")
+        assert judge.asked == ["inputSchema", "outputSchema", "input", "result"]
+        assert len(bench.executions.judging) == 0

@@ -38,7 +38,7 @@ def decide_dispatched(seen: SeenExecution, dispatched: Dispatched, now: datetime
         return _end_or_again(seen, dispatched, ending, now)
     pod = seen.pod
     if run is not None and run.state is RunState.FINISHED:
-        if _cause_still_unknown(seen, run, now):
+        if seen.result_objection is None or _cause_still_unknown(seen, run, now):
             return Decision(requeue_after_seconds=1.0)
         return _end_or_again(seen, dispatched, ending_of_run(seen, run), now)
     if pod is None or pod.uid != dispatched.pod_uid or pod.phase is PodPhase.ENDED:

@@ -175,8 +175,9 @@ class SeenExecution:
     unenforced: Unenforced | None = None
     # What it calls; None: it has code of its own.
     call: Callee | CallProblem | None = None
-    # What is wrong with the result of its run, by outputSchema; "" nothing.
-    result_objection: str = ""
+    # What is wrong with the result of its run, by outputSchema; "" nothing, None: it is being
+    # judged.
+    result_objection: str | None = ""
     # Whether its namespace is being deleted, and it with it.
     namespace_ending: bool = False
 
