@@ -91,22 +91,6 @@ async def test_all_that_wait_end_when_their_function_is_deleted(bench: Bench) ->
     assert {told(bench, name) for name in names} == {("Failed", "FunctionNotFound")}
 
 
-@pytest.mark.slow
-async def test_all_that_wait_get_pods_when_the_function_has_no_sandboxes_any_more(
-    bench: Bench,
-) -> None:
-    await called(bench)
-    names = await crowd(bench)
-    bench.runner.outcome = make_finished()
-    change(bench, scale={"max": 0})
-    await bench.settle(passes=PASSES)
-    for _ in range(CROWD):
-        for pod in bench.api.named("pods"):
-            bench.api.run_pod(pod)
-        await bench.settle(passes=PASSES)
-    assert {told(bench, name)[0] for name in names} == {"Completed"}
-
-
 async def test_room_that_something_else_left_is_the_next_call_s(bench: Bench) -> None:
     first = await called(bench)
     (box,) = bench.api.named("sandboxes")
@@ -121,20 +105,6 @@ async def test_room_that_something_else_left_is_the_next_call_s(bench: Bench) ->
     bench.runner.end(other, make_finished())
     await bench.settle()
     assert bench.runner.begun == [first, other, next_one]
-
-
-async def test_calls_go_on_when_a_runner_answers_an_operator_that_is_new(bench: Bench) -> None:
-    first = await called(bench)
-    bench.runner.end(first, make_finished())
-    await bench.settle()
-    waiting = add_call(bench)
-    await bench.restart()
-    bench.runner.faults["list"].append(RunnerUnavailable("it does not answer yet"))
-    await bench.settle(passes=PASSES)
-    assert bench.runner.begun == [first]
-    await asyncio.gather(*(one for one in bench.tasks if one.get_name().startswith("probe-")))
-    await bench.settle()
-    assert bench.runner.begun == [first, waiting]
 
 
 async def test_call_of_a_function_whose_class_went_says_so_and_ends(bench: Bench) -> None:
