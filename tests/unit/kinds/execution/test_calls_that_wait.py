@@ -13,7 +13,7 @@ from soulbox.judge.verdicts import Outcome, Verdict
 from soulbox.model.errors import RunnerUnavailable
 from soulbox.model.keys import USER_ANNOTATION
 from soulbox.model.runs import ResultValue
-from soulbox.model.states import Kind
+from soulbox.model.states import Kind, RunOutcome
 from tests.support.builders import make_execution, make_function
 from tests.support.fake_api import Refusal
 from tests.support.reconciling import NAMESPACE, Bench, uid_of, working
@@ -164,6 +164,27 @@ async def test_lost_call_that_is_idempotent_runs_again(bench: Bench, scale: int)
     await bench.settle(passes=PASSES)
     assert bench.runner.begun == [uid, uid]
     assert (told(bench)[0], bench.execution("call")["status"]["attempt"]) == ("Completed", 2)
+
+
+async def test_idempotent_call_whose_sandbox_was_deleted_runs_in_another(bench: Bench) -> None:
+    uid = await called(bench, idempotent=True)
+    (box,) = bench.api.named("sandboxes")
+    bench.api.delete("sandboxes", NAMESPACE, box)
+    await bench.settle(passes=PASSES)
+    assert bench.runner.said("cancel") == [uid]
+    pod = bench.pod_name
+    bench.runner.outcome = make_finished()
+    bench.runner.end(uid, make_finished(RunOutcome.CANCELLED))
+    await bench.settle(passes=PASSES)
+    assert told(bench, "first")[0] == "Queued"
+    del bench.runner.runs[uid]
+    for name in bench.api.named("pods"):
+        if name != pod:
+            bench.api.run_pod(name)
+    await bench.settle(passes=PASSES)
+    assert bench.runner.begun == [uid, uid]
+    status = bench.execution("first")["status"]
+    assert (status["state"], status["attempt"]) == ("Completed", 2)
 
 
 async def dispatched_and_not_started(bench: Bench, scale: int) -> str:

@@ -18,6 +18,8 @@ from soulbox.model.times import parse_time
 GRACE_SECONDS = 60.0
 # Losses that are not the program's doing. A program over its memory would be so again.
 LOSSES = frozenset({ExecutionReason.LOST, ExecutionReason.EVICTED, ExecutionReason.NODE_LOST})
+# A Function has other Sandboxes, or gets one.
+_LOSSES_OF_CALLS = LOSSES | {ExecutionReason.SANDBOX_TERMINATED}
 
 
 def over_seconds(seen: SeenExecution, now: datetime) -> float | None:
@@ -72,6 +74,7 @@ def may_run_again(seen: SeenExecution, dispatched: Dispatched, ending: Ending) -
     """Whether a loss is followed by another attempt."""
     if not isinstance(seen.spec, ExecutionSpec) or not seen.spec.idempotent:
         return False
-    if seen.cancel_wanted or ending.reason not in LOSSES:
+    losses = LOSSES if seen.call is None else _LOSSES_OF_CALLS
+    if seen.cancel_wanted or ending.reason not in losses:
         return False
     return dispatched.attempt < MAX_ATTEMPTS
