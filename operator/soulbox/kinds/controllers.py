@@ -121,10 +121,9 @@ def build_followers(objects: Objects, waker: Waker, turns: Turns, clock: ServerC
     unfinished = objects.executions.unfinished
 
     def next_calls(namespace: str, function: str) -> list[str]:
-        queues = objects.executions.call_queues(namespace, function)
-        return [uid for queue in queues for uid in turns.first(queue, _NEXT_CALLS)]
+        return turns.next_calls(namespace, function, _NEXT_CALLS)
 
-    execution = ExecutionFollower(objects, objects.executions, waker, turns, clock)
+    execution = ExecutionFollower(objects, waker, turns, clock)
     return Followers(
         execution,
         {

@@ -57,6 +57,11 @@ class Turns:
             found.append(uid)
         return found
 
+    def next_calls(self, namespace: str, function: str, most: int) -> list[str]:
+        """Uids of the calls of a Function that are next, so many of each version that is named."""
+        queues = self._index.call_queues(namespace, function)
+        return [uid for queue in queues for uid in self.first(queue, most)]
+
     def set_aside(self, uid: str, sandbox: Name) -> bool:
         """It cannot run yet, for want of what it names: others do not wait for it. Whether that
         is news."""

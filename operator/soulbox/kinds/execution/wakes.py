@@ -5,7 +5,6 @@ from typing import Final
 
 from soulbox.kinds.base import COUNT_SECONDS, OwnFollower, Waker
 from soulbox.kinds.execution.decide.status import cancelled_by_deletion
-from soulbox.kinds.execution.index import ExecutionIndex
 from soulbox.kinds.execution.queue import Turns
 from soulbox.kube.cache import ObjectCache
 from soulbox.kube.clock import ServerClock
@@ -25,7 +24,6 @@ class ExecutionFollower(OwnFollower):
     def __init__(
         self,
         objects: ObjectCache,
-        executions: ExecutionIndex,
         waker: Waker,
         turns: Turns,
         clock: ServerClock,
@@ -34,7 +32,6 @@ class ExecutionFollower(OwnFollower):
         # Told of an Execution that went while its code may have run; to be set.
         self.on_unfinished: Callable[[Manifest], object] = lambda _: None
         self._objects = objects
-        self._executions = executions
         self._turns = turns
         self._clock = clock
 
@@ -70,9 +67,8 @@ class ExecutionFollower(OwnFollower):
     def _wake_calls(self, namespace: str, function: str) -> None:
         """The next of each version. What ended may have run in a pod of its own, and they may wait
         since the Function had Sandboxes."""
-        for queue in self._executions.call_queues(namespace, function):
-            for uid in self._turns.first(queue, _NEXT_CALLS):
-                self._waker.add(Kind.EXECUTION, uid)
+        for uid in self._turns.next_calls(namespace, function, _NEXT_CALLS):
+            self._waker.add(Kind.EXECUTION, uid)
 
     def _wake_neighbours(self, name: tuple[str, str], sandbox: Manifest | None) -> None:
         """Its end makes room for the next, and lets a Sandbox go on ending."""
