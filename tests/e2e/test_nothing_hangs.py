@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from soulbox.model.keys import RECORDED_FINALIZER
-from tests.support.builders import make_execution, make_sandbox
+from tests.support.builders import make_execution, make_function, make_sandbox
 from tests.support.waiting import Manifest, World
 
 pytestmark = [pytest.mark.e2e, pytest.mark.slow]
@@ -99,6 +99,9 @@ def test_what_is_refused_or_missing_is_told_and_holds_nobody_up(world: World) ->
     world.create(make_sandbox("big", resources={"memory": "100Gi"}))
     world.create(make_execution("lost", sandboxRef={"name": "big"}))
     world.create(make_execution("refused", **ONE_SHOT))
+    world.create(make_function("resize"))
+    calling = {"functionRef": {"name": "resize"}, "sandboxRef": None, "code": None}
+    world.create(make_execution("call", **calling))
     status = world.sandbox("box", "Error")["status"]
     assert status["reason"] == "NetworkPolicyRefused"
     assert "exceeded quota" in status["message"]
@@ -112,6 +115,11 @@ def test_what_is_refused_or_missing_is_told_and_holds_nobody_up(world: World) ->
     ended = world.execution("lost", 90)["status"]
     assert (ended["state"], ended["reason"]) == ("Failed", "InvalidSpec")
     assert 'Sandbox "big" cannot run: spec.resources' in ended["message"]
+    ended = world.execution("call", 90)["status"]
+    assert (ended["state"], ended["reason"]) == ("Failed", "StartFailed")
+    assert 'of Function "resize" cannot run: ' in ended["message"]
+    assert "exceeded quota" in ended["message"]
+    world.delete("function", "resize")
 
     world.delete("resourcequota", "none")
     world.wait_gone("resourcequota", "none")

@@ -16,6 +16,7 @@ from soulbox.kinds.execution.memory import ExecutionMemory
 from soulbox.kinds.execution.observe import ExecutionObserver
 from soulbox.kinds.execution.queue import Turns
 from soulbox.kinds.execution.reconcile import ExecutionReconciler
+from soulbox.kinds.execution.rooms import Rooms
 from soulbox.kinds.execution.runs import RunFollower
 from soulbox.kinds.execution.wakes import ExecutionFollower
 from soulbox.kinds.function.boxes import FunctionBoxes
@@ -84,8 +85,9 @@ def build_controllers(
     judging = Aside[Verdict](services.spawn, lambda uid: services.enqueue(Kind.EXECUTION, uid))
     memory = ExecutionMemory(turns=turns, judging=judging)
     revisions = Revisions(services.kube)
-    calls = Calls(services, memory, revisions, objects.function_sandboxes, judge)
-    observer = ExecutionObserver(services, memory, runs, calls)
+    calls = Calls(services, memory, revisions, judge)
+    rooms = Rooms(services, turns, objects.function_sandboxes)
+    observer = ExecutionObserver(services, memory, runs, calls, rooms)
     execution = ExecutionReconciler(services, memory, observer, runs, probe)
     boxes = FunctionBoxes(
         services, objects.function_sandboxes, objects.executions, turns.claimed, revisions
@@ -123,7 +125,8 @@ def build_followers(objects: Objects, waker: Waker, turns: Turns, clock: ServerC
     def next_calls(namespace: str, function: str) -> list[str]:
         return turns.next_calls(namespace, function, _NEXT_CALLS)
 
-    execution = ExecutionFollower(objects, waker, turns, clock)
+    drains = objects.function_sandboxes.drains
+    execution = ExecutionFollower(objects, waker, turns, clock, drains)
     return Followers(
         execution,
         {

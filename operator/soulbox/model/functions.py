@@ -81,6 +81,16 @@ class FunctionSpec:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Serving:
+    """What calls ask of the Function as it is now, whatever version they run."""
+
+    scale: Scale = field(default_factory=Scale)
+    suspend: bool = False
+    user: str | None = None  # None: its calls are not billed to a named user
+    ttl_seconds_after_finished: int = DEFAULT_TTL_SECONDS
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Revision:
     """One version of a Function, as it was published; it never changes.
 

@@ -164,6 +164,7 @@ class ConditionType(StrEnum):
     STALLED = "Stalled"
     SUCCEEDED = "Succeeded"  # Executions only: the program ended with exit code 0
     FINISHED = "Finished"  # Executions only: it is over, well or not
+    RESULT_JUDGED = "ResultJudged"  # of a call only, and only False: outputSchema was not applied
 
 
 class ResultProblem(StrEnum):

@@ -320,7 +320,8 @@ class Condition(ApiModel):
             description=(
                 "Ready: usable or done. Reconciling: the operator is still working on it. Stalled:"
                 " it cannot get further by itself. Executions only: Finished: it is over, whatever"
-                " the outcome; Succeeded: the program ended with exit code 0."
+                " the outcome; Succeeded: the program ended with exit code 0; ResultJudged, False:"
+                " whether its result matches outputSchema is not known."
             )
         ),
     ]

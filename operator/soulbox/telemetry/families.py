@@ -212,6 +212,11 @@ FAMILIES: Final[tuple[Family, ...]] = (
         help="Processes of the judge that ended.",
         labels={"cause": "Idle and Spent are ordinary; Late, Outgrew, Died, Silent or Killed"},
     ),
+    Family(
+        name="soulbox_results_unjudged_total",
+        type="counter",
+        help="Calls that ended as Completed though the judge gave no word on their result.",
+    ),
     # Resource figures
     Family(
         name="soulbox_samples_total",

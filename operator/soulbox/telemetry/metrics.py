@@ -163,6 +163,10 @@ class Metrics:
         """A process of the judge ended."""
         self._add("soulbox_judge_ended_total", cause)
 
+    def result_unjudged(self) -> None:
+        """A call ended whose result was not judged by outputSchema."""
+        self._add("soulbox_results_unjudged_total")
+
     def watch_event(self, kind: str, timestamp_seconds: float) -> None:
         """One event came."""
         self._add("soulbox_watch_events_total", kind)

@@ -1,4 +1,4 @@
-"""Calls of Functions: which version, with what, and which of the Function's Sandboxes has room."""
+"""Calls of Functions: which version, with what, and whether the judge objects."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -6,26 +6,25 @@ from typing import Any, Final
 
 from soulbox.judge.judge import Judge
 from soulbox.judge.verdicts import Verdict
-from soulbox.kinds.execution.decide.seen import Callee, CallProblem
+from soulbox.kinds.execution.decide.seen import Callee, CallProblem, ResultVerdict
 from soulbox.kinds.execution.memory import ExecutionMemory
 from soulbox.kinds.function.revisions import Revisions
-from soulbox.kinds.function.sandboxes import FunctionSandboxes, revision_of
-from soulbox.kinds.function.spec import parse_function
-from soulbox.kinds.sandbox.spec import parse_sandbox
-from soulbox.kinds.sandbox_class.decide.limits import concurrency
-from soulbox.kinds.sandbox_class.lookup import find_class
-from soulbox.model.errors import InvalidManifest
-from soulbox.model.functions import DEFAULT_TTL_SECONDS, FunctionSpec, Revision, Schema
+from soulbox.kinds.function.spec import parse_serving
+from soulbox.model.errors import InvalidManifest, JudgeUnavailable
+from soulbox.model.functions import DEFAULT_TTL_SECONDS, FunctionSpec, Revision, Schema, Serving
 from soulbox.model.keys import REVISION_ANNOTATION
 from soulbox.model.manifests import Manifest, is_deleting, is_finished, sandbox_ref
 from soulbox.model.marks import dispatch_mark, is_dispatched
 from soulbox.model.runs import ResultValue, RunDocument
 from soulbox.model.specs import ExecutionSpec, FunctionRef
-from soulbox.model.states import ExecutionReason, Kind, RunOutcome, SandboxState
+from soulbox.model.states import ExecutionReason, Kind, RunOutcome
 from soulbox.reconcile.services import Services
 
 # Of a program that was given none.
 _NO_INPUT: Final = b"null"
+# The judge's word on a result is waited for so long: a judge that is killed is back in 0.1 s, one
+# that hangs is replaced after 10 s.
+_JUDGE_SECONDS: Final = 60.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,28 +42,12 @@ class Call:
     spec: ExecutionSpec
     revision: Revision | None = None
 
-
-@dataclass(frozen=True, slots=True)
-class Room:
-    """What the Sandboxes of a version have left at this moment.
-
-    Attributes:
-        sandbox: the one with most room; None: none has any.
-        free: how many calls all of them could take.
-        unready: one of those that there are, where none of them takes calls (yet).
-        works: some take calls.
-    """
-
-    sandbox: Manifest | None
-    free: int
-    unready: Manifest | None
-    works: bool
-
     @property
-    def place(self) -> str | None:
-        """Name of the Sandbox that a call is handed to, or that says why it waits."""
-        sandbox = self.sandbox or self.unready
-        return None if sandbox is None else str(sandbox["metadata"]["name"])
+    def longest_seconds(self) -> int:
+        """How long it may run: as long as others of its version at least, for which Sandboxes are
+        kept or let go."""
+        published = 0 if self.revision is None else self.revision.spec.timeout_seconds
+        return max(published, self.spec.timeout_seconds or 0)
 
 
 class Calls:
@@ -75,13 +58,11 @@ class Calls:
         services: Services,
         memory: ExecutionMemory,
         revisions: Revisions,
-        sandboxes: FunctionSandboxes,
         judge: Judge,
     ) -> None:
         self._services = services
         self._memory = memory
         self._revisions = revisions
-        self._sandboxes = sandboxes
         self._judge = judge
 
     async def resolve(self, manifest: Manifest, spec: ExecutionSpec, called: FunctionRef) -> Call:
@@ -162,7 +143,7 @@ class Calls:
             )
             return Call(callee=callee, spec=spec)
         if isinstance(function, CallProblem):
-            known = revision.spec
+            known = Serving()
             if not runs:
                 return Call(callee=function, spec=spec)
         else:
@@ -175,12 +156,12 @@ class Calls:
             revision=revision,
         )
 
-    def _is_apart(self, metadata: Mapping[str, Any], known: FunctionSpec) -> bool:
+    def _is_apart(self, metadata: Mapping[str, Any], known: Serving) -> bool:
         """Whether a call has a pod of its own: one that was made for it is used."""
         own = self._services.pods.of(metadata["uid"], metadata["namespace"])
         return known.scale.max == 0 or bool(own)
 
-    def _function(self, namespace: str, name: str) -> tuple[Manifest, FunctionSpec] | CallProblem:
+    def _function(self, namespace: str, name: str) -> tuple[Manifest, Serving] | CallProblem:
         manifest = self._services.cache.by_name(Kind.FUNCTION, namespace, name)
         if manifest is None or is_deleting(manifest):
             return CallProblem(
@@ -191,21 +172,21 @@ class Calls:
                 ),
                 may_pass=True,
             )
-        spec = self._services.specs.of(manifest, parse_function)
-        if isinstance(spec, InvalidManifest):
+        serving = self._services.specs.of(manifest, parse_serving)
+        if isinstance(serving, InvalidManifest):
             return CallProblem(
-                reason=ExecutionReason.INVALID_SPEC, message=f'Function "{name}": {spec}'
+                reason=ExecutionReason.INVALID_SPEC, message=f'Function "{name}": {serving}'
             )
-        return manifest, spec
+        return manifest, serving
 
     async def _current(
         self, namespace: str, called: FunctionRef
-    ) -> tuple[Revision, FunctionSpec] | CallProblem:
+    ) -> tuple[Revision, Serving] | CallProblem:
         found = self._function(namespace, called.name)
         if isinstance(found, CallProblem):
             return found
-        manifest, spec = found
-        if spec.suspend:
+        manifest, serving = found
+        if serving.suspend:
             return CallProblem(
                 reason=ExecutionReason.FUNCTION_SUSPENDED,
                 message=f'Function "{called.name}" is suspended (spec.suspend): it takes no calls.',
@@ -225,7 +206,7 @@ class Calls:
             )
         if revision is None or revision.function_uid != manifest["metadata"]["uid"]:
             return _no_such_version(called, status, list(versions), may_pass=True)
-        return revision, spec
+        return revision, serving
 
     async def _object_to_input(
         self, uid: str, spec: ExecutionSpec, revision: Revision
@@ -249,9 +230,8 @@ class Calls:
         self._memory.judged[uid] = revision.name
         return ""
 
-    async def object_to_result(self, uid: str, call: Call, run: RunDocument) -> str | None:
-        """What is wrong with the result of a run that ended well, by outputSchema; "" nothing,
-        None: it is being judged."""
+    async def result_verdict(self, uid: str, call: Call, run: RunDocument) -> ResultVerdict:
+        """What the judge says of the result of a run that ended well, by outputSchema."""
         schema = None if call.revision is None else call.revision.spec.output_schema
         ended_well = (
             run.result is not None
@@ -259,17 +239,28 @@ class Calls:
             and run.result.exit_code == 0
         )
         if schema is None or call.revision is None or not ended_well:
-            return ""
+            return ResultVerdict()
         if run.left is None:
-            return "The program left no result, which outputSchema asks for"
+            return ResultVerdict(
+                objection="The program left no result, which outputSchema asks for"
+            )
         if not isinstance(run.left, ResultValue):
-            return ""  # its own words tell
-        verdict = await self._verdict(
-            uid, run.left.value, schema, call.revision, "result", "outputSchema"
-        )
-        if verdict is None:
-            return None
-        return "" if verdict.good else verdict.message
+            return ResultVerdict()  # its own words tell
+        now_seconds = self._services.clock.now().timestamp()
+        waited = now_seconds - self._memory.unjudged_since.setdefault(uid, now_seconds)
+        why = "the judge gave no answer"
+        try:
+            verdict = await self._verdict(
+                uid, run.left.value, schema, call.revision, "result", "outputSchema"
+            )
+        except JudgeUnavailable as error:
+            verdict, why = None, str(error)
+        if verdict is not None:
+            self._memory.unjudged_since.pop(uid, None)
+            return ResultVerdict(objection="" if verdict.good else verdict.message)
+        if waited < _JUDGE_SECONDS:
+            return ResultVerdict(waited_seconds=waited)
+        return ResultVerdict(unjudged=f"{why} for {waited:.0f} s")
 
     async def _verdict(
         self, uid: str, document: Any, schema: Schema, revision: Revision, name: str, field: str
@@ -282,45 +273,6 @@ class Calls:
                 document, schema, owner=revision.namespace, name=name, field=field
             ),
         )
-
-    def room(self, callee: Callee, namespace: str) -> Room:
-        """The Function's Sandboxes of that version, as the cache has them."""
-        best, most, free = None, 0, 0
-        unready, works = None, False
-        for sandbox in self._sandboxes.of(callee.function_uid, namespace):
-            if revision_of(sandbox) != callee.revision or not _lives(sandbox):
-                continue
-            left = self._left(sandbox)
-            if left is None:
-                unready = unready or sandbox
-                continue
-            works = True
-            free += max(0, left)
-            if left > most:
-                best, most = sandbox, left
-        return Room(best, free, None if works else unready, works)
-
-    def _left(self, sandbox: Mapping[str, Any]) -> int | None:
-        """How many calls it could take now; None: it is not ready for any."""
-        services, status = self._services, sandbox.get("status") or {}
-        spec = services.specs.of(sandbox, parse_sandbox)
-        pod_uid = (status.get("pod") or {}).get("uid")
-        is_ready = status.get("state") == SandboxState.RUNNING and pod_uid is not None
-        if isinstance(spec, InvalidManifest) or not is_ready or spec.suspend:
-            return None
-        if pod_uid not in services.memory.runner_versions:
-            return None
-        sandbox_class, _ = find_class(services, spec.class_name)
-        if sandbox_class is None:
-            return None
-        name = (sandbox["metadata"]["namespace"], sandbox["metadata"]["name"])
-        running = sum(map(is_dispatched, self._memory.turns.unfinished(*name)))
-        return concurrency(spec, sandbox_class) - running - self._memory.turns.claimed(name)
-
-
-def _lives(sandbox: Manifest) -> bool:
-    state = (sandbox.get("status") or {}).get("state", SandboxState.CREATED)
-    return bool(state != SandboxState.TERMINATED) and not is_deleting(sandbox)
 
 
 def _not_again(called: FunctionRef, revision: str) -> CallProblem:
@@ -347,9 +299,9 @@ def _callee(revision: Revision, *, one_shot: bool, waits: str = "") -> Callee:
 
 
 def _with_function(
-    spec: ExecutionSpec, published: FunctionSpec, function: FunctionSpec, *, one_shot: bool
+    spec: ExecutionSpec, published: FunctionSpec, serving: Serving, *, one_shot: bool
 ) -> ExecutionSpec:
-    """What a call says, over what the Function does; `function` is it as it is now."""
+    """What a call says, over what the Function does."""
     own = {variable.name for variable in spec.env}
     ttl = spec.ttl_seconds_after_finished
     return replace(
@@ -364,8 +316,8 @@ def _with_function(
         env=(*(one for one in published.env if one.name not in own), *spec.env),
         timeout_seconds=spec.timeout_seconds or published.timeout_seconds,
         idempotent=spec.idempotent or published.idempotent,
-        ttl_seconds_after_finished=function.ttl_seconds_after_finished if ttl is None else ttl,
-        user=function.user if spec.user is None else spec.user,
+        ttl_seconds_after_finished=serving.ttl_seconds_after_finished if ttl is None else ttl,
+        user=serving.user if spec.user is None else spec.user,
     )
 
 

@@ -23,6 +23,8 @@ class ExecutionMemory:
     saved_outputs: set[str] = field(default_factory=set)
     # The version whose inputSchema the input matched.
     judged: dict[str, str] = field(default_factory=dict)
+    # Since when the judge's word on the result is missing, Unix seconds.
+    unjudged_since: dict[str, float] = field(default_factory=dict)
     # When this process dispatched each that has not ended yet.
     dispatched_at: dict[str, datetime] = field(default_factory=dict)
     # When its place in the queue was last written, Unix seconds.
@@ -34,6 +36,7 @@ class ExecutionMemory:
         self.saved_outputs.discard(uid)
         self.judged.pop(uid, None)
         self.judging.forget(uid)
+        self.unjudged_since.pop(uid, None)
         self.dispatched_at.pop(uid, None)
         self.told.pop(uid, None)
         self.turns.drop(uid)

@@ -2,13 +2,16 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from datetime import datetime
 from typing import Any, Final, TypeVar
 
-from soulbox.kinds.execution.calls import Call, Calls, Room
+from soulbox.kinds.execution.calls import Call, Calls
 from soulbox.kinds.execution.decide.seen import (
     Callee,
     CallProblem,
     Dispatched,
+    ResultVerdict,
+    RunProblem,
     SeenExecution,
     Turn,
 )
@@ -24,6 +27,7 @@ from soulbox.kinds.execution.place import (
     pod_of,
     terms_of,
 )
+from soulbox.kinds.execution.rooms import Rooms
 from soulbox.kinds.execution.runs import RunFollower
 from soulbox.kinds.execution.spec import parse_execution
 from soulbox.model.billing import DEFAULT_SKU, PricePlan
@@ -69,6 +73,8 @@ class _Look:
     pod: PodView | None
     turn: Turn | None
     callee: Callee | CallProblem | None
+    # What keeps a call from having a Sandbox, and since when, Unix seconds.
+    hindrance: tuple[RunProblem, float] | None
 
     @property
     def may_start(self) -> bool:
@@ -82,9 +88,15 @@ class ExecutionObserver:
     """Reads the cache, and what an Execution is given from elsewhere."""
 
     def __init__(
-        self, services: Services, memory: ExecutionMemory, runs: RunFollower, calls: Calls
+        self,
+        services: Services,
+        memory: ExecutionMemory,
+        runs: RunFollower,
+        calls: Calls,
+        rooms: Rooms,
     ) -> None:
         self._services = services
+        self._rooms = rooms
         self._memory = memory
         self._runs = runs
         self._calls = calls
@@ -110,10 +122,10 @@ class ExecutionObserver:
             queue = queue_of(manifest)
             if queue is not None:
                 self._keep_place(uid, queue, look.place.concurrency, missing)
-        objection: str | None = ""
+        verdict = ResultVerdict()
         run = self._runs.newest(uid)
         if call is not None and isinstance(run, RunDocument) and not is_finished(manifest):
-            objection = await self._calls.object_to_result(uid, call, run)
+            verdict = await self._calls.result_verdict(uid, call, run)
         if call is not None or look.may_start:
             # Again, now that nothing is awaited any more before it is acted on.
             look = self._look(manifest, spec, call)
@@ -139,7 +151,9 @@ class ExecutionObserver:
             pod_asked_seconds=self._asked_seconds(pod),
             run_awaited=self._runs.awaits(uid),
             own_pods=own_pods,
-            pod_refusal=self._memory.refusals.get(uid),
+            pod_refusal=self._memory.refusals.get(uid)
+            if look.hindrance is None
+            else look.hindrance[0],
             turn=look.turn,
             told_seconds_ago=self._told_seconds(uid, manifest),
             lost_attempts=lost_attempts(metadata),
@@ -152,7 +166,7 @@ class ExecutionObserver:
             env_read=env_read,
             run=run,
             call=look.callee,
-            result_objection=objection,
+            verdict=verdict,
             silent_seconds=self._runs.silent_seconds(uid),
             followed_seconds=self._runs.followed_seconds(uid),
             terms=terms_of(spec, dispatched, place, pod),
@@ -165,7 +179,7 @@ class ExecutionObserver:
             price_plan=self._price_plan(namespace, pod),
             runner_version=None if pod is None else services.memory.runner_versions.get(pod.uid),
             sandbox_not_found_seconds=services.sandbox_not_found_seconds,
-            refused_seconds=self._refused_seconds(uid),
+            refused_seconds=self._refused_seconds(uid, created, look),
             runner_hurt=dispatched is not None and services.health.is_hurt(dispatched.pod_uid),
             unenforced=None if pod is None else services.unenforced(pod.uid),
             namespace_ending=cache.namespace_deletion_time(namespace) is not None,
@@ -182,18 +196,19 @@ class ExecutionObserver:
         uid, namespace = metadata["uid"], metadata["namespace"]
         dispatched = parse_dispatched(metadata)
         own_pods = tuple(services.view(pod) for pod in services.pods.of(uid, namespace))
-        callee, free = None if call is None else call.callee, None
+        callee, free, hindrance = None if call is None else call.callee, None, None
         if isinstance(callee, CallProblem):
             spec = spec if isinstance(spec, InvalidManifest) else replace(spec, function=None)
-        elif callee is not None and isinstance(spec, ExecutionSpec):
+        elif call is not None and callee is not None and isinstance(spec, ExecutionSpec):
             name = sandbox_ref(manifest)
             if dispatched is None and not (callee.one_shot or callee.waits):
-                room = self._calls.room(callee, namespace)
+                room = self._rooms.room(callee, namespace, call.longest_seconds)
+                hindrance = self._rooms.hindrance(callee, room)
                 free, name = room.free, room.place
                 if room.sandbox is None:
                     services.enqueue(Kind.FUNCTION, callee.function_uid)
                 if name is None:
-                    callee = replace(callee, waits=self._waits(callee, room))
+                    callee = replace(callee, waits=self._rooms.why_none(callee, room))
             spec = replace(spec, sandbox_name=name)
         place = place_of(services, metadata, spec)
         pod = pod_of(services, metadata, spec, dispatched, place, own_pods)
@@ -206,6 +221,7 @@ class ExecutionObserver:
             place=place,
             pod=pod,
             callee=callee,
+            hindrance=hindrance,
             turn=self._turn(
                 manifest, spec, dispatched, place.concurrency if free is None else free
             ),
@@ -332,8 +348,10 @@ class ExecutionObserver:
             for other in turns.first(sandbox, room):
                 self._services.enqueue(Kind.EXECUTION, other)
 
-    def _refused_seconds(self, uid: str) -> float | None:
+    def _refused_seconds(self, uid: str, created: datetime, look: _Look) -> float | None:
         since = self._memory.refusals.since(uid)
+        if look.hindrance is not None:  # it has not waited for that before it was there
+            since = max(look.hindrance[1], created.timestamp())
         return None if since is None else self._now_seconds() - since
 
     def _asked_seconds(self, pod: PodView | None) -> float | None:
@@ -356,16 +374,6 @@ class ExecutionObserver:
         if not room:  # to put a crowd in order for each of it that comes would take long
             return _NO_ROOM
         return self._memory.turns.turn(manifest["metadata"]["uid"], queue, room)
-
-    def _waits(self, callee: Callee, room: Room) -> str:
-        """Why a call waits; what keeps the Function from having Sandboxes it says itself."""
-        where = f'Waiting for a Sandbox of Function "{callee.name}" to have room'
-        if room.works:
-            return f"{where}: all are at work."
-        function = self._services.cache.get(Kind.FUNCTION, callee.function_uid)
-        status = {} if function is None else function.get("status") or {}
-        wrong = str(status.get("message") or "") if status.get("state") == "Error" else ""
-        return f"{where}: it has none yet.{f' {wrong}' if wrong else ''}"
 
     def _told_seconds(self, uid: str, manifest: Mapping[str, Any]) -> float | None:
         """Since its place in the queue was written; what an operator before this one wrote

@@ -57,6 +57,9 @@ from soulbox.reconcile.writes import (
     patch_metadata,
     write_status,
 )
+from soulbox.telemetry.logs import get_logger
+
+_log = get_logger(__name__)
 
 _REFUSED_RETRY_SECONDS = 5.0
 # The documented word to the API server to keep no record of who set which field. Keeping it
@@ -105,9 +108,22 @@ class ExecutionReconciler:
             quota = ExecutionReason.QUOTA_EXCEEDED if error.is_quota else None
             reason = quota or ExecutionReason.START_FAILED
             self._refused(uid, RunProblem(reason=reason, message=str(error)))
+        if seen.verdict.unjudged:
+            self._tell_unjudged(seen)
         if uid in self._memory.refusals:
             return _REFUSED_RETRY_SECONDS
         return decision.requeue_after_seconds
+
+    def _tell_unjudged(self, seen: SeenExecution) -> None:
+        self._services.metrics.result_unjudged()
+        _log.warning(
+            "result not judged by outputSchema",
+            action="judge",
+            namespace=seen.namespace,
+            name=seen.name,
+            uid=seen.uid,
+            error=seen.verdict.unjudged[:256],
+        )
 
     async def actions_of_failing(
         self, manifest: Mapping[str, Any], failure: Failure

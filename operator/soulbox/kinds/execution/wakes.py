@@ -8,7 +8,7 @@ from soulbox.kinds.execution.decide.status import cancelled_by_deletion
 from soulbox.kinds.execution.queue import Turns
 from soulbox.kube.cache import ObjectCache
 from soulbox.kube.clock import ServerClock
-from soulbox.model.keys import FUNCTION_LABEL
+from soulbox.model.keys import FUNCTION_LABEL, FUNCTION_UID_LABEL
 from soulbox.model.manifests import Manifest, function_ref, is_deleting, is_finished, sandbox_ref
 from soulbox.model.marks import is_dispatched
 from soulbox.model.states import Kind
@@ -27,13 +27,18 @@ class ExecutionFollower(OwnFollower):
         waker: Waker,
         turns: Turns,
         clock: ServerClock,
+        drains: Callable[[Manifest], bool],
     ) -> None:
+        """Args:
+        drains: whether a Sandbox is a Function's, which deletes it when what runs in it ends.
+        """
         super().__init__(Kind.EXECUTION, waker)
         # Told of an Execution that went while its code may have run; to be set.
         self.on_unfinished: Callable[[Manifest], object] = lambda _: None
         self._objects = objects
         self._turns = turns
         self._clock = clock
+        self._drains = drains
 
     def wake(self, manifest: Manifest) -> None:
         """Itself; once it has ended its neighbours; its Sandbox's counters later."""
@@ -77,6 +82,9 @@ class ExecutionFollower(OwnFollower):
         room = 1 if sandbox is None else _concurrency(sandbox)
         for uid in self._turns.first(name, room):
             self._waker.add(Kind.EXECUTION, uid)
+        if sandbox is not None and self._drains(sandbox):
+            labels = sandbox["metadata"].get("labels") or {}
+            self._waker.add(Kind.FUNCTION, str(labels.get(FUNCTION_UID_LABEL)))
         if sandbox is not None and (_is_ending(sandbox) or _counts_on_ends(sandbox)):
             self._waker.add(Kind.SANDBOX, sandbox["metadata"]["uid"])
 

@@ -118,7 +118,8 @@ class ScaleBounds(ApiModel):
             ge=0,
             le=100,
             description=(
-                "Most Sandboxes at once; further calls wait. 0: each call has a pod of its own,"
+                "Most Sandboxes at once, of all versions; further calls wait. While one version"
+                " replaces another there may be one more. 0: each call has a pod of its own,"
                 " which nothing of an earlier call can have touched, and starts slower."
             ),
         ),

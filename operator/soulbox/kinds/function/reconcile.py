@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Final, Protocol
 
-from soulbox.kinds.function.boxes import FunctionBoxes, WaitingCalls
+from soulbox.kinds.function.boxes import BOX_OF_CALLS, FunctionBoxes, Kept, WaitingCalls
 from soulbox.kinds.function.calls import revisions_in_use
 from soulbox.kinds.function.decide import objection as objections
 from soulbox.kinds.function.decide.content import Code, code_of, content_sha256
@@ -28,10 +28,10 @@ from soulbox.kinds.function.decide.versions import (
 )
 from soulbox.kinds.function.publish import Publisher
 from soulbox.kinds.function.revisions import Revisions
-from soulbox.kinds.function.spec import parse_function
+from soulbox.kinds.function.spec import parse_function, parse_serving
 from soulbox.kinds.sandbox_class.decide.limits import object_to_function
 from soulbox.kinds.sandbox_class.lookup import find_class
-from soulbox.model.errors import InvalidManifest
+from soulbox.model.errors import InvalidManifest, JudgeUnavailable
 from soulbox.model.functions import FunctionSpec
 from soulbox.model.manifests import Manifest, is_deleting
 from soulbox.model.specs import CodeMissing, CodeSource
@@ -138,12 +138,16 @@ class FunctionReconciler:
         manifest = self._services.cache.get(Kind.FUNCTION, uid)
         if manifest is None or is_deleting(manifest):
             self._judging.forget(uid)
+            self._boxes.forget(uid)
             return None
         seen = await self._observe(manifest)
         try:
             current, objection = await self._place(seen, manifest)
-        except _JudgedLaterError:
-            return None  # its answer brings the key back
+        except (_JudgedLaterError, JudgeUnavailable) as error:
+            kept = await self._keep_boxes(manifest, seen, None, seen.versions)
+            if isinstance(error, JudgeUnavailable):
+                raise
+            return kept.look_again_seconds  # the judge's answer brings the key back
         versions, published = seen.versions, seen.published
         if isinstance(current, Published) and await self._is_lost(seen, current):
             current = New(current.version, current.revision)
@@ -161,16 +165,19 @@ class FunctionReconciler:
                 current, published = made, max(ordinal, made.ordinal)
                 versions = with_new(versions, made)
         withdrawn = await self._withdraw(seen, current, versions)
-        refused = await self._keep_boxes(manifest, seen, current, without(versions, withdrawn))
-        objection = objection or refused
+        kept = await self._keep_boxes(manifest, seen, current, without(versions, withdrawn))
+        objection = objection or _of_boxes(kept)
         if isinstance(current, Published):
             self._remember(seen)
         await self._tell(manifest, seen, current, versions, withdrawn, published, objection)
-        return _look_again(seen, objection, len(versions) - len(withdrawn))
+        after = _look_again(seen, objection, len(versions) - len(withdrawn))
+        both = [one for one in (after, kept.look_again_seconds) if one is not None]
+        return min(both, default=None)
 
     async def actions_of_failing(self, manifest: Manifest, failure: Failure) -> Sequence[PostEvent]:
-        """An Event; the status goes on saying what can be called."""
-        del manifest
+        """An Event; the status goes on saying what can be called. Calls that wait for a Sandbox
+        end in time with the same words."""
+        self._boxes.failing(manifest["metadata"]["uid"], failure.words, failure.seconds)
         return (failing_event(failure.message),) if failure.is_due else ()
 
     async def _observe(self, manifest: Manifest) -> SeenFunction:
@@ -249,18 +256,15 @@ class FunctionReconciler:
         seen: SeenFunction,
         current: Published | None,
         versions: tuple[Published, ...],
-    ) -> Objection | None:
-        """As many Sandboxes as its calls want; what speaks against more."""
-        if not isinstance(seen.spec, FunctionSpec):
-            return None
+    ) -> Kept:
+        """As many Sandboxes as its calls want, of a Function whose newest spec is malformed too."""
+        serving = self._services.specs.of(manifest, parse_serving)
+        if isinstance(serving, InvalidManifest):
+            return Kept(None, None)
         told = str(seen.status.get("version") or "") if current is None else current.version
-        refused = await self._boxes.keep(
-            manifest, seen.spec, {one.version: one.revision for one in versions}, told
+        return await self._boxes.keep(
+            manifest, serving, {one.version: one.revision for one in versions}, told
         )
-        if refused is None:
-            return None
-        what = "a Sandbox that its calls need"
-        return objections.of_refusal(what, refused.message, is_quota=is_quota(refused))
 
     async def _code(self, namespace: str, spec: FunctionSpec) -> Code | CodeMissing:
         if spec.code_from is None:
@@ -351,6 +355,14 @@ class FunctionReconciler:
                 manifest = await write_status(services, Kind.FUNCTION, manifest, action.status)
             else:
                 services.events.post(manifest, Kind.FUNCTION, action)
+
+
+def _of_boxes(kept: Kept) -> Objection | None:
+    """What speaks against more Sandboxes."""
+    if kept.refused is None:
+        return None
+    refused = kept.refused
+    return objections.of_refusal(BOX_OF_CALLS, refused.message, is_quota=is_quota(refused))
 
 
 def _look_again(seen: SeenFunction, objection: Objection | None, left: int) -> float | None:

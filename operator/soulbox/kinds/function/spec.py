@@ -3,7 +3,7 @@
 import re
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import Any
+from typing import Any, Final
 
 from soulbox.kinds.function import crd, crd_parts
 from soulbox.kinds.function.decide.content import Code, code_of, content_sha256, revision_name
@@ -20,6 +20,9 @@ from soulbox.schema.parse import (
     validate_spec,
 )
 from soulbox.schema.parse_inputs import size_bytes, to_input_files, to_language
+
+# Fields of a Function that its versions do not have.
+_SERVING: Final = ("scale", "suspend", "user", "ttlSecondsAfterFinished")
 
 
 def parse_function(manifest: Manifest) -> functions.FunctionSpec:
@@ -66,6 +69,24 @@ def parse_function(manifest: Manifest) -> functions.FunctionSpec:
         description=spec.description,
         tool=None if spec.tool is None else _tool(spec.tool),
         deprecated=spec.deprecated,
+    )
+
+
+def parse_serving(manifest: Manifest) -> functions.Serving:
+    """What calls ask of a Function, by itself: what else is malformed in a Function that was
+    stored under an earlier schema is nothing to the versions that were published.
+
+    Raises:
+        InvalidManifest: one of these fields is malformed.
+    """
+    stored = manifest.get("spec") or {}
+    asked = {name: stored[name] for name in _SERVING if name in stored}
+    spec = validate_spec(crd.FunctionSpec, {"spec": asked})
+    return functions.Serving(
+        scale=_scale(spec.scale),
+        suspend=spec.suspend,
+        user=to_user(spec.user),
+        ttl_seconds_after_finished=spec.ttl_seconds_after_finished,
     )
 
 

@@ -59,6 +59,37 @@ def test_another_version_drains() -> None:
     assert scaled([], Scale(min=1), old=2) == ({"new": 1, "old": 1}, [])
 
 
+def test_most_is_of_all_versions_and_one_that_goes_is_beside_it() -> None:
+    scale = Scale(max=3)
+    old = [box(f"old-{number}", revision="old", running=1) for number in range(3)]
+    assert scaled(old, scale, new=9) == ({"new": 1}, []), "one, though there are three"
+    begun = [*old, box("new-1", running=1)]
+    assert scaled(begun, scale, new=9) == ({}, []), "four are there, three of which go"
+    assert scaled(begun[1:], scale, new=9) == ({}, [])
+    assert scaled(begun[2:], scale, new=9) == ({"new": 1}, [])
+
+
+def test_versions_that_follow_one_another_fast_do_not_pile_up() -> None:
+    going = [box(f"{name}-1", revision=name, running=1) for name in ("first", "second")]
+    assert scaled(going[:1], Scale(), new=5) == ({"new": 1}, [])
+    assert scaled(going, Scale(), new=5) == ({}, []), "their calls end in time"
+
+
+def test_each_version_that_calls_name_has_one() -> None:
+    busy = [box("new-1", running=1), box("a-1", revision="a", running=1)]
+    assert scaled(busy, Scale(), new=5, a=5, b=5) == ({"b": 1}, [])
+
+
+def test_one_whose_lifetime_ends_is_followed_and_goes_when_nothing_runs_in_it() -> None:
+    ending = box("a", takes=False, running=1)
+    assert scaled([ending], Scale()) == ({}, [])
+    assert scaled([ending], Scale(), new=1) == ({"new": 1}, [])
+    assert scaled([ending, box("b", idles=False)], Scale(min=1)) == ({}, []), "b is no surplus"
+    assert scaled([box("a", takes=False)], Scale(min=1)) == ({"new": 1}, ["a"])
+    found = decide_scale([ending], {}, Scale(), current="new", suspended=False)
+    assert found.draining == (ending,)
+
+
 def test_suspended_one_makes_none_and_keeps_what_runs() -> None:
     boxes = [box("a", running=1), box("b")]
     assert scaled(boxes, Scale(min=1, max=3), suspended=True, new=5) == ({}, ["b"])
@@ -81,6 +112,7 @@ def situations(draw: st.DrawFn) -> tuple[list[SeenBox], dict[str, int], Scale, b
             revision=draw(revisions),
             over=draw(st.booleans()),
             deleting=draw(st.booleans()),
+            takes=draw(st.booleans()),
             running=draw(st.integers(0, 3)),
             idles=draw(st.booleans()),
         )
@@ -100,16 +132,22 @@ def test_scale_is_kept_and_no_running_call_loses_its_place(
     found = decide_scale(boxes, waiting, scale, current="new", suspended=suspended)
     assert all(one.over or not one.running for one in found.delete)
     assert not any(one.deleting for one in found.delete)
+    living = [one for one in boxes if not (one.over or one.deleting or one in found.delete)]
+    called = {name for name, count in waiting.items() if count} | {"new"}
+    going = [one for one in living if one in found.draining]
+    total = len(living) + sum(found.create.values())
+    assert total <= max(len(living), scale.max + len(called))
+    assert not (suspended and found.create)
     for revision, count in found.create.items():
-        alive = sum(one.lives and one.revision == revision for one in boxes)
-        assert 0 < count <= scale.max - alive
-        assert not suspended
+        taking = [one for one in living if one.takes and one.revision == revision]
+        assert 0 < count <= scale.max - len(taking)
+        assert len(living) < scale.max or (count, taking) == (1, [])
     if not suspended:
-        for revision, count in waiting.items():
-            alive = [one for one in boxes if one.lives and one.revision == revision]
-            if count:
-                assert alive or found.create.get(revision), "somebody will take the call"
-                assert not {one.uid for one in alive} & {one.uid for one in found.delete}
+        for revision in called & waiting.keys():
+            taking = [one for one in living if one.takes and one.revision == revision]
+            waits_for_ends = len(going) > scale.max and all(one.running for one in going)
+            served = taking or found.create.get(revision) or waits_for_ends
+            assert served or not waiting[revision], "somebody will take the call"
 
 
 def test_room_is_what_a_sandbox_was_made_with() -> None:

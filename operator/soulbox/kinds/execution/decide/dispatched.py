@@ -19,13 +19,22 @@ from soulbox.kinds.execution.decide.overdue import (
     over_seconds,
 )
 from soulbox.kinds.execution.decide.seen import Dispatched, RunProblem, SeenExecution
-from soulbox.kinds.execution.decide.status import Ending, lost_status, running_status
+from soulbox.kinds.execution.decide.status import (
+    UNJUDGED_REASON,
+    Ending,
+    lost_status,
+    running_status,
+    unjudged_message,
+)
 from soulbox.kinds.execution.decide.waits import QUIET_WAIT_SECONDS
 from soulbox.kinds.execution.decide.wind_down import LINGER_SECONDS
 from soulbox.model.runs import RunDocument
 from soulbox.model.states import ExecutionState, RunOutcome, RunState, SandboxState
 from soulbox.pure.actions import DeletePod, PostEvent, WriteStatus
 from soulbox.pure.pods.view import PodPhase, PodView
+
+# A judge that cannot be started is asked again after 1, 1, 2, 4, 8, 15, 15 s.
+_LAST_JUDGE_DELAY_SECONDS = 15.0
 
 
 def decide_dispatched(seen: SeenExecution, dispatched: Dispatched, now: datetime) -> Decision:
@@ -38,9 +47,12 @@ def decide_dispatched(seen: SeenExecution, dispatched: Dispatched, now: datetime
         return _end_or_again(seen, dispatched, ending, now)
     pod = seen.pod
     if run is not None and run.state is RunState.FINISHED:
-        if seen.result_objection is None or _cause_still_unknown(seen, run, now):
+        if seen.verdict.waited_seconds is not None:
+            return Decision(requeue_after_seconds=_ask_again_seconds(seen.verdict.waited_seconds))
+        if _cause_still_unknown(seen, run, now):
             return Decision(requeue_after_seconds=1.0)
-        return _end_or_again(seen, dispatched, ending_of_run(seen, run), now)
+        decision = _end_or_again(seen, dispatched, ending_of_run(seen, run), now)
+        return replace(decision, actions=(*decision.actions, *_tell_unjudged(seen)))
     if pod is None or pod.uid != dispatched.pod_uid or pod.phase is PodPhase.ENDED:
         gone = None if pod is None or pod.uid != dispatched.pod_uid else pod
         return _end_or_again(seen, dispatched, ending_without_result(seen, gone), now)
@@ -50,6 +62,20 @@ def decide_dispatched(seen: SeenExecution, dispatched: Dispatched, now: datetime
     if overdue is not None:
         return _end_or_again(seen, dispatched, overdue, now)
     return _keep_following(seen, dispatched, pod, run, now)
+
+
+def _ask_again_seconds(waited_seconds: float) -> float:
+    """Until the judge is asked again whose answer is missing: as long as it was waited for."""
+    return min(max(1.0, waited_seconds), _LAST_JUDGE_DELAY_SECONDS)
+
+
+def _tell_unjudged(seen: SeenExecution) -> tuple[PostEvent, ...]:
+    """Beside the Event of its end: whoever trusts in outputSchema has to look."""
+    if not seen.verdict.unjudged:
+        return ()
+    message = unjudged_message(seen.verdict)
+    event = PostEvent(type="Warning", reason=UNJUDGED_REASON, message=message, action="Judge")
+    return (event,)
 
 
 def _end_or_again(

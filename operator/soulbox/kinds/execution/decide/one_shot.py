@@ -6,16 +6,16 @@ from datetime import datetime, timedelta
 from soulbox.kinds.execution.decide.actions import Action, Decision, ForgetDispatch
 from soulbox.kinds.execution.decide.end import failed, finish
 from soulbox.kinds.execution.decide.outcome import ending_of_pod
-from soulbox.kinds.execution.decide.seen import RunProblem, SeenExecution
+from soulbox.kinds.execution.decide.seen import SeenExecution
 from soulbox.kinds.execution.decide.waits import (
     LONG_WAIT_SECONDS,
     dispatch,
-    queue_seconds_left,
     wait,
     wait_for_class,
     wait_for_code,
+    wait_for_room,
 )
-from soulbox.model.specs import MAX_ATTEMPTS, NO_NETWORK, ExecutionSpec
+from soulbox.model.specs import MAX_ATTEMPTS, NO_NETWORK
 from soulbox.model.states import ExecutionReason
 from soulbox.pure.actions import (
     AddFinalizer,
@@ -96,7 +96,7 @@ def _wait_for_runner(seen: SeenExecution, pod: PodView, now: datetime) -> Decisi
 
 def _create_own_pod(seen: SeenExecution, now: datetime) -> Decision:
     if seen.pod_refusal is not None:
-        waited = _wait_for_room(seen, seen.pod_refusal, now)
+        waited = wait_for_room(seen, seen.pod_refusal, seen.pod_refusal.message, now)
         if any(isinstance(a, WriteStatus) for a in waited.actions):
             return waited
     actions: list[Action] = [EnsureNetworkPolicy(profile=NO_NETWORK)]
@@ -104,23 +104,6 @@ def _create_own_pod(seen: SeenExecution, now: datetime) -> Decision:
         actions.append(AddFinalizer())
     actions.append(CreatePod(incarnation=seen.lost_attempts + 1, lifetime_seconds=None))
     return Decision(actions=tuple(actions), requeue_after_seconds=LONG_WAIT_SECONDS)
-
-
-def _wait_for_room(seen: SeenExecution, refusal: RunProblem, now: datetime) -> Decision:
-    """Its pod is refused. A full quota is waited for as long as it may wait at all; whatever else
-    refuses it has a minute to change."""
-    # Not the field: after a loss it bounds nothing any more, and the wait would have no end.
-    timed = (
-        isinstance(seen.spec, ExecutionSpec)
-        and queue_seconds_left(seen, seen.spec, now) is not None
-    )
-    if refusal.reason is ExecutionReason.QUOTA_EXCEEDED and timed:
-        return wait(seen, refusal.message, now)
-    left = seen.sandbox_not_found_seconds - (seen.refused_seconds or 0.0)
-    if left <= 0:
-        ending = replace(failed(refusal.reason, refusal.message), never_started=True)
-        return finish(seen, ending, now)
-    return wait(seen, refusal.message, now).no_later_than(left)
 
 
 def _wait_for_pod(seen: SeenExecution, pod: PodView, now: datetime) -> Decision:

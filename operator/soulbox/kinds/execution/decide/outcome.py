@@ -6,7 +6,7 @@ from soulbox.kinds.execution.decide.hints import hint_of
 from soulbox.kinds.execution.decide.output import last_line, told_stderr
 from soulbox.kinds.execution.decide.overdue import LOSSES
 from soulbox.kinds.execution.decide.seen import SeenExecution
-from soulbox.kinds.execution.decide.status import Ending
+from soulbox.kinds.execution.decide.status import Ending, unjudged_message
 from soulbox.kinds.execution.decide.uncaught import parse_uncaught
 from soulbox.model.quantity import format_bytes
 from soulbox.model.runs import NoResult, RunDocument
@@ -82,18 +82,18 @@ def _exited(seen: SeenExecution, run: RunDocument, exit_code: int) -> Ending:
             ),
             run=run,
         )
-    if exit_code == 0 and seen.result_objection:
+    if exit_code == 0 and seen.verdict.objection:
         return Ending(
             state=_FAILED,
             reason=ExecutionReason.RESULT_INVALID,
-            message=f"{seen.result_objection}. Its output is kept.",
+            message=f"{seen.verdict.objection}. Its output is kept.",
             run=run,
         )
     if exit_code == 0:
         return Ending(
             state=ExecutionState.COMPLETED,
             reason=ExecutionReason.COMPLETED,
-            message=f"The program ended with exit code 0.{_killed(seen, run)}",
+            message=f"The program ended with exit code 0.{_killed(seen, run)}{_unjudged(seen)}",
             run=run,
         )
     text = told_stderr(run, seen.kept_bytes)
@@ -110,6 +110,10 @@ def _exited(seen: SeenExecution, run: RunDocument, exit_code: int) -> Ending:
         message=f"The program ended with exit code {exit_code}{detail}{hint}",
         run=run,
     )
+
+
+def _unjudged(seen: SeenExecution) -> str:
+    return f" {unjudged_message(seen.verdict)}" if seen.verdict.unjudged else ""
 
 
 def _killed(seen: SeenExecution, run: RunDocument) -> str:

@@ -105,6 +105,21 @@ class CallProblem:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ResultVerdict:
+    """What the judge says of the result of a run, by outputSchema.
+
+    Attributes:
+        objection: what is wrong with it, "" nothing.
+        waited_seconds: how long its answer was waited for, and is; None: it is there, or given up.
+        unjudged: why there is none, and it is waited for no longer; "": it is there, or may come.
+    """
+
+    objection: str = ""
+    waited_seconds: float | None = None
+    unjudged: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class SeenExecution:
     """Everything one pass looks at."""
 
@@ -134,7 +149,8 @@ class SeenExecution:
     run_awaited: bool
     # One-shot pods of this Execution, the current one included.
     own_pods: tuple[PodView, ...]
-    # Why the API server refused the one-shot's pod at the last try, None if it did not.
+    # Why the API server refused the one-shot's pod at the last try, or why each Sandbox of the
+    # Function that is called is refused or cannot start; None: neither is so.
     pod_refusal: RunProblem | None
     # Its place in the Sandbox's queue; None: it waits for no other.
     turn: Turn | None
@@ -167,7 +183,7 @@ class SeenExecution:
     price_plan: PricePlan | None
     runner_version: str | None
     sandbox_not_found_seconds: float
-    # Since when the API server refuses its pod, None: it does not.
+    # For how long that is so, and it waits for it.
     refused_seconds: float | None = None
     # Whether its pod's runner can be reached, and is of no use again and again.
     runner_hurt: bool = False
@@ -175,9 +191,8 @@ class SeenExecution:
     unenforced: Unenforced | None = None
     # What it calls; None: it has code of its own.
     call: Callee | CallProblem | None = None
-    # What is wrong with the result of its run, by outputSchema; "" nothing, None: it is being
-    # judged.
-    result_objection: str | None = ""
+    # Of a run that has ended well, and whose Function has an outputSchema.
+    verdict: ResultVerdict = ResultVerdict()
     # Whether its namespace is being deleted, and it with it.
     namespace_ending: bool = False
 

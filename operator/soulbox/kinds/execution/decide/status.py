@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
-from typing import Any, Literal
+from typing import Any, Final, Literal
 
 from soulbox.kinds.execution.decide.output import (
     INLINE_BYTES,
@@ -16,7 +16,7 @@ from soulbox.kinds.execution.decide.output import (
     last_line,
     told_stderr,
 )
-from soulbox.kinds.execution.decide.seen import SeenExecution
+from soulbox.kinds.execution.decide.seen import ResultVerdict, SeenExecution
 from soulbox.kinds.execution.decide.traceback import (
     MAX_STACK_TRACE_BYTES,
     UNCAUGHT_EXIT_CODE,
@@ -42,6 +42,8 @@ _TERMS = (
     "functionVersion",
     "functionUID",
 )
+# Of the condition, and the Event, of a result that was not judged.
+UNJUDGED_REASON: Final = "ResultUnjudged"
 # Of each text in a status that has room for nothing else.
 _BARE_TEXT = 128
 # The CRD takes twice as many characters.
@@ -60,6 +62,14 @@ class Ending:
     run: RunDocument | None = None
     # It is certain that none of its code ran: no output is lost.
     never_started: bool = False
+
+
+def unjudged_message(verdict: ResultVerdict) -> str:
+    """That a result may not match its outputSchema, and why nobody knows."""
+    return (
+        "Its result was not judged by outputSchema, and may not match it: "
+        f"{verdict.unjudged.rstrip('.')}."
+    )
 
 
 def queued_status(
@@ -107,7 +117,10 @@ def final_status(
     seen: SeenExecution, ending: Ending, now: datetime, *, inline_bytes: int = INLINE_BYTES
 ) -> dict[str, Any]:
     """The status nothing follows. `inline_bytes` bounds each stream (encoded)."""
-    status = _frame(seen, ending.state, ending.reason.value, ending.message, now)
+    also: tuple[Condition, ...] = ()
+    if ending.state is ExecutionState.COMPLETED and seen.verdict.unjudged:
+        also = (_not_judged(seen.verdict),)
+    status = _frame(seen, ending.state, ending.reason.value, ending.message, now, also)
     status["queuedTime"] = format_time(seen.created_at)
     run = ending.run
     completed = now if run is None or run.completion_time is None else run.completion_time
@@ -245,10 +258,20 @@ def _is_inline(output: Mapping[str, Any], name: str, stream: StreamSummary) -> b
 
 
 def _frame(
-    seen: SeenExecution, state: ExecutionState, reason: str, message: str, now: datetime
+    seen: SeenExecution,
+    state: ExecutionState,
+    reason: str,
+    message: str,
+    now: datetime,
+    also: tuple[Condition, ...] = (),
 ) -> dict[str, Any]:
+    """What every status has.
+
+    Args:
+        also: conditions beside those that follow from the state.
+    """
     message = _words(message)
-    wanted = _conditions(state, reason, message)
+    wanted = [*_conditions(state, reason, message), *also]
     old = seen.status.get("conditions") or []
     conditions = merge_conditions(old, wanted, generation=seen.generation, now=now)
     frame = {
@@ -267,6 +290,15 @@ def _frame(
 def _words(message: str) -> str:
     """A message as a status has it: written out, a runner's words may be ten times as long."""
     return printable(message)[:_MAX_MESSAGE]
+
+
+def _not_judged(verdict: ResultVerdict) -> Condition:
+    return Condition(
+        type=ConditionType.RESULT_JUDGED,
+        status="False",
+        reason=UNJUDGED_REASON,
+        message=unjudged_message(verdict),
+    )
 
 
 def _conditions(state: ExecutionState, reason: str, message: str) -> list[Condition]:

@@ -14,6 +14,7 @@ from soulbox.kinds.execution.decide.waits import (
     wait,
     wait_at_most,
     wait_for_class,
+    wait_for_sandboxes,
     wait_for_turn,
 )
 from soulbox.model.errors import InvalidManifest
@@ -33,7 +34,7 @@ def decide_waiting(seen: SeenExecution, now: datetime) -> Decision:
     if left is not None and left <= 0 and not _waits_for_its_sandbox(seen, seen.spec):
         return finish(seen, _queue_timeout(seen, seen.spec), now)
     if seen.call is not None and seen.call.waits:
-        decision = wait(seen, seen.call.waits, now)
+        decision = wait_for_sandboxes(seen, seen.call.waits, now)
     elif seen.spec.sandbox_name is not None:
         decision = _decide_in_sandbox(seen, seen.spec, now)
     else:
@@ -96,9 +97,13 @@ def _decide_in_sandbox(seen: SeenExecution, spec: ExecutionSpec, now: datetime) 
         return wait_for_class(seen, now)
     if seen.pod is None or sandbox.state is not SandboxState.RUNNING or sandbox.suspended:
         message = f'Waiting for Sandbox "{spec.sandbox_name}" ({sandbox.state}): {sandbox.message}'
+        if seen.call is not None:
+            return wait_for_sandboxes(seen, message, now)
         return wait(seen, message, now)
     if not seen.pod_ready:
         message = f'Waiting for the runner of Sandbox "{spec.sandbox_name}" to answer.'
+        if seen.call is not None:
+            return wait_for_sandboxes(seen, message, now)
         return wait(seen, message, now)
     if seen.turn is not None and not seen.turn.is_now:
         return wait_for_turn(seen, seen.turn, spec, now)

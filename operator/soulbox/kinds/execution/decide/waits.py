@@ -3,11 +3,12 @@
 Below a second a wait is normal life; then the status says why, and after five an Event.
 """
 
+from dataclasses import replace
 from datetime import datetime, timedelta
 
 from soulbox.kinds.execution.decide.actions import Action, Decision, Dispatch, FollowRun
 from soulbox.kinds.execution.decide.end import failed, finish
-from soulbox.kinds.execution.decide.seen import Callee, SeenExecution, Turn
+from soulbox.kinds.execution.decide.seen import Callee, RunProblem, SeenExecution, Turn
 from soulbox.kinds.execution.decide.status import queued_status
 from soulbox.model.specs import CodeMissing, ExecutionSpec
 from soulbox.model.states import ExecutionReason
@@ -24,6 +25,8 @@ _LOOK_AGAIN_SECONDS = 2.0
 # A place in the queue is written when the wait begins, then at most this often: each later
 # word comes after five times the wait of the one before: of a thousand each costs four writes.
 _PLACE_SECONDS = 30.0
+# More calls may wait for the Function's first Sandbox than are woken when there is news of it.
+_NO_SANDBOX_SECONDS = 60.0
 
 
 def wait(seen: SeenExecution, message: str, now: datetime) -> Decision:
@@ -75,6 +78,35 @@ def wait_for_class(seen: SeenExecution, now: datetime) -> Decision:
         "lists those that do."
     )
     return wait_at_most(seen, ExecutionReason.INVALID_SPEC, message, now)
+
+
+def wait_for_room(seen: SeenExecution, refusal: RunProblem, told: str, now: datetime) -> Decision:
+    """Its pod, or each Sandbox of the Function that it calls, is refused or cannot start. A full
+    quota is waited for as long as it may wait at all; whatever else it is has a minute to change.
+
+    Args:
+        refusal: what it ends with then.
+        told: what it says meanwhile.
+    """
+    # Not the field: after a loss it bounds nothing any more, and the wait would have no end.
+    timed = (
+        isinstance(seen.spec, ExecutionSpec)
+        and queue_seconds_left(seen, seen.spec, now) is not None
+    )
+    if refusal.reason is ExecutionReason.QUOTA_EXCEEDED and timed:
+        return wait(seen, told, now)
+    left = seen.sandbox_not_found_seconds - (seen.refused_seconds or 0.0)
+    if left <= 0:
+        ending = replace(failed(refusal.reason, refusal.message), never_started=True)
+        return finish(seen, ending, now)
+    return wait(seen, told, now).no_later_than(left)
+
+
+def wait_for_sandboxes(seen: SeenExecution, told: str, now: datetime) -> Decision:
+    """The Function has no Sandbox that takes the call (yet)."""
+    if seen.pod_refusal is not None:
+        return wait_for_room(seen, seen.pod_refusal, told, now)
+    return wait(seen, told, now).no_later_than(_NO_SANDBOX_SECONDS)
 
 
 def wait_for_turn(seen: SeenExecution, turn: Turn, spec: ExecutionSpec, now: datetime) -> Decision:
