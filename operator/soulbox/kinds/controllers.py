@@ -134,7 +134,7 @@ def build_followers(objects: Objects, waker: Waker, turns: Turns, clock: ServerC
             Kind.SANDBOX_CLASS: ClassFollower(objects, objects.users_of_class, waker),
             Kind.POD: PodFollower(objects, objects.pods, unfinished, waker),
             Kind.SANDBOX: SandboxFollower(objects, unfinished, waker, turns.forget, next_calls),
-            Kind.FUNCTION: FunctionFollower(waker, next_calls, turns.forget_calls),
+            Kind.FUNCTION: FunctionFollower(waker, next_calls),
             Kind.EXECUTION: execution,
         },
     )

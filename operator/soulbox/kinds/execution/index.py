@@ -1,7 +1,7 @@
 """Executions by the Sandbox they name: those that wait, in order, and all of them."""
 
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from soulbox.kinds.base import discard
@@ -18,13 +18,13 @@ class ExecutionIndex:
 
     def __init__(self, objects: Lookup) -> None:
         self._objects = objects
-        # Unfinished Executions by the sandbox they name, in order of arrival (a dict used
-        # as an ordered set): creationTimestamp has whole seconds and cannot order them.
-        self._waiting: defaultdict[Name, dict[str, None]] = defaultdict(dict)
+        # Unfinished Executions by the sandbox they name, in order of arrival, with a growing
+        # count: creationTimestamp has whole seconds and cannot order them.
+        self._waiting: defaultdict[Name, dict[str, int]] = defaultdict(dict)
+        self._arrivals = 0
         self._unsorted: set[Name] = set()
-        # When each queue last changed in what its order depends on, as a growing count.
-        self._queue_changed: dict[Name, int] = {}
-        self._changes = 0
+        # Told of each change of what a queue's order depends on: the queue, and whose.
+        self._follower: Callable[[Name, str], None] = lambda _queue, _uid: None
         # By the Function that is called, the queues of its calls.
         self._calls: defaultdict[Name, set[Name]] = defaultdict(set)
         # All Executions by the sandbox they name, finished ones too, for its counters.
@@ -47,7 +47,7 @@ class ExecutionIndex:
         else:
             self._append(uid, sandbox)
         if before is None or _queue_facts(before) != _queue_facts(manifest):
-            self._queue_changes(sandbox)
+            self._follower(sandbox, uid)
 
     def remove(self, uid: str, manifest: Manifest) -> None:
         """Forget it."""
@@ -55,7 +55,7 @@ class ExecutionIndex:
         if sandbox is None:
             return
         self._forget_waiting(uid, sandbox)
-        self._queue_changes(sandbox)
+        self._follower(sandbox, uid)
         discard(self._naming, sandbox, uid)
         called = function_ref(manifest)
         if called is not None and sandbox not in self._naming:
@@ -67,8 +67,8 @@ class ExecutionIndex:
         key = (namespace, sandbox_name)
         if key in self._unsorted:
             self._unsorted.discard(key)
-            order = sorted(self._waiting.get(key, ()), key=self._created)
-            self._waiting[key] = dict.fromkeys(order)
+            queue = self._waiting.get(key, {})
+            self._waiting[key] = {uid: queue[uid] for uid in sorted(queue, key=self._created)}
         for uid in self._waiting.get(key, ()):
             manifest = self._objects.get(Kind.EXECUTION, uid)
             if manifest is not None:
@@ -79,10 +79,19 @@ class ExecutionIndex:
         of Sandboxes that calls were handed to are among them."""
         return sorted(self._calls.get((namespace, function_name), ()))
 
-    def queue_version(self, namespace: str, sandbox_name: str) -> int:
-        """Changes when the sandbox's queue does: which Executions wait, and which were handed
-        over."""
-        return self._queue_changed.get((namespace, sandbox_name), 0)
+    def follow(self, follower: Callable[[Name, str], None]) -> None:
+        """Tell it from now on, by queue and uid, of each Execution that comes into a queue, is
+        handed over, is to be deleted, ends, or leaves it."""
+        self._follower = follower
+
+    def unfinished_at(self, queue: Name, uid: str) -> tuple[Manifest, tuple[str, int]] | None:
+        """An unfinished Execution of a queue, and when it came: a moment, and a growing count.
+        None: it is none of these."""
+        number = self._waiting[queue].get(uid) if queue in self._waiting else None
+        manifest = None if number is None else self._objects.get(Kind.EXECUTION, uid)
+        if manifest is None or number is None:
+            return None
+        return manifest, (str(manifest["metadata"]["creationTimestamp"]), number)
 
     def naming(self, namespace: str, sandbox_name: str) -> Iterator[Manifest]:
         """All Executions that name the sandbox, in no particular order."""
@@ -91,13 +100,6 @@ class ExecutionIndex:
             if manifest is not None:
                 yield manifest
 
-    def _queue_changes(self, sandbox: Name) -> None:
-        self._changes += 1
-        if sandbox in self._waiting:
-            self._queue_changed[sandbox] = self._changes
-        else:
-            self._queue_changed.pop(sandbox, None)
-
     def _append(self, uid: str, sandbox: Name) -> None:
         """Put an Execution at the end of its queue, to be sorted when next looked at if an
         older one comes late: a list comes in order of names."""
@@ -105,7 +107,8 @@ class ExecutionIndex:
         if uid in queue:
             return
         last = next(reversed(queue), None)
-        queue[uid] = None
+        self._arrivals += 1
+        queue[uid] = self._arrivals
         if last is not None and self._created(uid) < self._created(last):
             self._unsorted.add(sandbox)
 

@@ -5,25 +5,13 @@ Execution is being handed over in this moment (its annotation is on its way). Bo
 lost: after a restart turns begin anew, and what was handed over has its annotation.
 """
 
-from collections import Counter
 from collections.abc import Iterator
 
-from soulbox.kinds.execution.decide.queueing import Waiting, order_queue
+from soulbox.kinds.execution.decide.queueing import Line
 from soulbox.kinds.execution.decide.seen import Turn
 from soulbox.kinds.execution.index import ExecutionIndex, Name, is_call_queue
-from soulbox.model.manifests import Manifest
+from soulbox.model.manifests import Manifest, is_deleting
 from soulbox.model.marks import is_dispatched
-
-
-class _Queue:
-    """The order as of one version of the cache."""
-
-    __slots__ = ("places", "running", "version")
-
-    def __init__(self, version: int, order: list[str], running: int) -> None:
-        self.version = version
-        self.places = {uid: place for place, uid in enumerate(order, 1)}
-        self.running = running
 
 
 class Turns:
@@ -31,12 +19,12 @@ class Turns:
 
     def __init__(self, index: ExecutionIndex) -> None:
         self._index = index
-        self._queues: dict[Name, _Queue] = {}
+        self._lines: dict[Name, Line] = {}
         self._claimed: dict[str, Name] = {}
         # Those that could not run if it were their turn: they hold no place.
-        self._aside: set[str] = set()
-        self._served: dict[Name, dict[str, int]] = {}
+        self._aside: dict[str, Name] = {}
         self._count = 0
+        index.follow(self._look)
 
     def unfinished(self, namespace: str, sandbox_name: str) -> Iterator[Manifest]:
         """See ExecutionIndex.unfinished."""
@@ -44,18 +32,18 @@ class Turns:
 
     def turn(self, uid: str, sandbox: Name, room: int) -> Turn | None:
         """An Execution's place; None when it is not among those that wait."""
-        queue = self._queue(sandbox)
-        place = queue.places.get(uid)
-        return None if place is None else Turn(position=place, running=queue.running, room=room)
+        line = self._lines.get(sandbox)
+        place = None if line is None else line.place(uid)
+        if line is None or place is None:
+            return None
+        # Calls take the room of Sandboxes, which is counted there.
+        running = 0 if is_call_queue(sandbox) else line.running
+        return Turn(position=place, running=running, room=room)
 
     def first(self, sandbox: Name, most: int) -> list[str]:
         """Uids of the Executions that are next."""
-        found: list[str] = []
-        for uid in self._queue(sandbox).places:
-            if len(found) >= most:
-                break
-            found.append(uid)
-        return found
+        line = self._lines.get(sandbox)
+        return [] if line is None else line.first(most)
 
     def next_calls(self, namespace: str, function: str, most: int) -> list[str]:
         """Uids of the calls of a Function that are next, so many of each version that is named."""
@@ -67,19 +55,20 @@ class Turns:
         is news."""
         if uid in self._aside:
             return False
-        self._aside.add(uid)
-        self._queues.pop(sandbox, None)
+        self._aside[uid] = sandbox
+        self._look(sandbox, uid)
         return True
 
     def take_back(self, uid: str, sandbox: Name) -> None:
         """It can run: it has the place again that its arrival gives it."""
-        if uid in self._aside:
-            self._aside.discard(uid)
-            self._queues.pop(sandbox, None)
+        if self._aside.pop(uid, None) is not None:
+            self._look(sandbox, uid)
 
     def drop(self, uid: str) -> None:
         """The Execution is over, or gone."""
-        self._aside.discard(uid)
+        sandbox = self._aside.pop(uid, None)
+        if sandbox is not None:
+            self._look(sandbox, uid)
 
     def claim(self, uid: str, sandbox: Name, user: str, queue: Name | None = None) -> None:
         """It is being handed over: from now on it counts as running.
@@ -90,15 +79,13 @@ class Turns:
         queue = queue or sandbox
         self._claimed[uid] = sandbox
         self._count += 1
-        self._served.setdefault(queue, {})[user] = self._count
-        self._queues.pop(sandbox, None)
-        self._queues.pop(queue, None)
+        self._lines.setdefault(queue, Line()).serve(user, self._count)
+        self._look(queue, uid)
 
     def settle(self, uid: str, sandbox: Name, queue: Name | None = None) -> None:
         """It was handed over, or could not be: the annotation tells."""
         self._claimed.pop(uid, None)
-        self._queues.pop(sandbox, None)
-        self._queues.pop(queue or sandbox, None)
+        self._look(queue or sandbox, uid)
 
     def claimed(self, sandbox: Name) -> int:
         """How many are being handed over in this moment."""
@@ -106,39 +93,32 @@ class Turns:
 
     def forget(self, sandbox: Name) -> None:
         """The Sandbox is gone."""
-        self._queues.pop(sandbox, None)
-        self._served.pop(sandbox, None)
-
-    def forget_calls(self, namespace: str, function: str) -> None:
-        """The Function is gone."""
-        name = f"{function}@"
-        for queue in [*self._served]:
-            if queue[0] == namespace and queue[1].startswith(name):
-                self.forget(queue)
-
-    def _queue(self, sandbox: Name) -> _Queue:
-        version = self._index.queue_version(*sandbox)
-        known = self._queues.get(sandbox)
-        if known is not None and known.version == version:
-            return known
-        waiting: list[Waiting] = []
-        running: Counter[str] = Counter()
-        for execution in self._index.unfinished(*sandbox):
-            spec, metadata = execution.get("spec") or {}, execution["metadata"]
-            uid, user = metadata["uid"], str(spec.get("user") or "")
-            if uid in self._claimed or is_dispatched(execution):
-                running[user] += 1
-            elif not metadata.get("deletionTimestamp") and uid not in self._aside:
-                priority = spec.get("priority")
-                number = priority if isinstance(priority, int) else 0
-                waiting.append(Waiting(uid=uid, user=user, priority=number))
-        order = order_queue(waiting, running, self._served.get(sandbox, {}))
-        # Calls take the room of Sandboxes, which is counted there.
-        queue = _Queue(version, order, 0 if is_call_queue(sandbox) else running.total())
-        if waiting or running:
-            self._queues[sandbox] = queue
+        line = self._lines.get(sandbox)
+        if line:
+            line.forget_turns()
         else:
-            self._queues.pop(sandbox, None)
-            if is_call_queue(sandbox):  # nobody tells when such a queue is gone for good
-                self._served.pop(sandbox, None)
-        return queue
+            self._lines.pop(sandbox, None)
+
+    def _look(self, queue: Name, uid: str) -> None:
+        """Take in what an Execution does in a queue now."""
+        found = self._index.unfinished_at(queue, uid)
+        line = self._lines.get(queue)
+        if found is None:
+            if line is None:
+                return
+            line.drop(uid)
+            # Nobody tells when a queue of calls, or a Sandbox that never was, is gone for good.
+            if not line and (is_call_queue(queue) or not line.has_served):
+                del self._lines[queue]
+            return
+        if line is None:
+            line = self._lines[queue] = Line()
+        execution, arrival = found
+        spec = execution.get("spec") or {}
+        user, priority = str(spec.get("user") or ""), spec.get("priority")
+        if uid in self._claimed or is_dispatched(execution):
+            line.runs(uid, user)
+        elif is_deleting(execution) or uid in self._aside:
+            line.drop(uid)
+        else:
+            line.waits(uid, user, priority if isinstance(priority, int) else 0, arrival)

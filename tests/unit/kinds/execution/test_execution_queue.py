@@ -94,14 +94,16 @@ def test_who_is_being_deleted_waits_for_nothing() -> None:
 def test_status_of_one_that_waits_does_not_reorder_the_queue() -> None:
     bench = Bench()
     bench.put("one"), bench.put("two")
-    before = bench.cache.executions.queue_version(*BOX)
+    told: list[object] = []
+    bench.cache.executions.follow(lambda *change: told.append(change))
     bench.put("two")
-    assert bench.cache.executions.queue_version(*BOX) == before
+    assert told == []
+    bench.cache.executions.follow(bench.turns._look)
     bench.cache.remove(Kind.EXECUTION, "one")
     assert bench.turns.first(BOX, 5) == ["two"]
     bench.cache.remove(Kind.EXECUTION, "two")
     assert bench.turns.first(BOX, 5) == []
-    assert bench.cache.executions.queue_version(*BOX) == 0
+    assert bench.turns._lines == {}
 
 
 def test_turns_of_a_sandbox_that_is_gone_are_forgotten() -> None:
@@ -112,6 +114,13 @@ def test_turns_of_a_sandbox_that_is_gone_are_forgotten() -> None:
     assert bench.turns.first(BOX, 2) == ["b0", "a0"]
     bench.turns.forget(BOX)
     assert bench.turns.first(BOX, 2) == ["a0", "b0"]
+    bench.turns.claim("x", BOX, "a")
+    bench.turns.settle("x", BOX)
+    for name in ("a0", "b0"):
+        bench.cache.remove(Kind.EXECUTION, name)
+    assert bench.turns._lines[BOX].has_served, "it may get others"
+    bench.turns.forget(BOX)
+    assert bench.turns._lines == {}
 
 
 def test_who_cannot_run_holds_no_place_until_it_can() -> None:
@@ -142,11 +151,9 @@ def test_calls_leave_nothing_behind_in_the_index_and_the_turns() -> None:
     assert bench.cache.executions.call_queues("default", "resize") == [queue]
     bench.turns.claim("call", BOX, "a", queue)
     bench.turns.settle("call", BOX, queue)
+    assert bench.turns._lines[queue].has_served
     bench.cache.remove(Kind.EXECUTION, "call")
-    bench.turns.forget_calls("default", "another")
-    assert bench.turns._served == {queue: {"a": 1}}
-    bench.turns.forget_calls("default", "resize")
-    assert not bench.turns._served
+    assert bench.turns._lines == {}
     assert not bench.cache.executions._calls
 
 

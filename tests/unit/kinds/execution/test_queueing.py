@@ -2,13 +2,50 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass, field
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from soulbox.kinds.execution.decide.queueing import Waiting, order_queue
+from soulbox.kinds.execution.decide.queueing import Line
+
+
+@dataclass(frozen=True)
+class Waiting:
+    """One that waits; first come, first in a list of them."""
+
+    uid: str
+    user: str
+    priority: int
+
+
+def order_of(waiting: list[Waiting], running: dict[str, int], served: dict[str, int]) -> list[str]:
+    """The order as the page says it, put together anew."""
+    rounds: Counter[tuple[str, int]] = Counter()
+    ranked = []
+    for arrival, one in enumerate(waiting):
+        turn = running.get(one.user, 0) + rounds[one.user, one.priority]
+        rounds[one.user, one.priority] += 1
+        ranked.append((-one.priority, turn, served.get(one.user, 0), arrival, one.uid))
+    return [uid for *_, uid in sorted(ranked)]
+
+
+def line_of(
+    waiting: list[Waiting],
+    running: dict[str, int] | None = None,
+    served: dict[str, int] | None = None,
+) -> Line:
+    line = Line()
+    for arrival, one in enumerate(waiting):
+        line.waits(one.uid, one.user, one.priority, ("", arrival))
+    for user, count in (running or {}).items():
+        for number in range(count):
+            line.runs(f"run-{user}-{number}", user)
+    for user, number in (served or {}).items():
+        line.serve(user, number)
+    return line
 
 
 @dataclass(frozen=True)
@@ -48,36 +85,83 @@ CASES = {
 
 @pytest.mark.parametrize("case", CASES.values(), ids=CASES.keys())
 def test_order_of_the_queue(case: Case) -> None:
-    assert order_queue(queue(case.waiting), case.running, case.served) == case.want.split()
+    line = line_of(queue(case.waiting), case.running, case.served)
+    want = case.want.split()
+    assert line.first(100) == want
+    assert [line.place(uid) for uid in want] == list(range(1, len(want) + 1))
+    assert order_of(queue(case.waiting), case.running, case.served) == want
 
 
-@given(
-    st.lists(
-        st.builds(
-            Waiting,
-            uid=st.uuids().map(str),
-            user=st.sampled_from("abc"),
-            priority=st.integers(-100, 100),
-        ),
-        unique_by=lambda one: one.uid,
-    )
+# What happens in a queue: somebody comes, is handed over, is lost or set aside and waits again,
+# ends, or was served.
+USERS = st.sampled_from("abcd")
+STEPS = st.lists(
+    st.one_of(
+        st.tuples(st.just("comes"), USERS, st.integers(0, 1)),
+        st.tuples(st.just("comes"), st.just("a"), st.just(0)),
+        st.tuples(st.sampled_from(["begins", "waits again", "goes"]), st.integers(0, 30)),
+        st.tuples(st.just("next begins")),
+        st.tuples(st.just("served"), USERS),
+    ),
+    max_size=100,
 )
-def test_everybody_is_in_the_order_once_and_priorities_fall(waiting: list[Waiting]) -> None:
-    order = order_queue(waiting, {}, {})
-    assert sorted(order) == sorted(one.uid for one in waiting)
-    priority = {one.uid: one.priority for one in waiting}
-    assert [priority[uid] for uid in order] == sorted(priority.values(), reverse=True)
+
+
+@given(STEPS, st.integers(1, 5))
+@pytest.mark.slow
+def test_order_is_that_of_a_queue_put_together_anew(
+    steps: list[tuple[object, ...]], looks: int
+) -> None:
+    line, known = Line(), list[Waiting]()
+    running: set[str] = set()
+    served: dict[str, int] = {}
+
+    def begin(one: Waiting) -> None:
+        running.add(one.uid)
+        line.runs(one.uid, one.user)
+
+    def wait(one: Waiting) -> None:
+        running.discard(one.uid)
+        line.waits(one.uid, one.user, one.priority, ("", int(one.uid)))
+
+    for number, step in enumerate(steps, 1):
+        match step:
+            case ("comes", str() as user, int() as priority):
+                known.append(Waiting(str(number), user, priority))
+                wait(known[-1])
+            case ("next begins",):
+                for uid in line.first(1):
+                    one = next(each for each in known if each.uid == uid)
+                    served[one.user] = number
+                    line.serve(one.user, number)
+                    begin(one)
+            case ("served", str() as user):
+                served[user] = number
+                line.serve(user, number)
+            case (str() as what, int() as index) if known:
+                one = known[index % len(known)]
+                if what == "goes":
+                    known.remove(one)
+                    running.discard(one.uid)
+                    line.drop(one.uid)
+                else:
+                    (begin if what == "begins" else wait)(one)
+        counts = Counter(one.user for one in known if one.uid in running)
+        waiting = [one for one in known if one.uid not in running]
+        want = order_of(waiting, dict(counts), served)
+        assert line.first(looks) == want[:looks]
+        assert line.running == len(running)
+        assert [line.place(uid) for uid in want] == list(range(1, len(want) + 1))
+    assert line.first(100) == want[:100] if steps else not line
 
 
 def test_a_crowd_of_one_user_holds_another_up_for_one_turn_only() -> None:
     """Played to the end: each turn the first is served."""
-    waiting = queue("a " * 50 + "b b b")
-    served: dict[str, int] = {}
+    line = line_of(queue("a " * 50 + "b b b"))
     order = []
     for turn in range(1, 8):
-        first = order_queue(waiting, {}, served)[0]
-        (one,) = [each for each in waiting if each.uid == first]
-        waiting.remove(one)
-        served[one.user] = turn
+        (first,) = line.first(1)
+        line.drop(first)
+        line.serve(first[0], turn)
         order.append(first)
     assert order == ["a0", "b0", "a1", "b1", "a2", "b2", "a3"]
