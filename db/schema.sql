@@ -215,6 +215,8 @@ CREATE TABLE soulbox.executions (
     cause            jsonb,
     input            jsonb,
     result           jsonb,
+    trigger_uid      uuid,
+    event_id         text,
     CONSTRAINT executions_pkey PRIMARY KEY (uid, created_at),
     CONSTRAINT executions_state_known CHECK (
         state IN ('queued', 'running', 'completed', 'failed', 'timeout', 'cancelled')),
@@ -234,6 +236,8 @@ ALTER TABLE soulbox.executions
     ADD CONSTRAINT executions_kind_known CHECK (kind IN ('program', 'function')) NOT VALID;
 CREATE INDEX executions_function_idx ON soulbox.executions (function_uid, created_at DESC)
     WHERE function_uid IS NOT NULL;
+CREATE INDEX executions_trigger_idx ON soulbox.executions (trigger_uid, created_at DESC)
+    WHERE trigger_uid IS NOT NULL;
 -- What repair looks for: rows whose object should still be there.
 CREATE INDEX executions_live_idx ON soulbox.executions (cluster, uid) WHERE deleted_at IS NULL;
 COMMENT ON TABLE soulbox.executions IS
@@ -310,7 +314,10 @@ COMMENT ON COLUMN soulbox.executions.function_uid IS
 COMMENT ON COLUMN soulbox.executions.function_version IS
     'Version of the Function: the one it ran, before its dispatch the one asked for; null: the one that is current then';
 COMMENT ON COLUMN soulbox.executions.cause IS
-    'What started it: kind, name, uid, event_id, scheduled_time; null: whoever created it did';
+    'spec.cause, what started it: kind, name, uid, event_id, scheduled_time, attempt; null: its creator did';
+COMMENT ON COLUMN soulbox.executions.trigger_uid IS 'The Trigger that started it; null: none did';
+COMMENT ON COLUMN soulbox.executions.event_id IS
+    'Id of the event or request that it was started for; null: none, or that of a schedule';
 COMMENT ON COLUMN soulbox.executions.input IS 'spec.input: what it was given, any JSON; null: nothing';
 COMMENT ON COLUMN soulbox.executions.result IS 'status.result: what it returned, any JSON; null: nothing, or null';
 CREATE TRIGGER executions_touch BEFORE UPDATE ON soulbox.executions
@@ -1492,7 +1499,8 @@ SELECT e.uid, e.created_at, e.cluster, e.tenant, e.user_name, e.sandbox_uid, e.o
        e.stdout_truncated, e.stderr_truncated, e.stdout_sha256, e.stderr_sha256,
        e.output_complete, e.error, e.resource_usage, e.billing, e.receipt, e.resource_version,
        e.deleted_at, e.recorded_at, e.updated_at, e.timeout_seconds, e.output_limit_bytes,
-       e.kind, e.function_uid, e.function_version, e.cause, e.input, e.result
+       e.kind, e.function_uid, e.function_version, e.cause, e.input, e.result,
+       e.trigger_uid, e.event_id
   FROM soulbox.executions e
   LEFT JOIN soulbox.programs p ON p.tenant = e.tenant AND p.code_sha256 = e.code_sha256;
 COMMENT ON VIEW soulbox.v_executions IS
@@ -2508,7 +2516,8 @@ BEGIN
            e.stdout_truncated, e.stderr_truncated, e.stdout_sha256, e.stderr_sha256,
            e.output_complete, e.error, e.resource_usage, e.billing, e.receipt, e.resource_version,
            e.deleted_at, e.recorded_at, e.updated_at, e.timeout_seconds, e.output_limit_bytes,
-           e.kind, e.function_uid, e.function_version, e.cause, e.input, e.result
+           e.kind, e.function_uid, e.function_version, e.cause, e.input, e.result,
+           e.trigger_uid, e.event_id
       FROM soulbox.executions(of_tenant, of_user, of_sandbox, of_uid, in_state, from_at, to_at,
                               after_at, after_uid, max_rows) e
       LEFT JOIN soulbox.programs p ON p.tenant = e.tenant AND p.code_sha256 = e.code_sha256

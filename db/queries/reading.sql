@@ -30,7 +30,7 @@ SELECT uid, created_at, tenant, user_name, namespace, name, sandbox_uid, class_n
 SELECT uid, created_at, tenant, user_name, namespace, name, sandbox_uid, class_name, language,
        code_sha256, code, state, reason, message, started_at, completed_at, duration_ms, exit_code,
        signal, stdout, stderr, error, resource_usage, billing, timeout_seconds, output_limit_bytes,
-       deleted_at
+       kind, function_uid, function_version, cause, trigger_uid, event_id, input, result, deleted_at
   FROM soulbox.v_executions(of_uid => %(uid)s);
 
 -- list_sandboxes --

@@ -1,6 +1,6 @@
 """Who may write our names: labels, annotations and the finalizer of soulbox.dev/, owner references,
-and the spec of somebody's Sandbox or Function. Each as a real user with the roles that people
-have."""
+the spec of somebody's Sandbox or Function, and what started an Execution. Each as a real user with
+the roles that people have."""
 
 from __future__ import annotations
 
@@ -139,6 +139,50 @@ def test_code_of_somebody_s_function_is_changed_by_its_user_or_with_billto(
         "soulbox-billto", "--user", "ada",
     )  # fmt: skip
     ada.merge_patch("functions", "bobs", namespace, code)
+
+
+# C36: a cause of one's own.
+
+CAUSE = {
+    "kind": "Trigger",
+    "name": "nightly",
+    "uid": "0e5ad7a2-3d8b-4f0f-9f61-5b1d0a5e0001",
+    "eventID": "1.7421.3",
+    "scheduledTime": "2026-11-30T02:00:00Z",
+    "attempt": 2,
+}
+
+
+def test_what_started_an_execution_is_written_by_soulbox_alone(
+    kubectl: Kubectl, namespace: str, ada: Kubectl
+) -> None:
+    def started(name: str, **cause: Any) -> dict[str, Any]:
+        return make_execution(name, namespace, sandboxRef={"name": "none"}, cause=CAUSE | cause)
+
+    for person in (ada, kubectl):  # an administrator has every right, and starts things by hand
+        with pytest.raises(KubectlError, match=r"spec\.cause is written by SoulBox: remove it"):
+            person.create(started("one"))
+    kubectl.run(
+        "create", "rolebinding", "operator", "--namespace", namespace, "--clusterrole",
+        "soulbox-edit", "--user", OPERATOR,
+    )  # fmt: skip
+    operator = kubectl.acting_as(OPERATOR)
+    for wrong in ({"uid": "nightly"}, {"kind": "a person"}, {"eventID": ""}, {"attempt": 0}):
+        with pytest.raises(KubectlError, match=rf"spec\.cause\.{next(iter(wrong))}"):
+            operator.create(started("one", **wrong))
+    operator.create(started("one"))
+    assert kubectl.get("executions", "one", "--namespace", namespace)["spec"]["cause"] == CAUSE
+    selected = "--field-selector=spec.cause.name=nightly"
+    wide = kubectl.run("get", "sbe", "--namespace", namespace, selected, "--output=wide")
+    assert "CAUSE" in wide
+    assert "nightly" in wide
+
+    kubectl.create(make_execution("two", namespace, sandboxRef={"name": "none"}))
+    for login in (ada, kubectl, operator):
+        for name, cause in (("one", None), ("one", {"attempt": 3}), ("two", CAUSE)):
+            with pytest.raises(KubectlError, match=r"spec\.cause cannot be changed"):
+                login.merge_patch("executions", name, namespace, {"spec": {"cause": cause}})
+    ada.merge_patch("executions", "one", namespace, {"spec": {"cancel": True}})
 
 
 # C18, C20: pods that look like ours.

@@ -194,7 +194,7 @@ def test_columns(resource: str, want: list[str], kubectl: Kubectl, namespace: st
     assert {"sbe": "none", "sbx": "100m"}[resource] in row.split()
     wide, _ = kubectl.run("get", resource, "--namespace", namespace, "--output=wide").splitlines()
     more = {
-        "sbe": "FUNCTION CLASS LANGUAGE USER NODE TIMEOUT",
+        "sbe": "FUNCTION CLASS LANGUAGE USER CAUSE NODE TIMEOUT",
         "sbx": "POD USER NETWORK EXPIRES",
     }[resource]
     assert wide.split() == [*want, *more.split()]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from datetime import UTC, datetime
 from typing import Any
+from uuid import UUID
 
 import psycopg
 import pytest
@@ -12,8 +13,10 @@ import pytest
 from soulbox.model.json_values import TOO_DEEP
 from soulbox.model.states import Kind
 from soulbox.store.migrate import migrate
+from soulbox.store.pool import Store
+from soulbox.store.reading import History
 from tests.support.fix_mirror import MakeMirror, drained, running
-from tests.support.make_mirrored import make_finished_execution, new_uid
+from tests.support.make_mirrored import make_finished_execution, new_uid, newer
 
 CREATED = datetime(2026, 11, 22, 10, tzinfo=UTC)
 
@@ -97,6 +100,39 @@ async def test_program_without_input_has_none(
         "select kind, function_uid, function_version, cause, input, result from soulbox.executions"
     ).fetchone()
     assert row == ("program", None, None, None, None, None)
+
+
+async def test_what_started_it_is_recorded_and_found(
+    make_mirror: MakeMirror, sql_connection: psycopg.Connection, store: Store
+) -> None:
+    trigger = new_uid()
+    cause = {"kind": "Trigger", "name": "nightly", "uid": trigger, "eventID": "1.7421.3"}
+    by_trigger = make_finished_execution(spec={"cause": cause})
+    by_app = make_finished_execution(spec={"cause": cause | {"kind": "App", "eventID": None}})
+    by_hand = make_finished_execution()
+    found = (
+        "select cause ->> 'name', trigger_uid::text, event_id"
+        " from soulbox.v_executions(of_uid => %s)"
+    )
+    async with running(make_mirror()) as mirror:
+        for manifest in (by_trigger, by_app, by_hand):
+            mirror.offer(Kind.EXECUTION, manifest)
+        await drained(mirror)
+        for manifest, want in (
+            (by_trigger, ("nightly", trigger, "1.7421.3")),
+            (by_app, ("nightly", None, None)),
+            (by_hand, (None, None, None)),
+        ):
+            uid = manifest["metadata"]["uid"]
+            assert sql_connection.execute(found, (uid,)).fetchone() == want
+        # A release that knew only the cause wrote it; the next version fills in the rest.
+        sql_connection.execute("update soulbox.executions set trigger_uid = null, event_id = null")
+        mirror.offer(Kind.EXECUTION, newer(by_trigger))
+        await drained(mirror)
+    async with store.transaction() as tx:
+        row = await History(tx).execution(UUID(by_trigger["metadata"]["uid"]))
+    assert (str(row["trigger_uid"]), row["event_id"]) == (trigger, "1.7421.3")
+    assert row["cause"]["event_id"] == "1.7421.3"
 
 
 @pytest.mark.slow

@@ -16,6 +16,7 @@ EXECUTIONS = f"{API}/{{mine}}/executions"
 SANDBOXES = f"{API}/{{mine}}/sandboxes"
 PODS = "/api/v1/namespaces/{mine}/pods"
 HELD = "soulbox.dev/recorded"
+CAUSE = {"kind": "Trigger", "name": "victim", "uid": "0e5ad7a2-3d8b-4f0f-9f61-5b1d0a5e0001"}
 
 NAMES = "operator's"  # of the policies soulbox-names and soulbox-pods
 RBAC = "is forbidden: User"
@@ -254,4 +255,8 @@ TRIES: dict[str, Try] = {
         "PATCH", "/api/v1/namespaces/{mine}", RBAC,
         _meta(labels={"soulbox.dev/tenant": "theirs"})),
     "C35 a node": Try("GET", "/api/v1/nodes", RBAC),
+    "C36 a Trigger that started it": Try(
+        "POST", EXECUTIONS, "spec.cause is written by SoulBox", _execution(spec={"cause": CAUSE})),
+    "C36 a Trigger, afterwards": Try(
+        "PATCH", OWN_RUN, "spec.cause cannot be changed", {"spec": {"cause": CAUSE}}),
 }  # fmt: skip

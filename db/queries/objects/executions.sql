@@ -10,8 +10,8 @@ SELECT
         started_at, completed_at, duration_ms, exit_code, signal, stdout, stderr, stdout_bytes,
         stderr_bytes, stdout_truncated, stderr_truncated, stdout_sha256, stderr_sha256,
         output_complete, error, resource_usage, billing, receipt, captured_files,
-        timeout_seconds, output_limit_bytes, kind, function_uid, function_version, cause, input,
-        result, resource_version, cleaned, deleted_at
+        timeout_seconds, output_limit_bytes, kind, function_uid, function_version, cause,
+        trigger_uid, event_id, input, result, resource_version, cleaned, deleted_at
   FROM soulbox.executions
   WITH NO DATA;
 
@@ -23,8 +23,8 @@ COPY pg_temp.incoming_executions (
         started_at, completed_at, duration_ms, exit_code, signal, stdout, stderr, stdout_bytes,
         stderr_bytes, stdout_truncated, stderr_truncated, stdout_sha256, stderr_sha256,
         output_complete, error, resource_usage, billing, receipt, captured_files,
-        timeout_seconds, output_limit_bytes, kind, function_uid, function_version, cause, input,
-        result, resource_version, cleaned, deleted_at)
+        timeout_seconds, output_limit_bytes, kind, function_uid, function_version, cause,
+        trigger_uid, event_id, input, result, resource_version, cleaned, deleted_at)
 FROM STDIN (FORMAT BINARY);
 
 -- upsert --
@@ -38,8 +38,8 @@ WITH written AS (
             started_at, completed_at, duration_ms, exit_code, signal, stdout, stderr, stdout_bytes,
             stderr_bytes, stdout_truncated, stderr_truncated, stdout_sha256, stderr_sha256,
             output_complete, error, resource_usage, billing, receipt, captured_files,
-            timeout_seconds, output_limit_bytes, kind, function_uid, function_version, cause, input,
-            result, resource_version, cleaned, deleted_at, mirror_epoch)
+            timeout_seconds, output_limit_bytes, kind, function_uid, function_version, cause,
+            trigger_uid, event_id, input, result, resource_version, cleaned, deleted_at, mirror_epoch)
     SELECT
             i.uid, i.created_at, i.cluster, i.tenant, i.user_name, i.sandbox_uid, i.one_shot,
             i.namespace, i.name, i.class_name, i.language, i.code_sha256, i.state, i.reason,
@@ -50,8 +50,9 @@ WITH written AS (
                    SELECT FROM soulbox.execution_outputs o
                     WHERE o.uid = i.uid AND o.created_at = i.created_at AND o.complete)),
             i.error, i.resource_usage, i.billing, i.receipt, i.captured_files, i.timeout_seconds,
-            i.output_limit_bytes, i.kind, i.function_uid, i.function_version, i.cause, i.input,
-            i.result, i.resource_version, i.cleaned, i.deleted_at, %(mirror_epoch)s
+            i.output_limit_bytes, i.kind, i.function_uid, i.function_version, i.cause,
+            i.trigger_uid, i.event_id, i.input, i.result, i.resource_version, i.cleaned,
+            i.deleted_at, %(mirror_epoch)s
       FROM pg_temp.incoming_executions i
     ON CONFLICT (uid, created_at) DO UPDATE SET
             sandbox_uid = CASE WHEN t.completed_at IS NULL OR t.mirror_epoch < excluded.mirror_epoch
@@ -79,7 +80,8 @@ WITH written AS (
                  THEN excluded.function_uid ELSE coalesce(t.function_uid, excluded.function_uid) END,
             function_version = CASE WHEN t.completed_at IS NULL OR t.mirror_epoch < excluded.mirror_epoch
                  THEN excluded.function_version ELSE coalesce(t.function_version, excluded.function_version) END,
-            cause = excluded.cause, input = excluded.input, result = excluded.result,
+            cause = excluded.cause, trigger_uid = excluded.trigger_uid,
+            event_id = excluded.event_id, input = excluded.input, result = excluded.result,
             resource_version = excluded.resource_version, cleaned = excluded.cleaned,
             deleted_at = excluded.deleted_at,
             mirror_epoch = excluded.mirror_epoch
@@ -117,8 +119,8 @@ SELECT
         started_at, completed_at, duration_ms, exit_code, signal, stdout, stderr, stdout_bytes,
         stderr_bytes, stdout_truncated, stderr_truncated, stdout_sha256, stderr_sha256,
         output_complete, error, resource_usage, billing, receipt, captured_files,
-        timeout_seconds, output_limit_bytes, kind, function_uid, function_version, cause, input,
-        result, resource_version, cleaned, deleted_at
+        timeout_seconds, output_limit_bytes, kind, function_uid, function_version, cause,
+        trigger_uid, event_id, input, result, resource_version, cleaned, deleted_at
   FROM soulbox.executions
  WHERE uid = ANY (%(uids)s::uuid[]);
 

@@ -42,3 +42,9 @@ capabilities:
 {{- $served := .Values.watchNamespaces | default list | uniq | sortAlpha -}}
 soulbox-operator{{ if $served }}-{{ join "," $served | sha256sum | trunc 10 }}{{ end }}
 {{- end }}
+
+{{/* User names that may write spec.cause, as a list of CEL. */}}
+{{- define "soulbox.causeWriters" -}}
+{{- $operator := printf "system:serviceaccount:%s:soulbox-operator" .Release.Namespace -}}
+{{ prepend .Values.admissionPolicy.causeWriters $operator | toJson }}
+{{- end }}

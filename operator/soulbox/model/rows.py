@@ -94,7 +94,9 @@ class ExecutionRow:
         captured_files: {"files": [{path, size_bytes, sha256, truncated}], "omitted": n}; None
             where none was captured.
         function_uid, function_version: of the Function that it is a call of.
-        cause: {"kind": "Trigger", "name": ..., ...}: what started it; None: who created it did.
+        cause: {"kind": "Trigger", "name": ..., ...}: what started it; None: its creator did.
+        trigger_uid: of the cause, if that is a Trigger.
+        event_id: of the cause.
         input, result: any JSON, as far as PostgreSQL can hold it.
     """
 
@@ -149,6 +151,8 @@ class ExecutionRow:
     function_uid: Settled[UUID | None]
     function_version: Settled[str | None]
     cause: Mapping[str, Any] | None
+    trigger_uid: UUID | None
+    event_id: str | None
     input: Json
     result: Json
     resource_version: int

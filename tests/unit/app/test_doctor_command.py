@@ -252,8 +252,8 @@ async def test_what_is_wrong_with_a_cluster_is_named(
         "image elsewhere:1 is on 0 of 1 nodes",
         "RuntimeClass gvisor does not exist",
         "broken:",
-        "not in force: soulbox-names, soulbox-pods, soulbox-quantities, soulbox-spender, "
-        "soulbox-user",
+        "not in force: soulbox-cause, soulbox-names, soulbox-pods, soulbox-quantities, "
+        "soulbox-spender, soulbox-user",
         "pod-a leads, last renewed",
         "it is dead and nobody took over",
     ):

@@ -231,13 +231,17 @@ def test_functions_are_shown_and_deleted_by_their_kind(shell: Shell) -> None:
 
 
 def test_get_of_a_call_tells_function_input_and_result(shell: Shell) -> None:
-    call = make_execution("call", NAMESPACE, functionRef={"name": "add"}, input={"a": "ä" * 600})
+    cause = {"kind": "Trigger", "name": "nightly", "uid": "u", "eventID": "1.7.3", "attempt": 2}
+    call = make_execution(
+        "call", NAMESPACE, functionRef={"name": "add"}, input={"a": "ä" * 600}, cause=cause
+    )
     call["status"] = {"state": "Completed", "functionVersion": "1.2.0", "result": None}
     shell.api.add("executions", call)
     code, out, _ = shell.call("get", "-n", NAMESPACE, "call")
     assert code == 0
     facts = dict(line.split(maxsplit=1) for line in out.splitlines() if " " in line)
     assert (facts["Function"], facts["Result"]) == ("add@1.2.0", "null")
+    assert facts["Cause"] == "Trigger nightly, event 1.7.3, attempt 2"
     assert facts["Input"].startswith('{"a": "ää')
     assert facts["Input"].endswith("… (609 letters)")
 

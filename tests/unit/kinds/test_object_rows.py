@@ -169,7 +169,14 @@ def test_call_of_a_function_says_which_what_for_what_with_and_what_came_of_it() 
         spec={
             "functionRef": {"name": "resize"},
             "input": {"camelCase": [1, {"inHere": None}]},
-            "cause": {"kind": "Trigger", "name": "nightly", "eventID": "1.7", "scheduledTime": "t"},
+            "cause": {
+                "kind": "Trigger",
+                "name": "nightly",
+                "uid": uid,
+                "eventID": "1.7",
+                "scheduledTime": "t",
+                "attempt": 2,
+            },
         },
         status={"functionVersion": "1.2.0", "result": "a\x00b"},
     )
@@ -179,9 +186,14 @@ def test_call_of_a_function_says_which_what_for_what_with_and_what_came_of_it() 
     assert row.cause == {
         "kind": "Trigger",
         "name": "nightly",
+        "uid": uid,
         "event_id": "1.7",
         "scheduled_time": "t",
+        "attempt": 2,
     }
+    assert (row.trigger_uid, row.event_id) == (UUID(uid), "1.7")
+    app = merge(call, {"spec": {"cause": {"kind": "App"}}})
+    assert build_execution_row(app, CONTEXT).trigger_uid is None
     assert (row.result, row.cleaned) == ("a\ufffdb", True)
     asked_for = merge(call, {"spec": {"functionRef": {"version": "1.1.0"}}})
     waiting = merge(asked_for, {"metadata": {"labels": None}, "status": {"functionVersion": None}})

@@ -104,6 +104,7 @@ def _of_execution(manifest: Manifest) -> list[tuple[str, Any]]:
         ("Language", spec.get("language") or status.get("language")),
         ("User", spec.get("user")),
         ("Arguments", " ".join(spec.get("args") or ())),
+        ("Cause", _cause(spec.get("cause"))),
         ("Input", _json(spec, "input")),
         ("Timeout", _duration(status.get("timeoutSeconds", spec.get("timeoutSeconds")))),
         ("Output limit", _size(status.get("outputLimitBytes", spec.get("outputLimitBytes")))),
@@ -144,6 +145,14 @@ def _function(spec: Mapping[str, Any], status: Mapping[str, Any]) -> str | None:
         return None
     version = status.get("functionVersion") or called.get("version")
     return called["name"] if version is None else f"{called['name']}@{version}"
+
+
+def _cause(cause: Mapping[str, Any] | None) -> str | None:
+    if cause is None:
+        return None
+    words = {"eventID": "event", "scheduledTime": "scheduled for", "attempt": "attempt"}
+    told = [f"{words[field]} {cause[field]}" for field in words if field in cause]
+    return ", ".join([f"{cause['kind']} {cause['name']}", *told])
 
 
 def _json(members: Mapping[str, Any], name: str) -> str | None:

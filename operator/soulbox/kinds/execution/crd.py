@@ -4,7 +4,7 @@ from typing import Annotated, Any, Final
 
 from pydantic import Field
 
-from soulbox.kinds.execution.crd_inputs import FunctionRef, SandboxRef
+from soulbox.kinds.execution.crd_inputs import Cause, FunctionRef, SandboxRef
 from soulbox.kinds.execution.crd_status import STATUS_DEFAULT, ExecutionStatus
 from soulbox.model.handlers import HANDLER_NAME_PATTERN
 from soulbox.model.kinds import EXECUTION
@@ -304,6 +304,15 @@ class ExecutionSpec(ApiModel):
             json_schema_extra=USER_RULES,
         ),
     ] = None
+    cause: Annotated[
+        Cause | None,
+        Field(
+            description=(
+                "What started it, where nobody created it by hand: leave it out, because only"
+                " SoulBox may write it. Cannot be changed."
+            )
+        ),
+    ] = None
 
 
 # Bytes, not characters: maxLength counts characters, but bytes are stored, sent and billed.
@@ -336,6 +345,7 @@ IMMUTABLE_FIELDS = (
     "priority",
     "idempotent",
     "user",
+    "cause",
 )
 SPEC_RULES = validations(
     cel(
@@ -425,6 +435,7 @@ DESCRIBED: Final = Described(
         Column("Class", "string", ".spec.className", "Class of its own pod.", wide=True),
         Column("Language", "string", ".spec.language", "Language, if named.", wide=True),
         Column("User", "string", ".spec.user", "User it is billed to.", wide=True),
+        Column("Cause", "string", ".spec.cause.name", "What started it.", wide=True),
         Column("Node", "string", ".status.receipt.node", "Node it ran on.", wide=True),
         Column("Timeout", "integer", ".status.timeoutSeconds", "Wall time it has, s.", wide=True),
     ),
@@ -435,5 +446,6 @@ DESCRIBED: Final = Described(
         ".spec.functionRef.name",
         ".spec.className",
         ".spec.user",
+        ".spec.cause.name",
     ),
 )

@@ -26,6 +26,8 @@ from soulbox.pure.fields import (
 )
 
 _FINAL_STATES: Final = frozenset(state.lower() for state in EXECUTION.final_states)
+# The kind of cause whose runs are looked for by it.
+_TRIGGER: Final = "Trigger"
 _HEX: Final = frozenset("0123456789abcdef")
 
 
@@ -109,6 +111,8 @@ def build_execution_row(
         if function is None
         else text(status.get("functionVersion")) or text(function.get("version")),
         cause=cleaner.document(cause) if cause else None,
+        trigger_uid=optional_uuid(cause.get("uid")) if cause.get("kind") == _TRIGGER else None,
+        event_id=text(cause.get("eventID")),
         input=cleaner.any_json(spec.get("input")),
         result=cleaner.any_json(status.get("result")),
         output_complete=state in _FINAL_STATES and _inline_is_whole(output),
