@@ -168,7 +168,7 @@ def test_tutorial_keeps_its_word(world: World, operator: OperatorProcess, tmp_pa
     )
     assert code == 1, err
     (refused,) = json.loads(out)
-    assert refused["problem"] == 'input.text: "" is shorter than 1 character'
+    assert refused["problem"] == "input.text: an empty string is shorter than 1 character"
     assert refused["problem"] in page
     assert "1 of 2 calls of 30 days would be refused" in err
 

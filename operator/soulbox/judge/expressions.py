@@ -28,6 +28,10 @@ _TYPES: Final[dict[str, Any]] = {
 # Where in the expression, and which of the library's statuses: said apart, or not at all.
 _STATUS: Final = re.compile(r"(?:[A-Z_]+: )*(?:ERROR: )?(?:<input>:(-?\d+):(-?\d+): )?")
 _STATUS_AGAIN: Final = re.compile(r" \[[A-Z_]+\]\Z")
+# The library's words that quote a value, which may be a secret of the inputs.
+_QUOTING: Final = re.compile(
+    r"(Key not found in map : |invalid regular expression: [^:]*: )\"?(.*?)\"?\Z", re.DOTALL
+)
 # JSON has numbers of one kind: where a double is wanted an int will do.
 _WIDER: Final = {Type.DOUBLE: {"DOUBLE", "INT"}}
 _NOT_JSON: Final = {"TIMESTAMP", "DURATION", "BYTES", "TYPE", "ERROR"}
@@ -60,7 +64,7 @@ class Expressions:
             return {
                 "outcome": Outcome.GOOD,
                 "problems": [],
-                "value": orjson.Fragment(_evaluated(expression, ask, document)),
+                "value": orjson.Fragment(_evaluated(expression, text.decode(), ask, document)),
             }
         except Refused as failed:
             return {"outcome": Outcome.BAD, "problems": [str(failed)]}
@@ -113,7 +117,7 @@ def _look_at_type(ask: dict[str, Any], full: str, verb: str) -> None:
     raise Refused(f"{ask['field']} {verb} {name.lower()}, and {wanted} is needed")
 
 
-def _evaluated(expression: Any, ask: dict[str, Any], document: bytes) -> bytes:
+def _evaluated(expression: Any, text: str, ask: dict[str, Any], document: bytes) -> bytes:
     field, name = ask["field"], ask["name"]
     try:
         inputs = orjson.loads(document)
@@ -126,9 +130,9 @@ def _evaluated(expression: Any, ask: dict[str, Any], document: bytes) -> bytes:
         kind = result.type().name()
         value = result.plain_value()
     except RuntimeError as error:
-        raise Refused(f"{field} failed: {_words(error)}") from error
+        raise Refused(f"{field} failed: {_of_failure(error, text, name)}") from error
     if kind == "ERROR":
-        raise Refused(f"{field} failed: {_words(value)}")
+        raise Refused(f"{field} failed: {_of_failure(value, text, name)}")
     _look_at_type(ask, kind, "resulted in")
     try:
         # The standard library's writer, for it refuses infinity, which orjson writes as null.
@@ -142,6 +146,15 @@ def _evaluated(expression: Any, ask: dict[str, Any], document: bytes) -> bytes:
             "let it select less"
         )
     return packed
+
+
+def _of_failure(said: object, text: str, name: str) -> str:
+    """The library's words, without what they quote unless the expression itself says it."""
+    words = _words(said)
+    quoting = _QUOTING.search(words)
+    if quoting is None or quoting[2] in text:
+        return words
+    return f"{words[: quoting.end(1)]}a value of {name}"
 
 
 def _words(said: object) -> str:

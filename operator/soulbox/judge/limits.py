@@ -40,10 +40,12 @@ STACK_BYTES: Final = 8 << 20
 # Compiled schemas and expressions that the child keeps.
 CACHE_ENTRIES: Final = 256
 
-# Problems that are told of one document, and letters of one value in them.
+# Problems that are told of one document, letters of one key or value of its schema in them, and of
+# a number of the document (a telephone's has ten and more).
 PROBLEMS: Final = 10
 PROBLEM_LETTERS: Final = 300
 VALUE_LETTERS: Final = 64
+NUMBER_LETTERS: Final = 9
 # In larger documents the first problem only: the library finds all of them or one.
 ALL_PROBLEMS_BYTES: Final = 16 << 10
 

@@ -1,4 +1,9 @@
-"""What a person reads of a problem that the library found."""
+"""What a person reads of a problem that the library found.
+
+Words about a document stand in status, rows and Events, and its values may be secrets: what is
+quoted of it are keys, booleans, null and short numbers. A schema is quoted as it is, for whoever
+reads of a call may read the Function.
+"""
 
 import re
 from collections.abc import Callable, Iterable
@@ -13,19 +18,26 @@ _TYPES: Final = "array, boolean, integer, null, number, object or string, or a l
 _PLAIN_KEY: Final = re.compile(r"[A-Za-z_$][A-Za-z0-9_$-]{0,62}\Z")
 
 
-def words_of(error: ValidationError, name: str, field: str) -> str:
+def words_of(
+    error: ValidationError, name: str, field: str, tell: Callable[[Any], str] | None = None
+) -> str:
     """One problem of a document, beginning with its place: `input.width: 9000 is more than …`.
 
     Args:
         name: what the document is called ("input").
         field: what its schema is called ("inputSchema").
+        tell: how its values are told; by default so that none is given away.
     """
+    tell = tell or told
     place = placed(name, error.instance_path)
     kind = error.kind
     keyword = kind.name
     if keyword == "required":
         return f"{place} has no {shown(kind.property)}, which {field} requires"  # type: ignore[attr-defined]
-    if keyword in ("additionalProperties", "unevaluatedProperties", "unevaluatedItems"):
+    if keyword == "unevaluatedItems":
+        items = _count(len(kind.unexpected), "item")  # type: ignore[attr-defined]
+        return f"{place} has {items} that {field} does not allow"
+    if keyword in ("additionalProperties", "unevaluatedProperties"):
         return f"{place} has {_listed(kind.unexpected)}, which {field} does not allow"  # type: ignore[attr-defined]
     if keyword == "falseSchema":
         if error.schema_path and error.schema_path[-1] in ("additionalProperties", "propertyNames"):
@@ -34,13 +46,13 @@ def words_of(error: ValidationError, name: str, field: str) -> str:
     if keyword == "propertyNames":
         inner: ValidationError = kind.error  # type: ignore[attr-defined]
         said = _SAID.get(inner.kind.name)
-        why = said(inner) if said else inner.message
+        why = said(inner) if said else f"{field} does not allow"
         return f"{place} has the key {shown(inner.instance)}, which {why}"
     # Of minContains and maxContains the library tells only where they stand in the schema.
     said = _SAID.get(str(error.schema_path[-1])) or _SAID.get(keyword)
     if said is None:
-        return f"{place}: {error.message[: limits.PROBLEM_LETTERS]}"
-    return f"{place}: {shown(error.instance)} {said(error)}"
+        return f"{place}: {tell(error.instance)} does not match {shown(keyword)} of {field}"
+    return f"{place}: {tell(error.instance)} {said(error)}"
 
 
 def refusal_of(error: ValidationError, field: str) -> str:
@@ -55,7 +67,7 @@ def refusal_of(error: ValidationError, field: str) -> str:
         )
     if error.kind.name == "anyOf" and path and path[-1] == "type":
         return f"{placed(field, path)}: {shown(error.instance)} is not a type: use {_TYPES}"
-    return words_of(error, field, "JSON Schema 2020-12")
+    return words_of(error, field, "JSON Schema 2020-12", shown)
 
 
 def placed(name: str, path: Iterable[str | int]) -> str:
@@ -73,8 +85,24 @@ def placed(name: str, path: Iterable[str | int]) -> str:
     return place
 
 
+def told(value: Any) -> str:
+    """A value that may be a secret: what it is, and how large."""
+    match value:
+        case None | bool():
+            return shown(value)
+        case str():
+            return f"a string of {_count(len(value), 'character')}" if value else "an empty string"
+        case list():
+            return f"an array of {_count(len(value), 'item')}" if value else "an empty array"
+        case dict():
+            return f"an object with {_count(len(value), 'key')}" if value else "an empty object"
+    text = shown(value)
+    # A number of more letters may be that of a card or a telephone.
+    return text if len(text) <= limits.NUMBER_LETTERS else f"a number of {len(text)} characters"
+
+
 def shown(value: Any) -> str:
-    """A value as JSON, cut."""
+    """A key, or a value of a schema, as JSON, cut."""
     if isinstance(value, str):
         value = value[: limits.VALUE_LETTERS + 1]
     try:

@@ -37,10 +37,12 @@ RESULTS: dict[str, Any] = {
 
 # What fails when it is evaluated, and a part of what is said.
 FAILURES: dict[str, str] = {
-    "1 / 0": "divide by zero", "1 % 0": "modulus by zero", "x.none": "Key not found",
+    "1 / 0": "divide by zero", "1 % 0": "modulus by zero",
+    "x.none": 'Key not found in map : "none"',
     "x.l[9]": "index", "9223372036854775807 + 1": "overflow", "int('a')": "cannot convert",
     "x.s > 1": "No matching overloads", "x.n.foo": "when failed",
     "string(timestamp('x'))": "when failed",
+    "x[x.s]": "Key not found in map : a value of ", "'a'.matches(x.s + '(')": ": a value of ",
     "int(1e30)": "range", "x.l.map(i, i.a)": "when failed", "x.z.a": "when failed",
 }  # fmt: skip
 

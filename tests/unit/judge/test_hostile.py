@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
+from typing import Any
 
 import pytest
 
@@ -105,6 +106,72 @@ async def test_problems_are_at_most_ten_and_the_rest_is_said(judge: Judge) -> No
     assert len(verdict.problems) == 10
     assert verdict.problems[0] == "input[0]: 1 is not of type string"
     assert verdict.problems[-1] == "and more"
+
+
+SECRET = "hunter2-hunter2"
+CARD = 4111111111111111
+# Schema, document, and all that is said of it.
+UNTOLD: list[tuple[dict[str, Any], Any, str]] = [
+    ({"type": "integer"}, SECRET, "input: a string of 15 characters is not of type integer"),
+    ({"type": "integer"}, "", "input: an empty string is not of type integer"),
+    ({"enum": ["a", 1]}, SECRET, 'input: a string of 15 characters is not one of "a", 1'),
+    ({"const": "a"}, SECRET, 'input: a string of 15 characters is not "a"'),
+    ({"pattern": "^a"}, SECRET, 'input: a string of 15 characters does not match the pattern "^a"'),
+    ({"maxLength": 1}, SECRET, "input: a string of 15 characters is longer than 1 character"),
+    ({"maximum": 9}, CARD, "input: a number of 16 characters is more than the maximum of 9"),
+    ({"maximum": 9}, 123_456_789, "input: 123456789 is more than the maximum of 9"),
+    ({"type": "string"}, None, "input: null is not of type string"),
+    ({"type": "string"}, True, "input: true is not of type string"),
+    ({"type": "string"}, [SECRET], "input: an array of 1 item is not of type string"),
+    ({"type": "string"}, {"a": SECRET}, "input: an object with 1 key is not of type string"),
+    ({"type": "string"}, {}, "input: an empty object is not of type string"),
+    ({"minItems": 1}, [], "input: an empty array has fewer than 1 item"),
+    ({"uniqueItems": True}, [SECRET] * 2, "input: an array of 2 items has the same item twice"),
+    (
+        {"prefixItems": [True], "unevaluatedItems": False},
+        [1, SECRET, SECRET],
+        "input has 2 items that inputSchema does not allow",
+    ),
+    (
+        {"prefixItems": [True], "items": False},
+        [1, SECRET],
+        "input[1] is not allowed by inputSchema",
+    ),
+    (
+        {"anyOf": [{"const": 1}, {"maxLength": 2}]},
+        SECRET,
+        "input: a string of 15 characters matches none of the schemas in anyOf",
+    ),
+    (
+        {"not": {"type": "string"}},
+        SECRET,
+        "input: a string of 15 characters matches the schema in not",
+    ),
+    (
+        {"contains": {"const": 1}},
+        [SECRET],
+        "input: an array of 1 item has no item that matches contains",
+    ),
+    # Keys are told: they are names.
+    (
+        {"properties": {"a": True}, "additionalProperties": False},
+        {"b": SECRET},
+        'input has "b", which inputSchema does not allow',
+    ),
+    (
+        {"propertyNames": {"anyOf": [{"const": "a"}, {"maxLength": 1}]}},
+        {"bb": SECRET},
+        'input has the key "bb", which matches none of the schemas in anyOf',
+    ),
+]
+
+
+@pytest.mark.parametrize(("schema", "document", "want"), UNTOLD, ids=[want for *_, want in UNTOLD])
+async def test_words_tell_no_value_that_may_be_a_secret(
+    judge: Judge, schema: dict[str, Any], document: Any, want: str
+) -> None:
+    verdict = await judge.validate(document, schema, owner="a", name="input", field="inputSchema")
+    assert verdict.message == want
 
 
 async def test_words_are_the_design_s(judge: Judge) -> None:
