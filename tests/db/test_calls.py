@@ -90,6 +90,23 @@ async def test_any_json_is_recorded_and_holds_nobody_up(
             assert type(given) is type(want), what
 
 
+async def test_result_that_the_object_had_no_room_for_stays_in_its_row(
+    make_mirror: MakeMirror, sql_connection: psycopg.Connection
+) -> None:
+    whole = call({}, {"text": "x" * 60_000})
+    whole["status"]["resultOmittedBytes"] = 60_011
+    bare = newer(whole)  # what the API server has, in any later version
+    del bare["status"]["result"]
+    async with running(make_mirror()) as mirror:
+        for manifest in (whole, bare):
+            mirror.offer(Kind.EXECUTION, manifest)
+            await drained(mirror)
+    row = sql_connection.execute(
+        "select resource_version, result from soulbox.executions"
+    ).fetchone()
+    assert row == (int(bare["metadata"]["resourceVersion"]), whole["status"]["result"])
+
+
 async def test_program_without_input_has_none(
     make_mirror: MakeMirror, sql_connection: psycopg.Connection
 ) -> None:

@@ -81,7 +81,8 @@ WITH written AS (
             function_version = CASE WHEN t.completed_at IS NULL OR t.mirror_epoch < excluded.mirror_epoch
                  THEN excluded.function_version ELSE coalesce(t.function_version, excluded.function_version) END,
             cause = excluded.cause, trigger_uid = excluded.trigger_uid,
-            event_id = excluded.event_id, input = excluded.input, result = excluded.result,
+            event_id = excluded.event_id, input = excluded.input,
+            result = coalesce(excluded.result, t.result),
             resource_version = excluded.resource_version, cleaned = excluded.cleaned,
             deleted_at = excluded.deleted_at,
             mirror_epoch = excluded.mirror_epoch

@@ -97,7 +97,8 @@ class ExecutionRow:
         cause: {"kind": "Trigger", "name": ..., ...}: what started it; None: its creator did.
         trigger_uid: of the cause, if that is a Trigger.
         event_id: of the cause.
-        input, result: any JSON, as far as PostgreSQL can hold it.
+        input, result: any JSON, as far as PostgreSQL can hold it. A result for which the object had
+            no room is only in its first final version.
     """
 
     TABLE: ClassVar[Table] = Table(
@@ -154,7 +155,7 @@ class ExecutionRow:
     trigger_uid: UUID | None
     event_id: str | None
     input: Json
-    result: Json
+    result: Known[Json]
     resource_version: int
     cleaned: bool
     deleted_at: datetime | None

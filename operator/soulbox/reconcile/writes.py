@@ -12,6 +12,7 @@ from soulbox.kube.resources import (
     Resource,
     resource_of,
 )
+from soulbox.kube.slim import slim
 from soulbox.model.errors import KubeExists, KubeNotFound, KubeRefused, Retryable
 from soulbox.model.kinds import TENANTS
 from soulbox.model.manifests import (
@@ -59,9 +60,18 @@ async def patch_metadata(
 
 
 async def write_status(
-    services: Services, kind: Kind, manifest: Manifest, status: Mapping[str, Any]
+    services: Services,
+    kind: Kind,
+    manifest: Manifest,
+    status: Mapping[str, Any],
+    *,
+    recorded: Mapping[str, Any] | None = None,
 ) -> Manifest:
-    """Merge into /status, on the resourceVersion the decision was made on."""
+    """Merge into /status, on the resourceVersion the decision was made on.
+
+    Args:
+        recorded: members of the status that the record has and the object has no room for.
+    """
     metadata = manifest["metadata"]
     updated = await services.kube.patch(
         RESOURCES[kind],
@@ -71,6 +81,10 @@ async def write_status(
         subresource="status",
     )
     services.saw(kind, updated)
+    if recorded is not None:
+        # In place of the object itself, which waits for the mirror as the same version.
+        whole = {**updated, "status": {**(updated.get("status") or {}), **recorded}}
+        services.mirror.offer(kind, slim(kind, whole))
     _log_change(kind, manifest, status)
     return updated
 

@@ -131,6 +131,18 @@ def test_null_is_a_result_and_none_is_none(cluster: Shell) -> None:
     assert found["kind"] == "Execution"
 
 
+def test_result_that_is_not_in_the_object_is_no_success(cluster: Shell) -> None:
+    message = "It ended. There was no room in the object for the result of 60,023 bytes."
+    ended(
+        cluster, state="Completed", reason="Completed", message=message, resultOmittedBytes=60_023
+    )
+    code, out, err = call(cluster, "resize", "--name", "mine")
+    assert (code, out) == (125, "")
+    assert err == f"soulbox: Execution mine: {message}\n"
+    told = cluster.call("get", "execution/mine", "-n", NAMESPACE)[1]
+    assert "60,023 bytes, not in the object" in told
+
+
 ENDS: dict[str, tuple[dict[str, Any], int]] = {
     "the program's own": ({"state": "Failed", "reason": "NonZeroExit", "exitCode": 7}, 7),
     "its input": ({"state": "Failed", "reason": "InputInvalid"}, 125),

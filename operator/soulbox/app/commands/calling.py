@@ -7,7 +7,7 @@ from typing import Any
 
 from soulbox.app.commands.live import Pump, key_hash, new_key, rest_of
 from soulbox.app.commands.options import ObjectFormat
-from soulbox.app.commands.outcome import CANCELLED, exit_code_of
+from soulbox.app.commands.outcome import CANCELLED, FAILED_AROUND, exit_code_of
 from soulbox.app.commands.outlet import Outlet
 from soulbox.app.commands.person import Manifest, Person
 from soulbox.app.commands.running import (
@@ -49,9 +49,12 @@ async def call_function(person: Person, manifest: Manifest, wishes: Wishes, *, l
         await _show_errors(status, outlet)
     if line := failure_of(name, status):
         tell(line)
+    is_lost = "resultOmittedBytes" in status
+    if is_lost and status.get("state") == ExecutionState.COMPLETED:
+        tell(f"Execution {name}: {one_line(str(status.get('message', '')))}")
     if not wishes.keep:
         await delete_execution(person, created)
-    return exit_code_of(status)
+    return exit_code_of(status) or (FAILED_AROUND if is_lost else 0)
 
 
 def print_result(status: Mapping[str, Any]) -> None:

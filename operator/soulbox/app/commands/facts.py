@@ -114,7 +114,7 @@ def _of_execution(manifest: Manifest) -> list[tuple[str, Any]]:
         ("Attempt", status.get("attempt")),
         ("Exit code", status.get("exitCode")),
         ("Signal", status.get("signal")),
-        ("Result", _json(status, "result")),
+        ("Result", _result(status)),
         ("Created", manifest["metadata"]["creationTimestamp"]),
         ("Started", status.get("startTime")),
         ("Ended", status.get("completionTime")),
@@ -161,6 +161,13 @@ def _json(members: Mapping[str, Any], name: str) -> str | None:
         return None
     text = json.dumps(members[name], ensure_ascii=False)
     return text if len(text) <= _JSON_LETTERS else f"{text[:_JSON_LETTERS]}… ({len(text)} letters)"
+
+
+def _result(status: Mapping[str, Any]) -> str | None:
+    omitted_bytes = status.get("resultOmittedBytes")
+    if omitted_bytes is None:
+        return _json(status, "result")
+    return f"{omitted_bytes:,} bytes, not in the object"
 
 
 def _size(size_bytes: int | None) -> str | None:

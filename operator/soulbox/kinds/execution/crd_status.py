@@ -332,6 +332,16 @@ class ExecutionStatus(ApiModel):
             json_schema_extra=ANY_JSON,
         ),
     ] = None
+    result_omitted_bytes: Annotated[
+        int | None,
+        Field(
+            ge=0,
+            description=(
+                "Set where the object, full of its spec, had no room for the result: its size. The"
+                " result itself is in PostgreSQL."
+            ),
+        ),
+    ] = None
     error: Annotated[
         ExecutionError | None, Field(description="What went wrong in the program.")
     ] = None

@@ -304,7 +304,10 @@ class ExecutionReconciler:
             if error.status not in (400, 413, 422, 500):
                 raise
             bare = bare_status(status)
-            return await write_status(self._services, Kind.EXECUTION, manifest, bare)
+            left_out = {"result": status["result"]} if "result" in status else None
+            return await write_status(
+                self._services, Kind.EXECUTION, manifest, bare, recorded=left_out
+            )
 
     async def _create_pod(self, action: CreatePod, seen: SeenExecution) -> None:
         services = self._services

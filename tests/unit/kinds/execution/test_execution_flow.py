@@ -18,7 +18,7 @@ from soulbox.model.keys import (
     SANDBOX_UID_LABEL,
     TERMS_ANNOTATION,
 )
-from soulbox.model.runs import ResultFile, RunDocument
+from soulbox.model.runs import ResultFile, ResultValue, RunDocument
 from soulbox.model.states import ExecutionReason, Kind, RunOutcome
 from tests.support.fake_api import Refusal
 from tests.support.reconciling import NAMESPACE, Bench, uid_of
@@ -664,6 +664,20 @@ async def test_status_of_an_object_without_any_room_is_bare(bench: Bench) -> Non
     assert status["output"]["stdoutBytes"] == 20_000
     assert (status["output"]["stdout"], status["output"]["stdoutTruncated"]) == ("", True)
     assert len(str(status)) < 2_000
+
+
+async def test_result_without_any_room_in_the_object_goes_to_the_record(bench: Bench) -> None:
+    await bench.running_sandbox()
+    full = Refusal(413, "RequestEntityTooLarge", "limit is 3145728")
+    bench.api.refuse("patch", "executions/status", full, times=2)
+    result = {"text": "x" * 60_000, "none": None}
+    uid = await run_once(bench, make_finished(left=ResultValue(result)))
+    stored, recorded = bench.execution(), bench.records.last[uid]
+    assert stored["status"]["state"] == "Completed"
+    assert stored["status"]["resultOmittedBytes"] == 60_023
+    assert "result" not in stored["status"]
+    assert recorded["status"] == stored["status"] | {"result": result}
+    assert recorded["metadata"]["resourceVersion"] == stored["metadata"]["resourceVersion"]
 
 
 async def test_status_that_may_not_be_written_fails_the_pass(bench: Bench) -> None:

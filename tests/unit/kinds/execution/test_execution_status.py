@@ -396,6 +396,19 @@ def test_status_for_which_there_is_no_room_keeps_what_happened_and_when() -> Non
     assert (bare["output"]["stdout"], bare["output"]["stdoutTruncated"]) == ("", True)
 
 
+def test_result_for_which_there_is_no_room_is_told_with_its_size() -> None:
+    status = status_of(make_finished())
+    status["result"] = {"text": "ä" * 30_000, "none": None}
+    bare = bare_status(status)
+    assert "result" not in bare
+    assert bare["resultOmittedBytes"] == 60_023
+    want = "no room in the object for the result of 60,023 bytes: it is in PostgreSQL"
+    assert want in bare["message"]
+    assert len([one for one in bare["conditions"] if want in one["message"]]) == 1
+    assert len(json.dumps(bare)) < 2048
+    assert "resultOmittedBytes" not in bare_status(status_of(make_finished()))
+
+
 def test_status_that_is_small_already_is_not_cut() -> None:
     for run in (make_finished(), make_finished(exit_code=1, stderr=TRACEBACK)):
         status = status_of(run)

@@ -1,5 +1,6 @@
 """The `status` of an Execution, built whole from what was seen."""
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
@@ -180,14 +181,29 @@ def shrink_status(status: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def bare_status(status: Mapping[str, Any]) -> dict[str, Any]:
-    """The same end in a kilobyte or two, for an object whose spec leaves room for no more."""
+    """The same end in a kilobyte or two, for an object whose spec leaves room for no more. Of a
+    result that is left out its size is told, and where it is."""
     kept = ("state", "reason", "observedGeneration", "completionTime", "startTime", "attempt")
     bare: dict[str, Any] = {
         key: status[key] for key in (*kept, "exitCode", *_TERMS) if key in status
     }
-    bare["message"] = str(status.get("message", ""))[:_BARE_TEXT]
+    omitted = ""
+    if "result" in status:
+        text = json.dumps(status["result"], ensure_ascii=False, separators=(",", ":"))
+        size_bytes = len(text.encode("utf-8", "surrogatepass"))
+        bare["resultOmittedBytes"] = size_bytes
+        omitted = (
+            f" There was no room in the object for the result of {size_bytes:,} bytes: it is in"
+            " PostgreSQL, in soulbox.executions."
+        )
+    said = status.get("message", "")
+    bare["message"] = str(said)[:_BARE_TEXT] + omitted
     bare["conditions"] = [
-        {**condition, "message": condition["message"][:_BARE_TEXT]}
+        {
+            **condition,
+            "message": condition["message"][:_BARE_TEXT]
+            + (omitted if condition["message"] == said else ""),
+        }
         for condition in status.get("conditions") or ()
     ]
     if "output" in status:
