@@ -8,33 +8,53 @@ from typing import Any, Final
 _ANY_INPUT: Final[Mapping[str, Any]] = {"type": "object"}
 # https://platform.openai.com/docs/api-reference/chat/create: a-z, A-Z, 0-9, _ and -, at most 64.
 _OPENAI_NAME: Final = 64
-_HASH_LETTERS: Final = 8
+_OPENAI_HASH: Final = 8
+# https://modelcontextprotocol.io/specification: a-z, A-Z, 0-9, _, - and the dot, at most 128.
+_MCP_NAME: Final = 128
+_MCP_HASH: Final = 16
 
 
-def mcp_name(namespace: str, name: str) -> str:
-    """Unique in the cluster: a namespace holds no dot."""
-    return f"{namespace}.{name}"
+def mcp_name(namespace: str, name: str, version: str | None = None) -> str:
+    """Unique in the cluster: a namespace holds no dot, and neither does what is told of a version,
+    in which alone there is a _ (Kubernetes' names hold none). So acme.resize.1_2_0 can only be a
+    version of acme.resize. One that is too long ends in a hash.
+
+    Args:
+        version: as it was published; None: whichever is current when it is called.
+    """
+    if version is None:
+        return f"{namespace}.{name}"
+    # One that was counted has no dot: it gets a _ in front.
+    told = f"_{version}" if version.isdigit() else version.replace(".", "_")
+    return _within(f"{namespace}.{name}.{told}", _MCP_NAME, _MCP_HASH)
 
 
-def openai_name(namespace: str, name: str) -> str:
-    """Unique in the cluster, of the letters that OpenAI takes: Kubernetes' names hold no _. One
-    that is too long ends in a hash."""
-    whole = f"{namespace}__{name.replace('.', '_')}"
-    if len(whole) <= _OPENAI_NAME:
+def openai_name(namespace: str, name: str, version: str | None = None) -> str:
+    """Unique in the cluster, of the letters that OpenAI takes: Kubernetes' names hold no _, so the
+    first two __ are where its parts end. One that is too long ends in a hash."""
+    parts = (namespace, name, version) if version is not None else (namespace, name)
+    return _within("__".join(part.replace(".", "_") for part in parts), _OPENAI_NAME, _OPENAI_HASH)
+
+
+def _within(whole: str, most: int, hash_letters: int) -> str:
+    if len(whole) <= most:
         return whole
-    told = hashlib.sha256(whole.encode()).hexdigest()[:_HASH_LETTERS]
-    return f"{whole[: _OPENAI_NAME - _HASH_LETTERS - 1]}_{told}"
+    told = hashlib.sha256(whole.encode()).hexdigest()[:hash_letters]
+    return f"{whole[: most - hash_letters - 1]}_{told}"
 
 
-def to_mcp(namespace: str, name: str, spec: Mapping[str, Any]) -> dict[str, Any]:
+def to_mcp(
+    namespace: str, name: str, spec: Mapping[str, Any], version: str | None = None
+) -> dict[str, Any]:
     """An entry of MCP's tools/list.
 
     Args:
         spec: of a Function with `tool`, as the API server has it.
+        version: the one that it is of, where its name says so.
     """
     tool = spec["tool"]
     found = {
-        "name": mcp_name(namespace, name),
+        "name": mcp_name(namespace, name, version),
         "title": tool.get("title"),
         "description": _description(spec),
         "inputSchema": spec.get("inputSchema") or _ANY_INPUT,
@@ -44,12 +64,14 @@ def to_mcp(namespace: str, name: str, spec: Mapping[str, Any]) -> dict[str, Any]
     return {field: value for field, value in found.items() if value is not None}
 
 
-def to_openai(namespace: str, name: str, spec: Mapping[str, Any]) -> dict[str, Any]:
+def to_openai(
+    namespace: str, name: str, spec: Mapping[str, Any], version: str | None = None
+) -> dict[str, Any]:
     """A function tool of OpenAI's; they know no outputSchema. Arguments as `to_mcp`."""
     return {
         "type": "function",
         "function": {
-            "name": openai_name(namespace, name),
+            "name": openai_name(namespace, name, version),
             "description": _description(spec),
             "parameters": spec.get("inputSchema") or _ANY_INPUT,
         },

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -163,6 +164,35 @@ def test_what_is_exported_while_a_new_version_is_refused_is_the_current_one(clus
     assert (one["title"], one["inputSchema"]["required"]) == ("Old", ["width"])
 
 
+def test_export_of_versions_has_them_in_its_names(cluster: Shell) -> None:
+    def exported(*words: str) -> list[tuple[str, str]]:
+        code, out, err = tools(cluster, "export", *words)
+        assert code == 0, err
+        found = json.loads(out)
+        if isinstance(found, list):
+            return [(one["function"]["name"], one["function"]["description"]) for one in found]
+        return [(one["name"], one["description"]) for one in found["tools"]]
+
+    assert [name for name, _ in exported("-A", "--pinned")] == [
+        "team-a.crop.1_1_0",
+        "team-a.resize.1_1_0",
+        "team-b.mail.1_1_0",
+    ]
+    both = exported("resize@1.0.0", "resize", "resize@1.0.0")
+    assert both == [("team-a.resize.1_0_0", "Did."), ("team-a.resize", "Does resize.")]
+    assert exported("resize@1.0.0", "resize", "--pinned", "--format", "openai") == [
+        ("team-a__resize__1_0_0", "Did."),
+        ("team-a__resize__1_1_0", "Does resize."),
+    ]
+    # While a new version is refused the one that is called is an older one.
+    status = {"state": "Error", "reason": "SchemaInvalid", "version": "1.0.0"}
+    cluster.api.edit("functions", NAMESPACE, "resize", {"status": status})
+    assert exported("resize", "--pinned") == [("team-a.resize.1_0_0", "Did.")]
+    code, out, err = tools(cluster, "export", "resize@3.0.0")
+    assert (code, out) == (1, "")
+    assert "Function resize has no version 3.0.0; there are 1.1.0, 1.0.0" in err
+
+
 def test_definitions_hold_what_the_function_says() -> None:
     spec = {
         "description": "Does.",
@@ -190,6 +220,29 @@ def test_names_are_unique_and_as_long_as_they_may_be() -> None:
     assert {len(one) for one in long} == {64}
     assert len(long) == 2
     assert openai_name("a", "b.c") == "a__b_c"
+
+
+def test_names_of_versions_are_nobody_else_s() -> None:
+    versions = [
+        "1", "2", "12", "1.2.0", "1.20.0", "12.0.0", "1.2.0-0", "1.2.0-rc.1", "1.2.0-rc-1",
+        "1.2.0-1", "1.2.0-RC.1", "1.0.0-a..b", "1.0.0-" + "x" * 57,
+    ]  # fmt: skip
+    # What dots in a name could be taken for.
+    functions = ["a", "a.1", "a.1.2.0", "a.b", "a-b", "a.1-2-0", "1", "1.2.0", "f" * 63, "f" * 62]
+    namespaces = ["a", "a-a", "1", "n" * 63]
+    for make, most in ((mcp_name, 128), (openai_name, 64)):
+        found = [
+            make(namespace, function, version)
+            for namespace in namespaces
+            for function in functions
+            for version in (None, *versions)
+        ]
+        assert len(set(found)) == len(found)
+        assert max(map(len, found)) == most
+        assert all(re.fullmatch(r"[A-Za-z0-9_.-]+", name) for name in found)
+    assert mcp_name("acme", "resize", "1.2.0") == "acme.resize.1_2_0"
+    assert mcp_name("acme", "resize", "3") == "acme.resize._3"
+    assert openai_name("acme", "resize", "3") == "acme__resize__3"
 
 
 def function(name: str, schema: Any) -> dict[str, Any]:

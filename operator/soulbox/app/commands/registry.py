@@ -249,17 +249,26 @@ async def _show_figures(dsn: str, uid: str) -> None:
 
 
 async def tool_definitions(
-    person: Person, wanted: Wanted
-) -> Sequence[tuple[str, str, Mapping[str, Any]]]:
-    """Namespace, name and spec of the tools that can be called, sorted; stderr names the others."""
+    person: Person, wanted: Wanted, versions: Mapping[str, Sequence[str | None]], *, pinned: bool
+) -> Sequence[tuple[str, str, Mapping[str, Any], str | None]]:
+    """Namespace, name, spec and named version of the tools that can be called, sorted; stderr names
+    the others.
+
+    Args:
+        versions: of these Functions; None, and of all others, is the current one.
+        pinned: the current one is named too.
+    """
     found = []
     for function in await find_tools(person, wanted):
         namespace, name = function["metadata"]["namespace"], function["metadata"]["name"]
-        spec = await published_spec(person, function)
-        if spec is None or "tool" not in spec:
-            tell(f"{namespace}/{name} is left out: it has no version that can be called as a tool")
-        elif function["spec"].get("suspend"):
-            tell(f"{namespace}/{name} is left out: it is suspended")
-        else:
-            found.append((namespace, name, spec))
+        for version in versions.get(name, (None,)):
+            spec = await published_spec(person, function, version)
+            if spec is None or "tool" not in spec:
+                words = "it has no version" if version is None else f"version {version} is none"
+                tell(f"{namespace}/{name} is left out: {words} that can be called as a tool")
+            elif function["spec"].get("suspend"):
+                tell(f"{namespace}/{name} is left out: it is suspended")
+            else:
+                named = status_of(function).get("version") if pinned else None
+                found.append((namespace, name, spec, version or named))
     return found

@@ -143,11 +143,22 @@ def show(
 def export(
     names: Annotated[
         list[str] | None,
-        typer.Argument(help="Functions; default: all tools.", autocompletion=complete_functions),
+        typer.Argument(
+            help="Functions, or single versions of them; default: all tools.",
+            metavar="[NAME[@VERSION]]...",
+            autocompletion=complete_functions,
+        ),
     ] = None,
     form: Annotated[
         ToolFormat, typer.Option("--format", help="MCP's tools/list, or OpenAI's function tools.")
     ] = ToolFormat.MCP,
+    pinned: Annotated[
+        bool,
+        typer.Option(
+            "--pinned",
+            help="Put the version into each name: acme.resize.1_2_0, acme__resize__1_2_0.",
+        ),
+    ] = False,
     all_namespaces: _Everywhere = False,
     selector: _Selector = None,
     category: _Category = None,
@@ -155,21 +166,29 @@ def export(
     *,
     target: Target,
 ) -> None:
-    """Print the definitions of tools as JSON, for an agent; always in the same order."""
+    """Print the definitions of tools as JSON, for an agent; always in the same order.
+
+    NAME@VERSION is a version as it was published, with the version in its name."""
     import orjson  # noqa: PLC0415
 
     from soulbox.app.commands import registry  # noqa: PLC0415
     from soulbox.app.commands.person import as_person  # noqa: PLC0415
     from soulbox.pure.tool_formats import to_mcp, to_openai  # noqa: PLC0415
 
+    versions: dict[str, list[str | None]] = {}
+    for word in dict.fromkeys(names or ()):
+        function, version = options.function_of(word)
+        versions.setdefault(function, []).append(version)
     wanted = registry.Wanted(
         everywhere=all_namespaces,
         selector=selector,
-        names=tuple(names or ()),
+        names=tuple(versions),
         category=category,
         tags=tuple(tag or ()),
     )
-    found = as_person(target, lambda p: registry.tool_definitions(p, wanted))
+    found = as_person(
+        target, lambda p: registry.tool_definitions(p, wanted, versions, pinned=pinned)
+    )
     made = [(to_mcp if form is ToolFormat.MCP else to_openai)(*one) for one in found]
     document = {"tools": made} if form is ToolFormat.MCP else made
     text = orjson.dumps(document, option=orjson.OPT_INDENT_2).decode()
