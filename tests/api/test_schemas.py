@@ -182,6 +182,7 @@ def test_explain_describes_every_field(plural: str, kubectl: Kubectl) -> None:
     [
         ("sbe", ["NAME", "STATE", "REASON", "EXIT", "DURATION", "SANDBOX", "AGE"]),
         ("sbx", ["NAME", "STATE", "REASON", "CLASS", "CPU", "MEMORY", "NODE", "AGE"]),
+        ("sbf", ["NAME", "STATE", "REASON", "VERSION", "SANDBOXES", "CLASS", "AGE"]),
     ],
 )
 def test_columns(resource: str, want: list[str], kubectl: Kubectl, namespace: str) -> None:
@@ -189,13 +190,18 @@ def test_columns(resource: str, want: list[str], kubectl: Kubectl, namespace: st
     kubectl.create(make_sandbox("box", namespace, className="none"))
     limits = {"status": {"resources": {"cpu": "100m", "memory": "64Mi"}}}
     kubectl.merge_patch("sandbox", "box", namespace, limits, "--subresource=status")
+    kubectl.create(make_function("resize", namespace))
+    kubectl.merge_patch(
+        "function", "resize", namespace, {"status": {"readySandboxes": 12}}, "--subresource=status"
+    )
     header, row = kubectl.run("get", resource, "--namespace", namespace).splitlines()
     assert header.split() == want
-    assert {"sbe": "none", "sbx": "100m"}[resource] in row.split()
+    assert {"sbe": "none", "sbx": "100m", "sbf": "12"}[resource] in row.split()
     wide, _ = kubectl.run("get", resource, "--namespace", namespace, "--output=wide").splitlines()
     more = {
         "sbe": "FUNCTION CLASS LANGUAGE USER CAUSE NODE TIMEOUT",
         "sbx": "POD USER NETWORK EXPIRES",
+        "sbf": "TOOL REVISION CATEGORY DEPRECATED USER",
     }[resource]
     assert wide.split() == [*want, *more.split()]
 

@@ -379,6 +379,7 @@ def make_seen_function(
         has_class=True,
         class_objection="",
         in_use=frozenset(),
+        ready_boxes=0,
     )
     return replace(base, **changes)
 

@@ -169,6 +169,7 @@ def _function_row(manifest: Manifest, now: datetime) -> tuple[str, ...]:
         str(status.get("reason", "")),
         str(status.get("version", "")),
         str(manifest["spec"].get("className", "")),
+        str(status.get("readySandboxes", "")),
         "yes" if "tool" in manifest["spec"] else "",
         _age(manifest, now),
     )
@@ -186,7 +187,7 @@ _TABLES = {
         _execution_row,
     ),
     FUNCTIONS: (
-        ("FUNCTION", "STATE", "REASON", "VERSION", "CLASS", "TOOL", "AGE"),
+        ("FUNCTION", "STATE", "REASON", "VERSION", "CLASS", "SANDBOXES", "TOOL", "AGE"),
         _function_row,
     ),
 }

@@ -202,6 +202,7 @@ def facts_of_tool(
         ("Type", tool.get("type")),
         ("Annotations", _json(tool.get("annotations"))),
         ("Class", known.get("className")),
+        ("Sandboxes", status.get("readySandboxes")),
         ("Handler", known.get("handler")),
         ("Input", _json(known.get("inputSchema"))),
         ("Result", _json(known.get("outputSchema"))),

@@ -97,6 +97,10 @@ class FunctionBoxes:
         self._claimed = claimed
         self._revisions = revisions
 
+    def ready(self, function_uid: str, namespace: str) -> int:
+        """How many Sandboxes of that Function run, of all its versions."""
+        return sum(map(self._sandboxes.runs, self._sandboxes.of(function_uid, namespace)))
+
     async def keep(
         self, manifest: Manifest, serving: Serving, versions: Mapping[str, str], current: str
     ) -> Kept:

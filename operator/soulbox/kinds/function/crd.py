@@ -384,6 +384,7 @@ DESCRIBED: Final = Described(
         Column("State", "string", ".status.state", "Summary of its conditions."),
         Column("Reason", "string", ".status.reason", "Why it is in this state."),
         Column("Version", "string", ".status.version", "The current version."),
+        Column("Sandboxes", "integer", ".status.readySandboxes", "Sandboxes of its own that run."),
         Column("Class", "string", ".spec.className", "SandboxClass that its calls run in."),
         AGE,
         Column("Tool", "string", ".status.toolID", "Its id in the registry.", wide=True),

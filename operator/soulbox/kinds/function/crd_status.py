@@ -72,6 +72,10 @@ class FunctionStatus(ApiModel):
         str | None,
         Field(max_length=253, description="ControllerRevision of the current version."),
     ] = None
+    ready_sandboxes: Annotated[
+        int | None,
+        Field(ge=0, description="How many Sandboxes of its own run, of all its versions."),
+    ] = None
     tool_id: Annotated[
         str | None,
         Field(

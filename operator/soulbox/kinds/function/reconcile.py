@@ -209,6 +209,7 @@ class FunctionReconciler:
             has_class=has_class,
             class_objection=class_objection,
             in_use=in_use,
+            ready_boxes=self._boxes.ready(metadata["uid"], metadata["namespace"]),
         )
 
     async def _content(

@@ -102,6 +102,11 @@ class FunctionSandboxes:
         is_going = sandbox["metadata"]["uid"] in self._going
         return not (is_over(sandbox) or is_deleting(sandbox) or is_going)
 
+    def runs(self, sandbox: Manifest) -> bool:
+        """Whether its pod is ready, and nobody ends it."""
+        state = (sandbox.get("status") or {}).get("state")
+        return bool(state == SandboxState.RUNNING) and self.lives(sandbox)
+
     def takes_calls(self, sandbox: Manifest, timeout_seconds: int, now: datetime) -> bool:
         """Whether it takes calls that may run so long, now or once it is ready: it lives, nobody
         has suspended it, and its lifetime does not end before they do."""

@@ -244,3 +244,26 @@ async def test_name_that_a_person_s_sandbox_has_is_left_to_it(bench: Bench) -> N
     bench.api.add("executions", make_execution("call", NAMESPACE, **call))
     await bench.settle()
     assert bench.api.named("sandboxes") == [f"{revision}-1", f"{revision}-2"]
+
+
+async def test_sandboxes_that_run_are_counted_and_written_when_their_number_changes(
+    bench: Bench,
+) -> None:
+    bench.add_class()
+    add(bench, scale={"min": 1})
+    await bench.settle()
+    assert status(bench)["readySandboxes"] == 0
+    bench.api.take_writes()
+    bench.api.run_pod(bench.pod_name)
+    await bench.settle()
+    assert status(bench)["readySandboxes"] == 1
+    assert bench.api.take_writes().count(("patch", "functions/status")) == 1
+    call = {"sandboxRef": None, "code": None, "functionRef": {"name": "resize"}}
+    for number in range(3):
+        bench.api.add("executions", make_execution(f"call-{number}", NAMESPACE, **call))
+        await bench.settle()
+        assert bench.execution(f"call-{number}")["status"]["state"] == "Completed"
+    assert ("patch", "functions/status") not in bench.api.take_writes(), "none for a call"
+    change(bench, suspend=True)
+    await bench.settle()
+    assert status(bench)["readySandboxes"] == 0

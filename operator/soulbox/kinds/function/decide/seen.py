@@ -24,6 +24,7 @@ class SeenFunction:
         has_class: whether the class exists.
         class_objection: what the class does not allow in the spec, "" for nothing.
         in_use: ControllerRevisions that unfinished calls run.
+        ready_boxes: how many of its own Sandboxes run.
     """
 
     uid: str
@@ -40,3 +41,4 @@ class SeenFunction:
     has_class: bool
     class_objection: str
     in_use: frozenset[str]
+    ready_boxes: int

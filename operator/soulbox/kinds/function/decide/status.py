@@ -48,6 +48,7 @@ def report(
         "observedGeneration": seen.generation,
         "version": None if serving is None else serving.version,
         "revision": None if serving is None else serving.revision,
+        "readySandboxes": seen.ready_boxes,
         "toolID": _tool_id(seen, current, serving),
         "versions": [one.as_status() for one in left],
         "withdrawn": [one.as_status() for one in gone] or None,
