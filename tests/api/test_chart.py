@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 from typing import Any
 
@@ -103,6 +104,19 @@ def test_live_output_is_one_right_on_one_service_and_can_be_left_out() -> None:
     assert subject["name"] == "system:authenticated"
     left_out = _objects("--set", "liveOutput.enabled=false")
     assert not [name for _, name in left_out if name == "soulbox-live-output"]
+
+
+def test_cause_is_written_by_the_operator_and_whom_the_values_name() -> None:
+    restorer = "system:serviceaccount:velero:velero"
+    for options, others in (
+        ((), []),
+        (("--set", f"admissionPolicy.causeWriters={{{restorer}}}"), [restorer]),
+    ):
+        policy = _objects(*options)["ValidatingAdmissionPolicy", "soulbox-cause"]
+        (rule,) = policy["spec"]["validations"]
+        writers = rule["expression"].partition(" in ")[2]
+        operator = "system:serviceaccount:soulbox-system:soulbox-operator"
+        assert json.loads(writers) == [operator, *others]
 
 
 def test_classes_and_crds_outlive_the_release() -> None:
