@@ -4,10 +4,13 @@ The function gets the JSON that SOULBOX_INPUT names, or None; what it returns, o
 when awaited, is written as JSON to SOULBOX_RESULT. All else is as if CODE itself had been run.
 """
 
-import json
 import os
 import sys
-import types
+
+try:
+    import _json
+except ImportError:  # no CPython
+    _json = None
 
 
 class HandlerError(Exception):
@@ -16,13 +19,55 @@ class HandlerError(Exception):
     __module__ = "builtins"  # it is told without a module's name
 
 
+class Form:
+    """What the scanner of `json` is asked for by `json.loads`."""
+
+    strict = True
+    object_hook = object_pairs_hook = None
+    parse_float = parse_constant = float
+    parse_int = int
+
+
+def parse(text):
+    """As json.loads does. To import json takes half as long as Python takes to start, nearly all
+    of it for regular expressions that its C part does without. What that part refuses, or does
+    not know in this version of Python, json itself is asked for, and says what is wrong."""
+    try:
+        value, end = _json.make_scanner(Form)(text, 0)
+        if end == len(text):
+            return value
+    except Exception:
+        pass
+    import json
+
+    return json.loads(text)
+
+
+def write(value):
+    """As json.dumps(value, ensure_ascii=False, allow_nan=False) does."""
+    try:
+        encode = _json.make_encoder(
+            {}, refuse, _json.encode_basestring, None, ": ", ", ", False, False, False
+        )
+        return "".join(encode(value, 0))
+    except Exception:
+        pass
+    import json
+
+    return json.dumps(value, ensure_ascii=False, allow_nan=False)
+
+
+def refuse(value):
+    raise TypeError(value)
+
+
 def load(path):
     """The code as a module; its main module, too, whose name is not that of one that is run.
 
     The name is the one that multiprocessing has for it in its children: they load the file that
     it says it is of, and find there what was pickled here.
     """
-    module = types.ModuleType("__mp_main__")
+    module = type(sys)("__mp_main__")
     module.__file__ = path
     sys.modules["__main__"] = sys.modules["__mp_main__"] = module
     with open(path, "rb") as file:
@@ -36,7 +81,7 @@ def find(name, there):
     functions = [
         key
         for key, value in there.items()
-        if isinstance(value, types.FunctionType) and value.__module__ == "__mp_main__"
+        if isinstance(value, type(load)) and value.__module__ == "__mp_main__"
     ]
     found = "it has " + ", ".join(functions[:16]) if functions else "it has none at all"
     raise HandlerError("the code has no function %s; %s" % (name, found))
@@ -47,14 +92,14 @@ def read_input(path):
         return None
     try:
         with open(path, encoding="utf-8") as file:
-            return json.load(file)
+            return parse(file.read())
     except (ValueError, RecursionError) as error:
         raise HandlerError("the input cannot be read as JSON: %s" % error) from None
 
 
 def write_result(name, value, path):
     try:
-        text = json.dumps(value, ensure_ascii=False, allow_nan=False).encode()
+        text = write(value).encode()
     except (TypeError, ValueError, RecursionError) as error:
         words = "what %s returned cannot be written as JSON: %s" % (name, error)
         raise HandlerError(words) from None
