@@ -17,10 +17,11 @@ from soulbox.model.keys import RUNNER_PORT
 from soulbox.model.owners import Owner
 from soulbox.model.states import Kind, PolicyFinding, RunnerFeature
 from soulbox.pure.pods.enforcement import Unenforced
-from soulbox.pure.pods.view import PodPhase, PodView, Trouble, view_pod
+from soulbox.pure.pods.view import PodPhase, PodView, Trouble
 from soulbox.pure.prices import PriceBook
 from soulbox.reconcile.health import RunnerHealth
 from soulbox.reconcile.specs import SpecMemory
+from soulbox.reconcile.views import PodViews
 from soulbox.telemetry.metrics import Metrics
 
 
@@ -137,6 +138,7 @@ class Services:
     run_poll_seconds: float
     memory: Memory = field(default_factory=Memory)
     specs: SpecMemory = field(default_factory=SpecMemory)
+    views: PodViews = field(default_factory=PodViews)
     health: RunnerHealth
     # Told of an object that is no more, by its last version, whether or not a watch says so.
     gone: Callable[[Kind, Mapping[str, Any]], None]
@@ -153,7 +155,7 @@ class Services:
 
     def view(self, pod: Mapping[str, Any]) -> PodView:
         """What a pod says, its Events too where they were asked."""
-        view = view_pod(pod)
+        view = self.views.of(pod)
         if view.phase is PodPhase.PENDING and view.trouble is None:
             return replace(view, trouble=self.memory.pod_troubles.get(view.uid))
         return view

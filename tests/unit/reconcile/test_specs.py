@@ -5,8 +5,10 @@ from soulbox.kinds.sandbox.spec import parse_sandbox
 from soulbox.kinds.sandbox_class.spec import parse_sandbox_class
 from soulbox.model.errors import InvalidManifest
 from soulbox.model.specs import ExecutionSpec, SandboxSpec
+from soulbox.pure.pods.view import view_pod
 from soulbox.reconcile.specs import SpecMemory
-from tests.support.builders import make_execution, make_sandbox, make_sandbox_class
+from soulbox.reconcile.views import PodViews
+from tests.support.builders import EPOCH, make_execution, make_sandbox, make_sandbox_class
 
 
 def with_uid(manifest: dict, uid: str) -> dict:  # type: ignore[type-arg]
@@ -36,8 +38,13 @@ def test_what_is_wrong_is_told_each_time() -> None:
     assert isinstance(specs.of(broken, parse_sandbox_class), InvalidManifest)
 
 
-def test_large_program_is_not_kept() -> None:
+def test_large_program_or_input_is_not_kept() -> None:
     specs = SpecMemory()
+    call = {"functionRef": {"name": "resize"}, "sandboxRef": None, "code": None}
+    given = with_uid(make_execution("run", **call, input={"n": 1}), "given")
+    assert execution_spec(specs, given) is execution_spec(specs, given)
+    much = with_uid(make_execution("run", **call, input=["x" * 5000]), "much")
+    assert execution_spec(specs, much) is not execution_spec(specs, much)
     small = with_uid(make_execution("run"), "small")
     large = with_uid(make_execution("run", code="#" * 5000), "large")
     assert execution_spec(specs, small) is execution_spec(specs, small)
@@ -52,3 +59,15 @@ def test_forgets_the_least_recently_asked_for() -> None:
     for number in range(200):
         execution_spec(specs, with_uid(make_execution("run"), str(number)))
     assert execution_spec(specs, first) is not kept
+
+
+def test_pod_is_viewed_once_in_each_version() -> None:
+    views = PodViews(kept=2)
+    pod = {"metadata": {"uid": "p", "name": "p", "namespace": "n", "creationTimestamp": EPOCH}}
+    view = views.of(pod)
+    assert views.of(pod) is view
+    newer = {**pod, "status": {"phase": "Running"}}
+    assert views.of(newer) == view_pod(newer)
+    for number in range(2):
+        views.of({"metadata": {**pod["metadata"], "uid": str(number)}})
+    assert len(views._known) == 2

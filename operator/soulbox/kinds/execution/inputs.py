@@ -62,6 +62,13 @@ def _env_value(text: str, encoding: FileEncoding) -> str | None:
     return None if "\0" in value or len(value) > MAX_ENV_VALUE else value
 
 
+def lies_elsewhere(spec: ExecutionSpec, sandbox: SandboxSeen | None) -> bool:
+    """Whether code or a variable has to be asked for: else nothing is awaited for them."""
+    of_sandbox = () if sandbox is None or sandbox.spec is None else sandbox.spec.env
+    variables = (*of_sandbox, *spec.env)
+    return spec.code_from is not None or any(isinstance(one, EnvFrom) for one in variables)
+
+
 def merge_env(*sources: Iterable[EnvVar]) -> tuple[EnvVar, ...]:
     """The later wins."""
     merged: dict[str, EnvVar] = {}

@@ -5,6 +5,8 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any, Final, TypeVar
 
+import orjson
+
 from soulbox.kinds.execution.calls import Call, Calls
 from soulbox.kinds.execution.decide.seen import (
     Callee,
@@ -17,7 +19,7 @@ from soulbox.kinds.execution.decide.seen import (
 )
 from soulbox.kinds.execution.decide.terms import within
 from soulbox.kinds.execution.index import queue_of
-from soulbox.kinds.execution.inputs import InputReader, merge_env
+from soulbox.kinds.execution.inputs import InputReader, lies_elsewhere, merge_env
 from soulbox.kinds.execution.memory import ExecutionMemory
 from soulbox.kinds.execution.place import (
     Place,
@@ -51,7 +53,7 @@ from soulbox.pure.programs import code_sha256
 from soulbox.reconcile.services import Services
 from soulbox.reconcile.specs import SpecMemory, parsed_or_error
 
-# Larger programs are parsed again rather than kept.
+# Larger programs, and inputs, are parsed again rather than kept.
 _LARGEST_CODE: Final = 4096
 _NO_ROOM: Final = Turn(position=1, running=0, room=0)
 _T = TypeVar("_T")
@@ -116,17 +118,21 @@ class ExecutionObserver:
         assert created is not None, "the API server sets creationTimestamp"
         look = self._look(manifest, spec, call)
         missing, code_read, env_read = None, None, None
+        is_stale = False  # something was awaited since, or its place is another one
         # Read when it may be needed now: each of a thousand that wait would ask for it.
         if isinstance(spec, ExecutionSpec) and look.may_start and not is_finished(manifest):
+            is_stale = lies_elsewhere(spec, look.place.sandbox)
             missing, code_read, env_read = await self._read(namespace, spec, call, look)
             queue = queue_of(manifest)
             if queue is not None:
-                self._keep_place(uid, queue, look.place.concurrency, missing)
+                moved = self._keep_place(uid, queue, look.place.concurrency, missing)
+                is_stale = is_stale or moved
         verdict = ResultVerdict()
         run = self._runs.newest(uid)
         if call is not None and isinstance(run, RunDocument) and not is_finished(manifest):
+            is_stale = True
             verdict = await self._calls.result_verdict(uid, call, run)
-        if call is not None or look.may_start:
+        if is_stale:
             # Again, now that nothing is awaited any more before it is acted on.
             look = self._look(manifest, spec, call)
         spec, place, pod, dispatched = look.spec, look.place, look.pod, look.dispatched
@@ -339,14 +345,15 @@ class ExecutionObserver:
 
     def _keep_place(
         self, uid: str, sandbox: tuple[str, str], room: int, missing: CodeMissing | None
-    ) -> None:
-        """Who cannot run lets others go first."""
+    ) -> bool:
+        """Who cannot run lets others go first; whether its place changed."""
         turns = self._memory.turns
         if missing is None:
-            turns.take_back(uid, sandbox)
-        elif turns.set_aside(uid, sandbox):
-            for other in turns.first(sandbox, room):
-                self._services.enqueue(Kind.EXECUTION, other)
+            return turns.take_back(uid, sandbox)
+        is_news = turns.set_aside(uid, sandbox)
+        for other in turns.first(sandbox, room) if is_news else ():
+            self._services.enqueue(Kind.EXECUTION, other)
+        return is_news
 
     def _refused_seconds(self, uid: str, created: datetime, look: _Look) -> float | None:
         since = self._memory.refusals.since(uid)
@@ -444,12 +451,16 @@ def _missing_or(found: _T | CodeMissing) -> tuple[CodeMissing | None, _T | None]
     return (found, None) if isinstance(found, CodeMissing) else (None, found)
 
 
+def _has_large_input(spec: Mapping[str, Any]) -> bool:
+    return "input" in spec and len(orjson.dumps(spec["input"])) > _LARGEST_CODE
+
+
 def execution_spec(
     specs: SpecMemory, manifest: Mapping[str, Any]
 ) -> ExecutionSpec | InvalidManifest:
     """The Execution's spec, or what is wrong with it."""
     spec = manifest.get("spec") or {}
-    code, rest = spec.get("code") or "", spec.keys() & {"files", "stdin", "input"}
-    if rest or not isinstance(code, str) or len(code) > _LARGEST_CODE:
+    code, rest = spec.get("code") or "", spec.keys() & {"files", "stdin"}
+    if rest or not isinstance(code, str) or len(code) > _LARGEST_CODE or _has_large_input(spec):
         return parsed_or_error(manifest, parse_execution)
     return specs.of(manifest, parse_execution)

@@ -22,7 +22,7 @@ from soulbox.model.specs import ExecutionSpec, SandboxClassSpec
 from soulbox.model.states import ConditionType, Kind, SandboxState
 from soulbox.model.terms import RunTerms
 from soulbox.model.times import parse_time
-from soulbox.pure.pods.view import PodPhase, PodView, view_pod
+from soulbox.pure.pods.view import PodPhase, PodView
 from soulbox.reconcile.services import Services
 
 
@@ -133,7 +133,7 @@ def pod_of(
     manifest = None if uid is None else cache.get(Kind.POD, uid)
     if manifest is None or not _may_run_in(metadata, spec, manifest):
         return None
-    pod = view_pod(manifest)
+    pod = services.views.of(manifest)
     if dispatched is None and (pod.deleting or pod.phase is not PodPhase.RUNNING):
         return None
     return pod

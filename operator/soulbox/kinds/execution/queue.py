@@ -59,10 +59,12 @@ class Turns:
         self._look(sandbox, uid)
         return True
 
-    def take_back(self, uid: str, sandbox: Name) -> None:
-        """It can run: it has the place again that its arrival gives it."""
-        if self._aside.pop(uid, None) is not None:
-            self._look(sandbox, uid)
+    def take_back(self, uid: str, sandbox: Name) -> bool:
+        """It can run: it has the place again that its arrival gives it. Whether that is news."""
+        if self._aside.pop(uid, None) is None:
+            return False
+        self._look(sandbox, uid)
+        return True
 
     def drop(self, uid: str) -> None:
         """The Execution is over, or gone."""

@@ -1,5 +1,6 @@
 """Whom an Execution concerns: itself, the next in its queue, and its Sandbox."""
 
+import math
 from collections.abc import Callable
 from typing import Final
 
@@ -58,7 +59,8 @@ class ExecutionFollower(OwnFollower):
             if called is None and function is not None:
                 self._wake_calls(namespace, function)
         if sandbox is not None:
-            self._waker.add_later(Kind.SANDBOX, sandbox["metadata"]["uid"], COUNT_SECONDS)
+            uid = sandbox["metadata"]["uid"]
+            self._waker.add_later(Kind.SANDBOX, uid, min(COUNT_SECONDS, _idle_seconds(sandbox)))
 
     def last_version(self, manifest: Manifest, *, was_known: bool) -> Manifest | None:
         """Cancelled, if it had not ended. One whose code may run still is recorded once that is
@@ -85,7 +87,7 @@ class ExecutionFollower(OwnFollower):
         if sandbox is not None and self._drains(sandbox):
             labels = sandbox["metadata"].get("labels") or {}
             self._waker.add(Kind.FUNCTION, str(labels.get(FUNCTION_UID_LABEL)))
-        if sandbox is not None and (_is_ending(sandbox) or _counts_on_ends(sandbox)):
+        if sandbox is not None and (_is_ending(sandbox) or _is_suspended(sandbox)):
             self._waker.add(Kind.SANDBOX, sandbox["metadata"]["uid"])
 
 
@@ -106,8 +108,13 @@ def _is_ending(sandbox: Manifest) -> bool:
     return terminated or is_deleting(sandbox)
 
 
-def _counts_on_ends(sandbox: Manifest) -> bool:
-    """Whether the end of an Execution is what the Sandbox waits for: to be suspended, or to
-    begin to be idle."""
-    spec = sandbox.get("spec") or {}
-    return bool(spec.get("suspend") or spec.get("idleTimeoutSeconds"))
+def _is_suspended(sandbox: Manifest) -> bool:
+    """Whether the end of an Execution is what the Sandbox waits for."""
+    return bool((sandbox.get("spec") or {}).get("suspend"))
+
+
+def _idle_seconds(sandbox: Manifest) -> float:
+    """How soon it may have been idle for too long: not looked at with each end, as it counts all
+    its Executions then."""
+    asked = (sandbox.get("spec") or {}).get("idleTimeoutSeconds")
+    return asked if isinstance(asked, int) else math.inf

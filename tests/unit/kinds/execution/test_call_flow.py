@@ -62,6 +62,33 @@ async def test_warm_call_takes_two_writes(bench: Bench) -> None:
     assert bench.api.take_writes() == [("patch", "executions"), ("patch", "executions/status")]
 
 
+async def test_warm_call_looks_at_itself_alone(bench: Bench) -> None:
+    """Its Sandbox counts all that ran in it at each look: that is once in a while."""
+    await warm_function(bench)
+    passes: list[Kind] = []
+
+    def noting(kind: Kind) -> Any:
+        reconcile = bench.reconcilers[kind]
+
+        async def note(uid: str) -> float | None:
+            passes.append(kind)
+            return await reconcile(uid)
+
+        return note
+
+    bench.api.reads.clear()
+    bench.reconcilers = {kind: noting(kind) for kind in bench.reconcilers}
+    uid = add_call(bench)
+    await bench.settle()
+    bench.records.committed.add(uid)
+    bench.keys.add(Kind.EXECUTION, uid)
+    await bench.settle()
+    assert bench.execution("call")["status"]["state"] == "Completed"
+    assert set(passes) == {Kind.EXECUTION}
+    assert len(passes) <= 6, "as many as for an Execution in a Sandbox"
+    assert bench.api.reads == []
+
+
 async def test_call_that_has_waited_for_long_goes_on_after_a_restart(bench: Bench) -> None:
     """Its Sandbox says for long that it runs: no new version of it wakes the call."""
     await warm_function(bench)
