@@ -95,16 +95,18 @@ async def test_result_that_the_object_had_no_room_for_stays_in_its_row(
 ) -> None:
     whole = call({}, {"text": "x" * 60_000})
     whole["status"]["resultOmittedBytes"] = 60_011
-    bare = newer(whole)  # what the API server has, in any later version
+    # What the API server has: this version, which the watch may bring first, and any later one.
+    bare = newer(whole, metadata={"resourceVersion": whole["metadata"]["resourceVersion"]})
     del bare["status"]["result"]
+    later = newer(bare)
     async with running(make_mirror()) as mirror:
-        for manifest in (whole, bare):
+        for manifest in (bare, whole, later):
             mirror.offer(Kind.EXECUTION, manifest)
             await drained(mirror)
     row = sql_connection.execute(
         "select resource_version, result from soulbox.executions"
     ).fetchone()
-    assert row == (int(bare["metadata"]["resourceVersion"]), whole["status"]["result"])
+    assert row == (int(later["metadata"]["resourceVersion"]), whole["status"]["result"])
 
 
 async def test_program_without_input_has_none(

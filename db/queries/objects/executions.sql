@@ -91,6 +91,8 @@ WITH written AS (
            AND t.deleted_at IS NULL AND excluded.deleted_at IS NOT NULL)
        OR ((t.mirror_epoch, t.resource_version) = (excluded.mirror_epoch, excluded.resource_version)
            AND t.completed_at IS NULL AND excluded.completed_at IS NOT NULL)
+       OR ((t.mirror_epoch, t.resource_version) = (excluded.mirror_epoch, excluded.resource_version)
+           AND t.result IS NULL AND excluded.result IS NOT NULL)
     RETURNING
             t.cluster, t.tenant, t.user_name, t.namespace, t.name, t.state, t.reason,
             t.resource_version, t.deleted_at, t.recorded_at, t.updated_at, t.uid, t.created_at,

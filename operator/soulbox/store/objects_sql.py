@@ -6,7 +6,7 @@ is needed. What a newer version does to each column stands in the dataclass, see
 
 import argparse
 import textwrap
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from string import Template
 from typing import Final
@@ -221,7 +221,7 @@ def _upsert(table: Table, rules: dict[str, Rule], names: dict[str, str]) -> str:
         names,
         incoming=_wrapped(_incoming(name, rule, table) for name, rule in rules.items()),
         sets=_wrapped(_set(name, rule, table) for name, rule in _mutable(table, rules)),
-        guard=f"{closed}{newer}{_end_told_late(table)}{')' if closed else ''}",
+        guard=f"{closed}{newer}{_told_late(table, rules)}{')' if closed else ''}",
     )
     if table.feed is None:
         return insert + ";\n"
@@ -236,14 +236,19 @@ def _upsert(table: Table, rules: dict[str, Rule], names: dict[str, str]) -> str:
     return _told(insert, told, table, _OP, marked)
 
 
-def _end_told_late(table: Table) -> str:
-    """A repair may find an object gone before its end is told: the row, which still says that it
-    runs, takes the end in, though its version is no newer."""
+def _told_late(table: Table, rules: Mapping[str, Rule]) -> str:
+    """What a row takes in though its version is no newer. Its end: a repair may find an object gone
+    before that is told. And what is known of it but has no room in the object: the watch may bring
+    that version before we tell what it lacks."""
     if table.ended is None or table.is_closed:
         return ""
-    return f"""
+    known = [name for name, rule in rules.items() if rule is Rule.KNOWN]
+    return "".join(
+        f"""
    OR ((t.mirror_epoch, t.resource_version) = (excluded.mirror_epoch, excluded.resource_version)
-       AND t.{table.ended} IS NULL AND excluded.{table.ended} IS NOT NULL)"""
+       AND t.{name} IS NULL AND excluded.{name} IS NOT NULL)"""
+        for name in (table.ended, *known)
+    )
 
 
 def _told(written: str, columns: Iterable[str], table: Table, op: str, marked: str = "") -> str:
