@@ -25,6 +25,7 @@ _NO_INPUT: Final = b"null"
 # The judge's word on a result is waited for so long: a judge that is killed is back in 0.1 s, one
 # that hangs is replaced after 10 s.
 _JUDGE_SECONDS: Final = 60.0
+_NO_ANSWER: Final = "the judge gave no answer"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -216,19 +217,29 @@ class Calls:
         if schema is None or self._memory.judged.get(uid) == revision.name:
             return ""
         document = _NO_INPUT if spec.input is None else spec.input.encode()
-        verdict = await self._verdict(uid, document, schema, revision, "input", "inputSchema")
+        waited = self._unjudged_seconds(uid)
+        why = _NO_ANSWER
+        try:
+            verdict = await self._verdict(uid, document, schema, revision, "input", "inputSchema")
+        except JudgeUnavailable as error:
+            if waited < _JUDGE_SECONDS:
+                raise
+            verdict, why = None, str(error)
         if verdict is None:
-            return "Waiting for its input to be judged by inputSchema."
+            if waited < _JUDGE_SECONDS:
+                return "Waiting for its input to be judged by inputSchema."
+            message = f"Its input could not be judged by inputSchema: {why} for {waited:.0f} s"
+            return _not_called(ExecutionReason.START_FAILED, message, revision)
+        self._memory.unjudged_since.pop(uid, None)
         if not verdict.good:
-            return CallProblem(
-                reason=ExecutionReason.INPUT_INVALID,
-                message=f"{verdict.message}. None of its code ran.",
-                function_uid=revision.function_uid,
-                version=revision.version,
-                revision=revision.name,
-            )
+            return _not_called(ExecutionReason.INPUT_INVALID, verdict.message, revision)
         self._memory.judged[uid] = revision.name
         return ""
+
+    def _unjudged_seconds(self, uid: str) -> float:
+        """For how long the judge's word on it is missing."""
+        now_seconds = self._services.clock.now().timestamp()
+        return now_seconds - self._memory.unjudged_since.setdefault(uid, now_seconds)
 
     async def result_verdict(self, uid: str, call: Call, run: RunDocument) -> ResultVerdict:
         """What the judge says of the result of a run that ended well, by outputSchema."""
@@ -246,9 +257,8 @@ class Calls:
             )
         if not isinstance(run.left, ResultValue):
             return ResultVerdict()  # its own words tell
-        now_seconds = self._services.clock.now().timestamp()
-        waited = now_seconds - self._memory.unjudged_since.setdefault(uid, now_seconds)
-        why = "the judge gave no answer"
+        waited = self._unjudged_seconds(uid)
+        why = _NO_ANSWER
         try:
             verdict = await self._verdict(
                 uid, run.left.value, schema, call.revision, "result", "outputSchema"
@@ -273,6 +283,16 @@ class Calls:
                 document, schema, owner=revision.namespace, name=name, field=field
             ),
         )
+
+
+def _not_called(reason: ExecutionReason, message: str, revision: Revision) -> CallProblem:
+    return CallProblem(
+        reason=reason,
+        message=f"{message}. None of its code ran.",
+        function_uid=revision.function_uid,
+        version=revision.version,
+        revision=revision.name,
+    )
 
 
 def _not_again(called: FunctionRef, revision: str) -> CallProblem:

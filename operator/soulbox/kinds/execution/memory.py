@@ -23,7 +23,7 @@ class ExecutionMemory:
     saved_outputs: set[str] = field(default_factory=set)
     # The version whose inputSchema the input matched.
     judged: dict[str, str] = field(default_factory=dict)
-    # Since when the judge's word on the result is missing, Unix seconds.
+    # Since when the judge's word on the input, or on the result, is missing, Unix seconds.
     unjudged_since: dict[str, float] = field(default_factory=dict)
     # When this process dispatched each that has not ended yet.
     dispatched_at: dict[str, datetime] = field(default_factory=dict)

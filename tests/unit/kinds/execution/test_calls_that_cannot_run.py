@@ -334,6 +334,23 @@ class LostJudge:
         raise JudgeUnavailable("its process cannot be started: no memory")
 
 
+async def test_call_whose_input_is_never_judged_ends(tmp_path: Path) -> None:
+    """A judge that says nothing fails no pass: nobody else counts how long that is so."""
+    async with working(tmp_path, judge=LostJudge(says_nothing=True)) as bench:
+        await published(bench, inputSchema={"type": "object"})
+        add_call(bench, input={})
+        await bench.settle()
+        for _ in range(11):
+            await bench.elapse(5)
+        assert told(bench)[0] == "Queued"
+        for _ in range(3):
+            await bench.elapse(5)
+        assert told(bench) == ("Failed", "StartFailed")
+        message = bench.execution("call")["status"]["message"]
+        assert "could not be judged by inputSchema: the judge gave no answer for 6" in message
+        assert boxes(bench) == []
+
+
 @pytest.mark.parametrize("says_nothing", [True, False])
 async def test_finished_call_does_not_wait_for_a_lost_judge_for_ever(
     tmp_path: Path, says_nothing: bool
