@@ -11,11 +11,12 @@ import yaml
 
 from soulbox.schema.settings import Settings
 from tests.support.fix_kube import ROOT, Kubectl
+from tests.support.patience import PATIENCE_SECONDS
 
 pytestmark = [pytest.mark.api, pytest.mark.slow]
 
 # Building Helm, where no test has done so before, takes up to two minutes on two cores.
-HELM_SECONDS = 280
+HELM_SECONDS = 3 * PATIENCE_SECONDS
 
 
 def _render(*options: str) -> subprocess.CompletedProcess[str]:

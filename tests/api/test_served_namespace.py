@@ -13,10 +13,10 @@ import yaml
 
 from tests.support.builders import make_execution, make_sandbox
 from tests.support.fix_kube import ROOT, Kubectl, KubectlError
+from tests.support.patience import PATIENCE_SECONDS
 
 pytestmark = [pytest.mark.api, pytest.mark.slow]
 
-PATIENCE_SECONDS = 60.0
 HELD = "soulbox.dev/recorded"
 
 
@@ -28,7 +28,7 @@ def rendered(namespace: str) -> dict[tuple[str, str, str], dict[str, Any]]:
             "--namespace", "soulbox-system", "--kube-version", "1.34.0",
             "--set", f"watchNamespaces={{{namespace}}}",
         ],
-        capture_output=True, text=True, check=True, timeout=280,
+        capture_output=True, text=True, check=True, timeout=3 * PATIENCE_SECONDS,
     )  # fmt: skip
     return {
         (one["kind"], one["metadata"].get("namespace", ""), one["metadata"]["name"]): one

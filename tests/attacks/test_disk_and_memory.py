@@ -91,7 +91,7 @@ def test_run_that_takes_too_much_disk_is_ended(pod_with_limit: Runner, name: str
     code, words = FILLS[name]
     uid = f"fill-{list(FILLS).index(name)}"
     code = PRELUDE + code + "\nprint('taken', flush=True)\ntime.sleep(600)"
-    doc = pod_with_limit.run(uid, code, within=60, timeoutSeconds=50)
+    doc = pod_with_limit.run(uid, code, timeoutSeconds=50)
     result = doc["result"]
     assert result["outcome"] == "DiskLimit", (result, text(doc["output"]["stderr"]))
     assert words in result["message"]
@@ -157,7 +157,7 @@ def memory_group(limit_bytes: int) -> Iterator[Path]:
         (group / "memory.limit_in_bytes").write_text(str(limit_bytes))
         yield group
     finally:
-        wait_until(lambda: not (group / "cgroup.procs").read_text(), 20, "empty memory group")
+        wait_until(lambda: not (group / "cgroup.procs").read_text(), "empty memory group")
         group.rmdir()
 
 
@@ -217,6 +217,6 @@ def test_memory_bomb_ends_the_run_and_not_the_runner(binary: Path, name: str) ->
         # The runner is the first that the kernel would take, as in a pod of the Burstable class.
         before = f"echo $$ > {group}/cgroup.procs\necho 990 > /proc/self/oom_score_adj\n"
         with start_pod(binary, before=before) as runner:
-            doc = runner.run("bomb", PRELUDE + BOMBS[name] + "\ntime.sleep(60)", timeoutSeconds=30)
+            doc = runner.run("bomb", PRELUDE + BOMBS[name] + "\ntime.sleep(600)", timeoutSeconds=30)
             assert doc["result"]["outcome"] == "OOMKilled", doc["result"]
             still_works(runner, "after")

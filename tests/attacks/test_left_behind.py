@@ -61,7 +61,7 @@ def test_a41_a_tree_without_end_in_tmpdir_is_removed(pod: Runner) -> None:
 os.chdir(os.environ['TMPDIR'])
 for _ in range(5000): os.mkdir('d'); os.chdir('d')
 """)  # fmt: skip
-    wait_until(lambda: attack_lists(pod) == "[]", 30, "an empty directory")
+    wait_until(lambda: attack_lists(pod) == "[]", "an empty directory")
 
 
 def test_a41_the_next_run_does_not_wait_for_what_takes_long_to_remove(pod: Runner) -> None:

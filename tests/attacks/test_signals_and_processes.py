@@ -159,7 +159,7 @@ daemon(leapfrog)
 time.sleep(0.2)
 """)  # fmt: skip
     still_works(pod, "a43-after")
-    wait_until(lambda: len(children_of(pid_outside(pod))) <= 2, 10, "only launchers are left")
+    wait_until(lambda: len(children_of(pid_outside(pod))) <= 2, "only launchers are left")
 
 
 def test_a09_a_run_that_asks_its_launcher_to_trace_it_still_ends(pod: Runner) -> None:
@@ -195,7 +195,7 @@ def pids_group(limit: int) -> Iterator[tuple[Path, Path]]:
         (outer / "pids.max").write_text(str(limit))
         yield outer, inner
     finally:
-        wait_until(lambda: not (inner / "cgroup.procs").read_text(), 20, "empty group")
+        wait_until(lambda: not (inner / "cgroup.procs").read_text(), "empty group")
         inner.rmdir()
         outer.rmdir()
 
@@ -224,13 +224,11 @@ def test_a15_a_fork_bomb_takes_neither_the_runner_nor_its_neighbours(
         join = f"echo $$ > {inner}/cgroup.procs\n"
         with start_pod(binary, "--max-concurrent=4", before=join, uid=HIGH_UID + 1) as runner:
             runner.put("bomb", code=BOMB, timeoutSeconds=4, limits={"processes": 128})
-            wait_until(
-                lambda: int((inner / "pids.current").read_text()) > 50, 20, "the bomb went off"
-            )
+            wait_until(lambda: int((inner / "pids.current").read_text()) > 50, "the bomb went off")
             # Meanwhile another program starts, as soon as there is room.
-            doc = runner.run("neighbour", "print('ran')", within=120)
+            doc = runner.run("neighbour", "print('ran')")
             assert text(doc["output"]["stdout"]) == "ran\n", doc["result"]
-            assert runner.finish("bomb", within=60)["result"]["outcome"] == "TimedOut"
+            assert runner.finish("bomb")["result"]["outcome"] == "TimedOut"
             still_works(runner, "after")
 
 
@@ -256,8 +254,8 @@ print(word, flush=True)
 time.sleep(600)
 """)  # fmt: skip
         target = "/v1/executions/hold/1/output/stdout?offset=0"
-        wait_until(lambda: runner.call("GET", target).body == b"ETOOMANYREFS\n", 60, "all of them")
-        doc = runner.run("beside", "print(1)", timeoutSeconds=2, within=120)
+        wait_until(lambda: runner.call("GET", target).body == b"ETOOMANYREFS\n", "all of them")
+        doc = runner.run("beside", "print(1)", timeoutSeconds=2)
         assert doc["result"]["outcome"] == "StartFailed"
         assert "on their way through sockets" in doc["result"]["message"]
         runner.put("patient", code="print('ran')", timeoutSeconds=600, wait="100ms")
@@ -270,7 +268,8 @@ def test_processes_of_an_administrator_are_no_survivors_of_a_run(binary: Path) -
     """Entered as another user (kubectl debug): it cannot be killed, and ends no pod."""
     with start_pod(binary) as runner:
         runner.put("a", code="import time; time.sleep(0.5)", wait="100ms")
-        entered = subprocess.Popen(["nsenter", "-t", str(pid_outside(runner)), "-p", "sleep", "60"])
+        enter = ["nsenter", "-t", str(pid_outside(runner)), "-p", "sleep", "600"]
+        entered = subprocess.Popen(enter)
         try:
             assert runner.finish("a")["result"]["outcome"] == "Exited"
             doc = runner.run("b", "print('next')")

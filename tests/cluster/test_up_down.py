@@ -19,6 +19,7 @@ import pytest
 
 from hack.cluster import containerd, node, operator, ownership, postgres, processes, tokens
 from hack.cluster.config import BRIDGE, CHECKOUT, DATA_DIR, NODE_ADDRESS, RUN_DIR, paths
+from tests.support.patience import KUBECTL_PATIENCE, PATIENCE_SECONDS
 
 pytestmark = [
     pytest.mark.e2e,
@@ -156,7 +157,7 @@ def cluster(machine_before: dict[str, object]) -> Iterator[Cluster]:
         cluster = Cluster(Path(folder))
         cluster.up()
         cluster.kubectl("apply", "-f", "-", manifest=POD)
-        cluster.kubectl("wait", "--for=condition=Ready", "pod/probe", "--timeout=60s")
+        cluster.kubectl("wait", "--for=condition=Ready", "pod/probe", KUBECTL_PATIENCE)
         yield cluster
         run_hack("down", cluster.state)
 
@@ -248,7 +249,7 @@ def test_up_after_everything_was_killed_heals_and_keeps_pod_and_rows(cluster: Cl
     assert after.keys() == before.keys()
     assert not set(after.values()) & set(before.values())
     assert cluster.sql("SELECT n FROM kept") == "7"
-    deadline = time.monotonic() + 30
+    deadline = time.monotonic() + PATIENCE_SECONDS
     while True:  # the kubelet needs a moment to find its pods again
         try:
             output = cluster.kubectl("exec", "probe", "--", "echo", "alive")
@@ -266,7 +267,7 @@ def test_down_leaves_nothing_whatever_died_before(
 ) -> None:
     cluster.up()
     cluster.kubectl("apply", "-f", "-", manifest=POD)
-    cluster.kubectl("wait", "--for=condition=Ready", "pod/probe", "--timeout=60s")
+    cluster.kubectl("wait", "--for=condition=Ready", "pod/probe", KUBECTL_PATIENCE)
     alive = pids()
     for name in killed:
         os.kill(alive[name], signal.SIGKILL)
@@ -288,7 +289,7 @@ def test_down_ends_what_an_interrupted_up_began(
         [str(CHECKOUT / "hack/up"), "--no-operator", "--state-dir", str(cluster.state)],
         stderr=subprocess.DEVNULL,
     )
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + PATIENCE_SECONDS
     while "kube-apiserver" not in pids():
         assert time.monotonic() < deadline
         time.sleep(0.01)

@@ -51,7 +51,7 @@ time.sleep(120)
 def test_everything_at_once_leaves_the_sandbox_as_it_was(world: World) -> None:
     world.create(make_sandbox("box", resources={"disk": "128Mi", "memory": "256Mi"}))
     pod = world.sandbox("box")["status"]["pod"]["name"]
-    world.create(make_execution("evil", code=ALL_AT_ONCE.read_text(), timeoutSeconds=8))
+    world.create(make_execution("evil", code=ALL_AT_ONCE.read_text(), timeoutSeconds=15))
     evil = world.execution("evil")["status"]
     assert (evil["state"], evil["reason"]) == ("Timeout", "TimedOut"), evil
     out = evil["output"]["stdout"]

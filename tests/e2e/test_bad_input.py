@@ -90,7 +90,7 @@ def test_input_nested_deeper_than_any_decoder_reads_is_refused_and_holds_nobody_
     assert box.execution("run")["status"]["output"]["stdout"] == "42\n"
     for name in ("deep", "deeper"):
         box.kubectl.run(
-            *("wait", "--for=condition=Finished", f"execution/{name}", "--timeout=100s"),
+            *("wait", "--for=condition=Finished", f"execution/{name}"),
             *("--namespace", box.namespace, "--output=name"),
         )
         words = box.kubectl.run(
@@ -101,5 +101,5 @@ def test_input_nested_deeper_than_any_decoder_reads_is_refused_and_holds_nobody_
     # Not left behind for an operator of before, which other tests may start on this cluster.
     box.kubectl.run(
         *("delete", "execution", "deep", "deeper", "--namespace", box.namespace),
-        *("--timeout=100s", "--output=name"),
+        "--output=name",
     )

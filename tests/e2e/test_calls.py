@@ -15,6 +15,7 @@ import pytest
 
 from tests.support.builders import make_execution, make_function
 from tests.support.fix_operator import OperatorProcess
+from tests.support.patience import PATIENCE_SECONDS
 from tests.support.waiting import Manifest, World
 
 pytestmark = [pytest.mark.e2e, pytest.mark.slow]
@@ -185,7 +186,7 @@ def test_calls_of_many_clients_end_once_each_whoever_is_killed(
 
     def call(number: int) -> None:
         world.create(make_call(names[number], "many", input={"n": number % 1000}))
-        world.execution(names[number], 300)
+        world.execution(names[number])
 
     started = time.monotonic()
     with ThreadPoolExecutor(CLIENTS) as clients:
@@ -222,7 +223,7 @@ def test_calls_of_many_clients_end_once_each_whoever_is_killed(
         env=os.environ | {"SOULBOX_DSN": world.dsn},
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=PATIENCE_SECONDS,
         check=False,
     )
     assert verify.returncode == 0, verify.stdout + verify.stderr

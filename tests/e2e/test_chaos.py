@@ -27,6 +27,7 @@ from tests.support.fix_kube import Kubectl
 from tests.support.fix_operator import OperatorProcess
 from tests.support.object_watch import ObjectWatch, PodWatch, Seen
 from tests.support.own_database import OwnDatabase, own_database
+from tests.support.patience import PATIENCE_SECONDS
 
 pytestmark = [pytest.mark.e2e, pytest.mark.slow, pytest.mark.timeout(1500)]
 
@@ -36,12 +37,12 @@ SIZE, OPERATOR_KILLS, DATABASE_KILLS = (
 SEED = int(os.environ.get("SOULBOX_TEST_SEED", "20261126"))
 BOXES = 4  # in a wave; one of them is deleted while its runs are under way
 WAVE = 30  # objects
-WAVE_SECONDS = 180.0
+WAVE_SECONDS = 2 * PATIENCE_SECONDS
 RUNS = SIZE - BOXES * -(-SIZE // WAVE)
 OVERLAP = 12  # Executions of a wave that are not over when the next begins
 SMALL = {"cpu": "400m", "memory": "64Mi"}
 FINAL = {"Completed", "Failed", "Timeout", "Cancelled"}
-LONG = "import time\nprint('begun', flush=True)\ntime.sleep(120)\n"
+LONG = "import time\nprint('begun', flush=True)\ntime.sleep(600)\n"
 # What each kind of Execution does, and its outcome where nobody takes its sandbox away.
 PLANS: dict[str, tuple[dict[str, Any], tuple[str, str, int | None] | None]] = {
     "ok": (
@@ -214,7 +215,6 @@ def test_every_object_has_one_outcome_and_every_second_is_billed_once(
                 and all(seen.gone for seen in pods.seen().values())
             ),
             "Sandboxes and pods to go",
-            seconds=180,
         )
         world.poll(lambda: nothing_waits(own), "the mirror to be through")
         # What was deleted while nobody watched is found by the repair.

@@ -12,6 +12,7 @@ import pytest
 
 from tests.support.fix_kube import ROOT, Kubectl
 from tests.support.fix_operator import OperatorProcess
+from tests.support.patience import PATIENCE_SECONDS
 
 pytestmark = [pytest.mark.e2e, pytest.mark.slow, pytest.mark.alone]
 
@@ -24,7 +25,7 @@ def doctor(dsn: str, *arguments: str, **environment: str) -> tuple[int, dict[str
         env={**os.environ, "SOULBOX_DSN": dsn, **environment},
         capture_output=True,
         text=True,
-        timeout=280,
+        timeout=PATIENCE_SECONDS,
         check=False,
     )
     assert done.stderr == ""

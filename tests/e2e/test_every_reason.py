@@ -33,8 +33,6 @@ FILL = (
 )
 SMALL = {"cpu": "200m", "memory": "64Mi"}
 UNREACHABLE = "node.kubernetes.io/unreachable"
-# Pulls and refused pods are given a minute.
-PATIENCE_SECONDS = 150
 
 
 @dataclass(frozen=True)
@@ -200,7 +198,7 @@ class Stage:
     def final(self, reason: str) -> Manifest:
         """The Execution of that reason once it is over."""
         where = self.poor if reason == "QuotaExceeded" else self.world
-        return where.execution(name_of(reason), seconds=PATIENCE_SECONDS)
+        return where.execution(name_of(reason))
 
     def describe(self, name: str) -> str:
         """`kubectl describe sbe`, as a newcomer sees it."""

@@ -13,6 +13,7 @@ import pytest
 
 from hack.cluster.config import CHECKOUT, OPERATOR_NAMESPACE
 from tests.support.fix_kube import Kubectl
+from tests.support.patience import PATIENCE_SECONDS
 
 pytestmark = [pytest.mark.e2e, pytest.mark.slow]
 
@@ -52,7 +53,7 @@ def make_pod(name: str) -> dict[str, Any]:
 
 
 def wait_for(words: str, log: Path) -> None:
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + PATIENCE_SECONDS
     while words not in log.read_text():
         assert time.monotonic() < deadline, f"no {words!r} in {log.read_text()!r}"
         time.sleep(0.1)

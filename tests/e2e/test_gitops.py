@@ -18,6 +18,7 @@ from soulbox.model.keys import (
 )
 from tests.support.fix_kube import ROOT
 from tests.support.gitops import argocd_health, kstatus
+from tests.support.patience import PATIENCE_SECONDS
 from tests.support.waiting import Manifest, World
 
 pytestmark = [pytest.mark.e2e, pytest.mark.slow]
@@ -43,7 +44,7 @@ def kubectl(world: World, *arguments: str, stdin: str | None = None) -> tuple[in
         env={**os.environ, "KUBECTL_APPLYSET": "true"},
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=PATIENCE_SECONDS,
         check=False,
     )  # fmt: skip
     return done.returncode, done.stdout + done.stderr

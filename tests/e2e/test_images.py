@@ -50,7 +50,7 @@ def printed(world: World, name: str) -> str:
 
 def test_python_has_pip_and_venv_and_says_that_there_is_no_network(world: World) -> None:
     world.create(make_sandbox("box"))
-    world.create(make_execution("pip", code=PIP, timeoutSeconds=200))
+    world.create(make_execution("pip", code=PIP))
     world.create(make_execution("next", code="import small; print(small.ANSWER)"))
     seen = json.loads(printed(world, "pip"))
     for name in ("offline", "venv offline"):
@@ -91,14 +91,14 @@ print(json.dumps({
 
 def test_python_data_computes_draws_and_starts_few_threads(world: World) -> None:
     world.create(make_sandbox("box", className="python-data"))
-    world.create(make_execution("data", code=DATA, timeoutSeconds=200))
+    world.create(make_execution("data", code=DATA))
     seen = json.loads(printed(world, "data"))
     assert seen["backend"] == "agg"
     assert seen["tasks"] <= 6, "BLAS starts no thread for each CPU of a large node"
     assert seen["cached"], "compiled ahead: the root is read-only"
     assert LIBRARIES
     for number, program in enumerate(LIBRARIES):
-        world.create(make_execution(f"library-{number}", code=program.code, timeoutSeconds=200))
+        world.create(make_execution(f"library-{number}", code=program.code))
         assert printed(world, f"library-{number}") == program.want, program.name
 
 

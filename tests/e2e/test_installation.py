@@ -11,6 +11,7 @@ import pytest
 from tests.support.builders import make_execution, make_sandbox
 from tests.support.fix_kube import ROOT, Kubectl
 from tests.support.fix_operator import OperatorProcess
+from tests.support.patience import PATIENCE_SECONDS
 from tests.support.waiting import World
 
 pytestmark = [pytest.mark.e2e, pytest.mark.slow]
@@ -26,7 +27,7 @@ def run_operator(kubeconfig: Path, dsn: str) -> "subprocess.CompletedProcess[str
         env={**os.environ, "KUBECONFIG": str(kubeconfig), "SOULBOX_DSN": dsn},
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=PATIENCE_SECONDS,
         check=False,
     )
 

@@ -14,6 +14,7 @@ import pytest
 
 from tests.support.builders import make_execution, make_sandbox
 from tests.support.fix_operator import OperatorProcess
+from tests.support.patience import PATIENCE_SECONDS
 from tests.support.waiting import World
 
 pytestmark = [pytest.mark.e2e, pytest.mark.slow]
@@ -68,7 +69,7 @@ def test_every_execution_ends_once_and_ran_once(
     world.poll(
         lambda: all("completionTime" in one["status"] for one in executions(world, names)),
         f"{RUNS} ends",
-        seconds=60 + RUNS,
+        seconds=PATIENCE_SECONDS + RUNS,
     )
     found = executions(world, names)
     assert len(found) == RUNS

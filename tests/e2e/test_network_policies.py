@@ -257,9 +257,7 @@ def test_no_pod_gets_out_before_its_policy_holds(world: World, listener: Listene
     for name in names:
         world.create(pod(name, RUSH, *targets, role="rush"))
     for name in names:
-        world.wait(
-            "pod", name, lambda one: one["status"].get("phase") == "Succeeded", "its end", 240
-        )
+        world.wait("pod", name, lambda one: one["status"].get("phase") == "Succeeded", "its end")
         said = world.kubectl.run("logs", name, "--namespace", world.namespace)
         assert "OPEN" not in said
         assert int(said.split()[-1]) >= 3  # it did try
@@ -314,7 +312,7 @@ def test_no_code_starts_before_its_policy_is_seen_in_force(
         assert listener.peers == []  # no code ran
 
         world.delete("networkpolicy", "open")
-        ran = world.execution("queued", 120)["status"]
+        ran = world.execution("queued")["status"]
         assert (ran["state"], ran["output"]["stdout"]) == ("Completed", "closed\n")
         assert world.get("sandbox", "box")["status"]["reason"] == "Running"
         world.create(make_execution("after", sandboxRef=None, className=name, code=code))
@@ -387,7 +385,7 @@ def test_cluster_dns_answers_those_that_may_ask_it(world: World) -> None:
         names = ["kubernetes.default", group, f"{address.replace('.', '-')}.{group}", "example.com"]
         world.kubectl.run(
             "wait", "--namespace=kube-system", "--for=condition=Available",
-            "deployment/cluster-dns", "--timeout=120s",
+            "deployment/cluster-dns",
         )  # fmt: skip
         for profile in ("dns", "numbers", "none"):
             world.create(
@@ -406,7 +404,7 @@ def test_cluster_dns_answers_those_that_may_ask_it(world: World) -> None:
                 make_execution(profile, sandboxRef={"name": profile}, code=NAMES, args=names)
             )
         for profile in ("dns", "numbers", "none"):
-            status = world.execution(profile, 180)["status"]
+            status = world.execution(profile)["status"]
             assert status["state"] == "Completed", status
             answers[profile] = json.loads(status["output"]["stdout"])
         told = answers["dns"]

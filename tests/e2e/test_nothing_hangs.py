@@ -62,7 +62,7 @@ def test_lost_finalizer_comes_back_and_an_owner_gone_before_leaves_no_pod(world:
         uid=uid,
     )
     assert row == {"state": "cancelled", "stdout": "begun\n"}
-    world.kubectl.run("delete", "namespace", world.namespace, "--timeout=50s")
+    world.kubectl.run("delete", "namespace", world.namespace)
 
 
 def test_cascade_orphan_ends_pods_and_runs(world: World) -> None:
@@ -110,9 +110,9 @@ def test_what_is_refused_or_missing_is_told_and_holds_nobody_up(world: World) ->
         "its Event",
     )
 
-    ended = world.execution("refused", 90)["status"]
+    ended = world.execution("refused")["status"]
     assert (ended["state"], ended["reason"]) == ("Failed", "QuotaExceeded")
-    ended = world.execution("lost", 90)["status"]
+    ended = world.execution("lost")["status"]
     assert (ended["state"], ended["reason"]) == ("Failed", "InvalidSpec")
     assert 'Sandbox "big" cannot run: spec.resources' in ended["message"]
     ended = world.execution("call", 90)["status"]
@@ -237,7 +237,7 @@ def test_pods_that_cannot_start_or_went_unused_are_told_and_replaced(
         "sandbox", "box", lambda s: s["status"].get("reason") == "StartFailed", "why not"
     )
     assert told["status"]["message"].startswith("FailedCreatePodSandBox: ")
-    ended = world.execution("never", 120)["status"]
+    ended = world.execution("never")["status"]
     assert (ended["state"], ended["reason"]) == ("Failed", "StartFailed")
     assert "FailedCreatePodSandBox" in ended["message"]
     world.wait_gone("pod", pod["metadata"]["name"])

@@ -47,7 +47,7 @@ def stored(world: World, uid: str, stream: str, inline: str) -> bytes:
 
 def check(world: World, created: Manifest, stream: str, size: int, limit: int) -> None:
     """Count and hash are of all that was written, what is kept is its first `limit` bytes."""
-    output = world.execution(created["metadata"]["name"], seconds=120)["status"]["output"]
+    output = world.execution(created["metadata"]["name"])["status"]["output"]
     want = pattern(size)
     assert output[f"{stream}Bytes"] == size
     assert output[f"{stream}Sha256"] == hashlib.sha256(want).hexdigest()

@@ -10,13 +10,14 @@ import pytest
 
 from tests.support.audit import Meter
 from tests.support.builders import make_execution, make_sandbox
+from tests.support.gates import UNTIL_GO, go
+from tests.support.patience import PATIENCE_SECONDS
 from tests.support.waiting import World
 
 pytestmark = [pytest.mark.e2e, pytest.mark.slow]
 
 # 1,000 with SOULBOX_TEST_QUEUE=1000; this many show the order as well in a tenth of the time.
 CROWD = int(os.environ.get("SOULBOX_TEST_QUEUE", "60"))
-SLEEP = "import time\ntime.sleep({})\n"
 
 
 @pytest.fixture
@@ -28,7 +29,7 @@ def box(world: World) -> World:
 
 
 def test_wait_shows_its_place_and_its_reason(box: World) -> None:
-    box.create(make_execution("long", code=SLEEP.format(8)))
+    box.create(make_execution("long", code=UNTIL_GO))
     box.wait("execution", "long", lambda e: e["status"]["state"] == "Running", "Running")
     box.create(make_execution("second"))
     box.create(make_execution("third"))
@@ -40,19 +41,23 @@ def test_wait_shows_its_place_and_its_reason(box: World) -> None:
         'Waiting for its turn in Sandbox "box": 1 Execution runs there, 1 may at once, '
         "1 waits before it (priority 0)."
     )
+    go(box)
     ended = [box.execution(name)["status"] for name in ("long", "second", "third")]
     assert all(one["state"] == "Completed" for one in ended)
     assert all("queuePosition" not in one for one in ended)
 
 
 def test_priority_goes_first_and_users_take_turns(box: World) -> None:
-    box.create(make_execution("blocker", code=SLEEP.format(6)))
+    box.create(make_execution("blocker", code=UNTIL_GO))
     box.wait("execution", "blocker", lambda e: e["status"]["state"] == "Running", "Running")
     names = [f"a-{number}" for number in range(4)]
     for name in names:
         box.create(make_execution(name, priority=-1))
     box.create(make_execution("other", user="kubernetes-admin", priority=-1))
     box.create(make_execution("urgent", priority=100))
+    for name in (*names, "other", "urgent"):
+        box.wait("execution", name, lambda e: "queuePosition" in e["status"], "a queuePosition")
+    go(box)
     started = {
         name: box.execution(name)["status"]["startTime"] for name in (*names, "other", "urgent")
     }
@@ -63,12 +68,13 @@ def test_priority_goes_first_and_users_take_turns(box: World) -> None:
 
 
 def test_queue_timeout_is_a_timeout_of_its_own(box: World) -> None:
-    box.create(make_execution("long", code=SLEEP.format(6)))
+    box.create(make_execution("long", code=UNTIL_GO))
     box.wait("execution", "long", lambda e: e["status"]["state"] == "Running", "Running")
     box.create(make_execution("brief", queueTimeoutSeconds=2))
-    status = box.execution("brief", seconds=20)["status"]
+    status = box.execution("brief")["status"]
     assert (status["state"], status["reason"]) == ("Timeout", "QueueTimeout")
     assert "within queueTimeoutSeconds (2 s); none of it has run" in status["message"]
+    go(box)
     assert box.execution("long")["status"]["state"] == "Completed"
 
 
@@ -83,7 +89,7 @@ def test_a_crowd_in_one_sandbox_ends_in_order_with_few_writes(box: World) -> Non
     def ended() -> list[dict]:
         return [one for one in box.list("executions") if "completionTime" in one["status"]]
 
-    box.poll(lambda: len(ended()) == CROWD, f"{CROWD} ends", seconds=60 + CROWD * 0.5)
+    box.poll(lambda: len(ended()) == CROWD, f"{CROWD} ends", seconds=PATIENCE_SECONDS + CROWD * 0.5)
     found = ended()
     assert {one["status"]["state"] for one in found} == {"Completed"}
     by_start = sorted(found, key=lambda one: one["status"]["startTime"])

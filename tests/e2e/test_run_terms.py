@@ -10,12 +10,14 @@ import pytest
 from tests.support.builders import make_execution, make_sandbox
 from tests.support.classes import class_like
 from tests.support.fix_operator import OperatorProcess
+from tests.support.gates import UNTIL_GO, go
 from tests.support.waiting import Manifest, World
 
 pytestmark = [pytest.mark.e2e, pytest.mark.slow]
 
-# More than the class keeps once it is lowered, and far longer than it gives then.
-WRITES = "import time\nprint('begun', flush=True)\ntime.sleep(8)\nprint('x' * 3000, end='')\n"
+# More than the class keeps once it is lowered.
+WRITES = UNTIL_GO + "print('x' * 3000, end='')\n"
+ENDLESS = "import time\nprint('begun', flush=True)\ntime.sleep(600)\n"
 NAMES = ("className", "language", "timeoutSeconds", "outputLimitBytes")
 LOWERED = {"defaults": {"timeoutSeconds": 1}, "max": {"timeoutSeconds": 2, "outputBytes": 1024}}
 
@@ -43,7 +45,7 @@ def test_run_ends_under_the_terms_it_was_dispatched_with(
 
 
 def _check(world: World, operator: OperatorProcess, class_name: str) -> None:
-    box = {"className": class_name, "defaultTimeoutSeconds": 40, "maxConcurrentExecutions": 3}
+    box = {"className": class_name, "defaultTimeoutSeconds": 400, "maxConcurrentExecutions": 3}
     world.create(make_sandbox("box", **box))
     world.sandbox("box")
     for name in ("run", "old"):
@@ -52,7 +54,7 @@ def _check(world: World, operator: OperatorProcess, class_name: str) -> None:
         running = world.wait(
             "execution", name, lambda e: e["status"]["state"] == "Running", "Running"
         )
-        assert shown(running["status"])[:3] == (class_name, "python", 40)
+        assert shown(running["status"])[:3] == (class_name, "python", 400)
     promised = shown(running["status"])
 
     patch = json.dumps({"spec": LOWERED})
@@ -67,8 +69,14 @@ def _check(world: World, operator: OperatorProcess, class_name: str) -> None:
     where = ("--namespace", world.namespace, "--subresource=status", "--type=merge")
     world.kubectl.run("patch", "execution", "old", *where, "-p", told)
     operator.start()
-    world.create(make_execution("late", code=WRITES))
+    world.create(make_execution("late", code=ENDLESS))
+    late = world.execution("late")["status"]
+    assert (late["state"], shown(late)[2:]) == ("Timeout", (1, 1024))
+    assert "time limit (1 s)" in late["message"]
+    assert recorded(world, "late")[2:] == (1, 1024)
 
+    # By now longer than the class gives.
+    go(world)
     status = world.execution("run")["status"]
     assert (status["state"], status["output"]["stdout"]) == ("Completed", "begun\n" + "x" * 3000)
     assert shown(status) == promised
@@ -79,7 +87,3 @@ def _check(world: World, operator: OperatorProcess, class_name: str) -> None:
     assert (status["state"], status["attempt"]) == ("Completed", 1)
     assert shown(status)[2:] == (None, None)
     assert recorded(world, "old") == (class_name, "python", None, None)
-    late = world.execution("late")["status"]
-    assert (late["state"], shown(late)[2:]) == ("Timeout", (1, 1024))
-    assert "time limit (1 s)" in late["message"]
-    assert recorded(world, "late")[2:] == (1, 1024)

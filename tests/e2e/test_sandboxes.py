@@ -6,6 +6,7 @@ from decimal import Decimal
 import pytest
 
 from tests.support.builders import make_execution, make_sandbox
+from tests.support.gates import meeting
 from tests.support.waiting import Manifest, World
 
 pytestmark = [pytest.mark.e2e, pytest.mark.slow]
@@ -69,9 +70,11 @@ def test_deleted_pod_is_replaced_and_its_run_says_lost(world: World) -> None:
 
 
 def test_lifetime_ends_the_sandbox_and_what_runs_in_it(world: World) -> None:
-    world.create(make_sandbox("box", lifetimeSeconds=3))
+    world.create(make_sandbox("box", lifetimeSeconds=3600))
     world.sandbox("box")
     world.create(make_execution("run", code=SLEEP))
+    world.wait("execution", "run", lambda e: e["status"]["state"] == "Running", "Running")
+    world.patch("sandbox", "box", {"spec": {"lifetimeSeconds": 1}})
     status = world.execution("run")["status"]
     assert (status["state"], status["reason"]) == ("Failed", "SandboxTerminated")
     found = world.sandbox("box", "Terminated")["status"]
@@ -237,7 +240,7 @@ def test_names_of_253_characters_work(world: World) -> None:
 def test_deleted_and_made_again_at_once_is_a_new_sandbox(world: World) -> None:
     first = world.create(make_sandbox("box"))["metadata"]["uid"]
     world.sandbox("box")
-    world.kubectl.run("delete", "sandbox", "box", "--namespace", world.namespace, "--timeout=60s")
+    world.kubectl.run("delete", "sandbox", "box", "--namespace", world.namespace)
     second = world.create(make_sandbox("box"))["metadata"]["uid"]
     assert first != second
     status = world.sandbox("box")["status"]
@@ -268,8 +271,9 @@ def test_a_raised_concurrency_takes_effect_in_the_running_pod(world: World) -> N
     world.create(make_sandbox("box"))
     world.sandbox("box")
     world.patch("sandbox", "box", {"spec": {"maxConcurrentExecutions": 2}})
-    for name in ("one", "two"):
-        world.create(make_execution(name, code="import time\ntime.sleep(2)\n"))
+    for name, other in (("one", "two"), ("two", "one")):
+        world.create(make_execution(name, code=meeting(name, other)))
     spans = [world.execution(name)["status"] for name in ("one", "two")]
+    assert [one["state"] for one in spans] == ["Completed", "Completed"]
     assert spans[0]["startTime"] < spans[1]["completionTime"]
     assert spans[1]["startTime"] < spans[0]["completionTime"]

@@ -29,10 +29,8 @@ def test_volume_of_a_deleted_sandbox_is_empty_and_free_after_the_next_up(
     assert (folder / "kept").exists()
 
     world.delete("sandbox", "box")
-    kubectl.run("wait", "--for=jsonpath={.status.phase}=Released", "--timeout=50s",
-                "persistentvolume", name)  # fmt: skip
+    kubectl.run("wait", "--for=jsonpath={.status.phase}=Released", "persistentvolume", name)
     storage.ensure(kubectl.program, kubectl.kubeconfig, node["metadata"]["name"])
 
-    kubectl.run("wait", "--for=jsonpath={.status.phase}=Available", "--timeout=50s",
-                "persistentvolume", name)  # fmt: skip
+    kubectl.run("wait", "--for=jsonpath={.status.phase}=Available", "persistentvolume", name)
     assert list(folder.iterdir()) == []

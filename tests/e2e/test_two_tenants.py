@@ -45,7 +45,7 @@ def read(operator: OperatorProcess, world: World, name: str, key: str | None) ->
     asked = urllib.request.Request(f"{url}/output/stdout", headers=headers)
     opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
     try:
-        with opener.open(asked, timeout=20) as reply:
+        with opener.open(asked, timeout=60) as reply:
             return int(reply.status)
     except urllib.error.HTTPError as error:
         return error.code

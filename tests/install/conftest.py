@@ -19,9 +19,10 @@ from hack.cluster import postgres
 from hack.cluster.config import NODE_ADDRESS
 from soulbox.store.migrate import migrate
 from tests.support.fix_kube import ROOT, Kubectl
+from tests.support.patience import PATIENCE_SECONDS
 
 NAMESPACE = "soulbox-system"
-IMAGE_SECONDS = 280
+IMAGE_SECONDS = 3 * PATIENCE_SECONDS
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +68,7 @@ def installation(kubectl: Kubectl, pods_database: Database, operator_image: None
     )  # fmt: skip
     yield
     uninstall("--give-up", os.devnull, "--deadline", "5")
-    kubectl.run("delete", "namespace", NAMESPACE, "--ignore-not-found", "--timeout=50s")
+    kubectl.run("delete", "namespace", NAMESPACE, "--ignore-not-found")
 
 
 def uninstall(*options: str) -> str:
@@ -80,7 +81,7 @@ def uninstall(*options: str) -> str:
     assert program is not None
     done = subprocess.run(
         [program, "uninstall", "--yes", *options],
-        capture_output=True, text=True, timeout=200, check=False,
+        capture_output=True, text=True, timeout=2 * PATIENCE_SECONDS, check=False,
     )  # fmt: skip
     assert done.returncode == 0, done.stdout + done.stderr
     print(done.stdout)
@@ -91,7 +92,7 @@ def helm(*arguments: str) -> subprocess.CompletedProcess[str]:
     """Helm with the tests' cluster; not checked."""
     return subprocess.run(
         [ROOT / "hack/helm", *arguments],
-        capture_output=True, text=True, timeout=200, check=False,
+        capture_output=True, text=True, timeout=2 * PATIENCE_SECONDS, check=False,
     )  # fmt: skip
 
 

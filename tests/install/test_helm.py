@@ -11,6 +11,7 @@ from tests.install.conftest import NAMESPACE, Database, helm, operator_log, unin
 from tests.install.test_plain import traces
 from tests.support.builders import make_execution, make_sandbox
 from tests.support.fix_kube import ROOT, Kubectl
+from tests.support.patience import KUBECTL_PATIENCE
 from tests.support.waiting import World
 
 pytestmark = [pytest.mark.e2e, pytest.mark.slow]
@@ -20,7 +21,7 @@ CHART = str(ROOT / "manifests/chart")
 
 def install(verb: str, *options: str, release: str = "soulbox") -> str:
     """helm install or upgrade, waiting until it is Ready; stdout."""
-    done = helm(verb, release, CHART, "-n", NAMESPACE, "--wait", "--timeout", "90s", *options)
+    done = helm(verb, release, CHART, "-n", NAMESPACE, "--wait", KUBECTL_PATIENCE, *options)
     assert done.returncode == 0, done.stderr
     print(done.stdout)
     return done.stdout
@@ -57,7 +58,7 @@ def test_release_for_one_namespace_is_upgraded_and_taken_out(
 
     said = uninstall("--keep-namespace")
     assert "helm uninstall soulbox" in said
-    done = helm("uninstall", "soulbox", "-n", NAMESPACE, "--wait")
+    done = helm("uninstall", "soulbox", "-n", NAMESPACE, "--wait", KUBECTL_PATIENCE)
     assert done.returncode == 0, done.stderr
     assert kubectl.get("crd", "sandboxes.soulbox.dev")  # crds.keep
     uninstall()

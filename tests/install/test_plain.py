@@ -13,6 +13,7 @@ from tests.e2e.test_examples import WANTED
 from tests.install.conftest import NAMESPACE, Database, operator_log, uninstall
 from tests.support.builders import make_execution
 from tests.support.fix_kube import ROOT, Kubectl, KubectlError
+from tests.support.patience import PATIENCE_SECONDS
 from tests.support.waiting import World
 
 pytestmark = [pytest.mark.e2e, pytest.mark.slow]
@@ -24,14 +25,11 @@ def apply_install(kubectl: Kubectl, *, ready: bool = True) -> None:
     """What docs/install.md tells a person to do; `ready` waits for the operator's pods."""
     apply = ("apply", "--server-side", "--force-conflicts", "--filename")
     print(kubectl.run(*apply, str(ROOT / "crds")))
-    kubectl.run("wait", "--for=condition=Established", "--timeout=30s", "-f", str(ROOT / "crds"))
+    kubectl.run("wait", "--for=condition=Established", "-f", str(ROOT / "crds"))
     print(kubectl.run(*apply, str(INSTALL)))
     if not ready:
         return
-    kubectl.run(
-        "rollout", "status", "deployment/soulbox-operator", "--namespace", NAMESPACE,
-        "--timeout=50s",
-    )  # fmt: skip
+    kubectl.run("rollout", "status", "deployment/soulbox-operator", "--namespace", NAMESPACE)
 
 
 def test_installed_serves_every_example_and_leaves_nothing(
@@ -103,12 +101,12 @@ def test_without_its_operator_nothing_is_lost_silently(
     world.execution("lonely")
     kubectl.run("delete", "deployment", "soulbox-operator", "--namespace", NAMESPACE)
     kubectl.run(
-        "wait", "--for=delete", "pod", "--namespace", NAMESPACE, "--timeout=50s",
+        "wait", "--for=delete", "pod", "--namespace", NAMESPACE,
         "--selector=app.kubernetes.io/component=operator",
     )  # fmt: skip
     refused = subprocess.run(
         [ROOT / ".venv/bin/soulbox", "uninstall", "--yes", "--deadline", "2"],
-        capture_output=True, text=True, timeout=60, check=False,
+        capture_output=True, text=True, timeout=PATIENCE_SECONDS, check=False,
     )  # fmt: skip
     assert refused.returncode == 1
     assert "--give-up" in refused.stderr

@@ -26,7 +26,7 @@ def run(runner: Runner, program: Program) -> dict[str, Any]:
     own, uid = replace(runner, connection=None), program.name.replace("/", "-").replace("_", "-")
     try:
         doc = own.run(
-            uid, program.code, within=120, command=program.command, extension=program.suffix
+            uid, program.code, command=program.command, extension=program.suffix
         )
         assert own.release(uid).status == 204
         return doc

@@ -14,7 +14,15 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.runner_client import HIGH_UID, POD_UID, Runner, start_runner, text, wait_until
+from tests.support.runner_client import (
+    HIGH_UID,
+    POD_UID,
+    UNTIL_GO,
+    Runner,
+    start_runner,
+    text,
+    wait_until,
+)
 
 SETPRIV = ("setpriv", f"--reuid={HIGH_UID}", f"--regid={HIGH_UID}", "--clear-groups")
 
@@ -125,7 +133,7 @@ def test_launcher_that_waits_for_the_next_run_cannot_be_looked_into(
         runner.put("first", code="import os\nwhile not os.path.exists('both'): pass")
         runner.run("second", "open('both', 'w')")
         runner.finish("first")  # now two launchers wait
-        out = text(runner.run("a", code, timeoutSeconds=5)["output"]["stdout"]).splitlines()
+        out = text(runner.run("a", code)["output"]["stdout"]).splitlines()
         assert [line.split(";")[0] for line in out] == ["Operation not permitted"]
         assert "yes" not in out[0]
 
@@ -178,11 +186,11 @@ def test_landlock_takes_nothing_away_where_it_cannot_hide(runner: Runner) -> Non
 def test_landlock_keeps_signals_within_the_run(binary: Path, base: Path) -> None:
     with start_runner(binary, base, "--max-concurrent", "2", prefix=SETPRIV) as runner:
         runner.put("other", code="import os, time; open('pid', 'w').write(str(os.getpid()));"
-                   "os.rename('pid', 'ready'); time.sleep(2); print('unharmed')")  # fmt: skip
-        wait_until((runner.workspace / "ready").exists, 10, "the other run")
+                   "os.rename('pid', 'ready')\n" + UNTIL_GO + "print('unharmed')")  # fmt: skip
+        wait_until((runner.workspace / "ready").exists, "the other run")
         code = """
 import os, subprocess
-child = subprocess.Popen(['sleep', '60'])
+child = subprocess.Popen(['sleep', '600'])
 child.kill()
 print(child.wait())
 for pid in (int(open('ready').read()), os.getppid()):
@@ -193,6 +201,7 @@ for pid in (int(open('ready').read()), os.getppid()):
 """
         doc = runner.run("a", code)
         assert text(doc["output"]["stdout"]).splitlines() == ["-9", "kept in", "kept in"]
+        runner.go()
         assert text(runner.finish("other")["output"]["stdout"]) == "unharmed\n"
 
 

@@ -26,6 +26,7 @@ from soulbox.model.states import (
     RunOutcome,
     RunState,
 )
+from tests.support.patience import PATIENCE_SECONDS
 from tests.support.runner_client import POD_UID, Runner
 
 UID = "6f1c2a34-8a51-4f0e-9a3c-2f6d0b7c9e11"
@@ -72,7 +73,7 @@ async def test_run_from_start_to_release(client: RunnerClient, pod: PodAddress) 
     )
     assert await client.healthy(pod)
 
-    run = await client.start(pod, UID, 1, request, wait_seconds=20)
+    run = await client.start(pod, UID, 1, request, wait_seconds=30)
 
     assert run.state is RunState.FINISHED, run
     assert run.result is not None
@@ -100,7 +101,7 @@ async def test_input_goes_in_and_a_result_comes_out(client: RunnerClient, pod: P
     code = "async def main(input):\n    return [input['größe'][0][:5_000], 2.50]"
     request = _request(code, input=given, handler=handler)
 
-    run = await client.start(pod, UID, 1, request, wait_seconds=20)
+    run = await client.start(pod, UID, 1, request, wait_seconds=30)
 
     assert run.result is not None
     assert run.result.exit_code == 0, run.stderr
@@ -111,7 +112,7 @@ async def test_input_goes_in_and_a_result_comes_out(client: RunnerClient, pod: P
     [listed] = (await client.list(pod)).executions
     assert listed.result_file is None
     code = "def main(input):\n    return 'x' * 65_535"
-    run = await client.start(pod, UID, 2, _request(code, handler=handler), wait_seconds=20)
+    run = await client.start(pod, UID, 2, _request(code, handler=handler), wait_seconds=30)
     assert run.result_file is not None
     assert run.result_file.problem is ResultProblem.TOO_LARGE
     assert run.result_file.size_bytes == 65_537
@@ -121,7 +122,7 @@ async def test_output_longer_than_a_reply_is_read_whole(
     client: RunnerClient, pod: PodAddress
 ) -> None:
     code = "import sys; sys.stdout.buffer.write(bytes(range(256)) * 12_000)"
-    run = await client.start(pod, UID, 1, _request(code), wait_seconds=20)
+    run = await client.start(pod, UID, 1, _request(code), wait_seconds=30)
     assert run.stdout is not None
     assert run.stdout.size_bytes == 3_072_000
     assert not run.stdout.is_whole
@@ -135,7 +136,7 @@ async def test_output_longer_than_a_reply_is_read_whole(
 
 
 async def test_running_run_is_cancelled(client: RunnerClient, pod: PodAddress) -> None:
-    run = await client.start(pod, UID, 1, _request("import time; time.sleep(60)"))
+    run = await client.start(pod, UID, 1, _request("import time; time.sleep(600)"))
     assert run.state in (RunState.ACCEPTED, RunState.RUNNING)
     with pytest.raises(RunnerRefused) as caught:
         await client.start(pod, UID, 2, _request("print(1)"))
@@ -146,14 +147,14 @@ async def test_running_run_is_cancelled(client: RunnerClient, pod: PodAddress) -
 
     await client.cancel(pod, UID, 1)
 
-    run = await client.get(pod, UID, 1, wait_seconds=10)
+    run = await client.get(pod, UID, 1, wait_seconds=30)
     assert run.result is not None
     assert run.result.outcome is RunOutcome.CANCELLED
 
 
 async def test_run_that_cannot_start_says_so(client: RunnerClient, pod: PodAddress) -> None:
     run = await client.start(
-        pod, UID, 1, _request("", command=("no-such-program",)), wait_seconds=10
+        pod, UID, 1, _request("", command=("no-such-program",)), wait_seconds=30
     )
     assert run.result is not None
     assert run.result.outcome is RunOutcome.START_FAILED
@@ -167,7 +168,7 @@ async def test_unknown_run_and_another_body_are_refused(
         with pytest.raises(RunnerRefused) as caught:
             await call(pod, UID, 1)
         assert (caught.value.status, caught.value.code) == (404, "NotFound")
-    await client.start(pod, UID, 1, _request("print(1)"), wait_seconds=10)
+    await client.start(pod, UID, 1, _request("print(1)"), wait_seconds=30)
     with pytest.raises(RunnerRefused) as caught:
         await client.start(pod, UID, 1, _request("print(2)"))
     assert (caught.value.status, caught.value.code) == (409, "Conflict")
@@ -201,7 +202,7 @@ async def test_stats_and_shutdown(client: RunnerClient, pod: PodAddress, runner:
     stats = await client.stats(pod)
     assert stats.running_executions == ()
     await client.shutdown(pod)
-    assert runner.process.wait(timeout=15) == 0
+    assert runner.process.wait(timeout=PATIENCE_SECONDS) == 0
     assert not await client.healthy(pod)
 
 
@@ -221,7 +222,7 @@ async def test_captured_files_are_read_whatever_they_are_called(
         "    open('got/' + name, 'w').write(name)\n"
     )
     request = _request(code, stdin=json.dumps(ODD_NAMES), capture_files=("got/**",))
-    run = await client.start(pod, UID, 1, request, wait_seconds=20)
+    run = await client.start(pod, UID, 1, request, wait_seconds=30)
     assert run.result is not None
     assert run.result.exit_code == 0, run
     assert [file.path for file in run.files] == sorted(
@@ -257,7 +258,7 @@ async def test_globs_that_the_schema_takes_are_taken(
     client: RunnerClient, pod: PodAddress, glob: str
 ) -> None:
     assert re.fullmatch(GLOB_PATTERN, glob)
-    run = await client.start(pod, UID, 1, _request("pass", capture_files=(glob,)), wait_seconds=20)
+    run = await client.start(pod, UID, 1, _request("pass", capture_files=(glob,)), wait_seconds=30)
     assert run.state is RunState.FINISHED
 
 

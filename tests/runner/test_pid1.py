@@ -16,7 +16,16 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.runner_client import Runner, children_of, start_runner, text, wait_until
+from tests.support.patience import PATIENCE_SECONDS
+from tests.support.runner_client import (
+    UNTIL_GO,
+    Runner,
+    children_of,
+    has_child,
+    start_runner,
+    text,
+    wait_until,
+)
 
 UNSHARE = ("unshare", "--pid", "--fork", "--kill-child=SIGKILL")
 IN_NAMESPACE = (*UNSHARE, "--mount-proc")
@@ -75,7 +84,7 @@ def test_signal_from_a_program_does_nothing(pid1: Runner, name: str) -> None:
 
 def test_kill_all_ends_only_its_own_run(pid1: Runner) -> None:
     for uid in ("a", "b", "c"):
-        doc = pid1.run(uid, "import os, time; os.kill(-1, 9); time.sleep(60)", within=10)
+        doc = pid1.run(uid, "import os, time; os.kill(-1, 9); time.sleep(600)")
         # kill(-1) spares its sender, but takes the launcher, and with it the run.
         assert (doc["result"]["outcome"], doc["result"]["signal"]) == ("Signaled", "SIGKILL")
     assert text(pid1.run("d", "print('next')")["output"]["stdout"]) == "next\n"
@@ -97,7 +106,7 @@ def test_orphans_are_collected(pid1: Runner) -> None:
     orphans = (
         "import os\nfor _ in range(50):\n  if os.fork() == 0:\n    if os.fork(): os._exit(0)\n"
     )
-    orphans += "    os._exit(0)\nos.kill(os.getppid(), 9)\nimport time; time.sleep(60)"
+    orphans += "    os._exit(0)\nos.kill(os.getppid(), 9)\nimport time; time.sleep(600)"
     doc = pid1.run("a", orphans)
     assert doc["result"]["outcome"] == "Signaled"
     doc = pid1.run("b", "import os; print(*[p for p in os.listdir('/proc') if p.isdigit()])")
@@ -107,7 +116,7 @@ def test_orphans_are_collected(pid1: Runner) -> None:
 
 def test_namespace_is_empty_after_each_run(pid1: Runner) -> None:
     daemon = (
-        "import os, time\nif os.fork() == 0:\n  os.setsid()\n  if os.fork() == 0: time.sleep(60)\n"
+        "import os, time\nif os.fork() == 0:\n  os.setsid()\n  if os.fork() == 0: time.sleep(600)\n"
     )
     listing = "import os; print(*[p for p in os.listdir('/proc') if p.isdigit()])"
     for i in range(5):
@@ -118,12 +127,14 @@ def test_namespace_is_empty_after_each_run(pid1: Runner) -> None:
 
 def test_process_entered_from_outside_ends_with_the_run(binary: Path, base: Path) -> None:
     with start_pid1(binary, base) as (runner, pid):
-        runner.put("a", code="import time; time.sleep(1)", wait="200ms")
-        entered = subprocess.Popen(["nsenter", "-t", str(pid), "-p", "sleep", "60"])
+        runner.put("a", code=UNTIL_GO)
+        entered = subprocess.Popen(["nsenter", "-t", str(pid), "-p", "sleep", "600"])
         try:
+            wait_until(lambda: has_child(entered.pid, "sleep"), "the process from outside")
+            runner.go()
             assert runner.finish("a")["result"]["outcome"] == "Exited"
             # nsenter forks and ends itself the way its child ended.
-            assert entered.wait(timeout=10) == -signal.SIGKILL
+            assert entered.wait(timeout=PATIENCE_SECONDS) == -signal.SIGKILL
         finally:
             entered.kill()
             entered.wait()
@@ -133,12 +144,15 @@ def test_process_entered_from_outside_stays_while_another_run_is_active(
     binary: Path, base: Path
 ) -> None:
     with start_pid1(binary, base, "--max-concurrent", "2") as (runner, pid):
-        runner.put("long", code="import time; time.sleep(2); print('unharmed')")
-        entered = subprocess.Popen(["nsenter", "-t", str(pid), "-p", "sleep", "60"])
+        runner.put("long", code=UNTIL_GO + "print('unharmed')")
+        entered = subprocess.Popen(["nsenter", "-t", str(pid), "-p", "sleep", "600"])
         try:
+            wait_until(lambda: has_child(entered.pid, "sleep"), "the process from outside")
             runner.run("short", "print(1)")
+            assert entered.poll() is None
+            runner.go()
             assert text(runner.finish("long")["output"]["stdout"]) == "unharmed\n"
-            assert entered.wait(timeout=10) == -signal.SIGKILL
+            assert entered.wait(timeout=PATIENCE_SECONDS) == -signal.SIGKILL
         finally:
             entered.kill()
             entered.wait()
@@ -146,13 +160,13 @@ def test_process_entered_from_outside_stays_while_another_run_is_active(
 
 def test_term_from_outside_drains(binary: Path, base: Path) -> None:
     with start_pid1(binary, base) as (runner, pid):
-        runner.put("a", code="import time; time.sleep(60)", wait="200ms")
+        runner.put("a", code="import time; time.sleep(600)", wait="200ms")
         os.kill(pid, signal.SIGTERM)
-        assert runner.finish("a", within=5)["result"]["outcome"] == "Cancelled"
+        assert runner.finish("a")["result"]["outcome"] == "Cancelled"
         reply = runner.put("b", code="1")
         assert (reply.status, reply.code) == (503, "Draining")
         assert runner.release("a").status == 204
-        assert runner.process.wait(timeout=5) == 0
+        assert runner.process.wait(timeout=PATIENCE_SECONDS) == 0
 
 
 def test_proc_of_another_namespace_turns_kill_all_off(binary: Path, base: Path) -> None:
@@ -164,7 +178,7 @@ def test_proc_of_another_namespace_turns_kill_all_off(binary: Path, base: Path) 
 
 
 def test_ordinary_process_never_has_kill_all(runner: Runner) -> None:
-    bystander = subprocess.Popen(["sleep", "60"])
+    bystander = subprocess.Popen(["sleep", "600"])
     try:
         assert any('"pid1":false' in line for line in runner.log)
         for i in range(3):
@@ -180,4 +194,4 @@ def test_threads_of_pid1_stay_few(pid1: Runner) -> None:
         pid1.run(f"a{i}", "print(1)")
     pid = pid_outside(pid1)
     assert len(os.listdir(f"/proc/{pid}/task")) <= 16
-    wait_until(lambda: len(children_of(pid)) <= 1, 5, "only the waiting launcher")
+    wait_until(lambda: len(children_of(pid)) <= 1, "only the waiting launcher")

@@ -123,7 +123,7 @@ errno_action = struct.pack('I', 0x00050000)
 def sleeper():
     pid = os.fork()
     if pid == 0:
-        time.sleep(60)
+        time.sleep(600)
         os._exit(0)
     return pid
 child, sibling = sleeper(), sleeper()

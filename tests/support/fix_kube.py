@@ -18,8 +18,13 @@ from typing import Any
 
 import pytest
 
+from tests.support.patience import KUBECTL_PATIENCE, PATIENCE_SECONDS
+
 ROOT = Path(__file__).parents[2]
-CALL_SECONDS = 60
+# These wait themselves, some for 30 seconds and some for ever, unless they are told.
+WAITING = ("delete", "rollout", "wait")
+# Later than kubectl's own end, which says what it waited for.
+CALL_SECONDS = PATIENCE_SECONDS + 30
 
 
 class KubectlError(AssertionError):
@@ -43,6 +48,8 @@ class Kubectl:
         command = [self.program, "--kubeconfig", self.kubeconfig]
         if self.user is not None:
             command += ["--as", self.user, "--as-group", "system:authenticated"]
+        if arguments[0] in WAITING:
+            arguments = (*arguments, KUBECTL_PATIENCE)
         done = subprocess.run(
             [*command, *arguments],
             input=stdin,

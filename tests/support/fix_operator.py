@@ -27,9 +27,12 @@ from hack.cluster.ports import free_port
 from soulbox.store.migrate import migrate
 from tests.support.direct import Direct, direct
 from tests.support.fix_kube import ROOT, Kubectl, KubectlError
+from tests.support.patience import PATIENCE_SECONDS
 from tests.support.waiting import World
 
-START_SECONDS = 180.0
+START_SECONDS = PATIENCE_SECONDS
+# Far less than anything that it could wait for at its end.
+END_SECONDS = 60.0
 NAMESPACE = "soulbox-system"
 LEASE = "soulbox-operator"
 # Namespaces that a worker's operator serves at a time: it is told of them at its start.
@@ -134,14 +137,14 @@ class OperatorProcess:
     def get(self, path: str) -> str:
         """Body of a GET on its health port."""
         opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
-        with opener.open(f"http://127.0.0.1:{self.port}{path}", timeout=5) as answer:
+        with opener.open(f"http://127.0.0.1:{self.port}{path}", timeout=30) as answer:
             return str(answer.read().decode())
 
     def _end(self, number: signal.Signals) -> float:
         assert self._process is not None
         started = time.monotonic()
         self._process.send_signal(number)
-        self._process.wait(timeout=20)
+        self._process.wait(timeout=END_SECONDS)
         return time.monotonic() - started
 
     def _write_kubeconfig(self) -> None:

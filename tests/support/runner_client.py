@@ -16,7 +16,7 @@ import subprocess
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -24,8 +24,11 @@ from typing import Any
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
+from tests.support.patience import PATIENCE_SECONDS
+
 POD_UID = "0b0e7f0c-5a5e-4a55-9d5e-3f0a1c2b3d4e"
-START_SECONDS = 10
+# In front of what a program does afterwards; see Runner.go.
+UNTIL_GO = "import os, time\nwhile not os.path.exists('go'): time.sleep(0.01)\n"
 # In the range that pods get, where no account of the machine is. Another for each test process:
 # RLIMIT_NPROC counts all processes of a uid.
 HIGH_UID = 1_073_741_000 + os.getpid() % 100_000
@@ -147,7 +150,9 @@ class Runner:
     def release(self, uid: str, attempt: int = 1) -> Reply:
         return self.call("POST", f"/v1/executions/{uid}/{attempt}/release")
 
-    def finish(self, uid: str, attempt: int = 1, within: float = 60) -> dict[str, Any]:
+    def finish(
+        self, uid: str, attempt: int = 1, within: float = PATIENCE_SECONDS
+    ) -> dict[str, Any]:
         """Wait for the end and give the document."""
         deadline = time.monotonic() + within
         while True:
@@ -158,11 +163,17 @@ class Runner:
                 assert reply.json["state"] == "Finished", (reply.json, self.log[-5:])
                 return dict(reply.json)
 
-    def run(self, uid: str, code: str, within: float = 60, **request: Any) -> dict[str, Any]:
+    def run(
+        self, uid: str, code: str, within: float = PATIENCE_SECONDS, **request: Any
+    ) -> dict[str, Any]:
         """PUT and wait for the end."""
         reply = self.put(uid, code=code, wait="1s", **request)
         assert reply.status == 201, reply
         return self.finish(uid, within=within)
+
+    def go(self) -> None:
+        """Let a program that begins with UNTIL_GO go on."""
+        (self.workspace / "go").touch()
 
     def stored(self, uid: str, stream: str, attempt: int = 1, offset: int = 0) -> bytes:
         """All stored bytes of a stream from an offset, call by call."""
@@ -212,11 +223,20 @@ def children_of(pid: int) -> list[int]:
     return found
 
 
-def wait_until(condition: Callable[[], bool], within: float, what: str) -> None:
+def has_child(pid: int, name: str) -> bool:
+    """Whether a process of that name runs below another."""
+    for child in children_of(pid):
+        with suppress(OSError):
+            if Path(f"/proc/{child}/comm").read_text().strip() == name:
+                return True
+    return False
+
+
+def wait_until(condition: Callable[[], bool], what: str) -> None:
     """Look again every 10 ms; fail with what was awaited."""
-    deadline = time.monotonic() + within
+    deadline = time.monotonic() + PATIENCE_SECONDS
     while not condition():
-        assert time.monotonic() < deadline, f"not within {within} s: {what}"
+        assert time.monotonic() < deadline, f"not within {PATIENCE_SECONDS} s: {what}"
         time.sleep(0.01)
 
 
@@ -268,7 +288,7 @@ def start_runner(
     reader = threading.Thread(target=read_log, daemon=True)
     reader.start()
     try:
-        assert listening.wait(START_SECONDS), "the runner does not listen"
+        assert listening.wait(PATIENCE_SECONDS), "the runner does not listen"
         assert port, log
         started.append(Runner(process, signer, host, port[0], base, log))
         yield started[0]

@@ -13,12 +13,9 @@ from psycopg.rows import dict_row
 
 from tests.support.direct import direct
 from tests.support.fix_kube import Kubectl, KubectlError
+from tests.support.patience import PATIENCE_SECONDS
 
 Manifest = dict[str, Any]
-
-# A pod is started at the kubelet's one-second look; everything else takes milliseconds.
-# A machine that runs other things at the same time takes many times that.
-PATIENCE_SECONDS = 120.0
 
 
 class World:
