@@ -45,13 +45,24 @@ docs: venv ## Build the docs as a site into site/; a link that leads nowhere bre
 	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
 	@echo "site/index.html"
 
+# `make test` runs all of them.
+UNIT_OPTIONS ?= -m "not slow"
+
 .PHONY: check
-check: venv ## Lint, types, import rules, generated files and unit tests (under a minute)
+check: venv ## Lint, types, import rules, generated files and quick unit tests (under a minute)
+	@$(MAKE) --no-print-directory -j 2 lint unit
+
+# mypy uses one core only, so both go on beside each other.
+.PHONY: lint
+lint: venv
 	@$(BIN)/ruff check operator hack tests
 	@$(BIN)/ruff format --check -q operator tests
-	@$(BIN)/mypy operator/soulbox hack/cluster
 	@$(BIN)/lint-imports --config pyproject.toml --no-cache > .lint-imports.log || { cat .lint-imports.log; exit 1; }
 	@rm -f .lint-imports.log
+	@$(BIN)/mypy operator/soulbox hack/cluster
+
+.PHONY: unit
+unit: venv
 	@$(BIN)/pytest -q -n 2 $(UNIT_OPTIONS) tests/unit
 
 .PHONY: test

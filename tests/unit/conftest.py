@@ -4,6 +4,7 @@ that are put together once."""
 from __future__ import annotations
 
 import functools
+import gc
 import os
 from collections.abc import AsyncIterator, Iterator, MutableMapping
 from pathlib import Path
@@ -12,6 +13,7 @@ from typing import Any
 import pytest
 import structlog
 import typer
+import yaml
 from hypothesis import settings
 
 from tests.support.reconciling import Bench, working
@@ -25,6 +27,16 @@ settings.load_profile("unit")
 
 # Typer makes the tree of all commands again at every call, 50 ms of CPU time; it keeps no state.
 typer.main.get_command = functools.cache(typer.main.get_command)
+
+# Reading kubeconfigs, for one in seven tests, was a tenth of the whole: the same parser in C.
+if yaml.__with_libyaml__:
+    yaml.SafeLoader = yaml.CSafeLoader  # type: ignore[misc]
+
+
+def pytest_collection_finish() -> None:
+    """What is there by now stays: no round of the garbage collector needs to look at it again."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture

@@ -545,6 +545,7 @@ async def life(one: Candidate) -> None:
         await one.leadership.hold()
 
 
+@pytest.mark.slow
 @given(steps=STEPS)
 @settings(max_examples=settings.default.max_examples * 3 // 5)  # each is three operators
 def test_never_do_two_lead_at_once(steps: list[tuple[int, str, float]]) -> None:

@@ -51,6 +51,7 @@ def _hold(run_dir: Path, held: Event, release: Event) -> None:
         release.wait(30)
 
 
+@pytest.mark.slow  # two processes that import it anew
 def test_lock_waits_for_the_other_and_leaves_no_file(tmp_path: Path) -> None:
     context = multiprocessing.get_context("spawn")
     held, release, second = context.Event(), context.Event(), context.Event()

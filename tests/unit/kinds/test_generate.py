@@ -57,6 +57,7 @@ def test_chart_and_install_are_what_their_sources_make() -> None:
     assert next(iter(install)) == ("Namespace", "soulbox-system")
 
 
+@pytest.mark.slow
 def test_check_reports_a_difference_and_writes_nothing(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -67,6 +67,7 @@ ANY_JSON = st.recursive(
 )
 
 
+@pytest.mark.slow
 @given(ANY_JSON)
 def test_all_json_can_be_written_and_what_is_written_is_stored_as_it_is(value: Any) -> None:
     found, is_whole = storable_json(value)

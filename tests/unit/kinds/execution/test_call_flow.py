@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
+
 from soulbox.model.states import Kind
 from tests.support.builders import make_execution, make_function
 from tests.support.reconciling import NAMESPACE, Bench, uid_of
@@ -173,6 +175,7 @@ async def test_function_without_room_is_waited_for_and_given_more(bench: Bench) 
     assert bench.cache.count(Kind.SANDBOX) == 2
 
 
+@pytest.mark.slow
 async def test_calls_that_waited_for_a_sandbox_all_get_pods_of_their_own(bench: Bench) -> None:
     """scale.max became 0: whoever waits is more than one look at the Function wakes."""
     await warm_function(bench)

@@ -38,11 +38,13 @@ def go_json_bytes(text: str) -> int:
     return len(encoded[1:-1].encode())
 
 
+@pytest.mark.slow
 @given(st.text(st.characters(exclude_categories=["Cs"])))
 def test_encoded_bytes_are_what_the_api_server_stores(text: str) -> None:
     assert encoded_bytes(text) == go_json_bytes(text)
 
 
+@pytest.mark.slow
 @given(MIXED, MIXED, GAPS, st.sampled_from([MINIMAL_BYTES, 2000, INLINE_BYTES]))
 def test_inline_form_never_costs_more_than_its_limit(
     head: bytes, tail: bytes, gap: int, limit: int
