@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 from uuid import UUID
@@ -11,7 +14,7 @@ import psycopg
 from soulbox.kinds.function.history import VersionHistory
 from soulbox.model.states import Kind
 from tests.support.builders import make_function
-from tests.support.fix_mirror import CONTEXT, MakeMirror, drained, running
+from tests.support.fix_mirror import CONTEXT, MakeMirror, drained, running, until
 from tests.support.reconciling import NAMESPACE, Bench, uid_of, working
 
 SCHEMA = {"type": "object", "properties": {"someField": {"default": None, "const": "a\x00b"}}}
@@ -83,6 +86,45 @@ async def test_versions_are_complete_after_a_repair_whatever_was_lost(
             ).fetchall()
             assert after == before
             assert mirror.statistics().dead_letters == 0
+
+
+async def test_versions_published_within_one_batch_have_their_rows_without_a_repair(
+    make_mirror: MakeMirror, sql_connection: psycopg.Connection, tmp_path: Path
+) -> None:
+    async with working(tmp_path) as bench:
+        uid = await published(bench)
+        manifest = bench.cache.get(Kind.FUNCTION, uid)
+        assert manifest is not None
+        mirror = make_mirror()
+        history = VersionHistory(bench.kube, bench.cache, mirror, CONTEXT)
+        follows = asyncio.create_task(history.run(settle_seconds=0))
+        async with running(mirror):
+            # All the mirror is told of is the newest: the one before was replaced as it waited.
+            mirror.offer(Kind.FUNCTION, manifest)
+            await drained(mirror)
+            history.notice(Kind.FUNCTION, manifest)
+            whole = [("1", "callable"), ("2", "current"), ("3", "callable")]
+            await until(lambda: versions(sql_connection) == whole)
+            second = await published_other(bench)
+            reads = len(bench.api.reads)
+            history.notice(Kind.FUNCTION, manifest)
+            history.notice(Kind.SANDBOX, manifest)
+            # What comes next is looked at, so what came before was.
+            history.notice(Kind.FUNCTION, second)
+            await until(lambda: len(versions(sql_connection)) == 4)
+            assert len(bench.api.reads) == reads + 1, "only what has no row is read"
+        follows.cancel()
+        with suppress(asyncio.CancelledError):
+            await follows
+
+
+async def published_other(bench: Bench) -> Mapping[str, Any]:
+    """Another Function of one version."""
+    uid = uid_of(bench.api.add("functions", make_function("other", NAMESPACE)))
+    await bench.settle()
+    manifest = bench.cache.get(Kind.FUNCTION, uid)
+    assert manifest is not None
+    return manifest
 
 
 async def test_rows_hold_neither_code_nor_values_and_schemas_as_they_are_written(

@@ -51,6 +51,8 @@ class Intake:
         # Awaited with the namespace of each object before the object is passed on; set by the
         # wiring.
         self.before_event: Callable[[str | None], Awaitable[None]] = at_once
+        # Told of each version of an object that is news; set by the wiring.
+        self.on_news: Callable[[Kind, Mapping[str, Any]], object] = lambda _kind, _manifest: None
         self._cache = cache
         self._followers = followers
         self._mirror = mirror
@@ -89,6 +91,8 @@ class Intake:
         news = self._cache.put(kind, manifest)
         if news and kind in _MIRRORED:
             self._mirror.offer(kind, manifest)
+        if news:
+            self.on_news(kind, manifest)
         if news or again:
             self.wake(kind, manifest)
 

@@ -89,6 +89,7 @@ async def _lead(process: Process, stack: AsyncExitStack) -> None:
     work.spawn("queue", reconcilers.queue.run(), vital=True)
     work.spawn("periodic", duties.periodic.run(), vital=True)
     work.spawn("held", duties.held.run(), vital=True)
+    work.spawn("versions", duties.history.run(), vital=True)
     if duties.sampler is not None:
         work.spawn("sampler", duties.sampler.run())
     # What was loaded at start lives as long as the process: out of the collector's way.
@@ -109,6 +110,7 @@ def _tie(
     reconcilers.followers.execution.on_unfinished = reconcilers.controllers.farewell.take
     periodic.on_pods = services.health.forget_others
     periodic.after_repair = duties.history.complete
+    intake.on_news = duties.history.notice
 
 
 def _publish(
