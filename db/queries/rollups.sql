@@ -10,7 +10,8 @@ SELECT soulbox.rollups_built() AS is_built,
              WHERE b.epoch = s.database_epoch AND b.xid8 >= s.watermark ORDER BY b.xid8 LIMIT 1),
            (SELECT m.recorded_at FROM soulbox.usage_marks m
              WHERE m.epoch = s.database_epoch AND m.xid8 >= s.watermark ORDER BY m.xid8 LIMIT 1)
-           ))::float8 AS waiting_seconds
+           ))::float8 AS waiting_seconds,
+       s.calls_summed_at IS NOT NULL AS are_calls_summed
   FROM soulbox.rollup_state s;
 
 -- lock_watermark --

@@ -28,6 +28,7 @@ from typing import Any
 import psycopg
 from psycopg import AsyncConnection
 
+from soulbox.store.call_sums import CallSums
 from soulbox.store.migrate import migrate
 from soulbox.store.pool import open_store
 from soulbox.store.rollups import Rebuild, fold_usage
@@ -173,6 +174,13 @@ HOT = [
         50,
     ),
     Hot(
+        "figures of a tenant's 700 tools over 30 days",
+        "select * from soulbox.tool_stats(30)",
+        lambda _chance, _rows: {},
+        50,
+        "bench_tenant",
+    ),
+    Hot(
         "dashboard",
         "select soulbox.dashboard(%(user)s, %(tenant)s)",
         lambda chance, _: {
@@ -234,13 +242,6 @@ SELDOM = [
         "select * from soulbox.failing_programs(7, 20)",
         lambda _chance, _rows: {},
         0,
-    ),
-    Hot(
-        "calls of 30 days by tool, largest tenant",
-        "select * from soulbox.tool_stats(30)",
-        lambda _chance, _rows: {},
-        0,
-        "bench_tenant",
     ),
     Hot(
         "calls of 30 days by tool, all tenants",
@@ -331,11 +332,11 @@ def timed(what: str) -> Iterator[None]:
 
 
 async def sum_up(dsn: str) -> None:
-    """Marks, sums by day and month."""
+    """Marks, sums by day and month, sums of calls."""
     store = await open_store(dsn, statement_timeout_seconds=300)
-    steps = Rebuild(store)
-    while await steps.step() is not None:
-        pass
+    for steps in (Rebuild(store), CallSums(store)):
+        while await steps.step() is not None:
+            pass
     while await fold_usage(store):
         pass
     await store.close()

@@ -5,6 +5,7 @@ import logging
 
 from soulbox.mirror.fence import Fence
 from soulbox.model.errors import StoreConflict, StoreRefused, StoreUnavailable
+from soulbox.store.call_sums import CallSums
 from soulbox.store.pool import Store
 from soulbox.store.rollups import Rebuild, fold_usage, look_at_rollups
 
@@ -23,7 +24,7 @@ class RollupKeeper:
         self._fence = fence
         self._period_seconds = period_seconds
         self._due_at = float("-inf")
-        self._rebuild: Rebuild | None = None
+        self._rebuild: Rebuild | CallSums | None = None
         self._whole_at: float | None = None
 
     @property
@@ -69,11 +70,16 @@ class RollupKeeper:
             _log.info("the sums of use are made anew", extra={"action": "rollup-rebuild"})
             return True
         self._whole_at = now - (look.waiting_seconds or 0.0)
-        if look.waiting_seconds is None:
-            return False
-        return await fold_usage(self._store, self._fence.check)
+        has_more = look.waiting_seconds is not None and await fold_usage(
+            self._store, self._fence.check
+        )
+        if has_more or look.are_calls_summed:
+            return has_more
+        self._rebuild = CallSums(self._store, self._fence.check)
+        _log.info("the sums of calls are made anew", extra={"action": "call-sums-rebuild"})
+        return True
 
-    async def _rebuild_on(self, rebuild: Rebuild) -> bool:
+    async def _rebuild_on(self, rebuild: Rebuild | CallSums) -> bool:
         self._rebuild = None  # also where the step fails: then from the start
         try:
             done = await rebuild.step()
@@ -82,5 +88,5 @@ class RollupKeeper:
         if done is not None:
             self._rebuild = rebuild
         else:
-            _log.info("the sums of use hold", extra={"action": "rollup-rebuilt"})
+            _log.info("the sums hold", extra={"action": "rollup-rebuilt"})
         return True

@@ -26,8 +26,8 @@ _MONTH: Final = re.compile(r"\d{4}-(0[1-9]|1[0-2])", re.ASCII)
 Check = Callable[[Transaction], Awaitable[object]]
 
 
-async def _no_check(_tx: Transaction) -> None:
-    return None
+async def no_check(_tx: Transaction) -> None:
+    """For a process that need not lead."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,12 +40,14 @@ class RollupLook:
         rebuild_idle_seconds: how long ago the rebuilding process was last heard of; None when there
             is none.
         waiting_seconds: age of the oldest row that is not folded; None when all are.
+        are_calls_summed: call_sums holds all calls; else it is to be made anew.
     """
 
     is_built: bool
     is_foreign: bool
     rebuild_idle_seconds: float | None
     waiting_seconds: float | None
+    are_calls_summed: bool
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -92,7 +94,7 @@ async def look_at_rollups(store: Store) -> RollupLook:
     return RollupLook(**found[0])
 
 
-async def fold_usage(store: Store, check: Check = _no_check, *, portion: int = PORTION) -> bool:
+async def fold_usage(store: Store, check: Check = no_check, *, portion: int = PORTION) -> bool:
     """Fold what finished transactions wrote, up to a portion. Safe to repeat, and for several
     processes at once: one does it, the others leave it to that one.
 
@@ -123,7 +125,7 @@ class Rebuild:
         portion: Executions looked at in one step.
     """
 
-    def __init__(self, store: Store, check: Check = _no_check, *, portion: int = PORTION) -> None:
+    def __init__(self, store: Store, check: Check = no_check, *, portion: int = PORTION) -> None:
         self._store = store
         self._check = check
         self._portion = portion

@@ -117,10 +117,11 @@ class ToolRegistry:
         tenant: str | None = None,
         function_uid: UUID | None = None,
     ) -> list[dict[str, Any]]:
-        """Calls of the last days by tool, version or tenant, the most called first.
+        """Calls of the last days by tool, version or tenant, the most called first. All figures
+        are exact but the percentiles, which are at most 12.5 % off.
 
         Args:
-            days: from 1 to 3660.
+            days: from 1 to 3660: since midnight (UTC) so many days ago.
             function_uid: of this Function alone.
 
         Raises:

@@ -87,16 +87,18 @@ def _as_text(rows: list[dict[str, Any]], output: RowFormat) -> str:
 
 
 def rebuild(config: Config = None) -> None:
-    """Recompute usage_daily and usage_aggregates from the ledger and the marks of Executions.
+    """Recompute usage_daily and usage_aggregates from the ledger and the marks of Executions, and
+    call_sums from Executions.
 
     The operator does so by itself when needed. This command may run beside it, and repeatedly; it
     needs the rights of soulbox_writer."""
+    from soulbox.store.call_sums import CallSums  # noqa: PLC0415 - psycopg: 0.2 s
     from soulbox.store.rollups import Rebuild, fold_usage  # noqa: PLC0415 - psycopg: 0.2 s
 
     async def work(store: "Store") -> None:
-        steps = Rebuild(store)
-        while (done := await steps.step()) is not None:
-            typer.echo(done)
+        for steps in (Rebuild(store), CallSums(store)):
+            while (done := await steps.step()) is not None:
+                typer.echo(done)
         while await fold_usage(store):
             pass
 
