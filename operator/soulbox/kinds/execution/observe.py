@@ -137,6 +137,8 @@ class ExecutionObserver:
             look = self._look(manifest, spec, call)
         spec, place, pod, dispatched = look.spec, look.place, look.pod, look.dispatched
         own_pods = look.own_pods
+        if isinstance(look.callee, Callee) and not look.callee.one_shot:
+            self._memory.refusals.drop(uid)  # of a pod that it would have had before a new scale
         return SeenExecution(
             uid=uid,
             namespace=namespace,

@@ -377,3 +377,20 @@ async def test_finished_call_does_not_wait_for_a_lost_judge_for_ever(
         assert (judged["status"], judged["reason"]) == ("False", "ResultUnjudged")
         assert ("Warning", "ResultUnjudged") in bench.posted()
         assert b"soulbox_results_unjudged_total 1.0" in bench.metrics.render()
+
+
+async def test_refusal_of_a_pod_of_its_own_is_none_of_its_function_s_sandboxes(
+    bench: Bench,
+) -> None:
+    await published(bench, scale={"max": 0})
+    bench.api.refuse("create", "pods", SECURITY, times=3)
+    add_call(bench)
+    await bench.settle()
+    bench.api.stop_refusing()
+    bench.api.edit("functions", NAMESPACE, "resize", {"spec": {"scale": {"max": 1}}})
+    await bench.settle()
+    for _ in range(14):
+        await bench.elapse(5)
+    assert told(bench)[0] == "Queued", "its Sandbox starts, slowly"
+    await run_pods(bench)
+    assert told(bench)[0] == "Completed"
