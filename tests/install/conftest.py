@@ -77,6 +77,8 @@ def uninstall(*options: str) -> str:
     Raises:
         AssertionError: it failed; with what it said.
     """
+    if "--deadline" not in options:
+        options = (*options, "--deadline", f"{PATIENCE_SECONDS:.0f}")
     program = shutil.which("soulbox", path=str(ROOT / ".venv/bin"))
     assert program is not None
     done = subprocess.run(

@@ -9,7 +9,6 @@ validates nothing: what a schema refuses is tested on a real API server (tests/a
 
 from __future__ import annotations
 
-import copy
 import json
 import uuid
 from collections.abc import AsyncIterator, Callable, Mapping
@@ -19,6 +18,7 @@ from datetime import datetime, timedelta
 from email.utils import format_datetime
 from typing import Any
 
+import orjson
 from aiohttp import web
 from aiohttp.test_utils import TestServer
 
@@ -39,6 +39,12 @@ STATUS_DEFAULTS: Mapping[str, Manifest] = {
     "executions": {"state": "Queued", "observedGeneration": 0},
 }
 WRITES = {"POST": "create", "PATCH": "patch", "DELETE": "delete"}
+
+
+def copied(manifest: Any) -> Any:
+    """As it comes over the wire. copy.deepcopy takes ten times as long, for each of ten thousand
+    requests of the tests."""
+    return orjson.loads(orjson.dumps(manifest))
 
 
 @dataclass(frozen=True)
@@ -136,7 +142,7 @@ class FakeApi:
 
     def get(self, plural: str, namespace: str, name: str) -> Manifest:
         """A copy of an object."""
-        return copy.deepcopy(self.objects[plural, namespace, name])
+        return copied(self.objects[plural, namespace, name])
 
     def named(self, plural: str) -> list[str]:
         """Names of all objects of a resource."""
@@ -245,12 +251,12 @@ class FakeApi:
         found = self.objects.get(target.key)
         if found is None:
             raise Refusal(404, "NotFound", f'{target.plural} "{target.name}" not found')
-        return copy.deepcopy(found)
+        return copied(found)
 
     def _list(self, target: Target, selector: str, about: str = "") -> Manifest:
         wanted = dict(part.split("=", 1) for part in selector.split(",") if part)
         items = [
-            copy.deepcopy(manifest)
+            copied(manifest)
             for (plural, namespace, _), manifest in sorted(self.objects.items())
             if plural == target.plural
             and target.namespace in ("", namespace)
@@ -262,7 +268,7 @@ class FakeApi:
     def _create(self, target: Target, body: Manifest) -> Manifest:
         if target.key in self.objects:
             raise Refusal(409, "AlreadyExists", f'{target.plural} "{target.name}" already exists')
-        manifest = copy.deepcopy(body)
+        manifest = copied(body)
         manifest["metadata"] |= {
             "uid": str(uuid.uuid4()),
             "creationTimestamp": self._time(),
@@ -270,7 +276,7 @@ class FakeApi:
         }
         if target.namespace:
             manifest["metadata"]["namespace"] = target.namespace
-        manifest.setdefault("status", copy.deepcopy(STATUS_DEFAULTS.get(target.plural, {})))
+        manifest.setdefault("status", copied(STATUS_DEFAULTS.get(target.plural, {})))
         return self._store(target.key, manifest, "ADDED")
 
     def _patch(self, target: Target, body: Manifest) -> Manifest:
@@ -327,7 +333,7 @@ class FakeApi:
             same = {**manifest, "metadata": {**metadata, "resourceVersion": ""}}
             before = {**old, "metadata": {**old["metadata"], "resourceVersion": ""}}
             if same == before:
-                return copy.deepcopy(old)  # a patch that changes nothing is no new version
+                return copied(old)  # a patch that changes nothing is no new version
             if manifest.get("spec") != old.get("spec"):
                 metadata["generation"] += 1
         self._version += 1
@@ -339,10 +345,10 @@ class FakeApi:
             self.objects.pop(key, None)
             event = "DELETED"
         else:
-            self.objects[key] = copy.deepcopy(manifest)
+            self.objects[key] = copied(manifest)
         if self.watcher is not None and key[0] in KINDS:
-            self.watcher(event, KINDS[key[0]], copy.deepcopy(manifest))
-        return copy.deepcopy(manifest)
+            self.watcher(event, KINDS[key[0]], copied(manifest))
+        return copied(manifest)
 
     def _time(self) -> str:
         return self.now.replace(microsecond=0).isoformat().replace("+00:00", "Z")
