@@ -52,6 +52,15 @@ def test_large_program_or_input_is_not_kept() -> None:
     assert execution_spec(specs, large) is not execution_spec(specs, large)
 
 
+def test_input_that_cannot_be_written_is_refused() -> None:
+    deep: list[object] = []
+    for _ in range(300):
+        deep = [deep]
+    for value in (deep, 2**64, "\ud800"):
+        given = with_uid(make_execution("run", input=value), "given")
+        assert isinstance(execution_spec(SpecMemory(), given), InvalidManifest)
+
+
 def test_forgets_the_least_recently_asked_for() -> None:
     specs = SpecMemory(kept=128)
     first = with_uid(make_execution("run"), "first")

@@ -454,7 +454,12 @@ def _missing_or(found: _T | CodeMissing) -> tuple[CodeMissing | None, _T | None]
 
 
 def _has_large_input(spec: Mapping[str, Any]) -> bool:
-    return "input" in spec and len(orjson.dumps(spec["input"])) > _LARGEST_CODE
+    if "input" not in spec:
+        return False
+    try:
+        return len(orjson.dumps(spec["input"])) > _LARGEST_CODE
+    except TypeError:  # parse_execution says what is wrong with it
+        return True
 
 
 def execution_spec(
