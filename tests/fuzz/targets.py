@@ -13,15 +13,14 @@ from typing import Any
 from soulbox.app.commands.captured import place_below
 from soulbox.app.commands.terminal import TerminalText
 from soulbox.kinds.execution.crd_status import ExecutionStatus
+from soulbox.kinds.execution.decide.fit import bare_status, shrink_status
 from soulbox.kinds.execution.decide.hints import hint_of
 from soulbox.kinds.execution.decide.outcome import ending_of_run, ending_without_result
 from soulbox.kinds.execution.decide.output import json_size, last_line
 from soulbox.kinds.execution.decide.status import (
-    bare_status,
     files_to_save,
     final_status,
     running_status,
-    shrink_status,
     streams_to_save,
 )
 from soulbox.kinds.execution.decide.traceback import MAX_MESSAGE, MAX_STACK_TRACE_BYTES

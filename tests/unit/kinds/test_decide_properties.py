@@ -24,6 +24,7 @@ from soulbox.kinds.execution.decide.actions import (
     ReleaseRun,
 )
 from soulbox.kinds.execution.decide.decision import decide_execution
+from soulbox.kinds.execution.decide.fit import shrink_status
 from soulbox.kinds.execution.decide.outcome import ending_of_run
 from soulbox.kinds.execution.decide.seen import (
     Dispatched,
@@ -31,7 +32,7 @@ from soulbox.kinds.execution.decide.seen import (
     SeenExecution,
     Turn,
 )
-from soulbox.kinds.execution.decide.status import final_status, shrink_status, streams_to_save
+from soulbox.kinds.execution.decide.status import final_status, streams_to_save
 from soulbox.kinds.sandbox.crd import SandboxStatus
 from soulbox.kinds.sandbox.decide.decision import decide_sandbox
 from soulbox.kinds.sandbox.decide.seen import Activity, PodRefusal, SeenSandbox

@@ -1,6 +1,6 @@
 """Parsed specs are remembered, and never beyond a change."""
 
-from soulbox.kinds.execution.observe import execution_spec
+from soulbox.kinds.execution.specs import execution_spec
 from soulbox.kinds.sandbox.spec import parse_sandbox
 from soulbox.kinds.sandbox_class.spec import parse_sandbox_class
 from soulbox.model.errors import InvalidManifest

@@ -8,11 +8,7 @@ from soulbox.kinds.execution.crd_inputs import Cause, FunctionRef, SandboxRef
 from soulbox.kinds.execution.crd_status import STATUS_DEFAULT, ExecutionStatus
 from soulbox.model.handlers import HANDLER_NAME_PATTERN
 from soulbox.model.kinds import EXECUTION
-from soulbox.model.specs import (
-    MAX_CAPTURE_GLOBS,
-    MAX_CODE_BYTES,
-    MAX_INPUT_BYTES,
-)
+from soulbox.model.specs import MAX_CAPTURE_GLOBS, MAX_CODE_BYTES, MAX_INPUT_BYTES
 from soulbox.schema.common import (
     ANY_JSON,
     ATOMIC,

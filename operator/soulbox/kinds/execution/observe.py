@@ -5,8 +5,6 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any, Final, TypeVar
 
-import orjson
-
 from soulbox.kinds.execution.calls import Call, Calls
 from soulbox.kinds.execution.decide.seen import (
     Callee,
@@ -31,7 +29,7 @@ from soulbox.kinds.execution.place import (
 )
 from soulbox.kinds.execution.rooms import Rooms
 from soulbox.kinds.execution.runs import RunFollower
-from soulbox.kinds.execution.spec import parse_execution
+from soulbox.kinds.execution.specs import execution_spec
 from soulbox.model.billing import DEFAULT_SKU, PricePlan
 from soulbox.model.errors import InvalidManifest
 from soulbox.model.functions import Revision
@@ -51,10 +49,7 @@ from soulbox.model.times import parse_time
 from soulbox.pure.pods.view import PodView
 from soulbox.pure.programs import code_sha256
 from soulbox.reconcile.services import Services
-from soulbox.reconcile.specs import SpecMemory, parsed_or_error
 
-# Larger programs, and inputs, are parsed again rather than kept.
-_LARGEST_CODE: Final = 4096
 _NO_ROOM: Final = Turn(position=1, running=0, room=0)
 _T = TypeVar("_T")
 # A guess: the default soft limit of most Linux systems.
@@ -451,23 +446,3 @@ def _unable(
 
 def _missing_or(found: _T | CodeMissing) -> tuple[CodeMissing | None, _T | None]:
     return (found, None) if isinstance(found, CodeMissing) else (None, found)
-
-
-def _has_large_input(spec: Mapping[str, Any]) -> bool:
-    if "input" not in spec:
-        return False
-    try:
-        return len(orjson.dumps(spec["input"])) > _LARGEST_CODE
-    except TypeError:  # parse_execution says what is wrong with it
-        return True
-
-
-def execution_spec(
-    specs: SpecMemory, manifest: Mapping[str, Any]
-) -> ExecutionSpec | InvalidManifest:
-    """The Execution's spec, or what is wrong with it."""
-    spec = manifest.get("spec") or {}
-    code, rest = spec.get("code") or "", spec.keys() & {"files", "stdin"}
-    if rest or not isinstance(code, str) or len(code) > _LARGEST_CODE or _has_large_input(spec):
-        return parsed_or_error(manifest, parse_execution)
-    return specs.of(manifest, parse_execution)

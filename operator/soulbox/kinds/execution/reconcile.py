@@ -16,8 +16,8 @@ from soulbox.kinds.execution.decide.actions import (
 )
 from soulbox.kinds.execution.decide.decision import decide_execution, give_up
 from soulbox.kinds.execution.decide.failing import failing_execution
+from soulbox.kinds.execution.decide.fit import bare_status, shrink_status
 from soulbox.kinds.execution.decide.seen import RunProblem, SeenExecution
-from soulbox.kinds.execution.decide.status import bare_status, shrink_status
 from soulbox.kinds.execution.index import queue_of
 from soulbox.kinds.execution.memory import ExecutionMemory
 from soulbox.kinds.execution.observe import ExecutionObserver

@@ -6,9 +6,10 @@ import hashlib
 
 from soulbox.kinds.execution.decide.actions import CollectOutput
 from soulbox.kinds.execution.decide.decision import decide_execution
+from soulbox.kinds.execution.decide.fit import shrink_status
 from soulbox.kinds.execution.decide.outcome import ending_of_run
 from soulbox.kinds.execution.decide.output import FILE_CONTENT_BYTES, encoded_bytes, inline_files
-from soulbox.kinds.execution.decide.status import files_to_save, final_status, shrink_status
+from soulbox.kinds.execution.decide.status import files_to_save, final_status
 from soulbox.model.runs import CapturedFile
 from tests.support.fix_clock import NOW, at
 from tests.support.seen import make_dispatched, make_final, make_finished

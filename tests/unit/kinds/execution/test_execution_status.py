@@ -8,16 +8,15 @@ from typing import Any
 
 import pytest
 
+from soulbox.kinds.execution.decide.fit import bare_status, shrink_status
 from soulbox.kinds.execution.decide.outcome import ending_of_run
 from soulbox.kinds.execution.decide.output import INLINE_BYTES, MINIMAL_BYTES, encoded_bytes
 from soulbox.kinds.execution.decide.seen import SeenExecution
 from soulbox.kinds.execution.decide.status import (
     Ending,
-    bare_status,
     cancelled_by_deletion,
     final_status,
     running_status,
-    shrink_status,
     streams_to_save,
 )
 from soulbox.model.runs import RunDocument

@@ -1,6 +1,5 @@
 """The `status` of an Execution, built whole from what was seen."""
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
@@ -9,8 +8,6 @@ from typing import Any, Final, Literal
 
 from soulbox.kinds.execution.decide.output import (
     INLINE_BYTES,
-    MINIMAL_BYTES,
-    encoded_bytes,
     inline_files,
     inline_stream,
     kept_part,
@@ -34,7 +31,7 @@ from soulbox.pure.conditions import Condition, ConditionStatus, merge_conditions
 from soulbox.pure.prices import charge
 
 # Fields of a status that tell the terms of a dispatch.
-_TERMS = (
+TERMS = (
     "className",
     "language",
     "timeoutSeconds",
@@ -45,8 +42,6 @@ _TERMS = (
 )
 # Of the condition, and the Event, of a result that was not judged.
 UNJUDGED_REASON: Final = "ResultUnjudged"
-# Of each text in a status that has room for nothing else.
-_BARE_TEXT = 128
 # The CRD takes twice as many characters.
 _MAX_ERROR_MESSAGE = 4096
 # The CRD takes four times as many, in the message and in each condition.
@@ -97,7 +92,7 @@ def lost_status(seen: SeenExecution, message: str, attempts: int, now: datetime)
     status = _frame(seen, ExecutionState.QUEUED, "Queued", message, now)
     status["queuedTime"] = format_time(seen.created_at)
     status["attempt"] = attempts
-    for of_the_attempt in ("startTime", *_TERMS):
+    for of_the_attempt in ("startTime", *TERMS):
         if of_the_attempt in seen.status:
             status[of_the_attempt] = None
     return status
@@ -137,7 +132,7 @@ def final_status(
     # A runner that says the program did not start leaves no doubt: there is no output to lose.
     has_run = started and (run is None or run.start_time is not None) and not ending.never_started
     if has_run and "output" not in status:
-        status["output"] = _lost_output()
+        status["output"] = lost_output()
     if ending.state is not ExecutionState.COMPLETED:
         status["error"] = _error(seen, ending, status)
     if started:
@@ -146,71 +141,6 @@ def final_status(
     if billing is not None:
         status["billing"] = billing
     return status
-
-
-def shrink_status(status: Mapping[str, Any]) -> dict[str, Any]:
-    """The same end with output cut to 1 KiB a stream, for an API server that still says
-    the object is too large: an Execution always ends."""
-    small = dict(status)
-    output = dict(small.get("output") or {})
-    for stream in ("stdout", "stderr"):
-        text = str(output.get(stream, ""))
-        raw = text.encode()
-        cut = inline_stream(raw[:MINIMAL_BYTES], b"", len(raw), MINIMAL_BYTES)
-        if cut.text != text:
-            output[stream] = cut.text
-            output[f"{stream}Truncated"] = True
-    if output.get("files"):
-        left, kept = MINIMAL_BYTES, []
-        for file in output["files"]:
-            left -= encoded_bytes(file["path"])
-            if left < 0:
-                break
-            kept.append({key: value for key, value in file.items() if key != "content"})
-        dropped = len(output["files"]) - len(kept) + int(output.get("filesOmitted") or 0)
-        output |= {"files": kept, **({"filesOmitted": dropped} if dropped else {})}
-    if "output" in small:
-        small["output"] = output
-    error = dict(small.get("error") or {})
-    if error:
-        error["stackTrace"] = str(error.get("stackTrace", ""))[-MINIMAL_BYTES:]
-        error["message"] = str(error.get("message", ""))[:MINIMAL_BYTES]
-        small["error"] = error
-    small["message"] = str(small.get("message", ""))[:MINIMAL_BYTES]
-    return small
-
-
-def bare_status(status: Mapping[str, Any]) -> dict[str, Any]:
-    """The same end in a kilobyte or two, for an object whose spec leaves room for no more. Of a
-    result that is left out its size is told, and where it is."""
-    kept = ("state", "reason", "observedGeneration", "completionTime", "startTime", "attempt")
-    bare: dict[str, Any] = {
-        key: status[key] for key in (*kept, "exitCode", *_TERMS) if key in status
-    }
-    omitted = ""
-    if "result" in status:
-        text = json.dumps(status["result"], ensure_ascii=False, separators=(",", ":"))
-        size_bytes = len(text.encode("utf-8", "surrogatepass"))
-        bare["resultOmittedBytes"] = size_bytes
-        omitted = (
-            f" There was no room in the object for the result of {size_bytes:,} bytes: it is in"
-            " PostgreSQL, in soulbox.executions."
-        )
-    said = status.get("message", "")
-    bare["message"] = str(said)[:_BARE_TEXT] + omitted
-    bare["conditions"] = [
-        {
-            **condition,
-            "message": condition["message"][:_BARE_TEXT]
-            + (omitted if condition["message"] == said else ""),
-        }
-        for condition in status.get("conditions") or ()
-    ]
-    if "output" in status:
-        sizes = ("stdoutBytes", "stderrBytes")
-        output = {key: status["output"][key] for key in sizes if key in status["output"]}
-        bare["output"] = {**_lost_output(), **output}
-    return bare
 
 
 def cancelled_by_deletion(manifest: Mapping[str, Any], now: datetime) -> Mapping[str, Any]:
@@ -386,7 +316,7 @@ def _stream(
     }
 
 
-def _lost_output() -> dict[str, Any]:
+def lost_output() -> dict[str, Any]:
     """Code has started, and what it wrote went with its pod."""
     return {"stdout": "", "stdoutTruncated": True, "stderr": "", "stderrTruncated": True}
 
