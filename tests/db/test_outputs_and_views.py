@@ -410,6 +410,7 @@ UNPREPARED = (
         "lock_adjustments",
         "lock_prices",
         "snapshot",
+        "hold",
     ),
 )
 QUERIES = [

@@ -22,7 +22,7 @@ from tests.support.make_mirrored import (
     make_pod,
     make_running_sandbox,
 )
-from tests.support.postgres_server import PostgresServer, tested_version
+from tests.support.postgres_server import PostgresServer, version_under_test
 
 START, END = "2026-11-22T10:00:00Z", "2026-11-22T10:30:00Z"
 INSERT_PLAN = (
@@ -238,7 +238,7 @@ async def test_object_that_takes_too_long_holds_no_other_up_and_is_not_buried(
 
 async def test_full_notify_queue_costs_no_row(make_mirror: MakeMirror) -> None:
     """Any login fills it: it listens in an open transaction, and notifies."""
-    if tested_version() < (17,):
+    if version_under_test() < (17,):
         pytest.skip("the queue's size, 8 GB, can be set from PostgreSQL 17 on")
     with PostgresServer(settings={"max_notify_queue_pages": "64"}) as server:
         with psycopg.connect(server.dsn(), autocommit=True) as probe:

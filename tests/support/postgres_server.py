@@ -41,7 +41,7 @@ def installation() -> Installation:
     return Installation.ours(Path(given) if given else None)
 
 
-def tested_version() -> tuple[int, ...]:
+def version_under_test() -> tuple[int, ...]:
     """Of the server that tests run on: (18, 4) for 18.4."""
     return version(installation().bindir)
 
