@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Iterator
 from datetime import UTC, datetime, timedelta
@@ -12,7 +13,7 @@ import pytest
 from typer.testing import CliRunner
 
 from soulbox.app.cli import app
-from soulbox.model.errors import StoreRefused, StoreUnavailable
+from soulbox.model.errors import StoreRefused
 from soulbox.model.retention import RetentionPolicy
 from soulbox.model.states import Kind
 from soulbox.store.files import load_queries
@@ -30,6 +31,11 @@ def partitions(connection: psycopg.Connection, parent: str) -> list[str]:
         "select name from soulbox.v_partitions where parent = %s order by starts_at", (parent,)
     ).fetchall()
     return [row[0] for row in rows]
+
+
+async def partitions_beside(connection: psycopg.Connection, parent: str) -> list[str]:
+    """For a mirror of this event loop: to look may have to wait until it has dropped one."""
+    return await asyncio.to_thread(partitions, connection, parent)
 
 
 def ensure(connection: psycopg.Connection, parent: str, *moments: datetime) -> None:
@@ -113,23 +119,39 @@ async def test_what_must_stay_is_refused(store: Store, parent: str | None, days:
 
 
 @pytest.fixture
-def reader_in_the_way(dsn: str) -> Iterator[None]:
+def reader_in_the_way(dsn: str) -> Iterator[psycopg.Connection]:
     """Somebody who has read an old partition and not ended his transaction."""
     with psycopg.connect(dsn) as connection:
         ensure(connection, "resource_metrics", NOW - timedelta(days=60))
         connection.commit()
         connection.execute("select count(*) from soulbox.resource_metrics").fetchone()
-        yield
+        yield connection
         connection.rollback()
 
 
 @pytest.mark.slow
-async def test_reader_of_an_old_partition_is_not_waited_for_for_ever(
-    store: Store, sql_connection: psycopg.Connection, reader_in_the_way: None
+async def test_old_partition_that_somebody_reads_is_waited_for_5_s_and_dropped_later(
+    make_mirror: MakeMirror,
+    sql_connection: psycopg.Connection,
+    reader_in_the_way: psycopg.Connection,
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
-    with pytest.raises(StoreUnavailable, match="55P03"):
-        await retain(store, RetentionPolicy())
-    assert partitions(sql_connection, "resource_metrics") == [name_of_day(NOW - timedelta(days=60))]
+    """Also by a mirror that has nothing else to do."""
+
+    def refusals() -> list[str]:
+        return [record.error for record in caplog.records if hasattr(record, "error")]
+
+    async with running(make_mirror(retain_retry_seconds=0.5)):
+        await until(lambda: len(refusals()) > 0)
+        assert "55P03" in refusals()[0]
+        old = name_of_day(NOW - timedelta(days=60))
+        assert old in await partitions_beside(sql_connection, "resource_metrics")
+        reader_in_the_way.rollback()
+
+        async def is_gone() -> bool:
+            return old not in await partitions_beside(sql_connection, "resource_metrics")
+
+        await until(is_gone)
 
 
 async def test_operator_drops_makes_ahead_and_tells_the_horizon(
@@ -143,12 +165,12 @@ async def test_operator_drops_makes_ahead_and_tells_the_horizon(
         await drained(mirror)
         tables = {*MONTHLY, *DAILY}
         await until(lambda: mirror.statistics().partition_horizon_seconds.keys() == tables)
-        await until(
-            lambda: (
-                partitions(sql_connection, "resource_metrics")
-                == [name_of_day(NOW + timedelta(days=day)) for day in range(3)]
-            )
-        )
+        ahead = [name_of_day(NOW + timedelta(days=day)) for day in range(3)]
+
+        async def is_done() -> bool:
+            return await partitions_beside(sql_connection, "resource_metrics") == ahead
+
+        await until(is_done)
         horizon = mirror.statistics().partition_horizon_seconds
     day = 86_400
     assert 2 * day < horizon["resource_metrics"] <= 3 * day

@@ -68,6 +68,7 @@ class Upkeep:
         due = min(
             self._pinged_at + self._settings.ping_seconds,
             self._priced_at + self._settings.price_reload_seconds,
+            self._retain_at,
             self._rollups.due_at,
         )
         return max(0.0, due - now)
