@@ -12,7 +12,7 @@ from typing import Any, Final, Literal
 
 from soulbox.model.states import NO_TRANSITION, ConditionType
 from soulbox.model.text import printable
-from soulbox.model.times import format_time
+from soulbox.model.times import format_time, parse_time
 
 ConditionStatus = Literal["True", "False", "Unknown"]
 # The API server's own bound on a condition's message.
@@ -27,6 +27,21 @@ class Condition:
     status: ConditionStatus
     reason: str
     message: str = ""
+
+
+def turned_at(
+    status: Mapping[str, Any], type_: ConditionType, to: ConditionStatus | None = None
+) -> datetime | None:
+    """When a condition of a status last turned; None: there is none of that type, it is not `to`
+    now, or it tells no time.
+
+    Args:
+        to: None: whatever it is now.
+    """
+    for condition in status.get("conditions") or ():
+        if condition.get("type") == type_ and to in (None, condition.get("status")):
+            return parse_time(condition.get("lastTransitionTime"))
+    return None
 
 
 def merge_conditions(

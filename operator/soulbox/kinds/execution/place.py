@@ -5,7 +5,6 @@ the same: none leads out of the namespace, or into what the spec does not name.
 """
 
 from collections.abc import Mapping
-from datetime import datetime
 from typing import Any
 
 from soulbox.kinds.execution.decide.seen import Dispatched, SandboxSeen
@@ -21,7 +20,7 @@ from soulbox.model.owners import pod_owner
 from soulbox.model.specs import ExecutionSpec, SandboxClassSpec
 from soulbox.model.states import ConditionType, Kind, SandboxState
 from soulbox.model.terms import RunTerms
-from soulbox.model.times import parse_time
+from soulbox.pure.conditions import turned_at
 from soulbox.pure.pods.view import PodPhase, PodView
 from soulbox.reconcile.services import Services
 
@@ -99,7 +98,7 @@ def _sandbox_place(services: Services, manifest: Mapping[str, Any]) -> Place:
         message=str(status.get("message", "not started yet")),
         pod_uid=(status.get("pod") or {}).get("uid"),
         spec=None if isinstance(spec, InvalidManifest) else spec,
-        stalled_since=_stalled_since(status),
+        stalled_since=turned_at(status, ConditionType.STALLED, "True"),
         user=(manifest.get("spec") or {}).get("user"),
     )
     if isinstance(spec, InvalidManifest):
@@ -152,13 +151,6 @@ def terms_of(
         return None
     sandbox = None if place.sandbox is None else place.sandbox.spec
     return decide_terms(spec, place.sandbox_class, place.class_name, sandbox=sandbox, pod=pod)
-
-
-def _stalled_since(status: Mapping[str, Any]) -> datetime | None:
-    for condition in status.get("conditions") or ():
-        if (condition.get("type"), condition.get("status")) == (ConditionType.STALLED, "True"):
-            return parse_time(condition.get("lastTransitionTime"))
-    return None
 
 
 def _is_called(manifest: Mapping[str, Any], namespace: str, name: str) -> bool:

@@ -13,8 +13,9 @@ from soulbox.kinds.sandbox_class.lookup import find_class
 from soulbox.model.errors import InvalidManifest
 from soulbox.model.manifests import Manifest
 from soulbox.model.marks import is_dispatched
-from soulbox.model.states import ExecutionReason, Kind, SandboxReason, SandboxState
+from soulbox.model.states import ConditionType, ExecutionReason, Kind, SandboxReason, SandboxState
 from soulbox.model.times import parse_time
+from soulbox.pure.conditions import turned_at
 from soulbox.reconcile.services import Services
 
 # Reasons of a Sandbox that cannot be made or started as it is.
@@ -153,8 +154,7 @@ def trouble_of(sandbox: Manifest) -> ExecutionReason | None:
 
 def unready_since(sandbox: Manifest) -> float:
     """Since when it is not Ready, Unix seconds."""
-    conditions = (sandbox.get("status") or {}).get("conditions") or ()
-    times = [one.get("lastTransitionTime") for one in conditions if one.get("type") == "Ready"]
     made = parse_time(sandbox["metadata"]["creationTimestamp"])
-    found = [time for time in (made, *map(parse_time, times)) if time is not None]
+    turned = turned_at(sandbox.get("status") or {}, ConditionType.READY)
+    found = [time for time in (made, turned) if time is not None]
     return max(found).timestamp()

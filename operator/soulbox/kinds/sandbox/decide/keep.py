@@ -9,7 +9,7 @@ from soulbox.kinds.sandbox.decide.seen import SeenSandbox
 from soulbox.kinds.sandbox.decide.start import await_runner, told_again, was_unenforced
 from soulbox.kinds.sandbox.decide.status import News, report
 from soulbox.model.specs import NO_NETWORK, SandboxClassSpec, SandboxSpec
-from soulbox.model.states import SandboxReason, SandboxState
+from soulbox.model.states import ConditionType, SandboxReason, SandboxState
 from soulbox.model.times import parse_time
 from soulbox.pure.actions import (
     AddFinalizer,
@@ -18,6 +18,7 @@ from soulbox.pure.actions import (
     EnsureNetworkPolicy,
     WriteStatus,
 )
+from soulbox.pure.conditions import turned_at
 from soulbox.pure.pods.view import EndCause, PodPhase, PodView
 
 # Starting is written only when it lasts over 1 s; creationTimestamp, cut to whole seconds,
@@ -209,9 +210,8 @@ def _delay_left(seen: SeenSandbox, now: datetime) -> float:
     short one in a row. Counted from its pod's end, which Ready tells only of one that was."""
     if seen.state is not SandboxState.ERROR or seen.short_lives == 0:
         return 0.0
-    conditions = seen.status.get("conditions") or []
-    ready = (c.get("lastTransitionTime") for c in conditions if c.get("type") == "Ready")
-    ends = [one for one in (parse_time(next(ready, None)), seen.last_end) if one is not None]
+    ready_turned = turned_at(seen.status, ConditionType.READY)
+    ends = [one for one in (ready_turned, seen.last_end) if one is not None]
     if not ends:
         return 0.0
     delay = min(_MAX_DELAY_SECONDS, 2.0 ** min(seen.short_lives - 1, 9) - 1.0)
